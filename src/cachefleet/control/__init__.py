@@ -1,0 +1,1 @@
+"""The loop: load, observe, plan, save, execute, look again."""

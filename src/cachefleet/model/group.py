@@ -1,0 +1,158 @@
+"""A group: what users asked for (desired), what the planner remembers (memory), what is shown (status).
+
+One row holds one group: a replication group, a standalone cluster or a Memcached cluster, with all its nodes. Members that
+DescribeCacheClusters shows are projections of that row.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+SLOTS = 16384
+SlotRanges = tuple[tuple[int, int], ...]  # inclusive pairs, ascending, not overlapping
+
+
+class Engine(StrEnum):
+    VALKEY = "valkey"
+    REDIS = "redis"
+    MEMCACHED = "memcached"
+
+
+class Shape(StrEnum):
+    """How the nodes of a group hang together."""
+
+    REPLICATED = "replicated"  # cluster mode disabled: one shard, a primary and 0-5 replicas (also a standalone node)
+    CLUSTERED = "clustered"  # cluster mode enabled: slots over shards
+    MEMCACHED = "memcached"  # independent nodes and a configuration endpoint
+
+
+class EndpointRole(StrEnum):
+    """Addresses that clients are given and that outlive nodes."""
+
+    PRIMARY = "primary"
+    READER = "reader"
+    CONFIGURATION = "configuration"
+
+
+# --- desired -------------------------------------------------------------------------------------------------------
+
+
+class DesiredNode(msgspec.Struct, frozen=True):
+    """A node that ought to exist.
+
+    name: unique in the account and region, never reused inside the group while the node lives: the member cluster id
+    (`demo-001`, `demo-0002-003`, or a standalone cluster's id), for Memcached `<cluster id>.<cache node id>`.
+    """
+
+    name: str
+    node_id: str  # CacheNodeId: "0001" for Valkey and Redis, "0001".. for Memcached
+    zone: str
+    created_at: float  # epoch seconds
+    reboots: int = 0  # how often a reboot was asked for; the planner works off the difference to its memory
+    tags: dict[str, str] = {}
+
+
+class DesiredShard(msgspec.Struct, frozen=True):
+    """shard_id "0001".."9999"; slots empty unless the group is clustered. nodes[0] is the first primary."""
+
+    shard_id: str
+    nodes: tuple[DesiredNode, ...]
+    slots: SlotRanges = ()
+
+
+class GroupDesired(msgspec.Struct, frozen=True, kw_only=True):
+    """What users asked for. Written by the API only (the controller deletes the row when a deletion is done)."""
+
+    uid: str  # random, unique for ever; begins every incarnation id of the group
+    shape: Shape
+    engine: Engine
+    engine_version: str  # full version of the installed build, such as "9.1.2"
+    node_type: str  # "cache.t4g.micro"
+    port: int
+    shards: tuple[DesiredShard, ...]  # exactly one for REPLICATED and MEMCACHED
+    parameter_group: str
+    subnet_group: str
+    description: str = ""
+    automatic_failover: bool = False
+    multi_az: bool = False
+    cluster_mode: str = "disabled"  # disabled | compatible | enabled
+    at_rest_encryption: bool = False
+    auto_minor_version_upgrade: bool = True
+    maintenance_window: str = ""
+    snapshot_window: str = ""
+    snapshot_retention_days: int = 0
+    notification_topic: str = ""
+    notification_active: bool = True
+    security_groups: tuple[str, ...] = ()
+    network_type: str = "ipv4"
+    ip_discovery: str = "ipv4"
+    az_mode: str = ""  # Memcached: single-az | cross-az
+    created_at: float = 0.0
+    deleting: bool = False
+
+    @property
+    def nodes(self) -> tuple[DesiredNode, ...]:
+        """Every node, shard by shard."""
+        return tuple(node for shard in self.shards for node in shard.nodes)
+
+
+# --- memory --------------------------------------------------------------------------------------------------------
+
+
+class NodeMemory(msgspec.Struct):
+    """What must be remembered of one node and cannot be seen again."""
+
+    zone: str
+    address: str = ""  # kept for the node's whole life
+    launches: int = 0  # how often it was started; the incarnation is `<uid>.<name>.<launches>`, "" before the first
+    launched_at: float = 0.0
+    failures: int = 0  # launches in a row that never answered
+    retry_at: float = 0.0  # no launch before
+    reboots: int = 0  # of DesiredNode.reboots, how many are done
+    engine_id: str = ""  # cluster-bus node id of the current incarnation
+    ready: bool = False  # was ready in the last pass
+    became_ready: bool = False  # the current incarnation was ready once
+
+
+class ShardMemory(msgspec.Struct):
+    primary: str = ""  # name of the node that holds (or is being given) the primary role
+    epoch: int = 0  # of that decision
+
+
+class GroupMemory(msgspec.Struct):
+    """Written by the controller only, before any effect that depends on it."""
+
+    nodes: dict[str, NodeMemory] = {}
+    shards: dict[str, ShardMemory] = {}
+    endpoints: dict[str, str] = {}  # EndpointRole -> address
+    epoch: int = 0  # rises with every decision on a role
+    provisioned: bool = False  # was available once
+    failure: str = ""  # why creation was given up
+    node_list_version: int = 0  # Memcached auto discovery
+    node_list: tuple[str, ...] = ()  # node names last published
+
+
+def incarnation(uid: str, node_name: str, launches: int) -> str:
+    """The id of one launch of a node. Never reused: uid is random, launches only rises and is saved before the launch."""
+    return f"{uid}.{node_name}.{launches}"
+
+
+# --- status --------------------------------------------------------------------------------------------------------
+
+
+class NodeStatus(msgspec.Struct, frozen=True):
+    state: str  # creating | available | rebooting | deleting | failed | recovering
+    address: str = ""
+    role: str = ""  # primary | replica, "" when not known or Memcached
+    why: str = ""  # why it is not available
+
+
+class GroupStatus(msgspec.Struct, frozen=True):
+    """What DescribeReplicationGroups and DescribeCacheClusters show; computed anew on every pass."""
+
+    state: str = "creating"  # creating | available | modifying | deleting | create-failed | rebooting | ...
+    nodes: dict[str, NodeStatus] = {}
+    endpoints: dict[str, str] = {}  # EndpointRole -> address, only those that lead somewhere
+    why: str = ""  # why it is not available, for people

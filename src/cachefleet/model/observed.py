@@ -1,0 +1,77 @@
+"""What probes and the host just saw. A dead or silent thing is data with a reason, never an exception."""
+
+from __future__ import annotations
+
+import msgspec
+
+from cachefleet.model.group import SlotRanges
+
+
+class Address(msgspec.Struct, frozen=True, order=True):
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+class ProcessView(msgspec.Struct, frozen=True):
+    """One incarnation as its host sees it. An incarnation that the host does not know is absent from the mapping."""
+
+    incarnation: str
+    running: bool
+    pid: int = 0
+    exit: str = ""  # "exit code 1", "signal 9 (SIGKILL)", "" while it runs or when nobody saw it end
+    log_tail: str = ""  # last lines of its log, only for one that ended
+
+
+class ClusterNodeView(msgspec.Struct, frozen=True):
+    """One line of CLUSTER NODES."""
+
+    engine_id: str
+    host: str
+    primary: bool
+    primary_id: str = ""  # of a replica
+    failed: bool = False  # fail flag (agreed by majority)
+    suspected: bool = False  # fail? flag
+    handshake: bool = False
+    link_up: bool = True
+    epoch: int = 0
+    slots: SlotRanges = ()
+
+
+class ClusterView(msgspec.Struct, frozen=True):
+    """The cluster as one node sees it."""
+
+    my_id: str
+    ok: bool  # cluster_state:ok
+    current_epoch: int = 0
+    nodes: dict[str, ClusterNodeView] = {}  # by engine id, itself included
+
+
+class NodeView(msgspec.Struct, frozen=True, kw_only=True):
+    """One probe of one node address."""
+
+    reachable: bool
+    why: str = ""  # when not reachable, or reachable but not usable ("loading", "wrong incarnation ...")
+    incarnation: str = ""  # which launch answers there (read from the engine), "" when it is not one of ours
+    version: str = ""
+    primary: bool = False
+    loading: bool = False
+    offset: int = 0  # replication offset: of the stream it writes (primary) or has applied (replica)
+    link_up: bool = False  # replica: connected to its primary and in sync
+    link_down_s: int = -1  # replica: seconds since the link broke, -1 when up or never up
+    syncing: bool = False  # replica: full sync under way
+    follows: str = ""  # replica: host of the primary it was told to follow
+    replicas: int = 0  # primary: connected replicas
+    bound: tuple[str, ...] = ()  # addresses it listens on
+    cluster: ClusterView | None = None
+
+
+class Observed(msgspec.Struct, frozen=True):
+    """Everything that a planner may look at besides desired and memory."""
+
+    processes: dict[str, ProcessView] = {}  # by incarnation, everything of this group that the host knows
+    views: dict[str, NodeView] = {}  # by node name; absent when not probed
+    offers: dict[str, tuple[str, ...]] = {}  # free addresses by zone ("" for endpoints), reserved for this group
+    discovery: bool = False  # Memcached: the published node list is the current one

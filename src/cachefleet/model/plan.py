@@ -1,0 +1,127 @@
+"""What a planner decides: actions, new memory, status to show, events to record, when to look again.
+
+Actions of one plan do not depend on each other and run concurrently; order is expressed by passes. Each is idempotent.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from cachefleet.model.group import GroupMemory, GroupStatus, SlotRanges
+
+
+class Action(msgspec.Struct, frozen=True, tag=True):
+    """Base of all actions; `node` is the node whose engine or process is touched."""
+
+    node: str
+
+
+class Launch(Action, frozen=True):
+    """Start the node's current incarnation (by memory). follow: host to replicate from at once, "" to wait for a role."""
+
+    incarnation: str
+    follow: str = ""
+
+
+class Stop(Action, frozen=True):
+    """End one incarnation and wait until its process is gone; then its folder is erased."""
+
+    incarnation: str
+    kill: bool = True  # False: ask first, kill after the grace
+
+
+class Erase(Action, frozen=True):
+    """Remove what an ended incarnation left behind."""
+
+    incarnation: str
+
+
+class Promote(Action, frozen=True):
+    """Make a cluster-mode-disabled node the primary and give it the endpoint addresses."""
+
+    bind: tuple[str, ...]
+
+
+class Follow(Action, frozen=True):
+    """Make a cluster-mode-disabled node a replica of the one at `host`, listening on `bind` only."""
+
+    host: str
+    bind: tuple[str, ...]
+
+
+class Bind(Action, frozen=True):
+    """Listen on exactly these addresses; connections through addresses that go away are closed."""
+
+    addresses: tuple[str, ...]
+
+
+class Switch(Action, frozen=True):
+    """Planned hand-over (cluster mode disabled): pause writes on `node`, wait until `to` has them all, swap roles, repoint."""
+
+    to: str
+    to_bind: tuple[str, ...]
+    from_bind: tuple[str, ...]
+    others: tuple[str, ...] = ()  # further replicas to repoint
+
+
+class OwnSlots(Action, frozen=True):
+    """A fresh cluster node claims slots that nobody owns, with a configuration epoch of its own."""
+
+    slots: SlotRanges
+    epoch: int
+
+
+class Meet(Action, frozen=True):
+    """Introduce the node to others (host -> engine id, which is verified before)."""
+
+    others: dict[str, str]
+
+
+class Replicate(Action, frozen=True):
+    """Make a cluster node a replica of the one with this engine id."""
+
+    primary_id: str
+
+
+class Forget(Action, frozen=True):
+    """Drop these engine ids from the node's cluster table; they are proven dead."""
+
+    engine_ids: tuple[str, ...]
+
+
+class TakeOver(Action, frozen=True):
+    """A cluster replica becomes primary. vote=True: CLUSTER FAILOVER FORCE (needs a majority); False: TAKEOVER, only when
+    the old primary is proven dead."""
+
+    vote: bool
+
+
+class PublishNodes(Action, frozen=True):
+    """Memcached: write the node list that the configuration endpoint (`node`'s incarnation) serves."""
+
+    incarnation: str
+    version: int
+    nodes: tuple[tuple[str, int], ...]  # host, port
+
+
+class Spread(Action, frozen=True):
+    """Let the kernel spread connections to `address` over `targets`; none: take the rule away."""
+
+    address: str
+    port: int
+    targets: tuple[str, ...]
+
+
+class EventDraft(msgspec.Struct, frozen=True):
+    source_type: str  # cache-cluster | replication-group | ...
+    source_id: str
+    message: str
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    memory: GroupMemory
+    status: GroupStatus
+    actions: tuple[Action, ...] = ()
+    events: tuple[EventDraft, ...] = ()
+    look_again_s: float = 60.0
+    finished: bool = False  # nothing is left of a deleted group: remove the row

@@ -1,0 +1,35 @@
+"""A stored resource: its key, its version for compare-and-swap, and its documents."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+import msgspec
+
+from cachefleet.model.group import GroupDesired, GroupMemory, GroupStatus
+from cachefleet.model.network import SubnetGroupDesired
+from cachefleet.model.resource import Key, Kind
+
+D = TypeVar("D")
+
+
+class Row(msgspec.Struct, Generic[D], frozen=True, kw_only=True):
+    """version: 0 until stored, then 1, 2, ... Treat memory as read-only: rows are shared between readers."""
+
+    key: Key
+    desired: D
+    memory: GroupMemory = msgspec.field(default_factory=GroupMemory)
+    status: GroupStatus = GroupStatus()
+    tags: dict[str, str] = {}
+    version: int = 0
+
+
+GroupRow = Row[GroupDesired]
+SubnetGroupRow = Row[SubnetGroupDesired]
+
+# The type of a kind's desired document; the store decodes by it.
+DESIRED_TYPES: dict[Kind, type] = {
+    Kind.REPLICATION_GROUP: GroupDesired,
+    Kind.CACHE_CLUSTER: GroupDesired,
+    Kind.SUBNET_GROUP: SubnetGroupDesired,
+}

@@ -1,0 +1,1 @@
+"""Facts of ElastiCache as data: node types, parameter families, engine families, windows."""

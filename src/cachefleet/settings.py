@@ -1,0 +1,128 @@
+"""Settings: one TOML file and CACHEFLEET_* variables, read once into frozen structs.
+
+A variable CACHEFLEET_A_B sets key b of section a (top-level keys: CACHEFLEET_KEY) and wins over the file. An unknown key or
+a value of the wrong type is refused with its name.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+
+class SettingsError(Exception):
+    """A setting that is unknown or of the wrong type; the message names it."""
+
+
+class NodeTypeSetting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A node type of one's own: [node_types."cache.tiny"]."""
+
+    maxmemory_bytes: int
+    vcpu: int = 1
+    memcached_mb: int = 0  # 0: maxmemory in MB
+
+
+class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where to look for engines besides PATH, the usual folders and packages."""
+
+    binaries: tuple[str, ...] = ()  # paths of valkey-server, redis-server or memcached binaries
+    packages: bool = True  # look into Python packages that carry an engine
+
+
+class HostSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """This machine as a place for caches."""
+
+    network: int = 0  # second number of 127.N.0.0/16; 0: choose a free one at the first start
+    memory: str = "overcommit"  # overcommit: node types are upper bounds; reserve: their sum must fit the machine
+    spread: str = "auto"  # auto: nftables spreads the reader endpoint where that may be done; never
+
+
+class ControlSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The control loop. Times in seconds."""
+
+    probe_interval_s: float = 2.0  # how often a quiet group is looked at
+    probe_timeout_s: float = 0.5
+    launch_timeout_s: float = 20.0  # a launch that has not answered by then has failed
+    create_attempts: int = 3  # failed launches of one node before a creation is given up
+    cluster_node_timeout_ms: int = 2000
+
+
+class ApiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    max_body_bytes: int = 1_048_576
+    clock_skew_s: float = 900.0
+    shards_per_group: int = 500
+    nodes_per_group: int = 500
+    memcached_nodes: int = 40
+    subnet_groups: int = 300
+    subnets_per_group: int = 20
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that can be set. Section names are the field names."""
+
+    data: str = ""  # folder; "" means the XDG state folder
+    listen: str = "127.0.0.1:8300"
+    region: str = "local-1"
+    account: str = "000000000000"
+    database_url: str = ""  # "" means SQLite in the data folder; or postgresql+asyncpg://...
+    demo: bool = True
+    engines: EngineSettings = EngineSettings()
+    host: HostSettings = HostSettings()
+    control: ControlSettings = ControlSettings()
+    api: ApiSettings = ApiSettings()
+    node_types: dict[str, NodeTypeSetting] = {}
+
+    @property
+    def data_dir(self) -> Path:
+        if self.data:
+            return Path(self.data).expanduser().resolve()
+        state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+        return (Path(state) / "cachefleet").resolve()
+
+
+_SECTIONS: dict[str, type] = {
+    "engines": EngineSettings,
+    "host": HostSettings,
+    "control": ControlSettings,
+    "api": ApiSettings,
+}
+
+
+def load(environment: Mapping[str, str], overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Read the file named by CACHEFLEET_CONFIG (if any), then variables, then overrides (command-line options).
+
+    Raises SettingsError.
+    """
+    document: dict[str, Any] = {}
+    path = environment.get("CACHEFLEET_CONFIG", "")
+    if path:
+        try:
+            document = tomllib.loads(Path(path).read_text())
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise SettingsError(f"{path}: {error}") from error
+    for name, value in environment.items():
+        if name.startswith("CACHEFLEET_") and name != "CACHEFLEET_CONFIG":
+            _place(document, name.removeprefix("CACHEFLEET_").lower(), value)
+    document.update({key: value for key, value in (overrides or {}).items() if value is not None})
+    try:
+        return msgspec.convert(document, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"settings: {error}") from error
+
+
+def _place(document: dict[str, Any], name: str, value: str) -> None:
+    if name in Settings.__struct_fields__:
+        document[name] = value
+        return
+    for section, fields in _SECTIONS.items():
+        key = name.removeprefix(section + "_")
+        if name.startswith(section + "_") and key in fields.__struct_fields__:  # type: ignore[attr-defined]
+            is_list = "tuple" in str(fields.__annotations__[key])
+            document.setdefault(section, {})[key] = value.split(os.pathsep) if is_list else value
+            return
+    raise SettingsError(f"CACHEFLEET_{name.upper()} is not a setting")

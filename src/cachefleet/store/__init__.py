@@ -1,0 +1,1 @@
+"""Rows, member names and events in SQL. The only package that knows SQLAlchemy."""
