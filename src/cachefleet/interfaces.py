@@ -60,7 +60,7 @@ class Store(Protocol):
 
     async def get(self, key: Key) -> AnyRow | None: ...
 
-    async def list(self, kind: Kind, scope: Scope, after: str = "", limit: int | None = None) -> list[AnyRow]:
+    async def rows(self, kind: Kind, scope: Scope, after: str = "", limit: int | None = None) -> list[AnyRow]:
         """Rows of one kind with name > after, by name; at most limit. Unchanged rows are not read or decoded again."""
 
     async def count(self, kind: Kind, scope: Scope) -> int: ...
