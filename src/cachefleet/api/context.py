@@ -1,0 +1,38 @@
+"""What an operation is given besides its input: who calls, and the seams it may use. Never an engine, never a host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from cachefleet.clock import Clock, Entropy
+from cachefleet.interfaces import Catalogue, Store
+from cachefleet.model.resource import Key, Scope
+from cachefleet.settings import Settings
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who signed the request. arn and user_id as STS shows them."""
+
+    account: str
+    region: str
+    access_key_id: str
+    arn: str
+    user_id: str
+    request_id: str = ""
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True):
+    caller: Caller
+    store: Store
+    clock: Clock
+    entropy: Entropy
+    settings: Settings
+    catalogue: Catalogue
+    refuses: Callable[[int, int], str]  # (more nodes, their bytes in all) -> why they cannot run, "" when they can
+    wake: Callable[[Key], None]  # tell the controller that this row changed (after the transaction)
+
+    @property
+    def scope(self) -> Scope:
+        return Scope(self.caller.account, self.caller.region)

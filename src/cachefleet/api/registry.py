@@ -1,0 +1,71 @@
+"""Which operations there are, and what becomes of each input member. Modules of this package register theirs by decorator.
+
+A member that an operation does not name is refused: nothing is accepted and ignored. docs/api-coverage.md is generated
+from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from cachefleet.api.context import Context
+from cachefleet.model.errors import AwsError, invalid_value
+
+Handler = Callable[[Context, Any], Awaitable[Any]]
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why a member is refused, and the values that ask for nothing and so pass (False, "" ...)."""
+
+    why: str
+    unless: tuple[object, ...] = ()
+
+
+class Operation(msgspec.Struct, frozen=True):
+    service: str  # signing name: elasticache, sts
+    name: str
+    handler: Handler
+    effective: frozenset[str]  # members that have their effect
+    recorded: Mapping[str, str]  # members that are kept and shown but change nothing here, and why
+    refused: Mapping[str, Refusal]
+
+
+OPERATIONS: dict[tuple[str, str], Operation] = {}
+
+
+def operation(
+    name: str,
+    *,
+    service: str = "elasticache",
+    effective: tuple[str, ...] = (),
+    recorded: Mapping[str, str] | None = None,
+    refused: Mapping[str, Refusal] | None = None,
+) -> Callable[[Handler], Handler]:
+    """Register the decorated `async def f(context, request) -> reply`; request and reply are dicts by the model's shapes."""
+
+    def register(handler: Handler) -> Handler:
+        OPERATIONS[service, name] = Operation(service, name, handler, frozenset(effective), recorded or {}, refused or {})
+        return handler
+
+    return register
+
+
+async def dispatch(context: Context, service: str, name: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Run an operation. Raises AwsError: InvalidAction for one that is not built, InvalidParameterValue for a member that
+    has no effect yet."""
+    found = OPERATIONS.get((service, name))
+    if found is None:
+        raise AwsError("InvalidAction", f"The action {name} is not implemented yet by Cachefleet; see docs/api-coverage.md.")
+    for member, value in request.items():
+        if member in found.effective or member in found.recorded:
+            continue
+        refusal = found.refused.get(member)
+        if refusal is None:
+            raise invalid_value(f"{member} is not implemented yet for {name}; leave it out.")
+        if value not in refusal.unless:
+            raise invalid_value(f"{member}: {refusal.why}")
+    reply: Mapping[str, Any] = await found.handler(context, request)
+    return reply
