@@ -108,6 +108,7 @@ class NodeMemory(msgspec.Struct):
     address: str = ""  # kept for the node's whole life
     launches: int = 0  # how often it was started; the incarnation is `<uid>.<name>.<launches>`, "" before the first
     launched_at: float = 0.0
+    ended_at: float = 0.0  # when its process was first seen to be gone, 0 while it runs
     failures: int = 0  # launches in a row that never answered
     retry_at: float = 0.0  # no launch before
     reboots: int = 0  # of DesiredNode.reboots, how many are done
@@ -119,6 +120,9 @@ class NodeMemory(msgspec.Struct):
 class ShardMemory(msgspec.Struct):
     primary: str = ""  # name of the node that holds (or is being given) the primary role
     epoch: int = 0  # of that decision
+    decided_at: float = 0.0  # when it was made
+    taken: bool = False  # the role was seen to be taken since
+    return_to: str = ""  # the node that shall be primary again once it is back in sync (reboot; failover off)
 
 
 class GroupMemory(msgspec.Struct):

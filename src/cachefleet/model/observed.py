@@ -64,7 +64,7 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     syncing: bool = False  # replica: full sync under way
     follows: str = ""  # replica: host of the primary it was told to follow
     replicas: int = 0  # primary: connected replicas
-    bound: tuple[str, ...] = ()  # addresses it listens on
+    bound: tuple[str, ...] = ()  # addresses it listens on, its own included
     cluster: ClusterView | None = None
 
 
@@ -74,4 +74,6 @@ class Observed(msgspec.Struct, frozen=True):
     processes: dict[str, ProcessView] = {}  # by incarnation, everything of this group that the host knows
     views: dict[str, NodeView] = {}  # by node name; absent when not probed
     offers: dict[str, tuple[str, ...]] = {}  # free addresses by zone ("" for endpoints), reserved for this group
-    discovery: bool = False  # Memcached: the published node list is the current one
+    no_addresses: str = ""  # why there are no offers
+    spread: tuple[str, ...] = ()  # where the kernel spreads the reader endpoint to at present
+    can_spread: bool = False

@@ -24,7 +24,7 @@ class Launch(Action, frozen=True):
 
 
 class Stop(Action, frozen=True):
-    """End one incarnation and wait until its process is gone; then its folder is erased."""
+    """End one incarnation and wait until its process is gone. Its folder stays until Erase."""
 
     incarnation: str
     kill: bool = True  # False: ask first, kill after the grace

@@ -1,0 +1,300 @@
+"""Cluster mode enabled: shards that own slots, one primary each, a configuration endpoint.
+
+Every launch has a fresh cluster identity, so a node that comes back owns nothing and decides nothing: it is introduced again
+and told whom to replicate. What engines elected among themselves is adopted, not fought. Promotion by order needs proof of
+death (the process has ended): by vote while a majority of primaries lives, else by takeover.
+"""
+
+from __future__ import annotations
+
+from cachefleet.model.group import DesiredShard, EndpointRole, ShardMemory
+from cachefleet.model.observed import ClusterView
+from cachefleet.model.plan import Bind, Forget, Meet, OwnSlots, Replicate, TakeOver
+from cachefleet.planning.draft import Draft
+from cachefleet.planning.lifecycle import launch_missing
+
+UNDECIDED_S = 5.0  # how long replicas that run but do not answer are waited for before a dead primary starts empty
+VOTE_PATIENCE_S = 0.4  # after that a takeover replaces the vote: the old primary is proven dead anyway
+
+
+def plan_clustered(draft: Draft) -> None:
+    names = [node.name for node in draft.desired.nodes]
+    for name in names:
+        view = draft.live(name)
+        if view is not None and view.cluster is not None:
+            draft.remembered(name).engine_id = view.cluster.my_id
+    for shard in draft.desired.shards:
+        memory = draft.shard_memory(shard)
+        if memory.primary not in [node.name for node in shard.nodes]:
+            _decide(draft, memory, shard.nodes[0].name)
+        _adopt_election(draft, shard, memory)
+        _replace_dead_primary(draft, shard, memory)
+    launch_missing(draft, names, lambda node: _follow_on_launch(draft, node))
+    views = {name: view.cluster for name in names if (view := draft.live(name)) is not None and view.cluster is not None}
+    for shard in draft.desired.shards:
+        _own_slots(draft, shard, views)
+    _introduce(draft, views)
+    for shard in draft.desired.shards:
+        _replicate(draft, shard, views)
+    _forget(draft, views)
+    _lead_configuration(draft, views)
+    _judge(draft, views)
+
+
+# --- who is primary ------------------------------------------------------------------------------------------------
+
+
+def _decide(draft: Draft, memory: ShardMemory, primary: str) -> None:
+    draft.memory.epoch += 1
+    memory.primary = primary
+    memory.epoch = draft.memory.epoch
+    memory.decided_at = draft.now
+    memory.taken = False
+
+
+def _cluster(draft: Draft, name: str) -> ClusterView | None:
+    view = draft.live(name)
+    return view.cluster if view is not None else None
+
+
+def _adopt_election(draft: Draft, shard: DesiredShard, memory: ShardMemory) -> None:
+    """The member that says itself that it owns slots is the primary; of several the one with the highest epoch."""
+    owners: list[tuple[int, str]] = []
+    for node in shard.nodes:
+        view = _cluster(draft, node.name)
+        if view is not None and view.nodes[view.my_id].primary and view.nodes[view.my_id].slots:
+            owners.append((view.nodes[view.my_id].epoch, node.name))
+    if not owners:
+        return
+    owner = max(owners)[1]
+    if owner == memory.primary:
+        memory.taken = True
+        return
+    if memory.primary in [name for _, name in owners]:
+        return  # two claim the slots; the engines settle that by epoch, then this is looked at again
+    old = memory.primary
+    _decide(draft, memory, owner)
+    memory.taken = True
+    _tell_failover(draft, old, owner)
+
+
+def _replace_dead_primary(draft: Draft, shard: DesiredShard, memory: ShardMemory) -> None:
+    old = memory.primary
+    if not draft.remembered(old).launches or draft.running(old):
+        if not memory.taken and draft.live(old) is not None and _replica_of_dead(draft, shard, old):
+            draft.act(TakeOver(node=old, vote=_may_vote(draft, shard, memory)))
+        return
+    candidates = _candidates(draft, shard, old)
+    if not candidates:
+        return
+    _decide(draft, memory, candidates[0])
+    draft.act(TakeOver(node=candidates[0], vote=_may_vote(draft, shard, memory)))
+    _tell_failover(draft, old, candidates[0])
+
+
+def _tell_failover(draft: Draft, old: str, new: str) -> None:
+    message = f"Failover from primary node {old} to replica node {new} completed"
+    draft.tell_node(old, message)
+    draft.tell_group(message)
+
+
+def _candidates(draft: Draft, shard: DesiredShard, dead: str) -> list[str]:
+    """Replicas with a whole data set, best first: highest offset, then smallest name."""
+    found: list[tuple[int, str]] = []
+    for node in shard.nodes:
+        view = draft.live(node.name)
+        if node.name == dead or view is None or view.primary or view.syncing:
+            continue
+        if draft.remembered(node.name).became_ready:
+            found.append((-view.offset, node.name))
+    return [name for _, name in sorted(found)]
+
+
+def _replica_of_dead(draft: Draft, shard: DesiredShard, name: str) -> bool:
+    """It was told to take over and has not done so yet."""
+    view = _cluster(draft, name)
+    if view is None or view.nodes[view.my_id].primary or not draft.remembered(name).became_ready:
+        return False
+    primary_id = view.nodes[view.my_id].primary_id
+    return all(draft.remembered(node.name).engine_id != primary_id or not draft.running(node.name) for node in shard.nodes)
+
+
+def _may_vote(draft: Draft, shard: DesiredShard, memory: ShardMemory) -> bool:
+    """A vote needs a majority of all slot-owning primaries; the shard in question counts as a dead one."""
+    if draft.now - memory.decided_at > VOTE_PATIENCE_S:
+        return False
+    alive = sum(
+        1
+        for other in draft.desired.shards
+        if other.shard_id != shard.shard_id
+        and (known := draft.memory.shards.get(other.shard_id)) is not None
+        and known.taken
+        and draft.live(known.primary) is not None
+    )
+    return alive > len(draft.desired.shards) // 2
+
+
+def _shard_of(draft: Draft, name: str) -> DesiredShard:
+    return next(shard for shard in draft.desired.shards if any(node.name == name for node in shard.nodes))
+
+
+def _follow_on_launch(draft: Draft, name: str) -> str | None:
+    shard = _shard_of(draft, name)
+    memory = draft.shard_memory(shard)
+    if name != memory.primary:
+        return None if draft.memory.provisioned and not memory.taken and draft.running(memory.primary) else ""
+    holders = [
+        node.name
+        for node in shard.nodes
+        if node.name != name and draft.running(node.name) and draft.remembered(node.name).became_ready
+    ]
+    if holders and draft.now - draft.remembered(name).ended_at < UNDECIDED_S:
+        draft.why[name] = f"waits for word from {', '.join(holders)}, which may hold its data"
+        return None
+    memory.taken = False
+    return ""
+
+
+# --- the mesh ------------------------------------------------------------------------------------------------------
+
+
+def _own_slots(draft: Draft, shard: DesiredShard, views: dict[str, ClusterView]) -> None:
+    """A primary without slots claims those of its shard that nobody alive owns, before it is introduced to anybody: its own
+    epoch, above all that were seen, settles what dead nodes' records still say."""
+    memory = draft.shard_memory(shard)
+    view = views.get(memory.primary)
+    if view is None or view.nodes[view.my_id].slots or not view.nodes[view.my_id].primary:
+        return
+    if any(other in views and views[other].nodes[views[other].my_id].slots for other in (node.name for node in shard.nodes)):
+        return
+    seen = max([known.current_epoch for known in views.values()] + [draft.memory.epoch])
+    if memory.epoch <= max((known.current_epoch for known in views.values()), default=0) and draft.memory.provisioned:
+        memory.epoch = draft.memory.epoch = seen + 1
+    draft.act(OwnSlots(node=memory.primary, slots=shard.slots, epoch=memory.epoch))
+
+
+def _introduce(draft: Draft, views: dict[str, ClusterView]) -> None:
+    """Whoever is not known to the anchor is introduced by it; a replica also by its own primary, which saves a round of
+    gossip. A primary is introduced only after it has its slots."""
+    settled = {name: view for name, view in views.items() if not _awaits_slots(draft, name, view)}
+    if not settled:
+        return
+    anchor = max(settled, key=lambda name: (len(settled[name].nodes), [-ord(letter) for letter in name]))
+    introductions: dict[str, dict[str, str]] = {}
+    for name, view in settled.items():
+        viewers = {anchor, draft.shard_memory(_shard_of(draft, name)).primary} & set(settled)
+        for viewer in viewers - {name}:
+            if view.my_id not in settled[viewer].nodes and not _shaking_hands(settled[viewer], draft.address(name)):
+                introductions.setdefault(viewer, {})[draft.address(name)] = view.my_id
+    for viewer, others in introductions.items():
+        draft.act(Meet(node=viewer, others=others))
+
+
+def _awaits_slots(draft: Draft, name: str, view: ClusterView) -> bool:
+    memory = draft.shard_memory(_shard_of(draft, name))
+    mine = view.nodes[view.my_id]
+    return name == memory.primary and mine.primary and not mine.slots
+
+
+def _shaking_hands(view: ClusterView, host: str) -> bool:
+    return any(node.handshake and node.host == host for node in view.nodes.values())
+
+
+def _replicate(draft: Draft, shard: DesiredShard, views: dict[str, ClusterView]) -> None:
+    memory = draft.shard_memory(shard)
+    primary = views.get(memory.primary)
+    if primary is None or not primary.nodes[primary.my_id].primary:
+        return
+    for node in shard.nodes:
+        view = views.get(node.name)
+        if node.name == memory.primary or view is None:
+            continue
+        mine = view.nodes[view.my_id]
+        known = view.nodes.get(primary.my_id)
+        if known is None or known.handshake or (not mine.primary and mine.primary_id == primary.my_id):
+            continue
+        if not mine.slots:
+            draft.act(Replicate(node=node.name, primary_id=primary.my_id))
+
+
+def _forget(draft: Draft, views: dict[str, ClusterView]) -> None:
+    """Identities that are no node's current one belong to ended processes. One that still owns slots is kept until its shard
+    has a successor, or is known to have lost everything."""
+    current = {draft.remembered(node.name).engine_id for node in draft.desired.nodes}
+    if any(draft.running(name) and name not in views for name in draft.memory.nodes):
+        return  # somebody's identity may not be known yet
+    for name, view in views.items():
+        mine = view.nodes[view.my_id]
+        gone = tuple(
+            sorted(
+                known.engine_id
+                for known in view.nodes.values()
+                if known.engine_id not in current
+                and not known.handshake
+                and known.engine_id != mine.primary_id
+                and (not known.slots or _orphaned(draft, known.slots[0][0]))
+            )
+        )
+        if gone:
+            draft.act(Forget(node=name, engine_ids=gone))
+
+
+def _orphaned(draft: Draft, slot: int) -> bool:
+    """The shard of this slot has no member left that held its data."""
+    for shard in draft.desired.shards:
+        if any(first <= slot <= last for first, last in shard.slots):
+            return not any(draft.running(node.name) and draft.remembered(node.name).became_ready for node in shard.nodes)
+    return False
+
+
+# --- endpoint and readiness ----------------------------------------------------------------------------------------
+
+
+def _lead_configuration(draft: Draft, views: dict[str, ClusterView]) -> None:
+    """Any member can tell the topology; the endpoint stays where it is while that one lives and belongs to the mesh."""
+    endpoint = draft.endpoint(EndpointRole.CONFIGURATION)
+    bound = {name: view.bound for name in views if (view := draft.live(name)) is not None}
+    holders = [name for name, addresses in bound.items() if endpoint in addresses]
+    able = [name for name in views if views[name].ok] or list(views)
+    holder = next((name for name in holders if name in able), able[0] if able else "")
+    for name, addresses in bound.items():
+        wanted = (endpoint,) if name == holder and holders in ([], [name]) else ()
+        if set(addresses) != {draft.address(name), *wanted}:
+            draft.act(Bind(node=name, addresses=wanted))
+
+
+def _judge(draft: Draft, views: dict[str, ClusterView]) -> None:
+    ids = {view.my_id for view in views.values()}
+    for shard in draft.desired.shards:
+        memory = draft.shard_memory(shard)
+        primary = views.get(memory.primary)
+        for node in shard.nodes:
+            why = _why_not_ready(draft, node.name, memory, primary, views, ids)
+            if why:
+                draft.why.setdefault(node.name, why)
+            else:
+                draft.mark_ready(node)
+
+
+def _why_not_ready(
+    draft: Draft, name: str, memory: ShardMemory, primary: ClusterView | None, views: dict[str, ClusterView], ids: set[str]
+) -> str:
+    view, cluster = draft.live(name), views.get(name)
+    if view is None or cluster is None:
+        if not draft.running(name):
+            return "has no engine process"
+        seen = draft.observed.views.get(name)
+        return seen.why if seen is not None and seen.why else "has not answered yet"
+    mine = cluster.nodes[cluster.my_id]
+    met = {known.engine_id for known in cluster.nodes.values() if not known.handshake}
+    if not ids <= met:
+        return f"does not know {len(ids - met)} of the other nodes yet"
+    if name == memory.primary:
+        if not mine.slots:
+            return "has no slots yet"
+        return "" if cluster.ok else "says that the cluster is not ok yet"
+    if primary is None or mine.primary or mine.primary_id != primary.my_id:
+        return "has no primary to replicate yet"
+    if not view.link_up or view.syncing:
+        return "is being synchronised with its primary"
+    return "" if cluster.ok else "says that the cluster is not ok yet"

@@ -1,0 +1,102 @@
+"""A plan in the making: what is given, and what the parts of a planner add to it.
+
+Planners fill a Draft in passes over the same group; nothing here decides.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from cachefleet.model.group import (
+    DesiredNode,
+    DesiredShard,
+    EndpointRole,
+    GroupDesired,
+    GroupMemory,
+    NodeMemory,
+    ShardMemory,
+    incarnation,
+)
+from cachefleet.model.observed import NodeView, Observed, ProcessView
+from cachefleet.model.plan import Action, EventDraft
+from cachefleet.settings import ControlSettings
+
+
+class Draft:
+    """memory is a copy that may be changed."""
+
+    def __init__(
+        self,
+        name: str,
+        replication_group: bool,
+        desired: GroupDesired,
+        observed: Observed,
+        memory: GroupMemory,
+        now: float,
+        rules: ControlSettings,
+    ) -> None:
+        self.name = name
+        self.replication_group = replication_group
+        self.desired = desired
+        self.observed = observed
+        self.memory = msgspec.json.decode(msgspec.json.encode(memory), type=GroupMemory)
+        self.now = now
+        self.rules = rules
+        self.actions: list[Action] = []
+        self.events: list[EventDraft] = []
+        self.why: dict[str, str] = {}  # node name -> why it is not ready
+        self.ready: set[str] = set()
+        self.waiting = False  # something is under way that no exit and no wake-up will announce
+
+    # --- looking ---
+
+    def remembered(self, node: str) -> NodeMemory:
+        return self.memory.nodes[node]
+
+    def shard_memory(self, shard: DesiredShard) -> ShardMemory:
+        return self.memory.shards.setdefault(shard.shard_id, ShardMemory())
+
+    def current(self, node: str) -> str:
+        """The node's current incarnation, "" before its first launch."""
+        launches = self.memory.nodes[node].launches
+        return incarnation(self.desired.uid, node, launches) if launches else ""
+
+    def process(self, node: str) -> ProcessView | None:
+        return self.observed.processes.get(self.current(node))
+
+    def running(self, node: str) -> bool:
+        process = self.process(node)
+        return process is not None and process.running
+
+    def live(self, node: str) -> NodeView | None:
+        """The view of a node whose current incarnation runs, answers and is usable; else None."""
+        view = self.observed.views.get(node)
+        if view is None or not view.reachable or view.loading or not self.running(node):
+            return None
+        return view if view.incarnation == self.current(node) else None
+
+    def address(self, node: str) -> str:
+        return self.memory.nodes[node].address
+
+    def endpoint(self, role: EndpointRole) -> str:
+        return self.memory.endpoints.get(role, "")
+
+    def zone(self, node: str) -> str:
+        return self.memory.nodes[node].zone
+
+    # --- adding ---
+
+    def act(self, action: Action) -> None:
+        self.actions.append(action)
+
+    def tell_node(self, node: str, message: str) -> None:
+        """An event of the cache cluster that the node belongs to."""
+        self.events.append(EventDraft("cache-cluster", node if self.replication_group else self.name, message))
+
+    def tell_group(self, message: str) -> None:
+        """An event of the replication group; a standalone cluster has none."""
+        if self.replication_group:
+            self.events.append(EventDraft("replication-group", self.name, message))
+
+    def mark_ready(self, node: DesiredNode) -> None:
+        self.ready.add(node.name)

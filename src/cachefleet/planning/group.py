@@ -1,0 +1,186 @@
+"""The planner of a group: desired, observed and memory in; actions, new memory, status and events out. Pure.
+
+Called by the controller on every pass, by tests and by the simulation. The shapes differ in replicated, clustered and memcached.
+"""
+
+from __future__ import annotations
+
+from cachefleet.model.group import EndpointRole, GroupDesired, GroupMemory, GroupStatus, NodeStatus, Shape
+from cachefleet.model.observed import Observed
+from cachefleet.model.plan import Plan, Spread
+from cachefleet.planning import lifecycle
+from cachefleet.planning.addresses import take_offers
+from cachefleet.planning.clustered import plan_clustered
+from cachefleet.planning.draft import Draft
+from cachefleet.planning.memcached import DISCOVERY, discovery_node, plan_memcached
+from cachefleet.planning.replicated import plan_replicated
+from cachefleet.settings import ControlSettings
+
+_SHAPES = {Shape.REPLICATED: plan_replicated, Shape.CLUSTERED: plan_clustered, Shape.MEMCACHED: plan_memcached}
+
+
+def plan_group(
+    name: str,
+    replication_group: bool,
+    desired: GroupDesired,
+    observed: Observed,
+    memory: GroupMemory,
+    now: float,
+    rules: ControlSettings,
+) -> Plan:
+    """now: epoch seconds. replication_group: False for a standalone or Memcached cluster."""
+    draft = Draft(name, replication_group, desired, observed, memory, now, rules)
+    if desired.deleting:
+        return _plan_deletion(draft)
+    if not memory.failure:
+        _plan_life(draft)
+    if draft.memory.failure:
+        return _plan_failure(draft, told=bool(memory.failure))
+    return Plan(
+        memory=draft.memory,
+        status=_status(draft),
+        actions=tuple(draft.actions),
+        events=tuple(draft.events),
+        look_again_s=_look_again_s(draft),
+    )
+
+
+def _plan_life(draft: Draft) -> None:
+    complete = take_offers(draft)
+    if draft.observed.no_addresses and not complete:
+        draft.memory.failure = draft.observed.no_addresses if not draft.memory.provisioned else ""
+        draft.why.update({node.name: draft.observed.no_addresses for node in draft.desired.nodes})
+        return
+    if not complete:
+        draft.waiting = True
+        return
+    keep = {node.name for node in draft.desired.nodes}
+    if draft.desired.shape is Shape.MEMCACHED:
+        keep.add(discovery_node(draft.name))
+    lifecycle.clear_stale(draft)
+    lifecycle.drop_removed(draft, keep)
+    nodes = [name for name in draft.memory.nodes if name in keep]
+    lifecycle.note_ends(draft, nodes)
+    lifecycle.note_failures(draft, nodes)
+    if draft.memory.failure:
+        return
+    _SHAPES[draft.desired.shape](draft)
+    lifecycle.note_ready(draft, [node.name for node in draft.desired.nodes])
+    if (
+        not draft.memory.provisioned
+        and all(node.name in draft.ready for node in draft.desired.nodes)
+        and _endpoints_lead(draft)
+    ):
+        draft.memory.provisioned = True
+        _tell_created(draft)
+
+
+def _endpoints_lead(draft: Draft) -> bool:
+    """Every endpoint is served by someone."""
+    if draft.desired.shape is Shape.MEMCACHED:
+        return discovery_node(draft.name) in draft.ready
+    bound = {address for name in draft.memory.nodes if (view := draft.live(name)) is not None for address in view.bound}
+    return all(address in bound for address in draft.memory.endpoints.values())
+
+
+def _tell_created(draft: Draft) -> None:
+    for node in draft.desired.nodes:
+        draft.tell_node(node.name, f"Added cache node {node.node_id} in availability zone {node.zone}")
+    for cluster in dict.fromkeys(node.name if draft.replication_group else draft.name for node in draft.desired.nodes):
+        draft.tell_node(cluster, "Cache cluster created")
+    draft.tell_group(f"Replication group {draft.name} created")
+    if draft.desired.automatic_failover:
+        draft.tell_group(f"Automatic failover has been turned on for replication group {draft.name}")
+
+
+def _plan_deletion(draft: Draft) -> Plan:
+    finished = lifecycle.clear_all(draft)
+    _unspread(draft)
+    if finished:
+        for cluster in dict.fromkeys(node.name if draft.replication_group else draft.name for node in draft.desired.nodes):
+            draft.tell_node(cluster, "Cache cluster deleted")
+        draft.tell_group(f"Replication group {draft.name} deleted")
+    nodes = {name: NodeStatus("deleting", known.address) for name, known in draft.memory.nodes.items()}
+    status = GroupStatus("deleting", nodes, {}, "")
+    return Plan(
+        memory=draft.memory,
+        status=status,
+        actions=tuple(draft.actions),
+        events=tuple(draft.events),
+        look_again_s=0.5,
+        finished=finished and not draft.actions,
+    )
+
+
+def _plan_failure(draft: Draft, told: bool) -> Plan:
+    """A creation that was given up: everything is cleared away, the row stays and says why, until it is deleted."""
+    draft.actions.clear()
+    lifecycle.clear_all(draft)
+    for known in draft.memory.nodes.values():
+        known.address = ""
+    draft.memory.endpoints = {}
+    why = draft.memory.failure
+    if not told:
+        message = f"Failed to create the cache cluster: {why}"
+        for cluster in dict.fromkeys(node.name if draft.replication_group else draft.name for node in draft.desired.nodes):
+            draft.tell_node(cluster, message)
+        draft.tell_group(f"Failed to create replication group {draft.name}: {why}")
+    nodes = {node.name: NodeStatus("failed", "", "", why) for node in draft.desired.nodes}
+    return Plan(
+        memory=draft.memory,
+        status=GroupStatus("create-failed", nodes, {}, why),
+        actions=tuple(draft.actions),
+        events=tuple(draft.events),
+        look_again_s=0.5 if draft.actions else 3600.0,
+    )
+
+
+def _unspread(draft: Draft) -> None:
+    reader = draft.memory.endpoints.get(EndpointRole.READER, "")
+    if reader and draft.observed.spread:
+        draft.act(Spread(node=draft.name, address=reader, port=draft.desired.port, targets=()))
+
+
+def _status(draft: Draft) -> GroupStatus:
+    nodes = {node.name: _node_status(draft, node.name, node.reboots) for node in draft.desired.nodes}
+    states = {status.state for status in nodes.values()}
+    if not draft.memory.provisioned:
+        state = "creating"
+    elif "rebooting" in states:
+        state = "rebooting"
+    elif "creating" in states or any(name not in nodes and not name.endswith(DISCOVERY) for name in draft.memory.nodes):
+        state = "modifying"
+    else:
+        state = "available"
+    why = "; ".join(f"{name} {draft.why[name]}" for name in sorted(draft.why) if name not in draft.ready)
+    return GroupStatus(state, nodes, dict(draft.memory.endpoints) if draft.memory.provisioned else {}, why)
+
+
+def _node_status(draft: Draft, name: str, reboots: int) -> NodeStatus:
+    known = draft.memory.nodes.get(name)
+    if known is None:
+        return NodeStatus("creating")
+    why = "" if name in draft.ready else draft.why.get(name, "")
+    if reboots > known.reboots or (reboots and known.reboots == reboots and name not in draft.ready and known.launches > 1):
+        state = "rebooting"
+    elif name in draft.ready:
+        state = "available"
+    else:
+        state = "recovering" if known.became_ready or known.launches > 1 else "creating"
+    role = ""
+    if draft.desired.shape is not Shape.MEMCACHED:
+        role = "primary" if any(shard.primary == name for shard in draft.memory.shards.values()) else "replica"
+    return NodeStatus(state, known.address, role, why)
+
+
+def _look_again_s(draft: Draft) -> float:
+    """Soon while something is under way, later the longer nothing has changed, else at the probing interval."""
+    settled = all(node.name in draft.ready for node in draft.desired.nodes) and draft.memory.provisioned
+    if settled and not draft.actions and not draft.waiting:
+        return draft.rules.probe_interval_s
+    changes = [known.launched_at for known in draft.memory.nodes.values()]
+    changes += [shard.decided_at for shard in draft.memory.shards.values()]
+    quiet_s = draft.now - max(changes, default=draft.now)
+    if quiet_s < 1.0:
+        return 0.02
+    return 0.1 if quiet_s < 5.0 else 0.5

@@ -1,0 +1,145 @@
+"""What every shape of group shares: processes that must go, nodes that must start, creations that are given up.
+
+Called by planning.group; which node may start in which role is the shape's business (`may_launch`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cachefleet.model.group import incarnation
+from cachefleet.model.plan import Erase, Launch, Stop
+from cachefleet.planning.draft import Draft
+
+BACKOFF_FIRST_S = 0.5
+BACKOFF_CAP_S = 60.0
+
+
+def clear_all(draft: Draft) -> bool:
+    """Stop and erase everything of the group. True when nothing is left."""
+    for process in draft.observed.processes.values():
+        name = process.incarnation
+        draft.act(Stop(node=name, incarnation=name) if process.running else Erase(node=name, incarnation=name))
+    return not draft.observed.processes
+
+
+def clear_stale(draft: Draft) -> None:
+    """Stop incarnations that are no node's current one; erase the ended ones. A node's own ended one stays as evidence
+    until the next launch."""
+    current = {draft.current(node) for node in draft.memory.nodes}
+    for process in draft.observed.processes.values():
+        name = process.incarnation
+        if name in current:
+            continue
+        draft.act(Stop(node=name, incarnation=name) if process.running else Erase(node=name, incarnation=name))
+
+
+def drop_removed(draft: Draft, keep: set[str]) -> None:
+    """Nodes that are no longer desired: stop them, forget them when their process is gone."""
+    for name in [name for name in draft.memory.nodes if name not in keep]:
+        current = draft.current(name)
+        process = draft.observed.processes.get(current)
+        if process is None:
+            del draft.memory.nodes[name]
+        elif process.running:
+            draft.act(Stop(node=name, incarnation=current, kill=False))
+        else:
+            draft.act(Erase(node=name, incarnation=current))
+
+
+def note_ends(draft: Draft, nodes: list[str]) -> None:
+    """Remember since when a node has no process."""
+    for node in nodes:
+        memory = draft.remembered(node)
+        if draft.running(node) or not memory.launches:
+            memory.ended_at = 0.0
+        elif not memory.ended_at:
+            memory.ended_at = draft.now
+
+
+def begin_reboot(draft: Draft, node: str, reboots: int) -> None:
+    """End the current incarnation on request; the next pass finds the node ended and launches it anew."""
+    memory = draft.remembered(node)
+    memory.reboots = reboots
+    memory.became_ready = memory.ready = False
+    draft.tell_node(node, f"Cache node {_node_id(draft, node)} shutdown")
+    draft.act(Stop(node=node, incarnation=draft.current(node), kill=False))
+
+
+def launch(draft: Draft, node: str, follow: str = "") -> None:
+    """Start the node's next incarnation. The number is saved before the launch, so that no id is ever used twice."""
+    memory = draft.remembered(node)
+    memory.launches += 1
+    memory.launched_at = draft.now
+    memory.ended_at = 0.0
+    memory.engine_id = ""
+    memory.ready = memory.became_ready = False
+    draft.act(Launch(node=node, incarnation=incarnation(draft.desired.uid, node, memory.launches), follow=follow))
+
+
+def note_failures(draft: Draft, nodes: list[str]) -> None:
+    """Count launches that ended, or never answered in time, and set when to try again."""
+    for node in nodes:
+        memory = draft.remembered(node)
+        if not memory.launches or memory.became_ready:
+            continue
+        process = draft.process(node)
+        late = draft.now - memory.launched_at
+        if process is not None and process.running:
+            if late > draft.rules.launch_timeout_s and draft.observed.views.get(node) is not None:
+                draft.why[node] = f"did not answer within {draft.rules.launch_timeout_s:g} s after its start"
+                draft.act(Stop(node=node, incarnation=draft.current(node)))
+            continue
+        if process is None and late < draft.rules.launch_timeout_s:
+            continue  # about to be launched, or the launch was refused and said so
+        if memory.retry_at > memory.launched_at:
+            continue  # counted already
+        memory.failures += 1
+        memory.retry_at = draft.now + min(BACKOFF_CAP_S, BACKOFF_FIRST_S * 2 ** (memory.failures - 1))
+        end = process.exit if process is not None else "was never seen to run"
+        log = f": {process.log_tail.strip().splitlines()[-1]}" if process and process.log_tail.strip() else ""
+        draft.why[node] = f"its engine ended at the start ({end}){log}"
+        draft.tell_node(node, f"Cache node {_node_id(draft, node)} failed to start: {end}{log}")
+        if not draft.memory.provisioned and memory.failures >= draft.rules.create_attempts:
+            draft.memory.failure = f"{node} {draft.why[node]}"
+
+
+def launch_missing(draft: Draft, nodes: list[str], may_launch: Callable[[str], str | None]) -> None:
+    """Start nodes that have no process. may_launch(node) gives the host to follow, "" for none, None for not now."""
+    for node in nodes:
+        memory = draft.remembered(node)
+        if draft.running(node) or not memory.address:
+            continue
+        if memory.launches and draft.process(node) is None and draft.now - memory.launched_at < 1.0:
+            draft.waiting = True  # launched a moment ago; a launch is not repeated before it can be seen
+            continue
+        if draft.now < memory.retry_at:
+            draft.waiting = True
+            draft.why.setdefault(node, f"is started again after {memory.failures} failed starts")
+            continue
+        follow = may_launch(node)
+        if follow is None:
+            draft.waiting = True
+            continue
+        if memory.became_ready:
+            draft.tell_node(node, f"Recovering cache nodes {_node_id(draft, node)}")
+        launch(draft, node, follow)
+
+
+def note_ready(draft: Draft, nodes: list[str]) -> None:
+    """Carry readiness into memory, with the events that belong to it."""
+    for node in nodes:
+        memory = draft.remembered(node)
+        ready = node in draft.ready
+        if ready and not memory.became_ready:
+            if memory.launches > 1:
+                draft.tell_node(node, f"Finished recovery for cache nodes {_node_id(draft, node)}")
+            elif draft.memory.provisioned:
+                draft.tell_node(node, f"Added cache node {_node_id(draft, node)} in availability zone {memory.zone}")
+            memory.failures = 0
+            memory.became_ready = True
+        memory.ready = ready
+
+
+def _node_id(draft: Draft, node: str) -> str:
+    return next((desired.node_id for desired in draft.desired.nodes if desired.name == node), "0001")

@@ -1,0 +1,76 @@
+"""Memcached: independent nodes, and a configuration endpoint that tells clients which there are.
+
+The endpoint is served by a process of its own, so that it works without the control plane. A node is listed once it was ready,
+and stays listed while it is desired: a replacement has the same address, so the list does not change for it (reference 4.4).
+"""
+
+from __future__ import annotations
+
+from cachefleet.model.group import EndpointRole, GroupDesired, NodeMemory
+from cachefleet.model.observed import NodeView
+from cachefleet.model.plan import PublishNodes
+from cachefleet.planning.draft import Draft
+from cachefleet.planning.lifecycle import begin_reboot, launch_missing
+
+DISCOVERY = "discovery"  # node name of the endpoint's process inside the group
+
+
+def discovery_node(cluster_id: str) -> str:
+    return f"{cluster_id}.{DISCOVERY}"
+
+
+def plan_memcached(draft: Draft) -> None:
+    nodes = list(draft.desired.shards[0].nodes)
+    endpoint = discovery_node(draft.name)
+    draft.memory.nodes.setdefault(endpoint, NodeMemory(zone=""))
+    draft.remembered(endpoint).address = draft.endpoint(EndpointRole.CONFIGURATION)
+    launch_missing(draft, [node.name for node in nodes] + [endpoint], lambda node: "")
+    for node in nodes:
+        if _answers(draft, node.name):
+            draft.mark_ready(node)
+        else:
+            draft.why.setdefault(node.name, _why(draft, node.name))
+    _publish(draft, endpoint)
+    for node in nodes:
+        if node.reboots > draft.remembered(node.name).reboots and draft.running(node.name):
+            begin_reboot(draft, node.name, node.reboots)
+
+
+def _answers(draft: Draft, name: str) -> NodeView | None:
+    """Memcached does not tell which launch it is; that its process runs and its address answers has to do."""
+    view = draft.observed.views.get(name)
+    return view if view is not None and view.reachable and draft.running(name) else None
+
+
+def _why(draft: Draft, name: str) -> str:
+    if not draft.running(name):
+        return "has no engine process"
+    view = draft.observed.views.get(name)
+    return view.why if view is not None and view.why else "has not answered yet"
+
+
+def _publish(draft: Draft, endpoint: str) -> None:
+    listed = tuple(
+        node.name for node in draft.desired.shards[0].nodes if node.name in draft.ready or node.name in draft.memory.node_list
+    )
+    if listed != draft.memory.node_list:
+        draft.memory.node_list = listed
+        draft.memory.node_list_version += 1
+    if not draft.running(endpoint):
+        return
+    view = _answers(draft, endpoint)
+    published = view is not None and view.version == str(draft.memory.node_list_version)
+    if not published:
+        hosts = tuple(sorted((draft.address(name), draft.desired.port) for name in listed))
+        draft.act(
+            PublishNodes(
+                node=endpoint, incarnation=draft.current(endpoint), version=draft.memory.node_list_version, nodes=hosts
+            )
+        )
+    else:
+        draft.ready.add(endpoint)
+
+
+def extra_nodes(desired: GroupDesired, name: str) -> list[str]:
+    """Processes that a Memcached group has besides its desired nodes."""
+    return [discovery_node(name)]
