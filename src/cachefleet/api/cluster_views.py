@@ -1,0 +1,106 @@
+"""A cache cluster as DescribeCacheClusters shows it: a row of its own, or one member of a replication group (reference 1.8).
+
+Pure: a row in, a reply structure out. Never probes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cachefleet.api.group_state import (
+    endpoint,
+    group_status,
+    is_group,
+    is_provisioned,
+    member_status,
+    node_address,
+    node_status,
+)
+from cachefleet.api.group_views import put_endpoint
+from cachefleet.interfaces import Fragment
+from cachefleet.model.group import DesiredNode, EndpointRole, GroupDesired, Shape
+from cachefleet.model.row import GroupRow
+
+MULTIPLE_ZONES = "Multiple"
+
+
+def cluster_fragment(row: GroupRow, cluster: str, show_nodes: bool) -> Fragment:
+    """The structure, built only when its encoded form for this version of the row is not at hand."""
+    return Fragment(("CacheCluster", row.key, row.version, cluster, show_nodes), lambda: cluster_view(row, cluster, show_nodes))
+
+
+def cluster_view(row: GroupRow, cluster: str, show_nodes: bool = False) -> dict[str, Any]:
+    """The CacheCluster structure. cluster: the member's name, or the row's own."""
+    desired = row.desired
+    nodes = cluster_nodes(row, cluster)
+    view: dict[str, Any] = {
+        "CacheClusterId": cluster,
+        "CacheNodeType": desired.node_type,
+        "Engine": desired.engine.value,
+        "EngineVersion": desired.engine_version,
+        "CacheClusterStatus": member_status(row, nodes[0]) if is_group(row) else group_status(row),
+        "NumCacheNodes": len(nodes),
+        "PreferredAvailabilityZone": MULTIPLE_ZONES if desired.az_mode == "cross-az" else nodes[0].zone,
+        "CacheClusterCreateTime": nodes[0].created_at if is_group(row) else desired.created_at,
+        "PreferredMaintenanceWindow": desired.maintenance_window,
+        "PendingModifiedValues": {},
+        "CacheSecurityGroups": [],
+        "CacheParameterGroup": {
+            "CacheParameterGroupName": desired.parameter_group,
+            "ParameterApplyStatus": "in-sync",
+            "CacheNodeIdsToReboot": [],
+        },
+        "CacheSubnetGroupName": desired.subnet_group,
+        "AutoMinorVersionUpgrade": desired.auto_minor_version_upgrade,
+        "SecurityGroups": [{"SecurityGroupId": name, "Status": "active"} for name in desired.security_groups],
+        "AuthTokenEnabled": False,
+        "TransitEncryptionEnabled": False,
+        "AtRestEncryptionEnabled": desired.at_rest_encryption,
+        "ARN": row.key.scope.arn("cluster", cluster),
+        "ReplicationGroupLogDeliveryEnabled": False,
+        "LogDeliveryConfigurations": [],
+        "NetworkType": desired.network_type,
+        "IpDiscovery": desired.ip_discovery,
+    }
+    _add_optional(view, row)
+    if show_nodes:
+        view["CacheNodes"] = [_node_view(row, node) for node in nodes]
+    return view
+
+
+def cluster_nodes(row: GroupRow, cluster: str) -> tuple[DesiredNode, ...]:
+    """The nodes of one cluster of a row: a member is one node, Memcached has all of the row's."""
+    if not is_group(row):
+        return row.desired.nodes
+    return tuple(node for node in row.desired.nodes if node.name == cluster)
+
+
+def _add_optional(view: dict[str, Any], row: GroupRow) -> None:
+    desired = row.desired
+    if is_group(row):
+        view["ReplicationGroupId"] = row.key.name
+    if desired.notification_topic:
+        view["NotificationConfiguration"] = notification_view(desired)
+    if desired.shape is Shape.MEMCACHED:
+        if is_provisioned(row):
+            put_endpoint(view, "ConfigurationEndpoint", endpoint(row, EndpointRole.CONFIGURATION), desired.port)
+    else:
+        view["SnapshotRetentionLimit"] = desired.snapshot_retention_days
+        view["SnapshotWindow"] = desired.snapshot_window
+
+
+def notification_view(desired: GroupDesired) -> dict[str, str]:
+    return {"TopicArn": desired.notification_topic, "TopicStatus": "active" if desired.notification_active else "inactive"}
+
+
+def _node_view(row: GroupRow, node: DesiredNode) -> dict[str, Any]:
+    view: dict[str, Any] = {
+        "CacheNodeId": node.node_id,
+        "CacheNodeStatus": node_status(row, node),
+        "CacheNodeCreateTime": node.created_at,
+        "ParameterGroupStatus": "in-sync",
+        "CustomerAvailabilityZone": node.zone,
+    }
+    if is_provisioned(row):
+        put_endpoint(view, "Endpoint", node_address(row, node), row.desired.port)
+    return view

@@ -1,0 +1,118 @@
+"""What state a group or one of its clusters is in, in the words of the API, and which state an operation demands.
+
+Pure: reads a row, never an engine. The controller computes row.status; here it is only put into words (reference 2.1).
+"""
+
+from __future__ import annotations
+
+from cachefleet.model.errors import AwsError
+from cachefleet.model.group import DesiredNode, EndpointRole
+from cachefleet.model.resource import Kind
+from cachefleet.model.row import GroupRow
+
+AVAILABLE = "available"
+CREATING = "creating"
+CREATE_FAILED = "create-failed"
+DELETING = "deleting"
+MODIFYING = "modifying"
+REBOOTING = "rebooting"
+REBOOTING_NODES = "rebooting cluster nodes"
+
+_CLUSTER_WORDS = {REBOOTING: REBOOTING_NODES, "failed": MODIFYING, "recovering": MODIFYING}
+_NODE_WORDS = {"failed": MODIFYING, "recovering": MODIFYING, REBOOTING_NODES: REBOOTING}
+_BEFORE_LIFE = (CREATING, CREATE_FAILED)
+
+
+def is_group(row: GroupRow) -> bool:
+    """A replication group, not a standalone or Memcached cluster."""
+    return row.key.kind is Kind.REPLICATION_GROUP
+
+
+def group_status(row: GroupRow) -> str:
+    """ReplicationGroup.Status, and CacheClusterStatus of a cluster that is a row of its own."""
+    state = DELETING if row.desired.deleting else row.status.state
+    return state if is_group(row) else _CLUSTER_WORDS.get(state, state)
+
+
+def shard_status(row: GroupRow) -> str:
+    """NodeGroup.Status."""
+    state = group_status(row)
+    return state if state in (CREATING, DELETING, MODIFYING) else AVAILABLE
+
+
+def node_status(row: GroupRow, node: DesiredNode) -> str:
+    """CacheNodeStatus."""
+    if row.desired.deleting:
+        return DELETING
+    known = row.status.nodes.get(node.name)
+    return _NODE_WORDS.get(known.state, known.state) if known is not None else CREATING
+
+
+def member_status(row: GroupRow, node: DesiredNode) -> str:
+    """CacheClusterStatus of a replication group's member."""
+    if row.desired.deleting:
+        return DELETING
+    if row.status.state == CREATE_FAILED:
+        return CREATE_FAILED
+    known = row.status.nodes.get(node.name)
+    return _CLUSTER_WORDS.get(known.state, known.state) if known is not None else CREATING
+
+
+def is_provisioned(row: GroupRow) -> bool:
+    """Its nodes and endpoints can be shown; before that only what was asked for can (reference 2.2)."""
+    return row.status.state not in _BEFORE_LIFE
+
+
+def endpoint(row: GroupRow, role: EndpointRole) -> str:
+    """The address of an endpoint, "" when there is none yet. An endpoint outlives nodes: it is shown in an outage too."""
+    found = row.status.endpoints.get(role, "")
+    if not found and row.memory.provisioned:
+        found = row.memory.endpoints.get(role, "")
+    return found
+
+
+def node_address(row: GroupRow, node: DesiredNode) -> str:
+    """The address of a node, "" while it is not known."""
+    known = row.status.nodes.get(node.name)
+    return known.address if known is not None else ""
+
+
+def is_primary(row: GroupRow, node: DesiredNode) -> bool:
+    """Whether the node is, or is about to be, the primary of its shard."""
+    known = row.status.nodes.get(node.name)
+    return (known is not None and known.role == "primary") or any(
+        shard.primary == node.name for shard in row.memory.shards.values()
+    )
+
+
+# --- what an operation demands -------------------------------------------------------------------------------------
+
+
+def require_available(row: GroupRow) -> None:
+    """Raises InvalidReplicationGroupState, or InvalidCacheClusterState for a cluster of its own."""
+    state = group_status(row)
+    if state != AVAILABLE:
+        raise refused_state(row, state, "wait until it is available")
+
+
+def require_member_available(row: GroupRow, node: DesiredNode) -> None:
+    """Raises InvalidCacheClusterState."""
+    state = member_status(row, node) if is_group(row) else group_status(row)
+    if state != AVAILABLE:
+        raise AwsError("InvalidCacheClusterState", f"Cache cluster {node.name} is not available: its status is {state}.")
+
+
+def require_deletable(row: GroupRow) -> None:
+    """Available, still or never created, or unable to finish a change because a node has failed. Raises as
+    require_available."""
+    state = group_status(row)
+    stuck = state != DELETING and any(node.state == "failed" for node in row.status.nodes.values())
+    if state not in (AVAILABLE, CREATING, CREATE_FAILED) and not stuck:
+        remedy = "it goes by itself" if state == DELETING else "wait until it is available"
+        raise refused_state(row, state, remedy)
+
+
+def refused_state(row: GroupRow, state: str, remedy: str) -> AwsError:
+    noun = "Replication group" if is_group(row) else "Cache cluster"
+    code = "InvalidReplicationGroupState" if is_group(row) else "InvalidCacheClusterState"
+    return AwsError(code, f"{noun} {row.key.name} has status {state}; {remedy}.")

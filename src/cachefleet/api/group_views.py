@@ -1,0 +1,93 @@
+"""A replication group's row as DescribeReplicationGroups shows it (reference 1.8, 4.1).
+
+Pure: a row in, a reply structure out. Never probes; roles and endpoints are those that the controller last wrote.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cachefleet.api.group_state import endpoint, group_status, is_provisioned, node_address, shard_status
+from cachefleet.api.names import format_slots
+from cachefleet.interfaces import Fragment
+from cachefleet.model.group import DesiredNode, DesiredShard, EndpointRole, Shape
+from cachefleet.model.row import GroupRow
+
+
+def group_fragment(row: GroupRow) -> Fragment:
+    """The structure, built only when its encoded form for this version of the row is not at hand."""
+    return Fragment(("ReplicationGroup", row.key, row.version), lambda: group_view(row))
+
+
+def group_view(row: GroupRow) -> dict[str, Any]:
+    """The ReplicationGroup structure."""
+    desired = row.desired
+    view: dict[str, Any] = {
+        "ReplicationGroupId": row.key.name,
+        "Description": desired.description,
+        "Status": group_status(row),
+        "PendingModifiedValues": {},
+        "MemberClusters": sorted(node.name for node in desired.nodes),
+        "AutomaticFailover": switch(desired.automatic_failover),
+        "MultiAZ": switch(desired.multi_az),
+        "SnapshotRetentionLimit": desired.snapshot_retention_days,
+        "SnapshotWindow": desired.snapshot_window,
+        "ClusterEnabled": desired.shape is Shape.CLUSTERED,
+        "ClusterMode": desired.cluster_mode,
+        "CacheNodeType": desired.node_type,
+        "AuthTokenEnabled": False,
+        "TransitEncryptionEnabled": False,
+        "AtRestEncryptionEnabled": desired.at_rest_encryption,
+        "StorageEncryptionType": "sse-elasticache" if desired.at_rest_encryption else "none",
+        "ARN": row.key.arn,
+        "UserGroupIds": [],
+        "LogDeliveryConfigurations": [],
+        "ReplicationGroupCreateTime": desired.created_at,
+        "DataTiering": "disabled",
+        "AutoMinorVersionUpgrade": desired.auto_minor_version_upgrade,
+        "NetworkType": desired.network_type,
+        "IpDiscovery": desired.ip_discovery,
+        "Engine": desired.engine.value,
+    }
+    if desired.snapshot_retention_days and desired.shape is Shape.REPLICATED:
+        view["SnapshottingClusterId"] = desired.nodes[-1].name
+    if is_provisioned(row):
+        view["NodeGroups"] = [_shard_view(row, shard) for shard in desired.shards]
+        put_endpoint(view, "ConfigurationEndpoint", endpoint(row, EndpointRole.CONFIGURATION), desired.port)
+    return view
+
+
+def _shard_view(row: GroupRow, shard: DesiredShard) -> dict[str, Any]:
+    view: dict[str, Any] = {"NodeGroupId": shard.shard_id, "Status": shard_status(row)}
+    if row.desired.shape is Shape.CLUSTERED:
+        view["Slots"] = format_slots(shard.slots)
+    else:
+        put_endpoint(view, "PrimaryEndpoint", endpoint(row, EndpointRole.PRIMARY), row.desired.port)
+        put_endpoint(view, "ReaderEndpoint", endpoint(row, EndpointRole.READER), row.desired.port)
+    view["NodeGroupMembers"] = [_member_view(row, node) for node in shard.nodes]
+    return view
+
+
+def _member_view(row: GroupRow, node: DesiredNode) -> dict[str, Any]:
+    """In cluster mode clients learn roles and addresses from the engine; the API shows neither."""
+    view: dict[str, Any] = {
+        "CacheClusterId": node.name,
+        "CacheNodeId": node.node_id,
+        "PreferredAvailabilityZone": node.zone,
+    }
+    if row.desired.shape is not Shape.CLUSTERED:
+        put_endpoint(view, "ReadEndpoint", node_address(row, node), row.desired.port)
+        known = row.status.nodes.get(node.name)
+        if known is not None and known.role:
+            view["CurrentRole"] = known.role
+    return view
+
+
+def switch(on: bool) -> str:
+    return "enabled" if on else "disabled"
+
+
+def put_endpoint(view: dict[str, Any], member: str, address: str, port: int) -> None:
+    """Add an Endpoint structure; an unknown address adds nothing."""
+    if address:
+        view[member] = {"Address": address, "Port": port}
