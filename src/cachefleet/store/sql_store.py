@@ -1,0 +1,227 @@
+"""interfaces.Store over SQL. Reads name versions first and fetch only the documents that the cache does not hold.
+
+Every statement sees the last committed state. Opened by `app`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cachefleet.clock import Clock
+from cachefleet.interfaces import AnyRow
+from cachefleet.model.event import Event
+from cachefleet.model.resource import Key, Kind, Scope
+from cachefleet.store.database import Database, connect
+from cachefleet.store.documents import decoded
+from cachefleet.store.row_cache import RowCache
+from cachefleet.store.schema import prepare
+from cachefleet.store.tables import events, members, resources
+from cachefleet.store.transaction import SqlTransaction
+
+_EVERYTHING = 2**31 - 1  # as a LIMIT
+_DOCUMENTS_AT_ONCE = 500  # names in one statement
+
+Head = tuple[Key, int]  # and version
+
+_in_scope = sa.and_(resources.c.account == sa.bindparam("account"), resources.c.region == sa.bindparam("region"))
+_of_kind = sa.and_(_in_scope, resources.c.kind == sa.bindparam("kind"))
+_get = sa.select(resources.c.version).where(_of_kind, resources.c.name == sa.bindparam("name"))
+_rows = (
+    sa.select(resources.c.name, resources.c.version)
+    .where(_of_kind, resources.c.name > sa.bindparam("after"))
+    .order_by(resources.c.name)
+    .limit(sa.bindparam("limit", type_=sa.Integer))
+)
+_documents = sa.select(
+    resources.c.name, resources.c.version, resources.c.desired, resources.c.memory, resources.c.status, resources.c.tags
+).where(_of_kind, resources.c.name.in_(sa.bindparam("names", expanding=True)))
+_count = sa.select(sa.func.count()).select_from(resources).where(_of_kind)
+_members = (
+    sa.select(members.c.member, resources.c.kind, resources.c.name, resources.c.version)
+    .join_from(members, resources)
+    .where(members.c.account == sa.bindparam("account"), members.c.region == sa.bindparam("region"))
+)
+_owner = _members.where(members.c.member == sa.bindparam("member"))
+_members_after = (
+    _members.where(members.c.member > sa.bindparam("after"))
+    .order_by(members.c.member)
+    .limit(sa.bindparam("limit", type_=sa.Integer))
+)
+_keys = sa.select(resources.c.kind, resources.c.account, resources.c.region, resources.c.name).where(
+    resources.c.kind.in_(sa.bindparam("kinds", expanding=True))
+)
+_event_columns = (events.c.source_type, events.c.source_id, events.c.message, events.c.at, events.c.id)
+
+
+async def open_store(url: str, clock: Clock) -> SqlStore:
+    """url: sqlite+aiosqlite:///path (":memory:" or no path: a database that ends with the store), or
+    postgresql+asyncpg://user:password@host:port/name. Creates missing tables. Raises StoreError."""
+    database = await connect(url)
+    try:
+        async with database.writing() as connection:
+            with database.translated():
+                await prepare(connection, database.name, clock.now())
+    except BaseException:
+        await database.close()
+        raise
+    return SqlStore(database)
+
+
+class SqlStore:
+    """See interfaces.Store; every method raises StoreError when the database cannot be used. Made by open_store."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._cache = RowCache()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[SqlTransaction]:
+        """Transactions queue up; reads do not wait for them. A cancelled one is rolled back, except while it commits."""
+        async with self._database.writing() as connection:
+            transaction = SqlTransaction(connection, self._database.translated)
+            yield transaction
+            transaction.check()
+        for key, row in transaction.written.items():
+            if row is None:
+                self._cache.drop(key)
+            else:
+                self._cache.put(row)
+
+    async def get(self, key: Key) -> AnyRow | None:
+        if not _storable(key.name):
+            return None
+        parameters = {**_scoped(key.scope), "kind": key.kind.value, "name": key.name}
+        async with self._database.reading() as connection:
+            version = await connection.scalar(_get, parameters)
+            if version is None:
+                return None
+            return (await self._load(connection, [(key, version)])).get(key)
+
+    async def rows(self, kind: Kind, scope: Scope, after: str = "", limit: int | None = None) -> list[AnyRow]:
+        parameters = {**_scoped(scope), "kind": kind.value, **_page(after, limit)}
+        async with self._database.reading() as connection:
+            while True:
+                found = (await connection.execute(_rows, parameters)).all()
+                heads = [(Key(kind, scope.account, scope.region, name), version) for name, version in found]
+                loaded = await self._load(connection, heads)
+                if len(loaded) == len(heads):  # else one was deleted just now, and the page would be too short
+                    return [loaded[key] for key, _ in heads]
+
+    async def count(self, kind: Kind, scope: Scope) -> int:
+        async with self._database.reading() as connection:
+            return int(await connection.scalar(_count, {**_scoped(scope), "kind": kind.value}) or 0)
+
+    async def owner(self, scope: Scope, member: str) -> AnyRow | None:
+        if not _storable(member):
+            return None
+        async with self._database.reading() as connection:
+            while True:
+                found = (await connection.execute(_owner, {**_scoped(scope), "member": member})).one_or_none()
+                if found is None:
+                    return None
+                head = scope.key(Kind(found.kind), found.name), found.version
+                loaded = await self._load(connection, [head])
+                if loaded:
+                    return loaded[head[0]]
+
+    async def members(self, scope: Scope, after: str = "", limit: int | None = None) -> list[tuple[str, AnyRow]]:
+        parameters = {**_scoped(scope), **_page(after, limit)}
+        async with self._database.reading() as connection:
+            while True:
+                found = (await connection.execute(_members_after, parameters)).all()
+                names = [(member, scope.key(Kind(kind), name)) for member, kind, name, _ in found]
+                heads = {key: version for (_, key), (*_, version) in zip(names, found, strict=True)}
+                loaded = await self._load(connection, list(heads.items()))
+                if len(loaded) == len(heads):
+                    return [(member, loaded[key]) for member, key in names]
+
+    async def keys(self, kinds: Sequence[Kind]) -> list[Key]:
+        async with self._database.reading() as connection:
+            found = (await connection.execute(_keys, {"kinds": [kind.value for kind in kinds]})).all()
+        return sorted(Key(Kind(kind), account, region, name) for kind, account, region, name in found)
+
+    async def events(
+        self,
+        scope: Scope,
+        *,
+        start: float,
+        end: float,
+        source_type: str = "",
+        source_id: str = "",
+        before_id: int | None = None,
+        limit: int = 100,
+    ) -> list[Event]:
+        if not (_storable(source_type) and _storable(source_id)):
+            return []
+        statement = (
+            sa.select(*_event_columns)
+            .where(events.c.account == scope.account, events.c.region == scope.region)
+            .where(events.c.at >= start, events.c.at < end)
+            .order_by(events.c.id.desc())
+            .limit(limit)
+        )
+        if source_type:
+            statement = statement.where(events.c.source_type == source_type)
+        if source_id:
+            statement = statement.where(events.c.source_id == source_id)
+        if before_id is not None:
+            statement = statement.where(events.c.id < before_id)
+        async with self._database.reading() as connection:
+            return [Event(*found) for found in (await connection.execute(statement)).all()]
+
+    async def forget_events(self, before: float) -> int:
+        async with self._database.writing() as connection:
+            with self._database.translated():
+                return (await connection.execute(events.delete().where(events.c.at < before))).rowcount
+
+    async def close(self) -> None:
+        """Waits for transactions and reads that are under way; then nothing is left open. Later calls raise StoreError."""
+        await self._database.close()
+
+    async def _load(self, connection: AsyncConnection, heads: Sequence[Head]) -> dict[Key, AnyRow]:
+        """The rows, from the cache where it has that version. Absent: deleted meanwhile. Newer than asked for: changed
+        meanwhile, which is just as well."""
+        loaded: dict[Key, AnyRow] = {}
+        missing: dict[Kind, list[Key]] = {}
+        for key, version in heads:
+            row = self._cache.find(key, version)
+            if row is None:
+                missing.setdefault(key.kind, []).append(key)
+            else:
+                loaded[key] = row
+        for keys in missing.values():
+            for begin in range(0, len(keys), _DOCUMENTS_AT_ONCE):
+                for row in await self._fetch(connection, keys[begin : begin + _DOCUMENTS_AT_ONCE]):
+                    self._cache.put(row)
+                    loaded[row.key] = row
+        return loaded
+
+    async def _fetch(self, connection: AsyncConnection, keys: Sequence[Key]) -> list[AnyRow]:
+        kind, scope = keys[0].kind, keys[0].scope
+        parameters = {**_scoped(scope), "kind": kind.value, "names": [key.name for key in keys]}
+        found = (await connection.execute(_documents, parameters)).mappings().all()
+        return [decoded(scope.key(kind, columns["name"]), columns["version"], _texts(columns)) for columns in found]
+
+
+def _texts(columns: Any) -> dict[str, str]:
+    return {name: columns[name] for name in ("desired", "memory", "status", "tags")}
+
+
+def _scoped(scope: Scope) -> dict[str, Any]:
+    return {"account": scope.account, "region": scope.region}
+
+
+def _page(after: str, limit: int | None) -> dict[str, Any]:
+    # No stored name holds U+0000, which PostgreSQL refuses: what follows it in a marker makes no difference to the order.
+    marker = after.partition("\0")[0].encode(errors="replace").decode()
+    return {"after": marker, "limit": _EVERYTHING if limit is None else limit}
+
+
+def _storable(text: str) -> bool:
+    """Whether a text can be in the database at all: no U+0000, no lone surrogate."""
+    return "\0" not in text and text.encode(errors="ignore").decode() == text

@@ -1,0 +1,72 @@
+"""The tables. Text is compared byte by byte in both databases ("C" and BINARY), so that listings have one order everywhere.
+
+Declares only; schema.py creates them, sql_store.py and transaction.py hold every statement.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+SCHEMA_VERSION = 1
+
+metadata = sa.MetaData()
+
+_text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+_long_id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+# One row. version_floor: the highest version of any row that was ever deleted. New rows start above it, so a key never
+# shows the same version with different content, even when it was deleted and made again.
+about = sa.Table(
+    "cachefleet_schema",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("schema_version", sa.Integer, nullable=False),
+    sa.Column("version_floor", sa.BigInteger, nullable=False),
+    sa.Column("created_at", sa.Double, nullable=False),
+)
+
+# The version stands before the documents: a listing of versions then never touches the pages of long documents.
+resources = sa.Table(
+    "resources",
+    metadata,
+    sa.Column("account", _text, primary_key=True),
+    sa.Column("region", _text, primary_key=True),
+    sa.Column("kind", _text, primary_key=True),
+    sa.Column("name", _text, primary_key=True),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("tags", _text, nullable=False),
+    sa.Column("status", _text, nullable=False),
+    sa.Column("memory", _text, nullable=False),
+    sa.Column("desired", _text, nullable=False),
+)
+
+members = sa.Table(
+    "members",
+    metadata,
+    sa.Column("account", _text, primary_key=True),
+    sa.Column("region", _text, primary_key=True),
+    sa.Column("member", _text, primary_key=True),
+    sa.Column("kind", _text, nullable=False),
+    sa.Column("name", _text, nullable=False),
+    sa.ForeignKeyConstraint(
+        ["account", "region", "kind", "name"],
+        [resources.c.account, resources.c.region, resources.c.kind, resources.c.name],
+        ondelete="CASCADE",
+    ),
+    sa.Index("members_by_row", "account", "region", "kind", "name"),
+)
+
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("id", _long_id, primary_key=True, autoincrement=True),
+    sa.Column("account", _text, nullable=False),
+    sa.Column("region", _text, nullable=False),
+    sa.Column("source_type", _text, nullable=False),
+    sa.Column("source_id", _text, nullable=False),
+    sa.Column("message", _text, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Index("events_by_time", "account", "region", "at"),
+    sa.Index("events_by_source", "account", "region", "source_type", "source_id", "at"),
+    sqlite_autoincrement=True,
+)

@@ -1,0 +1,159 @@
+"""One write transaction: rows by compare-and-swap, member names, events.
+
+Remembers what it wrote, so that SqlStore can cache it once it is committed. Used through SqlStore.transaction only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cachefleet.interfaces import AnyRow, Conflict, NameTaken
+from cachefleet.model.plan import EventDraft
+from cachefleet.model.resource import Key, Scope
+from cachefleet.store.documents import decoded, encoded
+from cachefleet.store.tables import about, events, members, resources
+
+_DOCUMENTS = ("desired", "memory", "status", "tags")
+_its_row = sa.and_(
+    resources.c.account == sa.bindparam("the_account"),
+    resources.c.region == sa.bindparam("the_region"),
+    resources.c.kind == sa.bindparam("the_kind"),
+    resources.c.name == sa.bindparam("the_name"),
+    resources.c.version == sa.bindparam("the_version"),
+)
+_its_members = sa.and_(
+    members.c.account == sa.bindparam("the_account"),
+    members.c.region == sa.bindparam("the_region"),
+    members.c.kind == sa.bindparam("the_kind"),
+    members.c.name == sa.bindparam("the_name"),
+)
+_update = (
+    resources.update()
+    .where(_its_row)
+    .values(version=resources.c.version + 1, **{column: sa.bindparam(column) for column in _DOCUMENTS})
+)
+_delete = resources.delete().where(_its_row)
+_held = sa.select(members.c.member).where(_its_members)
+_release = members.delete().where(_its_members, members.c.member == sa.bindparam("the_member"))
+# Locked until the end (PostgreSQL): an insert that waits for the deletion of the same key must see the floor it leaves.
+_floor = sa.select(about.c.version_floor).with_for_update()
+_raise_floor = about.update().where(about.c.version_floor < sa.bindparam("floor")).values(version_floor=sa.bindparam("floor"))
+_add_events = events.insert()
+
+
+def _unless_there(insert: Callable[[sa.Table], Any], table: sa.Table) -> sa.Insert:
+    statement: sa.Insert = insert(table).on_conflict_do_nothing()
+    return statement
+
+
+_claim = {"sqlite": _unless_there(sqlite.insert, members), "postgresql": _unless_there(postgresql.insert, members)}
+_insert = {"sqlite": _unless_there(sqlite.insert, resources), "postgresql": _unless_there(postgresql.insert, resources)}
+
+
+class SqlTransaction:
+    """See interfaces.Transaction. After a refusal (Conflict, NameTaken) it can only be rolled back: catching the refusal
+    inside and going on raises it again."""
+
+    def __init__(self, connection: AsyncConnection, translated: Callable[[], AbstractContextManager[None]]) -> None:
+        self.written: dict[Key, AnyRow | None] = {}
+        self._connection = connection
+        self._translated = translated
+        self._refusal: Exception | None = None
+
+    async def insert(self, row: AnyRow, members: Sequence[str] = ()) -> AnyRow:
+        with self._step():
+            floor = await self._connection.scalar(_floor)
+            columns = encoded(row)
+            stored = decoded(row.key, int(floor or 0) + 1, columns)
+            values = {**_columns(row.key), "version": stored.version, **columns}
+            done = await self._connection.execute(_insert[self._connection.dialect.name], values)
+            if done.rowcount != 1:
+                raise NameTaken(row.key.name)
+            await self._take(row.key, set(members))
+            self.written[row.key] = stored
+            return stored
+
+    async def update(self, row: AnyRow, members: Sequence[str] | None = None) -> AnyRow:
+        with self._step():
+            columns = encoded(row)
+            stored = decoded(row.key, row.version + 1, columns)
+            done = await self._connection.execute(_update, {**_named(row.key), "the_version": row.version, **columns})
+            if done.rowcount != 1:
+                raise Conflict(f"{row.key} has no version {row.version} any more")
+            if members is not None:
+                await self._replace_members(row.key, set(members))
+            self.written[row.key] = stored
+            return stored
+
+    async def delete(self, row: AnyRow) -> None:
+        with self._step():
+            done = await self._connection.execute(_delete, {**_named(row.key), "the_version": row.version})
+            if done.rowcount != 1:
+                raise Conflict(f"{row.key} has no version {row.version} any more")
+            await self._connection.execute(_raise_floor, {"floor": row.version})
+            self.written[row.key] = None
+
+    async def add_events(self, scope: Scope, at: float, events: Sequence[EventDraft]) -> None:
+        with self._step():
+            if events:
+                await self._connection.execute(_add_events, [_event_columns(scope, at, event) for event in events])
+
+    def check(self) -> None:
+        """Raises the refusal that ended this transaction, if any."""
+        if self._refusal is not None:
+            raise self._refusal
+
+    @contextmanager
+    def _step(self) -> Iterator[None]:
+        self.check()
+        try:
+            with self._translated():
+                yield
+        except Exception as error:
+            self._refusal = error
+            raise
+
+    async def _replace_members(self, key: Key, wanted: set[str]) -> None:
+        held = await self._members(key)
+        gone = held - wanted
+        if gone:
+            await self._connection.execute(_release, [{**_named(key), "the_member": member} for member in sorted(gone)])
+        await self._take(key, wanted - held)
+
+    async def _take(self, key: Key, wanted: set[str]) -> None:
+        if not wanted:
+            return
+        # Sorted: two transactions that want the same names take them in one order, and cannot wait for each other.
+        claims = [{**_columns(key), "member": member} for member in sorted(wanted)]
+        await self._connection.execute(_claim[self._connection.dialect.name], claims)
+        missing = wanted - await self._members(key)
+        if missing:
+            raise NameTaken(min(missing))
+
+    async def _members(self, key: Key) -> set[str]:
+        return set((await self._connection.scalars(_held, _named(key))).all())
+
+
+def _columns(key: Key) -> dict[str, str]:
+    return {"account": key.account, "region": key.region, "kind": key.kind.value, "name": key.name}
+
+
+def _named(key: Key) -> dict[str, Any]:
+    return {f"the_{column}": value for column, value in _columns(key).items()}
+
+
+def _event_columns(scope: Scope, at: float, event: EventDraft) -> dict[str, Any]:
+    return {
+        "account": scope.account,
+        "region": scope.region,
+        "source_type": event.source_type,
+        "source_id": event.source_id,
+        "message": event.message,
+        "at": at,
+    }
