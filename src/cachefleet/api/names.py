@@ -54,13 +54,14 @@ def group_name(value: str, field: str) -> str:
     text = value.lower()
     if len(text) > GROUP_NAME_LENGTH or not _GROUP_NAME.fullmatch(text):
         raise invalid_value(
-            f"The parameter {field} is not a valid name: it must have 1 to {GROUP_NAME_LENGTH} ASCII letters, digits and hyphens."
+            f"The parameter {field} is not a valid name: it must have 1 to {GROUP_NAME_LENGTH} ASCII letters, digits "
+            "and hyphens."
         )
     return text
 
 
 def description(value: str, field: str) -> str:
-    """A text for people, as given: at most 255 characters, none of them a control character."""
+    """A text for people, as given: at most 255 characters, no control characters but line breaks and tabs."""
     if len(value) > TEXT_LENGTH:
         raise invalid_value(f"{field} has {len(value)} characters; the longest allowed is {TEXT_LENGTH}.")
     if not all(map(is_writable, value)):
@@ -69,8 +70,10 @@ def description(value: str, field: str) -> str:
 
 
 def is_writable(character: str) -> bool:
-    """Whether a reply can carry the character: no control, surrogate or unassigned one."""
-    return unicodedata.category(character) not in ("Cc", "Cs", "Cn")
+    """Whether a reply (XML 1.0) carries the character unchanged."""
+    if unicodedata.category(character) in ("Cc", "Cs"):
+        return character in "\n\t"
+    return ord(character) & 0xFFFE != 0xFFFE
 
 
 def node_group_id(value: str, field: str = "NodeGroupId") -> str:

@@ -83,5 +83,5 @@ def read_marker(kind: str, marker: str) -> str:
 
 def _invalid_marker() -> AwsError:
     return invalid_value(
-        "Invalid marker: Marker must be a value that an earlier page of the same operation returned; leave it out to start anew."
+        "Invalid marker: Marker must be what an earlier page of the same operation returned; leave it out to start anew."
     )
