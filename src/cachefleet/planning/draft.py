@@ -50,6 +50,9 @@ class Draft:
 
     # --- looking ---
 
+    def is_desired(self, node: str) -> bool:
+        return any(desired.name == node for desired in self.desired.nodes)
+
     def remembered(self, node: str) -> NodeMemory:
         return self.memory.nodes[node]
 

@@ -1,6 +1,6 @@
 """The planner of a group: desired, observed and memory in; actions, new memory, status and events out. Pure.
 
-Called by the controller on every pass, by tests and by the simulation. The shapes differ in replicated, clustered and memcached.
+Called by the controller on every pass, by tests and by the simulation. Each shape has a module of its own.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _plan_life(draft: Draft) -> None:
     if draft.memory.failure:
         return
     _SHAPES[draft.desired.shape](draft)
-    lifecycle.note_ready(draft, [node.name for node in draft.desired.nodes])
+    lifecycle.note_ready(draft, nodes)
     if (
         not draft.memory.provisioned
         and all(node.name in draft.ready for node in draft.desired.nodes)

@@ -121,7 +121,7 @@ def launch_missing(draft: Draft, nodes: list[str], may_launch: Callable[[str], s
         if follow is None:
             draft.waiting = True
             continue
-        if memory.became_ready:
+        if memory.became_ready and draft.is_desired(node):
             draft.tell_node(node, f"Recovering cache nodes {_node_id(draft, node)}")
         launch(draft, node, follow)
 
@@ -132,7 +132,9 @@ def note_ready(draft: Draft, nodes: list[str]) -> None:
         memory = draft.remembered(node)
         ready = node in draft.ready
         if ready and not memory.became_ready:
-            if memory.launches > 1:
+            if not draft.is_desired(node):
+                pass  # the process behind an endpoint, which clients know nothing of
+            elif memory.launches > 1:
                 draft.tell_node(node, f"Finished recovery for cache nodes {_node_id(draft, node)}")
             elif draft.memory.provisioned:
                 draft.tell_node(node, f"Added cache node {_node_id(draft, node)} in availability zone {memory.zone}")

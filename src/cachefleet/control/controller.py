@@ -1,0 +1,163 @@
+"""The loop: load, observe, plan, save (compare-and-swap), execute, look again. One step per pass, never a wait inside a pass.
+
+Level-triggered: a pass that is lost, doubled or cut short by our own death changes nothing, since the next one looks again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from cachefleet.control.executor import Executor
+from cachefleet.control.observer import observe
+from cachefleet.control.queue import KeyedQueue
+from cachefleet.control.seams import Seams
+from cachefleet.interfaces import Conflict
+from cachefleet.model.plan import Plan
+from cachefleet.model.resource import GROUP_KINDS, Key, Kind
+from cachefleet.model.row import GroupRow
+from cachefleet.planning.addresses import held
+from cachefleet.planning.group import plan_group
+
+log = structlog.get_logger()
+WORKERS = 16
+ORPHAN_INTERVAL_S = 30.0
+TROUBLE_FIRST_S = 0.05
+TROUBLE_CAP_S = 10.0
+
+
+class Controller:
+    """run() until cancelled; wake(key) from anywhere in the event loop."""
+
+    def __init__(self, seams: Seams) -> None:
+        self._seams = seams
+        self._queue: KeyedQueue[Key] = KeyedQueue(seams.clock)
+        self._keys: dict[str, Key] = {}  # uid -> key of every group that was seen
+        self._trouble: dict[Key, int] = {}  # failed passes in a row
+        seams.host.on_exit(self._exited)
+
+    def wake(self, key: Key) -> None:
+        """The row changed: look at it at once."""
+        if key.kind in GROUP_KINDS:
+            self._queue.add(key)
+
+    def _exited(self, uid: str) -> None:
+        key = self._keys.get(uid)
+        if key is not None:
+            self._queue.add(key)
+
+    async def adopt(self) -> None:
+        """Before the first pass: find what runs, and claim the addresses that rows hold, so that none is given twice."""
+        await self._seams.host.adopt()
+        for key in await self._seams.store.keys(GROUP_KINDS):
+            row = await self._seams.store.get(key)
+            if row is not None:
+                self._keys[row.desired.uid] = key
+                self._seams.host.keep(row.desired.uid, held(row.memory))
+                self._queue.add(key)
+
+    async def run(self) -> None:
+        """Workers and the search for orphans; ends only by cancellation."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(WORKERS):
+                group.create_task(self._work())
+            group.create_task(self._sweep())
+
+    async def _work(self) -> None:
+        while True:
+            key = await self._queue.get()
+            try:
+                again_s = await self.step(key)
+            except Conflict:
+                again_s = 0.0
+            except Exception:
+                log.exception("pass failed", group=str(key))
+                again_s = self._back_off(key)
+            self._queue.done(key)
+            if again_s is not None:
+                self._queue.add(key, again_s)
+
+    def _back_off(self, key: Key) -> float:
+        self._trouble[key] = self._trouble.get(key, 0) + 1
+        return min(TROUBLE_CAP_S, TROUBLE_FIRST_S * 2.0 ** min(self._trouble[key] - 1, 20))
+
+    async def step(self, key: Key) -> float | None:
+        """One pass; returns when to look again in seconds, None when the group is no more. Raises Conflict when the row
+        changed meanwhile: nothing was done then."""
+        row: GroupRow | None = await self._seams.store.get(key)
+        if row is None:
+            return None
+        self._keys[row.desired.uid] = key
+        observed = await observe(self._seams, row)
+        plan = plan_group(
+            key.name,
+            key.kind is Kind.REPLICATION_GROUP,
+            row.desired,
+            observed,
+            row.memory,
+            self._seams.clock.now(),
+            self._seams.settings.control,
+        )
+        row = await self._save(row, plan)
+        self._seams.host.keep(row.desired.uid, [] if plan.finished else held(plan.memory))
+        if plan.finished:
+            self._keys.pop(row.desired.uid, None)
+            self._trouble.pop(key, None)
+            return None
+        failed = await Executor(self._seams, row).run(plan.actions)
+        if failed:
+            return self._back_off(key)
+        self._trouble.pop(key, None)
+        return 0.0 if plan.actions else plan.look_again_s
+
+    async def _save(self, row: GroupRow, plan: Plan) -> GroupRow:
+        changed = plan.memory != row.memory or plan.status != row.status
+        if not (changed or plan.events or plan.finished):
+            return row
+        async with self._seams.store.transaction() as transaction:
+            if plan.finished:
+                await transaction.delete(row)
+            else:
+                row = await transaction.update(
+                    GroupRow(
+                        key=row.key,
+                        desired=row.desired,
+                        memory=plan.memory,
+                        status=plan.status,
+                        tags=row.tags,
+                        version=row.version,
+                    )
+                )
+            if plan.events:
+                await transaction.add_events(row.key.scope, self._seams.clock.now(), plan.events)
+        return row
+
+    async def _sweep(self) -> None:
+        """Stop what runs for groups that are no more."""
+        while True:
+            try:
+                await self.stop_orphans()
+            except Exception:
+                log.exception("search for orphans failed")
+            await self._seams.clock.sleep(ORPHAN_INTERVAL_S)
+
+    async def stop_orphans(self) -> int:
+        """Returns how many processes or folders were cleared away. The host is asked before the store: a group that appears in
+        between is then in the store, and so never taken for an orphan."""
+        host = self._seams.host
+        present = host.uids()
+        known = set()
+        for key in await self._seams.store.keys(GROUP_KINDS):
+            row = await self._seams.store.get(key)
+            if row is not None:
+                known.add(row.desired.uid)
+        cleared = 0
+        for uid in present - known:
+            for incarnation in host.inspect(uid):
+                log.warning("orphan found", incarnation=incarnation)
+                await host.stop(incarnation, kill=True)
+                await host.erase(incarnation)
+                cleared += 1
+            host.keep(uid, [])
+        return cleared

@@ -1,0 +1,156 @@
+"""Turns the actions of a plan into calls of the host and the engines. Every action is idempotent and has a deadline.
+
+An action that fails is reported to the caller and planned anew from what is seen then; nothing is retried here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import structlog
+
+from cachefleet.control.observer import driver_of
+from cachefleet.control.seams import Seams
+from cachefleet.control.specs import node_spec
+from cachefleet.interfaces import Build, EngineRefused, HostRefused
+from cachefleet.model import plan as actions
+from cachefleet.model.group import Engine, Shape
+from cachefleet.model.observed import Address
+from cachefleet.model.row import GroupRow
+from cachefleet.planning.memcached import discovery_node
+
+log = structlog.get_logger()
+A = TypeVar("A", bound=actions.Action)
+DEADLINE_S = 5.0
+STOP_DEADLINE_S = 20.0
+
+
+class Executor:
+    """For one row as it was saved with the plan."""
+
+    def __init__(self, seams: Seams, row: GroupRow) -> None:
+        self._seams = seams
+        self._row = row
+        self._driver: Any = seams.drivers[row.desired.engine]
+
+    async def run(self, planned: tuple[actions.Action, ...]) -> int:
+        """Run all concurrently; returns how many failed."""
+        return sum(await asyncio.gather(*(self._guarded(action) for action in planned)))
+
+    async def _guarded(self, action: actions.Action) -> bool:
+        deadline_s = STOP_DEADLINE_S if isinstance(action, actions.Stop) else DEADLINE_S
+        try:
+            async with asyncio.timeout(deadline_s):
+                await _HANDLERS[type(action)](self, action)
+        except (EngineRefused, HostRefused, LookupError) as error:
+            self._complain(action, str(error))
+            return True
+        except TimeoutError:
+            self._complain(action, f"not done within {deadline_s:g} s")
+            return True
+        return False
+
+    def _complain(self, action: actions.Action, why: str) -> None:
+        log.warning("action failed", group=str(self._row.key), action=type(action).__name__, node=action.node, why=why)
+
+    def _at(self, node: str) -> Address:
+        return Address(self._row.memory.nodes[node].address, self._row.desired.port)
+
+    def _host_at(self, host: str) -> Address:
+        return Address(host, self._row.desired.port)
+
+    # --- processes ---
+
+    async def launch(self, action: actions.Launch) -> None:
+        row, host = self._row, self._seams.host
+        known = row.memory.nodes[action.node]
+        folder = host.folder(action.incarnation)
+        spec = node_spec(
+            row.desired,
+            action.node,
+            action.incarnation,
+            known.address,
+            known.zone,
+            action.follow,
+            self._seams.settings.node_types,
+        )
+        if row.desired.shape is Shape.MEMCACHED and action.node == discovery_node(row.key.name):
+            build = Build(engine=Engine.MEMCACHED, version="", binary="", origin="")
+        else:
+            found = self._seams.catalogue.exact(row.desired.engine, row.desired.engine_version)
+            if found is None:
+                raise LookupError(f"{row.desired.engine} {row.desired.engine_version} is not installed (any more)")
+            build = found
+        rendering = driver_of(self._seams, row, action.node).render(spec, build, folder)
+        await host.start(action.incarnation, rendering)
+
+    async def stop(self, action: actions.Stop) -> None:
+        await self._seams.host.stop(action.incarnation, kill=action.kill)
+
+    async def erase(self, action: actions.Erase) -> None:
+        await self._seams.host.erase(action.incarnation)
+
+    async def spread(self, action: actions.Spread) -> None:
+        await self._seams.host.spread(action.address, action.port, action.targets)
+
+    async def publish_nodes(self, action: actions.PublishNodes) -> None:
+        content = self._seams.node_list_file(self._at(action.node), action.version, action.nodes)
+        await self._seams.host.write(action.incarnation, "nodes.json", content)
+
+    # --- replication ---
+
+    async def promote(self, action: actions.Promote) -> None:
+        await self._driver.promote(self._at(action.node), action.bind)
+
+    async def follow(self, action: actions.Follow) -> None:
+        await self._driver.follow(self._at(action.node), self._host_at(action.host), action.bind)
+
+    async def bind(self, action: actions.Bind) -> None:
+        await self._driver.bind(self._at(action.node), action.addresses)
+
+    async def switch(self, action: actions.Switch) -> None:
+        await self._driver.switch(
+            self._at(action.node),
+            self._host_at(action.to),
+            to_bind=action.to_bind,
+            from_bind=action.from_bind,
+            others=[self._host_at(host) for host in action.others],
+        )
+
+    # --- cluster ---
+
+    async def own_slots(self, action: actions.OwnSlots) -> None:
+        await self._driver.own_slots(self._at(action.node), action.slots, action.epoch)
+
+    async def meet(self, action: actions.Meet) -> None:
+        others = {self._host_at(host): engine_id for host, engine_id in action.others.items()}
+        await self._driver.meet(self._at(action.node), others)
+
+    async def replicate(self, action: actions.Replicate) -> None:
+        await self._driver.replicate(self._at(action.node), action.primary_id)
+
+    async def forget(self, action: actions.Forget) -> None:
+        await self._driver.forget(self._at(action.node), action.engine_ids)
+
+    async def take_over(self, action: actions.TakeOver) -> None:
+        await self._driver.take_over(self._at(action.node), action.vote)
+
+
+_HANDLERS: dict[type[actions.Action], Callable[[Executor, Any], Awaitable[None]]] = {
+    actions.Launch: Executor.launch,
+    actions.Stop: Executor.stop,
+    actions.Erase: Executor.erase,
+    actions.Spread: Executor.spread,
+    actions.PublishNodes: Executor.publish_nodes,
+    actions.Promote: Executor.promote,
+    actions.Follow: Executor.follow,
+    actions.Bind: Executor.bind,
+    actions.Switch: Executor.switch,
+    actions.OwnSlots: Executor.own_slots,
+    actions.Meet: Executor.meet,
+    actions.Replicate: Executor.replicate,
+    actions.Forget: Executor.forget,
+    actions.TakeOver: Executor.take_over,
+}

@@ -1,0 +1,31 @@
+"""What the controller is given to act with: the host, the engine drivers, the store. Everything concrete is injected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from cachefleet.clock import Clock
+from cachefleet.interfaces import Catalogue, EngineDriver, Host, Store
+from cachefleet.model.group import Engine
+from cachefleet.model.observed import Address
+from cachefleet.settings import Settings
+
+
+class NodeListFile(Protocol):
+    """Renders the file that a Memcached configuration endpoint serves."""
+
+    def __call__(self, address: Address, version: int, nodes: Sequence[tuple[str, int]]) -> bytes: ...
+
+
+class Seams(msgspec.Struct, frozen=True, kw_only=True):
+    store: Store
+    host: Host
+    catalogue: Catalogue
+    drivers: Mapping[Engine, Any]  # ReplicationDriver and ClusterDriver for Valkey and Redis, EngineDriver for Memcached
+    discovery: EngineDriver  # the process behind a Memcached configuration endpoint
+    node_list_file: NodeListFile
+    clock: Clock
+    settings: Settings

@@ -1,0 +1,50 @@
+"""What a driver is told about a node: from the group's row, the reference tables and the settings. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cachefleet.interfaces import NodeSpec
+from cachefleet.model.group import Engine, GroupDesired, Shape
+from cachefleet.model.observed import Address
+from cachefleet.reference import parameters
+from cachefleet.reference.node_types import NodeType, node_type
+from cachefleet.settings import NodeTypeSetting
+
+
+def group_node_type(desired: GroupDesired, own_types: Mapping[str, NodeTypeSetting]) -> NodeType:
+    """The group's node type. Raises LookupError when the setting that declared it is gone."""
+    found = node_type(desired.node_type, own_types)
+    if found is None:
+        raise LookupError(f"node type {desired.node_type} is not known (any more); declare it in the settings under node_types")
+    return found
+
+
+def effective_parameters(desired: GroupDesired, kind: NodeType) -> dict[str, str]:
+    """Parameters of the group's nodes by their ElastiCache names."""
+    family = parameters.families_of_engine(desired.engine, desired.engine_version)
+    return parameters.effective(family, desired.shape is Shape.CLUSTERED, {}, kind)
+
+
+def node_spec(
+    desired: GroupDesired,
+    name: str,
+    incarnation: str,
+    address: str,
+    zone: str,
+    follow: str,
+    own_types: Mapping[str, NodeTypeSetting],
+) -> NodeSpec:
+    kind = group_node_type(desired, own_types)
+    effective = effective_parameters(desired, kind)
+    return NodeSpec(
+        name=name,
+        incarnation=incarnation,
+        address=Address(address, desired.port),
+        zone=zone,
+        clustered=desired.shape is Shape.CLUSTERED,
+        maxmemory_bytes=parameters.usable_memory_bytes(effective, kind),
+        threads=kind.memcached_threads if desired.engine is Engine.MEMCACHED else 1,
+        parameters=effective,
+        follow=Address(follow, desired.port) if follow else None,
+    )
