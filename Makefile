@@ -1,0 +1,63 @@
+# make up     set everything up, run the service here, have a demo cache to talk to
+# make test   set everything up, run every test
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+RUNTIME := .venv/runtime.installed
+TESTING := .venv/testing.installed
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
+
+.DEFAULT_GOAL := help
+.PHONY: help up test check bench docs lock clean
+
+help:
+	@echo 'make up      set everything up, run the service in the foreground with a demo cache (Ctrl-C stops it)'
+	@echo 'make test    set everything up, run every test (as root on Debian it installs the engines that tests need)'
+	@echo 'make check   format, lint, types, import contracts, style, generated documents'
+	@echo 'make bench   measure, print a table'
+	@echo 'make docs    write the generated documents anew'
+	@echo 'make lock    resolve requirements/*.txt anew'
+	@echo 'make clean   remove the virtual environment and everything built'
+
+$(BIN)/python:
+	@PYTHON='$(PYTHON)' scripts/make-venv .venv
+
+$(RUNTIME): requirements/runtime.txt pyproject.toml | $(BIN)/python
+	@echo 'Installing the locked packages into .venv ...'
+	@$(INSTALL) --require-hashes --only-binary :all: --requirement requirements/runtime.txt
+	@$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(TESTING): requirements/test.txt $(RUNTIME)
+	@echo 'Installing the tools that tests need into .venv ...'
+	@$(INSTALL) --require-hashes --only-binary :all: --requirement requirements/test.txt
+	@touch $@
+
+up: $(RUNTIME)
+	@exec $(BIN)/cachefleet up
+
+test: $(TESTING)
+	@scripts/install-test-engines
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(TESTING)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest --quiet tests/test_tidy.py
+	$(BIN)/python scripts/generate_docs.py --check
+
+bench: $(TESTING)
+	@scripts/install-test-engines
+	@$(BIN)/python -m bench $(ARGS)
+
+docs: $(TESTING)
+	@$(BIN)/python scripts/generate_docs.py
+
+lock:
+	@PYTHON='$(PYTHON)' scripts/lock
+
+clean:
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache
+	find src tests bench -name __pycache__ -prune -exec rm -rf {} +
