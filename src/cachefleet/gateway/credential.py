@@ -1,0 +1,21 @@
+"""A key pair that may sign requests, and whom it stands for.
+
+Plain data; looked up by the function that app gives the gateway.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Credential(msgspec.Struct, frozen=True):
+    """arn and user_id are what STS shows."""
+
+    access_key_id: str
+    secret_access_key: str
+    account: str
+    arn: str
+    user_id: str
+
+    def __repr__(self) -> str:
+        return f"Credential({self.access_key_id!r})"  # never the secret

@@ -1,0 +1,169 @@
+"""A request's life, as one list of steps: limit, identify, verify, decode, dispatch, encode, log.
+
+Decides only what a wrong request is answered; what operations mean is the api's business. The server calls `Gateway.app`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+import structlog
+
+from cachefleet.api.context import Caller, Context
+from cachefleet.clock import Clock, Entropy
+from cachefleet.gateway.credential import Credential
+from cachefleet.gateway.exchange import AsgiScope, Disconnected, Receive, Reply, Send, read_request, send_reply
+from cachefleet.interfaces import Conflict
+from cachefleet.model.errors import AwsError
+from cachefleet.protocol.authorization import Authorization, read_authorization
+from cachefleet.protocol.codec import Codec, Codecs
+from cachefleet.protocol.message import HttpRequest
+from cachefleet.protocol.service import DEFAULT, clip, service
+from cachefleet.protocol.sigv4 import verify
+from cachefleet.settings import Settings
+
+Authenticate = Callable[[str], Credential | None]  # by access key id
+Dispatch = Callable[[Context, str, str, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]  # context, service, operation, input
+
+BODY_TIMEOUT_S = 30.0
+CONFLICT_TRIES = 8  # a change that keeps losing against others is given back to the client, whose SDK retries
+
+_METHODS = {"/": ("POST", "GET"), "/healthz": ("GET", "HEAD")}
+_TEXT = "text/plain; charset=utf-8"
+_CLOSE = (b"connection", b"close")
+
+log = structlog.get_logger("cachefleet.gateway")
+
+
+class _Trace(msgspec.Struct):
+    """What is known of a request so far: for the form of its errors and for its log line. Never a secret, never a body."""
+
+    request_id: str
+    codec: Codec
+    service: str = DEFAULT
+    operation: str = ""
+    access_key_id: str = ""
+    region: str = ""
+    code: str = ""
+
+
+class Gateway:
+    """The API over HTTP. `app` is the ASGI application."""
+
+    def __init__(
+        self,
+        authenticate: Authenticate,
+        context: Callable[[Caller], Context],
+        dispatch: Dispatch,
+        clock: Clock,
+        entropy: Entropy,
+        settings: Settings,
+    ) -> None:
+        self._authenticate = authenticate
+        self._context = context
+        self._dispatch = dispatch
+        self._clock = clock
+        self._entropy = entropy
+        self._limits = settings.api
+        self._codecs = Codecs()
+
+    async def app(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        """ASGI; HTTP requests only."""
+        if scope["type"] != "http":
+            return
+        started = self._clock.monotonic()
+        trace = _Trace(self._request_id(), self._codecs.query)
+        try:
+            reply = _aside(scope) or await self._answer(scope, receive, trace)
+        except Disconnected:
+            return
+        identified = (b"x-amzn-requestid", trace.request_id.encode())
+        await send_reply(send, msgspec.structs.replace(reply, headers=(identified, *reply.headers)))
+        log.info(
+            "request answered",
+            request_id=trace.request_id,
+            method=scope["method"],
+            path=clip(scope["path"]),
+            service=trace.service,
+            operation=trace.operation,
+            access_key_id=trace.access_key_id,
+            region=trace.region,
+            status=reply.status,
+            code=trace.code,
+            reply_bytes=len(reply.body),
+            duration_ms=round((self._clock.monotonic() - started) * 1000, 2),
+        )
+
+    async def _answer(self, scope: AsgiScope, receive: Receive, trace: _Trace) -> Reply:
+        """The steps. Whatever goes wrong becomes an error reply in the request's own form."""
+        try:
+            request = await read_request(scope, receive, max_body_bytes=self._limits.max_body_bytes, timeout_s=BODY_TIMEOUT_S)
+            claim = self._identify(request, trace)
+            credential = self._verify(request, claim, trace)
+            trace.codec = self._codecs.choose(request)
+            trace.operation, parameters = trace.codec.decode(service(claim.service), request)
+            caller = Caller(
+                account=credential.account,
+                region=claim.region,
+                access_key_id=credential.access_key_id,
+                arn=credential.arn,
+                user_id=credential.user_id,
+                request_id=trace.request_id,
+            )
+            result = await self._run(caller, claim.service, trace.operation, parameters)
+            body = trace.codec.encode(service(claim.service), trace.operation, result, trace.request_id)
+            return Reply(200, trace.codec.content_type, body)
+        except AwsError as error:
+            return _refusal(error, trace)
+        except Disconnected:
+            raise
+        except Exception:
+            log.exception("request failed", request_id=trace.request_id, service=trace.service, operation=trace.operation)
+            why = f"An internal error happened; the service's log says more under request id {trace.request_id}."
+            return _refusal(AwsError("InternalFailure", why), trace)
+
+    def _identify(self, request: HttpRequest, trace: _Trace) -> Authorization:
+        claim = read_authorization(request)
+        trace.service, trace.region, trace.access_key_id = claim.service, claim.region, clip(claim.access_key_id)
+        return claim
+
+    def _verify(self, request: HttpRequest, claim: Authorization, trace: _Trace) -> Credential:
+        credential = self._authenticate(claim.access_key_id)
+        if credential is None or claim.session_token:
+            raise AwsError("InvalidClientTokenId", "The security token included in the request is invalid.")
+        verify(request, claim, credential.secret_access_key, self._clock.now(), self._limits.clock_skew_s)
+        return credential
+
+    async def _run(self, caller: Caller, service_name: str, operation: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Dispatch; again when a row changed under the operation, which then validates anew."""
+        context = self._context(caller)
+        for attempt in range(CONFLICT_TRIES):
+            try:
+                return await self._dispatch(context, service_name, operation, parameters)
+            except Conflict:
+                await self._clock.sleep((attempt + 1) * (1 + self._entropy.below(8)) / 1000)
+        raise AwsError("ServiceUnavailable", "The resource is being changed by other requests; try again.")
+
+    def _request_id(self) -> str:
+        digits = self._entropy.hex(16)
+        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def _aside(scope: AsgiScope) -> Reply | None:
+    """The answer to what is no API request: the health check, other paths, other methods."""
+    methods = _METHODS.get(scope["path"])
+    if methods is None:
+        return Reply(404, _TEXT, b"Not found. The API answers POST / and the health check GET /healthz.\n")
+    if scope["method"] not in methods:
+        allowed = ", ".join(methods).encode()
+        return Reply(405, _TEXT, b"Method not allowed; use " + allowed + b".\n", ((b"allow", allowed),))
+    return Reply(200, _TEXT, b"ok") if scope["path"] == "/healthz" else None
+
+
+def _refusal(error: AwsError, trace: _Trace) -> Reply:
+    trace.code = error.code
+    body = trace.codec.encode_error(service(trace.service), error, trace.request_id)
+    unread = error.http_status in (408, 413)
+    return Reply(error.http_status, trace.codec.content_type, body, (_CLOSE,) if unread else ())
