@@ -55,6 +55,7 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     reachable: bool
     why: str = ""  # when not reachable, or reachable but not usable ("loading", "wrong incarnation ...")
     incarnation: str = ""  # which launch answers there (read from the engine), "" when it is not one of ours
+    pid: int = 0  # of the process that answers; Memcached has no incarnation to read, only this
     version: str = ""
     primary: bool = False
     loading: bool = False
