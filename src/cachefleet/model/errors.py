@@ -31,6 +31,7 @@ _NOT_400 = {
     "IncompleteSignature": 400,
     "RequestExpired": 400,
     "AccessDenied": 403,
+    "RequestTimeout": 408,
     "RequestEntityTooLarge": 413,
     "ServiceUnavailable": 503,
     "InternalFailure": 500,
