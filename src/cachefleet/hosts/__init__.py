@@ -1,1 +1,5 @@
 """Places where processes run: processes, files, addresses and zones, not engines."""
+
+from cachefleet.hosts.local import LocalHost
+
+__all__ = ["LocalHost"]

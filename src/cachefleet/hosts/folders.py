@@ -1,0 +1,88 @@
+"""The folders of incarnations below <data>/nodes: made, written, read at their end, removed.
+
+Everything here is for the owner's eyes only (0700, 0600). Blocking: but for the short tail of a log, called in threads. Used
+by Launches.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from cachefleet.interfaces import HostRefused
+
+OUTPUT = "output.log"  # what the process prints
+_ENGINE_LOG = "engine.log"  # what an engine logs when it was told to log to a file
+_TAIL_LINES = 10
+_TAIL_BYTES = 2048
+
+
+class Folders:
+    """<root>/<incarnation>/ for each incarnation."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def make_root(self) -> None:
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.root.chmod(0o700)
+
+    def path(self, incarnation: str) -> Path:
+        """Raises ValueError for a name that is not one folder's name."""
+        if not incarnation or "/" in incarnation or "\0" in incarnation or incarnation.startswith("."):
+            raise ValueError(f"{incarnation!r} is not the id of an incarnation")
+        return self.root / incarnation
+
+    def names(self) -> list[str]:
+        """Incarnations that have a folder."""
+        return [entry.name for entry in os.scandir(self.root) if entry.is_dir(follow_symlinks=False)]
+
+    def create(self, incarnation: str, files: Mapping[str, bytes]) -> Path:
+        """Make the folder with these files. Raises OSError; FileExistsError when there is one."""
+        folder = self.path(incarnation)
+        folder.mkdir(mode=0o700)
+        for name, content in files.items():
+            self.write(incarnation, name, content)
+        return folder
+
+    def write(self, incarnation: str, name: str, content: bytes) -> None:
+        """Replace one file in one step: a reader sees the old or the new content. Raises OSError."""
+        folder = self.path(incarnation)
+        target = folder / name
+        if not target.is_relative_to(folder) or ".." in target.parts or target == folder:
+            raise ValueError(f"{name!r} is not a file below the incarnation's folder")
+        target.parent.mkdir(mode=0o700, parents=target.parent != folder, exist_ok=True)
+        fresh = target.with_name(f".{target.name}.new")
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        fresh.replace(target)
+
+    def erase(self, incarnation: str) -> None:
+        """Remove the folder; none is no error. Raises HostRefused."""
+        try:
+            shutil.rmtree(self.path(incarnation))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise HostRefused(f"the folder of {incarnation} cannot be removed: {error}") from error
+
+    def log_tail(self, incarnation: str) -> str:
+        """The last lines that the engine logged, or printed when it has no log of its own; "" when there are none."""
+        for name in (_ENGINE_LOG, OUTPUT):
+            tail = _tail(self.path(incarnation) / name)
+            if tail:
+                return tail
+        return ""
+
+
+def _tail(file: Path) -> str:
+    try:
+        with file.open("rb") as log:
+            log.seek(max(0, os.fstat(log.fileno()).st_size - _TAIL_BYTES))
+            text = log.read(_TAIL_BYTES).decode(errors="replace")
+    except OSError:
+        return ""
+    return "\n".join(text.strip().splitlines()[-_TAIL_LINES:])

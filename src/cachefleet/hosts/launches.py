@@ -1,0 +1,159 @@
+"""Keeps the list of launches: what was started, what was found at our start, how it ended.
+
+Each end is told at once; nothing is ever started again by itself. Called by LocalHost, from one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+
+from cachefleet.hosts import processes
+from cachefleet.hosts.folders import Folders
+from cachefleet.hosts.processes import Launch
+from cachefleet.hosts.residents import end_residents, group_exists, kill_all, residents
+from cachefleet.interfaces import HostRefused, Rendering
+from cachefleet.model.observed import ProcessView
+
+
+def uid_of(incarnation: str) -> str:
+    """The group's uid: everything before the first dot (a node's name may hold dots itself)."""
+    return incarnation.partition(".")[0]
+
+
+class Launches:
+    """Every incarnation that has a process or a folder here."""
+
+    def __init__(self, folders: Folders) -> None:
+        self._folders = folders
+        self._by_uid: dict[str, dict[str, Launch]] = {}
+        self._callbacks: list[Callable[[str], None]] = []
+
+    def __iter__(self) -> Iterator[Launch]:
+        return (launch for group in list(self._by_uid.values()) for launch in list(group.values()))
+
+    @property
+    def uids(self) -> set[str]:
+        return set(self._by_uid)
+
+    def views(self, uid: str) -> dict[str, ProcessView]:
+        """By incarnation. One whose start is under way counts as running."""
+        return {incarnation: self._view(launch) for incarnation, launch in self._by_uid.get(uid, {}).items()}
+
+    def on_exit(self, callback: Callable[[str], None]) -> None:
+        self._callbacks.append(callback)
+
+    async def find(self) -> None:
+        """Take over what an earlier control plane left: processes by their working directory, folders without one as ended.
+        Children whose parent is gone are killed: their incarnation has ended."""
+        found = await asyncio.to_thread(residents, self._folders.root)
+        strays = []
+        for resident in sorted(found, key=lambda each: each.started):
+            if resident.leader and self._get(resident.incarnation) is None:
+                self._add(resident.incarnation).watch(resident.pid, resident.pidfd, self._ended)
+            else:
+                strays.append(resident)
+        alive = {launch.incarnation for launch in self}
+        for resident in strays:
+            if resident.incarnation in alive:
+                os.close(resident.pidfd)  # the child of one that runs
+        await asyncio.to_thread(kill_all, [resident for resident in strays if resident.incarnation not in alive])
+        for incarnation in await asyncio.to_thread(self._folders.names):
+            if self._get(incarnation) is None:
+                self._add(incarnation).end("")
+
+    async def start(self, incarnation: str, rendering: Rendering) -> None:
+        """See interfaces.Host.start. It goes on when the caller is cancelled, and is known from its first moment."""
+        self._folders.path(incarnation)
+        launch = self._get(incarnation)
+        if launch is None:
+            launch = self._add(incarnation)
+            launch.started = asyncio.create_task(self._start(launch, rendering))
+        if launch.started is not None:
+            await asyncio.shield(launch.started)
+
+    async def stop(self, incarnation: str, *, kill: bool, grace_s: float) -> bool:
+        """See interfaces.Host.stop. Children that the process left behind are gone, too. Whether it ran."""
+        launch = self._get(incarnation)
+        if launch is None:
+            return False
+        await _settled(launch)
+        ran = launch.running
+        if ran:
+            await launch.stop(kill=kill, grace_s=grace_s)
+        await _swept(launch)
+        return ran
+
+    async def erase(self, incarnation: str) -> None:
+        """Remove the folder and forget it. Raises HostRefused while it runs."""
+        launch = self._get(incarnation)
+        if launch is not None:
+            await _settled(launch)
+            if launch.running:
+                raise HostRefused(f"{incarnation} still runs (process {launch.pid}): stop it before its folder is removed")
+            await _swept(launch)
+        await asyncio.to_thread(self._folders.erase, incarnation)
+        group = self._by_uid.get(uid_of(incarnation), {})
+        group.pop(incarnation, None)
+        if not group:
+            self._by_uid.pop(uid_of(incarnation), None)
+
+    async def close(self) -> None:
+        """Let go of all processes; they go on."""
+        for launch in self:
+            await _settled(launch)
+            launch.let_go()
+        await asyncio.gather(*(launch.swept for launch in self if launch.swept is not None), return_exceptions=True)
+
+    def _get(self, incarnation: str) -> Launch | None:
+        return self._by_uid.get(uid_of(incarnation), {}).get(incarnation)
+
+    def _add(self, incarnation: str) -> Launch:
+        launch = Launch(incarnation)
+        self._by_uid.setdefault(uid_of(incarnation), {})[incarnation] = launch
+        return launch
+
+    async def _start(self, launch: Launch, rendering: Rendering) -> None:
+        try:
+            pid, pidfd = await asyncio.to_thread(self._spawn, launch.incarnation, rendering)
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            why = f"could not be started: {rendering.argv[0]}: {reason}"
+            launch.end(why)
+            raise HostRefused(f"{launch.incarnation} {why}") from error
+        else:
+            launch.watch(pid, pidfd, self._ended)
+        finally:
+            launch.started = None
+
+    def _spawn(self, incarnation: str, rendering: Rendering) -> tuple[int, int]:
+        folder = self._folders.create(incarnation, rendering.files)
+        return processes.spawn(rendering.argv, folder, rendering.environment)
+
+    def _ended(self, launch: Launch) -> None:
+        if group_exists(launch.pid):
+            # Runs on without us: whoever stops or erases the incarnation waits for it.
+            launch.swept = asyncio.create_task(asyncio.to_thread(end_residents, self._folders.root, launch.incarnation))
+        for callback in self._callbacks:
+            callback(uid_of(launch.incarnation))
+
+    def _view(self, launch: Launch) -> ProcessView:
+        if launch.running:
+            return ProcessView(incarnation=launch.incarnation, running=True, pid=launch.pid)
+        if launch.log_tail is None:
+            launch.log_tail = self._folders.log_tail(launch.incarnation)
+        return ProcessView(incarnation=launch.incarnation, running=False, exit=launch.exit, log_tail=launch.log_tail)
+
+
+async def _settled(launch: Launch) -> None:
+    """Wait for a start under way, however it ends."""
+    if launch.started is not None:
+        await asyncio.wait({launch.started})
+
+
+async def _swept(launch: Launch) -> None:
+    """Wait until the children that it left behind are gone, too."""
+    left = await asyncio.shield(launch.swept) if launch.swept is not None else []
+    if left:
+        raise HostRefused(f"{launch.incarnation} has ended, but its child processes {left} do not go even when killed")

@@ -1,0 +1,195 @@
+"""This Linux machine as a host: a process, a folder and a loopback address for each node.
+
+Brings the parts together: launches, addresses, network, spread, capacity. Restarts nothing, knows no engine. Made by app;
+called by the control loop through interfaces.Host, from one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from cachefleet.clock import Clock
+from cachefleet.hosts import capacity, processes
+from cachefleet.hosts.addresses import AddressPool
+from cachefleet.hosts.folders import Folders
+from cachefleet.hosts.launches import Launches
+from cachefleet.hosts.network import PLACES, Registry
+from cachefleet.hosts.spread import Spreader
+from cachefleet.interfaces import HostRefused, Rendering
+from cachefleet.model.observed import ProcessView
+from cachefleet.settings import HostSettings, SettingsError
+
+_LOOK_S = 15.0  # how often the kernel's rules are read back: a firewall that is loaded anew drops them
+_STOP_ALL_GRACE_S = 3.0
+
+
+class LocalHost:
+    """interfaces.Host for this machine. Call adopt first; nothing else works before."""
+
+    def __init__(
+        self, data_dir: Path, settings: HostSettings, clock: Clock, *, registry_places: Sequence[Path] = PLACES
+    ) -> None:
+        """data_dir: the installation's folder, ours alone. registry_places: see network.PLACES. Raises SettingsError."""
+        _check(settings)
+        self._data_dir = data_dir.resolve()
+        self._settings = settings
+        self._clock = clock
+        self._folders = Folders(self._data_dir / "nodes")
+        self._registry = Registry(self._data_dir, registry_places)
+        self._launches = Launches(self._folders)
+        self._cursors = Cursors(self._data_dir / "addresses.json")
+        self._can_spread = False
+        self._watch: asyncio.Task[None] | None = None
+        self._pool: AddressPool
+        self._spreader: Spreader
+
+    @property
+    def network(self) -> int:
+        """N of this installation's 127.N.0.0/16."""
+        return self._pool.network
+
+    async def adopt(self) -> Sequence[str]:
+        """See interfaces.Host. Claims the network, too. Raises HostRefused when that cannot be done."""
+        processes.set_inherited_limits()
+        await asyncio.to_thread(self._folders.make_root)
+        number = await asyncio.to_thread(self._registry.claim, self._settings.network)
+        self._pool = AddressPool(number, self._cursors.read())
+        self._spreader = Spreader(number)
+        self._can_spread = self._settings.spread == "auto" and await self._spreader.usable()
+        if self._can_spread:
+            await self._spreader.look()
+            self._watch = asyncio.create_task(self._look_again())
+        await self._launches.find()
+        return [launch.incarnation for launch in self._launches]
+
+    async def close(self) -> None:
+        """See interfaces.Host. Rules in the kernel and the claim on the network stay, too."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.wait({self._watch})
+        await self._launches.close()
+        if self._can_spread:
+            await self._spreader.settle()
+
+    # --- processes and files -----------------------------------------------------------------------------------------
+
+    async def start(self, incarnation: str, rendering: Rendering) -> None:
+        """See interfaces.Host. A cancelled caller does not undo it. Raises HostRefused."""
+        await self._launches.start(incarnation, rendering)
+
+    def folder(self, incarnation: str) -> str:
+        """See interfaces.Host. Raises ValueError for what cannot be an incarnation."""
+        return str(self._folders.path(incarnation))
+
+    async def write(self, incarnation: str, name: str, content: bytes) -> None:
+        """See interfaces.Host. Raises HostRefused when the file cannot be written."""
+        try:
+            await asyncio.to_thread(self._folders.write, incarnation, name, content)
+        except OSError as error:
+            raise HostRefused(f"{name} of {incarnation} cannot be written: {error.strerror or error}") from error
+
+    async def stop(self, incarnation: str, *, kill: bool, grace_s: float = 5.0) -> None:
+        """See interfaces.Host. Children that the process left behind are gone, too. Raises HostRefused."""
+        await self._launches.stop(incarnation, kill=kill, grace_s=grace_s)
+
+    async def stop_everything(self) -> int:
+        """End all processes (each is asked first and has 3 s); how many ran. Raises HostRefused."""
+        incarnations = [launch.incarnation for launch in self._launches]
+        ran = await asyncio.gather(*(self._launches.stop(each, kill=False, grace_s=_STOP_ALL_GRACE_S) for each in incarnations))
+        return sum(ran)
+
+    async def erase(self, incarnation: str) -> None:
+        """See interfaces.Host. Raises HostRefused while it runs."""
+        await self._launches.erase(incarnation)
+
+    def inspect(self, uid: str) -> dict[str, ProcessView]:
+        return self._launches.views(uid)
+
+    def uids(self) -> set[str]:
+        return self._launches.uids
+
+    def on_exit(self, callback: Callable[[str], None]) -> None:
+        self._launches.on_exit(callback)
+
+    # --- addresses ---------------------------------------------------------------------------------------------------
+
+    def offer(self, uid: str, wanted: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
+        """See interfaces.Host. After adopt, `keep` what each stored group holds before the first offer: only the store
+        knows."""
+        return self._pool.offer(uid, wanted)
+
+    def keep(self, uid: str, addresses: Sequence[str]) -> None:
+        """See interfaces.Host. What another group has kept before stays with that one."""
+        self._pool.keep(uid, addresses)
+        self._cursors.write(self._pool.cursors)
+
+    async def release_network(self) -> None:
+        """Give up the claim on 127.N.0.0/16: the data folder is about to be deleted."""
+        await asyncio.to_thread(self._registry.release)
+
+    # --- spreading and capacity --------------------------------------------------------------------------------------
+
+    @property
+    def can_spread(self) -> bool:
+        return self._can_spread
+
+    async def spread(self, address: str, port: int, targets: Sequence[str]) -> None:
+        """See interfaces.Host. Connections that exist stay where they are. Raises HostRefused."""
+        if not self._can_spread:
+            raise HostRefused("connections cannot be spread here: nftables may not be used, or host.spread is never")
+        await self._spreader.put(address, port, targets)
+
+    def spreads(self) -> Mapping[tuple[str, int], tuple[str, ...]]:
+        return self._spreader.standing if self._can_spread else {}
+
+    async def remove_all(self) -> None:
+        """Take all our rules out of the kernel. Raises HostRefused."""
+        if self._can_spread:
+            await self._spreader.remove_all()
+
+    def refuses(self, nodes: int, memory_bytes: int) -> str:
+        reserve = self._settings.memory == "reserve"
+        return capacity.refusal(capacity.read_room(), nodes, memory_bytes, reserve=reserve)
+
+    async def _look_again(self) -> None:
+        while True:
+            await self._clock.sleep(_LOOK_S)
+            if self._spreader.standing:
+                await self._spreader.look()
+
+
+class Cursors:
+    """Where the search for free addresses goes on, across restarts. Losing it only makes an address come round sooner."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._written: dict[str, int] = {}
+
+    def read(self) -> dict[str, int]:
+        try:
+            self._written = msgspec.json.decode(self._file.read_bytes(), type=dict[str, int])
+        except (OSError, msgspec.DecodeError):
+            self._written = {}
+        return dict(self._written)
+
+    def write(self, cursors: dict[str, int]) -> None:
+        """Cheap when nothing changed."""
+        if cursors == self._written:
+            return
+        fresh = self._file.with_suffix(".new")
+        fresh.write_bytes(msgspec.json.encode(cursors))
+        fresh.replace(self._file)
+        self._written = cursors
+
+
+def _check(settings: HostSettings) -> None:
+    if settings.memory not in ("overcommit", "reserve"):
+        raise SettingsError(f"host.memory is {settings.memory!r}; it is overcommit or reserve")
+    if settings.spread not in ("auto", "never"):
+        raise SettingsError(f"host.spread is {settings.spread!r}; it is auto or never")
+    if not 0 <= settings.network <= 254:
+        raise SettingsError(f"host.network is {settings.network}; it is 1 to 254, or 0 for any that is free")

@@ -1,0 +1,167 @@
+"""Decides which 127.N.0.0/16 this installation has, among all installations of this machine, and remembers it for ever.
+
+A claim is a file N in a machine-wide folder that holds the data folder's path; the data folder holds N. A claim whose data
+folder is gone, or says another N, is stale and may be taken over. Blocking: LocalHost calls it in a thread.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from cachefleet.interfaces import HostRefused
+
+# The first one that can be written holds our claims; claims in all of them count (root writes the first, others the second).
+PLACES = (Path("/run/cachefleet"), Path("/tmp/cachefleet-networks"))
+_FIRST, _LAST = 41, 250  # of the numbers that are chosen by themselves
+_LOCK = ".lock"
+
+
+class Registry:
+    """The claims of this machine, as one installation uses them."""
+
+    def __init__(self, data_dir: Path, places: Sequence[Path] = PLACES) -> None:
+        self._data_dir = data_dir
+        self._record = data_dir / "network"
+        self._places = places
+
+    def claim(self, wanted: int) -> int:
+        """N of 127.N.0.0/16. wanted: 0 for any free one. The one that this data folder has is kept. Raises HostRefused."""
+        with self._locked() as mine:
+            had = _number(self._record)
+            if had and wanted and had != wanted:
+                raise HostRefused(
+                    f"host.network is set to {wanted}, but the caches in {self._data_dir} have addresses in 127.{had}.0.0/16. "
+                    f"Set it to {had} (or to 0), or use a new data folder."
+                )
+            number = had or wanted or self._free()
+            holder = self._holder(number)
+            if holder:
+                raise HostRefused(
+                    f"127.{number}.0.0/16 belongs to the installation in {holder}. "
+                    + (
+                        f"Delete its data folder or {self._data_dir}."
+                        if had
+                        else "Set host.network to another number, or to 0."
+                    )
+                )
+            _replace(mine / str(number), f"{self._data_dir}\n", 0o644)
+            _replace(self._record, f"{number}\n", 0o600)
+            return number
+
+    def release(self) -> None:
+        """Give the claim up: the data folder is to be deleted."""
+        with self._locked():
+            number = _number(self._record)
+            for place in self._places:
+                if number and _claimant(place / str(number)) == str(self._data_dir):
+                    with suppress(OSError):
+                        (place / str(number)).unlink()
+            self._record.unlink(missing_ok=True)
+
+    def _free(self) -> int:
+        count = _LAST - _FIRST + 1
+        start = int.from_bytes(hashlib.sha256(str(self._data_dir).encode()).digest()[:4], "big")
+        for step in range(count):
+            number = _FIRST + (start + step) % count
+            if not self._holder(number) and self._replaceable(number):
+                return number
+        raise HostRefused(
+            f"all of 127.{_FIRST}.0.0/16 to 127.{_LAST}.0.0/16 belong to installations on this machine. Delete data folders "
+            "that are not needed, or set host.network."
+        )
+
+    def _holder(self, number: int) -> str:
+        """The data folder of another living installation that has it, "" when it is free."""
+        for place in self._places:
+            claimant = _claimant(place / str(number))
+            if claimant and claimant != str(self._data_dir) and _stands(Path(claimant), number):
+                return claimant
+        return ""
+
+    def _replaceable(self, number: int) -> bool:
+        """A stale claim of another user cannot be overwritten in a folder with the sticky bit."""
+        for place in self._places:
+            with suppress(FileNotFoundError):
+                if (place / str(number)).lstat().st_uid not in (os.geteuid(), *((0,) if os.geteuid() else ())):
+                    return os.geteuid() == 0
+        return True
+
+    @contextmanager
+    def _locked(self) -> Iterator[Path]:
+        """No other installation claims meanwhile. The folder for our claims.
+
+        Make our own folder first and then lock all that exist, in one order: of two that start on a bare machine at
+        least one sees the other's folder, and both lock that one."""
+        mine = self._writable()
+        with ExitStack() as stack:
+            for place in self._places:
+                if place.is_dir():
+                    with suppress(PermissionError):
+                        descriptor = os.open(place / _LOCK, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+                        stack.callback(os.close, descriptor)
+                        fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield mine
+
+    def _writable(self) -> Path:
+        for place in self._places:
+            try:
+                _make(place, shared=place != self._places[0])
+            except OSError:
+                continue
+            if os.access(place, os.W_OK | os.X_OK):
+                return place
+        raise HostRefused(f"none of {', '.join(map(str, self._places))} can be written: networks cannot be told apart")
+
+
+def _make(place: Path, *, shared: bool) -> None:
+    with suppress(FileExistsError):
+        place.mkdir(mode=0o755)
+        if shared:
+            place.chmod(0o1777)  # mkdir's mode is cut by the umask
+    if place.is_symlink():
+        raise NotADirectoryError(place)
+    with suppress(FileExistsError):
+        os.close(os.open(place / _LOCK, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
+
+
+def _stands(data_dir: Path, number: int) -> bool:
+    """Whether that data folder still says that it has this network. One that we may not read: believe it."""
+    try:
+        return (data_dir / "network").read_text().strip() == str(number)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+
+
+def _claimant(claim: Path) -> str:
+    try:
+        descriptor = os.open(claim, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return ""
+    with os.fdopen(descriptor, errors="replace") as file:
+        return file.read(4096).strip()
+
+
+def _number(record: Path) -> int:
+    try:
+        text = record.read_text().strip()
+    except FileNotFoundError:
+        return 0
+    if not text.isdecimal():
+        raise HostRefused(f"{record} should hold a number, not {text[:40]!r}")
+    return int(text)
+
+
+def _replace(file: Path, content: str, mode: int) -> None:
+    fresh = file.with_name(f".{file.name}.{os.getpid()}")
+    fresh.unlink(missing_ok=True)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with os.fdopen(descriptor, "w") as stream:
+        stream.write(content)
+    fresh.replace(file)
