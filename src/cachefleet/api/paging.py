@@ -76,7 +76,7 @@ def read_marker(kind: str, marker: str) -> str:
     except (binascii.Error, UnicodeError):
         raise _invalid_marker() from None
     word, slash, last = text.partition("/")
-    if word != kind or not slash or not last:
+    if word != kind or not slash or not last.isprintable() or not last:
         raise _invalid_marker()
     return last
 

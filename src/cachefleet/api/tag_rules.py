@@ -1,0 +1,81 @@
+"""What tags may be, and what adding and removing does to a set of them (reference 3.1). Pure.
+
+Called by the tag operations and by every operation that takes Tags.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from cachefleet.model.errors import AwsError, invalid_value
+
+if TYPE_CHECKING:
+    from types_boto3_elasticache.type_defs import TagTypeDef
+
+MAX_TAGS = 50
+KEY_LENGTH = 128
+VALUE_LENGTH = 256
+_MARKS = frozenset("_.:/=+-@")
+_RESERVED = "aws:"
+
+
+def read_tags(tags: Iterable[Mapping[str, Any]], field: str = "Tags") -> dict[str, str]:
+    """Tags of a request. Raises InvalidParameterValue, TagQuotaPerResourceExceeded."""
+    read: dict[str, str] = {}
+    for tag in tags:
+        key, text = tag.get("Key", ""), tag.get("Value") or ""
+        _check_key(key, field)
+        if len(text) > VALUE_LENGTH:
+            raise invalid_value(
+                f"{field}: the value of {key!r} has {len(text)} characters; at most {VALUE_LENGTH} are allowed."
+            )
+        _check_characters(text, f"{field}: the value of {key!r}")
+        if key in read:
+            raise invalid_value(f"{field} names the key {key!r} twice; name each once.")
+        read[key] = text
+    return _within_quota(read)
+
+
+def added(tags: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
+    """Raises TagQuotaPerResourceExceeded."""
+    return _within_quota({**tags, **more})
+
+
+def removed(tags: Mapping[str, str], keys: Sequence[str]) -> dict[str, str]:
+    """Keys that are not there are no error here; see check_present."""
+    return {key: text for key, text in tags.items() if key not in keys}
+
+
+def check_present(tags: Mapping[str, str], keys: Sequence[str]) -> None:
+    """Raises TagNotFound."""
+    for key in keys:
+        if key not in tags:
+            raise AwsError("TagNotFound", f"TagKeys: the resource has no tag with the key {key!r} (case matters).")
+
+
+def show_tags(tags: Mapping[str, str]) -> list[TagTypeDef]:
+    """A TagList, in the order of keys."""
+    return [{"Key": key, "Value": tags[key]} for key in sorted(tags)]
+
+
+def _check_key(key: str, field: str) -> None:
+    if not 1 <= len(key) <= KEY_LENGTH:
+        raise invalid_value(f"{field}: a key has {len(key)} characters; it must have 1 to {KEY_LENGTH}.")
+    if key.lower().startswith(_RESERVED):
+        raise invalid_value(f"{field}: the key {key!r} begins with {_RESERVED}, which is reserved; choose another.")
+    _check_characters(key, f"{field}: the key {key!r}")
+
+
+def _check_characters(text: str, what: str) -> None:
+    if not all(character in _MARKS or unicodedata.category(character)[0] in "LNZ" for character in text):
+        raise invalid_value(
+            f"{what} contains a character that is not allowed; use letters, digits, spaces and _ . : / = + - @."
+        )
+
+
+def _within_quota(tags: dict[str, str]) -> dict[str, str]:
+    if len(tags) > MAX_TAGS:
+        raise AwsError("TagQuotaPerResourceExceeded", f"{len(tags)} tags are too many; a resource may have {MAX_TAGS}.")
+    return tags

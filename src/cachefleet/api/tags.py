@@ -1,0 +1,151 @@
+"""Tags of replication groups, clusters and subnet groups: add, list, remove.
+
+Tags of a replication group are copied to its nodes when they are added and taken from them when they are removed; a node
+may have further ones of its own. Refused only while the resource is being deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from cachefleet.api import names, subnet_groups
+from cachefleet.api.context import Context
+from cachefleet.api.parameter_groups import find_parameter_group
+from cachefleet.api.registry import operation
+from cachefleet.api.rows import change_row
+from cachefleet.api.tag_rules import added, check_present, read_tags, removed, show_tags
+from cachefleet.interfaces import AnyRow
+from cachefleet.model.errors import AwsError, invalid_value
+from cachefleet.model.group import DesiredNode, GroupDesired
+from cachefleet.model.network import DEFAULT_SUBNET_GROUP
+from cachefleet.model.resource import Kind
+
+if TYPE_CHECKING:
+    from types_boto3_elasticache.type_defs import (
+        AddTagsToResourceMessageTypeDef,
+        ListTagsForResourceMessageTypeDef,
+        RemoveTagsFromResourceMessageTypeDef,
+    )
+
+_NOT_FOUND = {  # types of ARNs whose resources cannot exist yet
+    "snapshot": "SnapshotNotFoundFault",
+    "user": "UserNotFound",
+    "usergroup": "UserGroupNotFound",
+    "securitygroup": "CacheSecurityGroupNotFound",
+    "reserved-instance": "ReservedCacheNodeNotFound",
+    "serverlesscache": "ServerlessCacheNotFoundFault",
+    "serverlesscachesnapshot": "ServerlessCacheSnapshotNotFoundFault",
+}
+
+TagChange = Callable[[Mapping[str, str]], dict[str, str]]
+
+
+@operation("AddTagsToResource", effective=("ResourceName", "Tags"))
+async def add_tags_to_resource(context: Context, request: AddTagsToResourceMessageTypeDef) -> dict[str, Any]:
+    arn = names.parse_arn(request["ResourceName"], context.scope)
+    more = read_tags(request["Tags"])
+    if not more:
+        raise invalid_value("Tags: at least one tag must be named.")
+    tags = await _change(context, arn, lambda tags: added(tags, more), lambda tags: added(tags, more))
+    return {"TagList": show_tags(tags)}
+
+
+@operation("ListTagsForResource", effective=("ResourceName",))
+async def list_tags_for_resource(context: Context, request: ListTagsForResourceMessageTypeDef) -> dict[str, Any]:
+    arn = names.parse_arn(request["ResourceName"], context.scope)
+    if await _is_built_in(context, arn):
+        return {"TagList": []}
+    return {"TagList": show_tags(tags_of(await _find(context, arn), arn))}
+
+
+@operation("RemoveTagsFromResource", effective=("ResourceName", "TagKeys"))
+async def remove_tags_from_resource(context: Context, request: RemoveTagsFromResourceMessageTypeDef) -> dict[str, Any]:
+    arn = names.parse_arn(request["ResourceName"], context.scope)
+    keys = request["TagKeys"]
+    if not keys:
+        raise invalid_value("TagKeys: at least one key must be named.")
+
+    def strict(tags: Mapping[str, str]) -> dict[str, str]:
+        check_present(tags, keys)
+        return removed(tags, keys)
+
+    tags = await _change(context, arn, strict, lambda tags: removed(tags, keys))
+    return {"TagList": show_tags(tags)}
+
+
+# --- the resource of an ARN ----------------------------------------------------------------------------------------
+
+
+async def _is_built_in(context: Context, arn: names.Arn) -> bool:
+    """One of the service's own resources, which have no tags. Raises CacheParameterGroupNotFound."""
+    if arn.type_word == Kind.PARAMETER_GROUP:
+        find_parameter_group(arn.name)
+        return True
+    return arn == names.Arn(Kind.SUBNET_GROUP, DEFAULT_SUBNET_GROUP)
+
+
+async def _find(context: Context, arn: names.Arn) -> AnyRow:
+    """The row that holds the resource's tags; a member of a replication group is in the group's row. Raises the resource's
+    not-found code, InvalidARN."""
+    store, scope = context.store, context.scope
+    if arn.type_word == Kind.REPLICATION_GROUP:
+        row = await store.get(scope.key(Kind.REPLICATION_GROUP, arn.name))
+        if row is None:
+            raise AwsError("ReplicationGroupNotFoundFault", f"ReplicationGroup {arn.name} not found.")
+        return row
+    if arn.type_word == Kind.CACHE_CLUSTER:
+        row = await store.get(scope.key(Kind.CACHE_CLUSTER, arn.name)) or await store.owner(scope, arn.name)
+        if row is None or (row.key.kind is Kind.CACHE_CLUSTER and row.key.name != arn.name):
+            raise AwsError("CacheClusterNotFound", f"CacheCluster not found: {arn.name}")
+        return row
+    if arn.type_word == Kind.SUBNET_GROUP:
+        return await subnet_groups.find_subnet_group_row(context, arn.name)
+    if arn.type_word in _NOT_FOUND:
+        raise AwsError(_NOT_FOUND[arn.type_word], f"ResourceName: there is no {arn.type_word} {arn.name}.")
+    raise AwsError("InvalidARN", f"ResourceName: {arn.type_word!r} is not a type of resource that has tags.")
+
+
+async def _change(context: Context, arn: names.Arn, change: TagChange, change_node: TagChange) -> dict[str, str]:
+    """The resource's tags after the change. change_node: what becomes of the nodes' tags when a group's are changed."""
+    if await _is_built_in(context, arn):
+        raise invalid_value(f"ResourceName: {arn.name} belongs to the service and takes no tags; use one of your own.")
+
+    def with_tags(row: AnyRow) -> AnyRow:
+        _check_not_deleting(row, arn)
+        if _is_member(row, arn):
+            return _with_nodes(row, lambda node: change(node.tags) if node.name == arn.name else node.tags)
+        changed = msgspec.structs.replace(row, tags=change(row.tags))
+        if row.key.kind is Kind.REPLICATION_GROUP:
+            return _with_nodes(changed, lambda node: change_node(node.tags))
+        return changed
+
+    return tags_of(await change_row(context, lambda: _find(context, arn), with_tags), arn)
+
+
+def tags_of(row: AnyRow, arn: names.Arn) -> dict[str, str]:
+    """The tags of the resource with this ARN, out of the row that holds it."""
+    if _is_member(row, arn):
+        return next(node.tags for node in row.desired.nodes if node.name == arn.name)
+    return row.tags
+
+
+def _is_member(row: AnyRow, arn: names.Arn) -> bool:
+    return arn.type_word == Kind.CACHE_CLUSTER and row.key.kind is Kind.REPLICATION_GROUP
+
+
+def _with_nodes(row: AnyRow, tags: Callable[[DesiredNode], dict[str, str]]) -> AnyRow:
+    shards = tuple(
+        msgspec.structs.replace(shard, nodes=tuple(msgspec.structs.replace(node, tags=tags(node)) for node in shard.nodes))
+        for shard in row.desired.shards
+    )
+    return msgspec.structs.replace(row, desired=msgspec.structs.replace(row.desired, shards=shards))
+
+
+def _check_not_deleting(row: AnyRow, arn: names.Arn) -> None:
+    if not isinstance(row.desired, GroupDesired) or not row.desired.deleting:
+        return
+    code = "InvalidReplicationGroupState" if arn.type_word == Kind.REPLICATION_GROUP else "InvalidCacheClusterState"
+    raise AwsError(code, f"{arn.name} is being deleted; its tags cannot be changed any more.")
