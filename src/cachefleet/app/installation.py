@@ -1,0 +1,151 @@
+"""One data folder: who may call, whether a service runs on it, and how to end what it left running.
+
+Used by the service itself and by the command line.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import signal
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+
+from cachefleet.clock import Entropy, SystemClock, SystemEntropy
+from cachefleet.hosts.local import LocalHost
+from cachefleet.settings import HostSettings
+
+
+class NotInstalled(Exception):
+    """Nothing was ever started on this data folder."""
+
+
+class AlreadyRunning(Exception):
+    """Another service holds this data folder."""
+
+
+class Credentials(msgspec.Struct, frozen=True):
+    access_key_id: str
+    secret_access_key: str
+
+
+class ServiceInfo(msgspec.Struct, frozen=True):
+    pid: int
+    url: str
+    region: str
+
+
+class Installation:
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        self._lock_path = data_dir / "service.lock"
+
+    def prepare(self, entropy: Entropy | None = None) -> Credentials:
+        """Make the folder (0700) and the first user's access key (0600) unless they are there."""
+        self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.data_dir.chmod(0o700)
+        try:
+            return self.credentials()
+        except NotInstalled:
+            chance = entropy or SystemEntropy()
+            made = Credentials("AKIA" + chance.hex(8).upper(), chance.hex(20))
+            write_private(self.data_dir / "credentials.json", msgspec.json.encode(made))
+            return made
+
+    def credentials(self) -> Credentials:
+        """Raises NotInstalled."""
+        try:
+            return msgspec.json.decode((self.data_dir / "credentials.json").read_bytes(), type=Credentials)
+        except FileNotFoundError:
+            raise NotInstalled(f"no Cachefleet has been started with the data folder {self.data_dir}") from None
+
+    def last_service(self) -> ServiceInfo | None:
+        """What the last service said of itself, running or not."""
+        try:
+            return msgspec.json.decode(self._lock_path.read_bytes(), type=ServiceInfo)
+        except (FileNotFoundError, msgspec.DecodeError):
+            return None
+
+    def service(self) -> ServiceInfo | None:
+        """The running service, None when there is none."""
+        try:
+            descriptor = os.open(self._lock_path, os.O_RDONLY)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return self.last_service()
+        finally:
+            os.close(descriptor)
+        return None
+
+    def stop_service(self, timeout_s: float = 10.0) -> bool:
+        """Ask the running service to end and wait until it has; caches go on. False when none ran. Raises TimeoutError."""
+        running = self.service()
+        if running is None:
+            return False
+        descriptor = os.pidfd_open(running.pid)
+        try:
+            if self.service() != running:
+                return False
+            signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+            ended = select.poll()
+            ended.register(descriptor, select.POLLIN)
+            if not ended.poll(timeout_s * 1000):
+                raise TimeoutError(f"the service (process {running.pid}) did not end within {timeout_s:g} s")
+        finally:
+            os.close(descriptor)
+        return True
+
+    async def stop_caches(self) -> int:
+        """End every engine process of this installation; returns how many. Only while no service runs."""
+        if not self.data_dir.is_dir():
+            return 0
+        host = LocalHost(self.data_dir, HostSettings(), SystemClock())
+        try:
+            await host.adopt()
+            return await host.stop_everything()
+        finally:
+            await host.close()
+
+
+class ServiceLock:
+    """Held while a service runs on the data folder; the kernel lets go of it when the process ends, however it ends."""
+
+    def __init__(self, installation: Installation) -> None:
+        self._path = installation.data_dir / "service.lock"
+        self._descriptor = -1
+
+    def __enter__(self) -> ServiceLock:
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._descriptor)
+            raise AlreadyRunning(
+                f"a Cachefleet already runs on the data folder {self._path.parent}; "
+                "stop it with `cachefleet down --keep-caches`, or choose another folder with --data"
+            ) from None
+        return self
+
+    def tell(self, info: ServiceInfo) -> None:
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, msgspec.json.encode(info), 0)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        os.close(self._descriptor)
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Replace a file atomically, readable by its owner only."""
+    draft = path.with_name(path.name + ".new")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)

@@ -1,0 +1,41 @@
+"""Structured logs: JSON lines in the data folder, rotated; warnings also on standard error in short form."""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import os
+import sys
+from pathlib import Path
+
+import structlog
+
+LOG_BYTES = 16 * 1024 * 1024
+LOG_FILES = 3
+
+
+class _PrivateFile(logging.handlers.RotatingFileHandler):
+    def _open(self):  # type: ignore[no-untyped-def]
+        return os.fdopen(os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", encoding="utf-8")
+
+
+def configure_logs(data_dir: Path) -> None:
+    """Everything from INFO on goes to `<data>/service.log`; warnings also to standard error."""
+    file = _PrivateFile(data_dir / "service.log", maxBytes=LOG_BYTES, backupCount=LOG_FILES, delay=False)
+    screen = logging.StreamHandler(sys.stderr)
+    screen.setLevel(logging.WARNING)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[file, screen], force=True)
+    for noisy in ("uvicorn", "uvicorn.error", "asyncio", "sqlalchemy", "botocore"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )

@@ -1,0 +1,167 @@
+"""The running service: brings the concrete classes together, and ends them in order.
+
+Nothing else constructs a store, a host, a driver or a gateway. Called by the command line (`cachefleet up`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import msgspec
+import structlog
+import uvloop
+
+# Importing the operations registers them.
+from cachefleet.api import operations as operations
+from cachefleet.api.context import Caller, Context
+from cachefleet.api.registry import dispatch
+from cachefleet.app.installation import AlreadyRunning, Credentials, Installation, ServiceInfo, ServiceLock
+from cachefleet.app.logs import configure_logs
+from cachefleet.clock import SystemClock, SystemEntropy
+from cachefleet.control.controller import Controller
+from cachefleet.control.seams import Seams
+from cachefleet.engines.catalogue import InstalledEngines
+from cachefleet.engines.discovery import DiscoveryDriver, node_list_file
+from cachefleet.engines.memcached import MemcachedDriver
+from cachefleet.engines.valkey import ValkeyDriver
+from cachefleet.gateway.credential import Credential
+from cachefleet.gateway.gateway import Gateway
+from cachefleet.gateway.server import serve
+from cachefleet.hosts.local import LocalHost
+from cachefleet.interfaces import HostRefused
+from cachefleet.model.group import Engine
+from cachefleet.settings import Settings
+from cachefleet.store import StoreError, open_store
+
+log = structlog.get_logger()
+
+__all__ = ["AlreadyRunning", "Running", "StartFailed", "run_service"]
+
+
+class StartFailed(Exception):
+    """The service cannot start; the message says what to change."""
+
+
+class Running(msgspec.Struct, frozen=True):
+    url: str
+    region: str
+    data_dir: Path
+
+
+def run_service(settings: Settings, announce: Callable[[Running], None]) -> int:
+    """Serve until SIGINT or SIGTERM; caches go on afterwards. announce is called once, when the API answers.
+
+    Raises AlreadyRunning, StartFailed.
+    """
+    installation = Installation(settings.data_dir)
+    try:
+        credentials = installation.prepare()
+    except OSError as error:
+        raise StartFailed(f"the data folder {settings.data_dir} cannot be used: {error.strerror}") from error
+    with ServiceLock(installation) as lock, _listen(settings.listen) as sock:
+        configure_logs(settings.data_dir)
+        host, port = sock.getsockname()[:2]
+        running = Running(f"http://{host}:{port}", settings.region, settings.data_dir)
+
+        def started() -> None:
+            lock.tell(ServiceInfo(os.getpid(), running.url, running.region))
+            announce(running)
+
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(_serve(settings, credentials, sock, started))
+        except (StoreError, HostRefused) as error:
+            raise StartFailed(str(error)) from error
+    return 0
+
+
+def _listen(where: str) -> socket.socket:
+    host, _, port = where.rpartition(":")
+    try:
+        sock = socket.create_server((host.strip("[]"), int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except (OSError, ValueError, OverflowError) as error:
+        raise StartFailed(f"cannot listen on {where}: {error}; choose another address with --listen HOST:PORT") from error
+    sock.setblocking(False)
+    return sock
+
+
+async def _serve(settings: Settings, credentials: Credentials, sock: socket.socket, started: Callable[[], None]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    clock, entropy = SystemClock(), SystemEntropy()
+    async with AsyncExitStack() as stack:
+        url = settings.database_url or f"sqlite+aiosqlite:///{settings.data_dir / 'cachefleet.db'}"
+        store = await open_store(url, clock)
+        stack.push_async_callback(store.close)
+        host = LocalHost(settings.data_dir, settings.host, clock)
+        stack.push_async_callback(host.close)
+        catalogue = InstalledEngines(settings.engines)
+        drivers = {
+            engine: ValkeyDriver(engine, settings.control.cluster_node_timeout_ms) for engine in (Engine.VALKEY, Engine.REDIS)
+        }
+        memcached, discovery = MemcachedDriver(), DiscoveryDriver()
+        for driver in (*drivers.values(), memcached, discovery):
+            stack.push_async_callback(driver.close)
+        controller = Controller(
+            Seams(
+                store=store,
+                host=host,
+                catalogue=catalogue,
+                drivers={**drivers, Engine.MEMCACHED: memcached},
+                discovery=discovery,
+                node_list_file=node_list_file,
+                clock=clock,
+                settings=settings,
+            )
+        )
+        await controller.adopt()
+
+        def context(caller: Caller) -> Context:
+            return Context(
+                caller=caller,
+                store=store,
+                clock=clock,
+                entropy=entropy,
+                settings=settings,
+                catalogue=catalogue,
+                refuses=host.refuses,
+                wake=controller.wake,
+            )
+
+        gateway = Gateway(_root(settings, credentials), context, dispatch, clock, entropy, settings)
+        # What exists now lives as long as the process: keep the garbage collector from walking it again and again.
+        gc.collect()
+        gc.freeze()
+        control = asyncio.create_task(controller.run())
+        stack.push_async_callback(_end, control)
+        log.info("service started", engines=[f"{build.engine} {build.version}" for build in catalogue.builds()])
+        loop.call_soon(started)
+        control.add_done_callback(lambda _: stop.set())
+        await serve(gateway.app, sock, stop)
+        log.info("service stops; caches go on")
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def _root(settings: Settings, credentials: Credentials) -> Callable[[str], Credential | None]:
+    """The first user is the account's root; further users come with their own operations."""
+    root = Credential(
+        access_key_id=credentials.access_key_id,
+        secret_access_key=credentials.secret_access_key,
+        account=settings.account,
+        arn=f"arn:aws:iam::{settings.account}:root",
+        user_id=settings.account,
+    )
+    return lambda access_key_id: root if access_key_id == root.access_key_id else None

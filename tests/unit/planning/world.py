@@ -1,0 +1,292 @@
+"""A model of hosts and engines, driven by the planner alone: actions are applied at once, observations are exact.
+
+Engines without a role accept nothing; replicas copy their primary's data when they attach; cluster nodes know each other
+after a meeting. Time passes by `step`. Used by table and property tests of the planners.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from cachefleet.model import plan as actions
+from cachefleet.model.group import EndpointRole, GroupDesired, GroupMemory, GroupStatus, Shape
+from cachefleet.model.observed import ClusterNodeView, ClusterView, NodeView, Observed, ProcessView
+from cachefleet.model.plan import Plan
+from cachefleet.planning.addresses import held, wanted
+from cachefleet.planning.group import plan_group
+from cachefleet.settings import ControlSettings
+
+
+@dataclass
+class Engine:
+    incarnation: str
+    host: str
+    engine_id: str
+    running: bool = True
+    frozen: bool = False
+    primary: bool = False
+    follows: str = ""
+    data: set[int] = field(default_factory=set)
+    bound: set[str] = field(default_factory=set)
+    slots: tuple[tuple[int, int], ...] = ()
+    epoch: int = 0
+    knows: set[str] = field(default_factory=set)
+    primary_id: str = ""
+    published: str = ""
+    synced: bool = False
+
+
+class World:
+    def __init__(self, desired: GroupDesired, name: str = "demo", replication_group: bool = True) -> None:
+        self.desired = desired
+        self.name = name
+        self.replication_group = replication_group
+        self.memory = GroupMemory()
+        self.status = GroupStatus()
+        self.engines: dict[str, Engine] = {}
+        self.now = 1000.0
+        self.rules = ControlSettings()
+        self.events: list[str] = []
+        self.failing_starts: set[str] = set()
+        self.finished = False
+        self.lost: set[int] = set()
+        self.next_address = 0
+        self.no_addresses = ""
+
+    # --- what tests do to it ---
+
+    def of(self, node: str) -> Engine:
+        """The engine of the node's current incarnation."""
+        return self.engines[f"{self.desired.uid}.{node}.{self.memory.nodes[node].launches}"]
+
+    def runs(self, node: str) -> bool:
+        engine = self.engines.get(f"{self.desired.uid}.{node}.{self.memory.nodes[node].launches}")
+        return engine is not None and engine.running
+
+    def whole(self, node: str) -> bool:
+        """It runs, and is the primary or a replica that has all the primary's data."""
+        return self.runs(node) and (self.of(node).primary or (self.of(node).synced and self.memory.nodes[node].became_ready))
+
+    def kill(self, node: str) -> None:
+        engine = self.of(node)
+        engine.running = False
+        engine.bound = set()
+        engine.data = set()
+
+    def write(self, value: int) -> bool:
+        """Through the primary endpoint (cluster mode disabled), copied to attached replicas. True when acknowledged."""
+        endpoint = self.memory.endpoints.get(EndpointRole.PRIMARY, "")
+        for engine in self.engines.values():
+            if engine.running and not engine.frozen and endpoint in engine.bound and engine.primary:
+                engine.data.add(value)
+                for replica in self.engines.values():
+                    if replica.running and replica.follows == engine.host and replica.synced:
+                        replica.data.add(value)
+                return True
+        return False
+
+    def settle(self, passes: int = 200) -> None:
+        """Plan until the group is quiet. Fails the test when it never is."""
+        for _ in range(passes):
+            plan = self.step()
+            quiet = not plan.actions and self.status.state in ("available", "create-failed")
+            if self.finished or (quiet and all(node.state in ("available", "failed") for node in self.status.nodes.values())):
+                return
+        raise AssertionError(f"did not settle: {self.status}")
+
+    def step(self, apply: bool = True) -> Plan:
+        """One pass: plan, save, execute. apply=False: the controller died after saving."""
+        observed = self.observe()
+        plan = plan_group(self.name, self.replication_group, self.desired, observed, self.memory, self.now, self.rules)
+        self.memory, self.status, self.finished = plan.memory, plan.status, plan.finished
+        self.events += [event.message for event in plan.events]
+        if apply:
+            for action in plan.actions:
+                self.apply(action)
+        self.now += 0.02 if plan.actions else min(plan.look_again_s, 2.0)
+        return plan
+
+    # --- what the planner sees ---
+
+    def observe(self) -> Observed:
+        processes = {
+            name: ProcessView(name, engine.running, pid=1, exit="" if engine.running else "signal 9 (SIGKILL)")
+            for name, engine in self.engines.items()
+        }
+        views = {}
+        for node in self.memory.nodes:
+            engine = self.engines.get(f"{self.desired.uid}.{node}.{self.memory.nodes[node].launches}")
+            if engine is not None and engine.running:
+                views[node] = NodeView(reachable=False, why="silent") if engine.frozen else self.view(engine)
+        offers = {}
+        if not self.no_addresses:
+            for zone, count in wanted(self.desired, self.memory, self.replication_group).items():
+                offers[zone] = tuple(self._address() for _ in range(count))
+        return Observed(processes=processes, views=views, offers=offers, no_addresses=self.no_addresses)
+
+    def _address(self) -> str:
+        self.next_address += 1
+        return f"127.40.{self.next_address // 250}.{self.next_address % 250 + 1}"
+
+    def view(self, engine: Engine) -> NodeView:
+        source = self._at(engine.follows)
+        link_up = source is not None and source.primary
+        return NodeView(
+            reachable=True,
+            incarnation="" if self.desired.shape is Shape.MEMCACHED else engine.incarnation,
+            primary=engine.primary,
+            offset=len(engine.data),
+            link_up=link_up,
+            follows=engine.follows,
+            bound=tuple(sorted({engine.host, *engine.bound})),
+            version=engine.published,
+            cluster=self._cluster(engine) if self.desired.shape is Shape.CLUSTERED else None,
+        )
+
+    def _cluster(self, engine: Engine) -> ClusterView:
+        known = {engine.engine_id: engine} | {
+            other.engine_id: other for other in self.engines.values() if other.engine_id in engine.knows
+        }
+        nodes = {
+            engine_id: ClusterNodeView(
+                engine_id=engine_id,
+                host=other.host,
+                primary=other.primary,
+                primary_id=other.primary_id,
+                failed=not other.running,
+                epoch=other.epoch,
+                slots=other.slots,
+            )
+            for engine_id, other in known.items()
+        }
+        covered = sum(last - first + 1 for other in known.values() if other.running for first, last in other.slots)
+        epoch = max(other.epoch for other in known.values())
+        return ClusterView(my_id=engine.engine_id, ok=covered == 16384, current_epoch=epoch, nodes=nodes)
+
+    def _at(self, host: str) -> Engine | None:
+        return next((engine for engine in self.engines.values() if engine.running and engine.host == host), None)
+
+    def _must(self, host: str) -> Engine:
+        engine = self._at(host)
+        assert engine is not None, f"nothing runs at {host}"
+        return engine
+
+    # --- what actions do ---
+
+    def apply(self, action: actions.Action) -> None:
+        getattr(self, "_" + type(action).__name__.lower())(action)
+
+    def _launch(self, action: actions.Launch) -> None:
+        assert action.incarnation not in self.engines, "an incarnation was started twice"
+        host = self.memory.nodes[action.node].address
+        assert self._at(host) is None, f"{host} is in use"
+        clustered = self.desired.shape is Shape.CLUSTERED
+        engine = Engine(
+            action.incarnation,
+            host,
+            engine_id=f"id-{action.incarnation}",
+            primary=clustered,
+            running=action.node not in self.failing_starts,
+        )
+        self.engines[action.incarnation] = engine
+        if action.follow and engine.running:
+            self._attach(engine, action.follow)
+
+    def _attach(self, engine: Engine, host: str) -> None:
+        engine.primary = False
+        engine.follows = host
+        source = self._at(host)
+        if source is not None and source.primary:
+            self.lost |= engine.data - source.data
+            engine.data = set(source.data)
+            engine.synced = True
+
+    def _stop(self, action: actions.Stop) -> None:
+        self.engines[action.incarnation].running = False
+        self.engines[action.incarnation].bound = set()
+
+    def _erase(self, action: actions.Erase) -> None:
+        assert not self.engines[action.incarnation].running
+        del self.engines[action.incarnation]
+
+    def _current(self, node: str) -> Engine:
+        return self.of(node)
+
+    def _bind_all(self, engine: Engine, addresses: tuple[str, ...]) -> None:
+        for address in addresses:
+            holders = [
+                other.host
+                for other in self.engines.values()
+                if other is not engine and other.running and address in other.bound
+            ]
+            assert not holders, f"{address} is still bound by {holders}"
+        engine.bound = set(addresses)
+
+    def _promote(self, action: actions.Promote) -> None:
+        engine = self._current(action.node)
+        engine.primary, engine.follows = True, ""
+        self._bind_all(engine, action.bind)
+
+    def _follow(self, action: actions.Follow) -> None:
+        engine = self._current(action.node)
+        self._bind_all(engine, action.bind)
+        self._attach(engine, action.host)
+
+    def _bind(self, action: actions.Bind) -> None:
+        self._bind_all(self._current(action.node), action.addresses)
+
+    def _switch(self, action: actions.Switch) -> None:
+        old, new = self._current(action.node), self._must(action.to)
+        assert new.synced and new.follows == old.host
+        old.bound = set()
+        new.primary, new.follows = True, ""
+        self._bind_all(new, action.to_bind)
+        self._attach(old, new.host)
+        self._bind_all(old, action.from_bind)
+        for host in action.others:
+            self._attach(self._must(host), new.host)
+
+    def _ownslots(self, action: actions.OwnSlots) -> None:
+        engine = self._current(action.node)
+        engine.slots, engine.epoch = action.slots, action.epoch
+
+    def _meet(self, action: actions.Meet) -> None:
+        viewer = self._current(action.node)
+        for host, engine_id in action.others.items():
+            other = self._must(host)
+            assert other.engine_id == engine_id
+            group = {viewer.engine_id, other.engine_id} | viewer.knows | other.knows
+            for engine in self.engines.values():
+                if engine.running and engine.engine_id in group:
+                    engine.knows = group - {engine.engine_id}
+
+    def _replicate(self, action: actions.Replicate) -> None:
+        engine = self._current(action.node)
+        assert not engine.slots
+        source = next(other for other in self.engines.values() if other.engine_id == action.primary_id)
+        engine.primary_id = action.primary_id
+        self._attach(engine, source.host)
+
+    def _forget(self, action: actions.Forget) -> None:
+        engine = self._current(action.node)
+        for engine_id in action.engine_ids:
+            assert not any(other.running and other.engine_id == engine_id for other in self.engines.values())
+        engine.knows -= set(action.engine_ids)
+
+    def _takeover(self, action: actions.TakeOver) -> None:
+        engine = self._current(action.node)
+        old = next((other for other in self.engines.values() if other.engine_id == engine.primary_id), None)
+        assert old is None or not old.running, "takeover from a living primary"
+        if old is not None and not engine.primary:
+            engine.slots, old.slots = old.slots, ()
+            engine.epoch = max(other.epoch for other in self.engines.values()) + 1
+        engine.primary, engine.primary_id, engine.follows = True, "", ""
+
+    def _publishnodes(self, action: actions.PublishNodes) -> None:
+        self.engines[action.incarnation].published = str(action.version)
+
+    def _spread(self, action: actions.Spread) -> None:
+        raise AssertionError("this world cannot spread")
+
+    def addresses_held(self) -> list[str]:
+        return held(self.memory)
