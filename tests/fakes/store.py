@@ -1,0 +1,159 @@
+"""interfaces.Store in memory: for tests that run in virtual time, where a database's threads would not fit.
+
+The store's conformance suite runs over it too. Rows are copied in, so that nobody shares a memory document with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from cachefleet.interfaces import AnyRow, Conflict, NameTaken
+from cachefleet.model.event import Event
+from cachefleet.model.plan import EventDraft
+from cachefleet.model.resource import Key, Kind, Scope
+
+
+class Contents(msgspec.Struct):
+    """Committed state. owners: (scope, member name) -> key. floor: version of the youngest deleted row, so that none returns."""
+
+    rows: dict[Key, AnyRow] = {}
+    owners: dict[tuple[Scope, str], Key] = {}
+    events: list[tuple[Scope, Event]] = []
+    floor: int = 0
+    last_event: int = 0
+
+    def copied(self) -> Contents:
+        return Contents(dict(self.rows), dict(self.owners), list(self.events), self.floor, self.last_event)
+
+
+class MemoryTransaction:
+    """Works on a copy, which replaces the original at the end. After a refusal it can only be rolled back."""
+
+    def __init__(self, contents: Contents) -> None:
+        self.contents = contents
+        self.refusal: Exception | None = None
+
+    async def insert(self, row: AnyRow, members: Sequence[str] = ()) -> AnyRow:
+        self.check()
+        if row.key in self.contents.rows:
+            raise self._refuse(NameTaken(row.key.name))
+        return self._put(row, self.contents.floor + 1, members)
+
+    async def update(self, row: AnyRow, members: Sequence[str] | None = None) -> AnyRow:
+        self._demand(row)
+        return self._put(row, row.version + 1, members)
+
+    async def delete(self, row: AnyRow) -> None:
+        self._demand(row)
+        del self.contents.rows[row.key]
+        self._release(row.key)
+        self.contents.floor = max(self.contents.floor, row.version)
+
+    async def add_events(self, scope: Scope, at: float, events: Sequence[EventDraft]) -> None:
+        self.check()
+        for draft in events:
+            self.contents.last_event += 1
+            event = Event(draft.source_type, draft.source_id, draft.message, at, self.contents.last_event)
+            self.contents.events.append((scope, event))
+
+    def check(self) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+
+    def _demand(self, row: AnyRow) -> None:
+        self.check()
+        found = self.contents.rows.get(row.key)
+        if found is None or found.version != row.version:
+            raise self._refuse(Conflict(f"{row.key} has no version {row.version} any more"))
+
+    def _put(self, row: AnyRow, version: int, members: Sequence[str] | None) -> AnyRow:
+        if members is not None:
+            self._release(row.key)
+            for name in sorted(set(members)):
+                if self.contents.owners.setdefault((row.key.scope, name), row.key) != row.key:
+                    raise self._refuse(NameTaken(name))
+        stored = copy.deepcopy(msgspec.structs.replace(row, version=version))
+        self.contents.rows[row.key] = stored
+        return stored
+
+    def _release(self, key: Key) -> None:
+        self.contents.owners = {member: owner for member, owner in self.contents.owners.items() if owner != key}
+
+    def _refuse(self, error: Exception) -> Exception:
+        self.refusal = error
+        return error
+
+
+class MemoryStore:
+    """See interfaces.Store."""
+
+    def __init__(self) -> None:
+        self._contents = Contents()
+        self._lock = asyncio.Lock()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[MemoryTransaction]:
+        async with self._lock:
+            transaction = MemoryTransaction(self._contents.copied())
+            yield transaction
+            transaction.check()
+            self._contents = transaction.contents
+
+    async def get(self, key: Key) -> AnyRow | None:
+        return self._contents.rows.get(key)
+
+    async def rows(self, kind: Kind, scope: Scope, after: str = "", limit: int | None = None) -> list[AnyRow]:
+        found = [
+            row for key, row in self._contents.rows.items() if key.kind == kind and key.scope == scope and key.name > after
+        ]
+        return sorted(found, key=lambda row: row.key.name)[:limit]
+
+    async def count(self, kind: Kind, scope: Scope) -> int:
+        return len(await self.rows(kind, scope))
+
+    async def owner(self, scope: Scope, member: str) -> AnyRow | None:
+        key = self._contents.owners.get((scope, member))
+        return self._contents.rows[key] if key is not None else None
+
+    async def members(self, scope: Scope, after: str = "", limit: int | None = None) -> list[tuple[str, AnyRow]]:
+        names = sorted(name for owner_scope, name in self._contents.owners if owner_scope == scope and name > after)
+        return [(name, self._contents.rows[self._contents.owners[scope, name]]) for name in names[:limit]]
+
+    async def keys(self, kinds: Sequence[Kind]) -> list[Key]:
+        return sorted(key for key in self._contents.rows if key.kind in kinds)
+
+    async def events(
+        self,
+        scope: Scope,
+        *,
+        start: float,
+        end: float,
+        source_type: str = "",
+        source_id: str = "",
+        before_id: int | None = None,
+        limit: int = 100,
+    ) -> list[Event]:
+        found = [
+            event
+            for event_scope, event in reversed(self._contents.events)
+            if event_scope == scope
+            and start <= event.at < end
+            and source_type in ("", event.source_type)
+            and source_id in ("", event.source_id)
+            and (before_id is None or event.id < before_id)
+        ]
+        return found[:limit]
+
+    async def forget_events(self, before: float) -> int:
+        kept = [(scope, event) for scope, event in self._contents.events if event.at >= before]
+        forgotten = len(self._contents.events) - len(kept)
+        self._contents.events = kept
+        return forgotten
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
