@@ -127,6 +127,8 @@ def _sqlite(url: sa.URL) -> Database:
         scratch = Path(tempfile.mkdtemp(prefix="cachefleet-"))
         url = url.set(database=str(scratch / "store.db"))
     name = str(url.database)
+    if name.startswith("file:"):
+        raise StoreError(f"the database URL has an SQLite URI, which is not supported: {_FORMS}")
     _create_private(Path(name), name)
     url = url.set(drivername="sqlite+aiosqlite")
     if "timeout" not in url.query:

@@ -18,6 +18,8 @@ async def prepare(connection: AsyncConnection, database: str, now: float) -> Non
     """Inside a write transaction. Raises StoreError for a database that this version cannot use."""
     if connection.dialect.name == "postgresql":
         await _prepare_postgres(connection, database)
+    else:
+        await _prepare_sqlite(connection, database)
     found = await connection.run_sync(_tables)
     if about.name in found:
         _accept(await connection.scalar(sa.select(about.c.schema_version)), database)
@@ -30,6 +32,15 @@ async def prepare(connection: AsyncConnection, database: str, now: float) -> Non
     await connection.run_sync(metadata.create_all, checkfirst=False)
     values = {"id": 1, "schema_version": SCHEMA_VERSION, "version_floor": 0, "created_at": now}
     await connection.execute(about.insert().values(values))
+
+
+async def _prepare_sqlite(connection: AsyncConnection, database: str) -> None:
+    mode = await connection.scalar(sa.text("PRAGMA journal_mode"))
+    if mode != "wal":
+        raise StoreError(
+            f"database {database} cannot use a write-ahead log there (journal mode {mode}), so readers would block: "
+            "put it on a local file system"
+        )
 
 
 async def _prepare_postgres(connection: AsyncConnection, database: str) -> None:

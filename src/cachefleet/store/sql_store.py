@@ -21,9 +21,11 @@ from cachefleet.store.documents import decoded
 from cachefleet.store.row_cache import RowCache
 from cachefleet.store.schema import prepare
 from cachefleet.store.tables import events, members, resources
+from cachefleet.store.text import marker, storable
 from cachefleet.store.transaction import SqlTransaction
 
-_EVERYTHING = 2**31 - 1  # as a LIMIT
+_LARGEST_LIMIT = 2**31 - 1
+_LARGEST_ID = 2**63 - 1
 _DOCUMENTS_AT_ONCE = 500  # names in one statement
 
 Head = tuple[Key, int]  # and version
@@ -93,7 +95,7 @@ class SqlStore:
                 self._cache.put(row)
 
     async def get(self, key: Key) -> AnyRow | None:
-        if not _storable(key.name):
+        if not storable(key.name):
             return None
         parameters = {**_scoped(key.scope), "kind": key.kind.value, "name": key.name}
         async with self._database.reading() as connection:
@@ -117,7 +119,7 @@ class SqlStore:
             return int(await connection.scalar(_count, {**_scoped(scope), "kind": kind.value}) or 0)
 
     async def owner(self, scope: Scope, member: str) -> AnyRow | None:
-        if not _storable(member):
+        if not storable(member):
             return None
         async with self._database.reading() as connection:
             while True:
@@ -156,21 +158,21 @@ class SqlStore:
         before_id: int | None = None,
         limit: int = 100,
     ) -> list[Event]:
-        if not (_storable(source_type) and _storable(source_id)):
+        if not (storable(source_type) and storable(source_id)):
             return []
         statement = (
             sa.select(*_event_columns)
             .where(events.c.account == scope.account, events.c.region == scope.region)
             .where(events.c.at >= start, events.c.at < end)
             .order_by(events.c.id.desc())
-            .limit(limit)
+            .limit(min(limit, _LARGEST_LIMIT))
         )
         if source_type:
             statement = statement.where(events.c.source_type == source_type)
         if source_id:
             statement = statement.where(events.c.source_id == source_id)
         if before_id is not None:
-            statement = statement.where(events.c.id < before_id)
+            statement = statement.where(events.c.id < max(0, min(before_id, _LARGEST_ID)))
         async with self._database.reading() as connection:
             return [Event(*found) for found in (await connection.execute(statement)).all()]
 
@@ -217,11 +219,4 @@ def _scoped(scope: Scope) -> dict[str, Any]:
 
 
 def _page(after: str, limit: int | None) -> dict[str, Any]:
-    # No stored name holds U+0000, which PostgreSQL refuses: what follows it in a marker makes no difference to the order.
-    marker = after.partition("\0")[0].encode(errors="replace").decode()
-    return {"after": marker, "limit": _EVERYTHING if limit is None else limit}
-
-
-def _storable(text: str) -> bool:
-    """Whether a text can be in the database at all: no U+0000, no lone surrogate."""
-    return "\0" not in text and text.encode(errors="ignore").decode() == text
+    return {"after": marker(after), "limit": _LARGEST_LIMIT if limit is None else min(limit, _LARGEST_LIMIT)}

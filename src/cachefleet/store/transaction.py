@@ -18,6 +18,7 @@ from cachefleet.model.plan import EventDraft
 from cachefleet.model.resource import Key, Scope
 from cachefleet.store.documents import decoded, encoded
 from cachefleet.store.tables import about, events, members, resources
+from cachefleet.store.text import cleaned, storable
 
 _DOCUMENTS = ("desired", "memory", "status", "tags")
 _its_row = sa.and_(
@@ -68,6 +69,7 @@ class SqlTransaction:
 
     async def insert(self, row: AnyRow, members: Sequence[str] = ()) -> AnyRow:
         with self._step():
+            _check_names(row.key.name, *members)
             floor = await self._connection.scalar(_floor)
             columns = encoded(row)
             stored = decoded(row.key, int(floor or 0) + 1, columns)
@@ -87,6 +89,7 @@ class SqlTransaction:
             if done.rowcount != 1:
                 raise Conflict(f"{row.key} has no version {row.version} any more")
             if members is not None:
+                _check_names(*members)
                 await self._replace_members(row.key, set(members))
             self.written[row.key] = stored
             return stored
@@ -140,6 +143,12 @@ class SqlTransaction:
         return set((await self._connection.scalars(_held, _named(key))).all())
 
 
+def _check_names(*names: str) -> None:
+    for name in names:
+        if not name or not storable(name):
+            raise ValueError(f"{name!r} cannot be a name: it is empty, or holds U+0000 or a lone surrogate")
+
+
 def _columns(key: Key) -> dict[str, str]:
     return {"account": key.account, "region": key.region, "kind": key.kind.value, "name": key.name}
 
@@ -154,6 +163,6 @@ def _event_columns(scope: Scope, at: float, event: EventDraft) -> dict[str, Any]
         "region": scope.region,
         "source_type": event.source_type,
         "source_id": event.source_id,
-        "message": event.message,
+        "message": cleaned(event.message),
         "at": at,
     }

@@ -1,0 +1,103 @@
+"""interfaces.Store on every database: the event log."""
+
+from __future__ import annotations
+
+import math
+
+from cachefleet.model.event import Event
+from cachefleet.model.plan import EventDraft
+from cachefleet.model.resource import Scope
+from cachefleet.store import SqlStore
+from tests.fixtures.databases import SCOPE, scenario
+
+OTHER = Scope("111111111111", "local-1")
+
+
+async def record(store: SqlStore, at: float, *drafts: EventDraft, scope: Scope = SCOPE) -> None:
+    async with store.transaction() as transaction:
+        await transaction.add_events(scope, at, drafts)
+
+
+async def everything(store: SqlStore, scope: Scope = SCOPE, *, source_type: str = "", source_id: str = "") -> list[Event]:
+    return await store.events(scope, start=0.0, end=math.inf, source_type=source_type, source_id=source_id)
+
+
+async def page_of(store: SqlStore, before_id: int | None, limit: int) -> list[Event]:
+    return await store.events(SCOPE, start=0.0, end=math.inf, before_id=before_id, limit=limit)
+
+
+def draft(message: str, source_id: str = "demo", source_type: str = "replication-group") -> EventDraft:
+    return EventDraft(source_type, source_id, message)
+
+
+def texts(events: list[Event]) -> list[str]:
+    return [event.message for event in events]
+
+
+@scenario
+async def test_newest_first_within_a_window(store: SqlStore) -> None:
+    await record(store, 10.0, draft("a"), draft("b"))
+    await record(store, 20.5, draft("c"))
+    await record(store, 30.0)
+    await record(store, 30.0, draft("d"), scope=OTHER)
+    events = await everything(store)
+    assert [(event.message, event.at) for event in events] == [("c", 20.5), ("b", 10.0), ("a", 10.0)]
+    assert events[0].id > events[1].id > events[2].id > 0
+    assert texts(await store.events(SCOPE, start=10.0, end=20.5)) == ["b", "a"]
+    assert texts(await store.events(SCOPE, start=10.1, end=99.0)) == ["c"]
+    assert texts(await everything(store, OTHER)) == ["d"]
+    assert await store.events(SCOPE, start=50.0, end=10.0) == []
+
+
+@scenario
+async def test_filters(store: SqlStore) -> None:
+    await record(store, 1.0, draft("g"), draft("c", "demo-001", "cache-cluster"), draft("h", "other"))
+    assert texts(await everything(store, source_type="replication-group")) == ["h", "g"]
+    assert texts(await everything(store, source_type="replication-group", source_id="demo")) == ["g"]
+    assert texts(await everything(store, source_id="demo-001")) == ["c"]
+    assert await everything(store, source_type="cache-cluster", source_id="demo") == []
+
+
+@scenario
+async def test_ten_thousand_events_in_pages(store: SqlStore) -> None:
+    for hundred in range(100):
+        await record(store, float(hundred), *(draft(f"{hundred * 100 + number}") for number in range(100)))
+    seen: list[Event] = []
+    before: int | None = None
+    while page := await page_of(store, before, 999):
+        assert len(page) <= 999
+        seen += page
+        before = page[-1].id
+        if len(seen) < 3000:
+            await record(store, 200.0, draft("newer than the pages read so far"))
+    assert texts(seen) == [str(number) for number in reversed(range(10_000))]
+    assert len(await everything(store)) == 100
+
+
+@scenario
+async def test_page_marks_from_outside_do_no_harm(store: SqlStore) -> None:
+    await record(store, 1.0, draft("a"))
+    for before_id, expected in ((-(10**30), []), (0, []), (10**30, ["a"])):
+        assert texts(await page_of(store, before_id, 10**30)) == expected
+
+
+@scenario
+async def test_old_events_are_forgotten(store: SqlStore) -> None:
+    for at in (1.0, 2.0, 3.0):
+        await record(store, at, draft(str(at)))
+    newest = (await everything(store))[0].id
+    assert await store.forget_events(3.0) == 2
+    assert await store.forget_events(3.0) == 0
+    assert texts(await everything(store)) == ["3.0"]
+    assert await store.forget_events(4.0) == 1
+    await record(store, 5.0, draft("new"))
+    assert (await everything(store))[0].id > newest
+
+
+@scenario
+async def test_any_message_can_be_recorded(store: SqlStore) -> None:
+    """A process's last words may hold any bytes."""
+    await record(store, 1.0, draft("nul \0 lone \ud800 tail"), draft("größer 😀"))
+    first, second = await everything(store)
+    assert first.message == "größer 😀"
+    assert second.message.startswith("nul \ufffd lone \ufffd") and second.message.endswith(" tail")
