@@ -1,0 +1,28 @@
+"""Stop the service of one data folder, then (unless asked not to) the caches it left running.
+
+Called by `cachefleet down`. Nothing running is no error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from cachefleet.app.installation import Installation
+from cachefleet.settings import Settings
+
+STOP_TIMEOUT_S = 30.0
+
+
+def run_down(settings: Settings, keep_caches: bool) -> None:
+    """Raises TimeoutError when the service does not end in time."""
+    installation = Installation(settings.data_dir)
+    had_service = installation.stop_service(timeout_s=STOP_TIMEOUT_S)
+    if had_service:
+        print("The service has stopped.")
+    stopped = 0 if keep_caches else asyncio.run(installation.stop_caches())
+    if stopped:
+        print(f"{stopped} cache {'node has' if stopped == 1 else 'nodes have'} stopped.")
+    elif not had_service:
+        print("Nothing was running.")
+    elif keep_caches:
+        print("The caches go on.")

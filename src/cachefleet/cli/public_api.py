@@ -1,0 +1,45 @@
+"""A client of the public API of one installation, made as any user of an AWS SDK makes one.
+
+botocore itself, with the endpoint, region and keys given explicitly: whatever AWS settings this machine has are not used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import botocore.session
+from botocore.config import Config
+
+from cachefleet.app.installation import Credentials, ServiceInfo
+
+
+def elasticache_client(url: str, region: str, credentials: Credentials) -> Any:
+    """A botocore ElastiCache client. Its calls raise ClientError (refused) and BotoCoreError (not reached)."""
+    session = botocore.session.Session()
+    session.set_config_variable("config_file", "/dev/null")
+    session.set_config_variable("credentials_file", "/dev/null")
+    return session.create_client(
+        "elasticache",
+        region_name=region,
+        endpoint_url=url,
+        aws_access_key_id=credentials.access_key_id,
+        aws_secret_access_key=credentials.secret_access_key,
+        config=Config(
+            connect_timeout=5,
+            read_timeout=15,
+            retries={"total_max_attempts": 3},
+            proxies={},
+            ignore_configured_endpoint_urls=True,
+        ),
+    )
+
+
+def client_of(service: ServiceInfo, credentials: Credentials) -> Any:
+    return elasticache_client(service.url, service.region, credentials)
+
+
+def pages(client: Any, operation: str, result_key: str, **request: Any) -> Iterator[dict[str, Any]]:
+    """Every item of a paginated operation, such as describe_replication_groups and ReplicationGroups."""
+    for page in client.get_paginator(operation).paginate(**request):
+        yield from page[result_key]
