@@ -1,0 +1,106 @@
+"""The verbs of cluster mode enabled: slots, introductions, replicas, take-over.
+
+Each looks at the node's own table first and does what is missing, so that it may be repeated. An address is never trusted:
+whoever is to be met is asked for its id before (operations 1.6). Called by ValkeyDriver.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from cachefleet.engines.connection import Command
+from cachefleet.engines.connections import Connections
+from cachefleet.engines.replies import parse_cluster, parse_fields
+from cachefleet.interfaces import EngineRefused
+from cachefleet.model.group import SlotRanges
+from cachefleet.model.observed import Address, ClusterNodeView, ClusterView
+
+
+class ClusterVerbs:
+    """A node is named by its own address; another node by its engine id."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    async def own_slots(self, at: Address, slots: SlotRanges, epoch: int) -> None:
+        """Claim those of the slots that the node does not have yet. A fresh node that has met nobody gets its epoch first:
+        with epoch 0 it would lose its slots to any older claim (operations 8, story 8)."""
+        view, me = await self._table(at)
+        commands: list[Command] = []
+        if me.epoch == 0 and len(view.nodes) == 1 and epoch > 0:
+            commands.append(("CLUSTER", "SET-CONFIG-EPOCH", str(epoch)))
+        missing = without(slots, me.slots)
+        if missing:
+            identity = await self._connections.identity(at)
+            commands.append(_add_slots(missing, "addslotsrange" in identity.capabilities))
+        if commands:
+            await self._connections.call(at, *commands)
+
+    async def meet(self, at: Address, others: Mapping[Address, str]) -> None:
+        """Introduce those that the node does not know yet. Raises EngineRefused, before anybody is met, when one of them is
+        not who it is expected to be."""
+        view, _ = await self._table(at)
+        strangers = {
+            address: engine_id
+            for address, engine_id in others.items()
+            if not _knows(view, address, engine_id) and address != at
+        }
+        await asyncio.gather(*(self._verify(address, engine_id) for address, engine_id in strangers.items()))
+        if strangers:
+            await self._connections.call(at, *(("CLUSTER", "MEET", other.host, str(other.port)) for other in strangers))
+
+    async def replicate(self, at: Address, primary_id: str) -> None:
+        _, me = await self._table(at)
+        if me.primary_id != primary_id:
+            await self._connections.call(at, ("CLUSTER", "REPLICATE", primary_id))
+
+    async def forget(self, at: Address, engine_ids: Sequence[str]) -> None:
+        view, me = await self._table(at)
+        known = [engine_id for engine_id in engine_ids if engine_id in view.nodes and engine_id != me.engine_id]
+        if known:
+            await self._connections.call(at, *(("CLUSTER", "FORGET", engine_id) for engine_id in known))
+
+    async def take_over(self, at: Address, vote: bool) -> None:
+        """Answers when the engine has begun (FORCE: a vote follows, about 10 ms) or has done it (TAKEOVER)."""
+        _, me = await self._table(at)
+        if not me.primary:
+            await self._connections.call(at, ("CLUSTER", "FAILOVER", "FORCE" if vote else "TAKEOVER"))
+
+    async def _table(self, at: Address) -> tuple[ClusterView, ClusterNodeView]:
+        info, nodes = await self._connections.call(at, ("CLUSTER", "INFO"), ("CLUSTER", "NODES"))
+        view = parse_cluster(nodes, parse_fields(info))
+        if view.my_id not in view.nodes:
+            raise EngineRefused(f"CLUSTER NODES of {at} does not list the node itself")
+        return view, view.nodes[view.my_id]
+
+    async def _verify(self, address: Address, engine_id: str) -> None:
+        (answer,) = await self._connections.call(address, ("CLUSTER", "MYID"))
+        if answer != engine_id:
+            raise EngineRefused(f"CLUSTER MEET of {address} was not sent: it answers as {answer}, not as {engine_id}")
+
+
+def _knows(view: ClusterView, address: Address, engine_id: str) -> bool:
+    known = view.nodes.get(engine_id)
+    return known is not None and known.host == address.host and not known.handshake
+
+
+def without(slots: SlotRanges, taken: SlotRanges) -> SlotRanges:
+    """The slots that are not taken, as ranges."""
+    have = {slot for first, last in taken for slot in range(first, last + 1)}
+    left: list[tuple[int, int]] = []
+    for first, last in slots:
+        for slot in range(first, last + 1):
+            if slot in have:
+                continue
+            if left and left[-1][1] == slot - 1:
+                left[-1] = (left[-1][0], slot)
+            else:
+                left.append((slot, slot))
+    return tuple(left)
+
+
+def _add_slots(slots: SlotRanges, ranges: bool) -> Command:
+    if ranges:
+        return "CLUSTER", "ADDSLOTSRANGE", *(str(end) for pair in slots for end in pair)
+    return "CLUSTER", "ADDSLOTS", *(str(slot) for first, last in slots for slot in range(first, last + 1))

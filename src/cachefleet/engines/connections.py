@@ -1,0 +1,102 @@
+"""Connections to engines, one per address, kept open between calls and verified when they are made.
+
+Opens, caches and drops; never retries and sets no deadline (the caller's asyncio.timeout does). Called by ValkeyDriver and
+its verbs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from cachefleet.engines.connection import Command, Connection, ConnectionEnded, ErrorReply
+from cachefleet.engines.replies import Identity, parse_fields, parse_identity
+from cachefleet.interfaces import EngineRefused
+from cachefleet.model.observed import Address
+
+CLIENT_NAME = "cachefleet"
+
+
+class Connections:
+    """A connection stays with the process that accepted it: a new launch at the same address is a new connection and is asked
+    anew who it is."""
+
+    def __init__(self) -> None:
+        self._open: dict[Address, Connection] = {}
+
+    async def at(self, address: Address) -> Connection:
+        """The open connection, or a new one. Raises OSError, ConnectionEnded."""
+        connection = self._open.get(address)
+        if connection is None or connection.ended:
+            self._open.pop(address, None)
+            connection = await self._connect(address)
+        if connection.identity is None:
+            await _introduce(connection)
+        return connection
+
+    async def ask(self, address: Address, *commands: Command) -> list[Any]:
+        """The replies of a batch, ErrorReply among them. Raises EngineRefused when it did not arrive."""
+        try:
+            connection = await self.at(address)
+            return await connection.batch(*commands)
+        except (OSError, ConnectionEnded) as error:
+            raise EngineRefused(f"{_spoken(commands[0])} did not reach {address}: {error}") from error
+
+    async def call(self, address: Address, *commands: Command) -> list[Any]:
+        """The replies of a batch in which every command must succeed. Raises EngineRefused."""
+        return accepted(address, commands, await self.ask(address, *commands))
+
+    def drop(self, address: Address, why: str) -> None:
+        """End the connection, so that the next call has to come in by the address as everybody does."""
+        connection = self._open.pop(address, None)
+        if connection is not None:
+            connection.abort(why)
+
+    async def identity(self, address: Address) -> Identity:
+        """Who answers there. Raises EngineRefused."""
+        try:
+            identity = (await self.at(address)).identity
+        except (OSError, ConnectionEnded) as error:
+            raise EngineRefused(f"{address} does not answer: {error}") from error
+        if identity is None:
+            raise EngineRefused(f"{address} does not tell who it is (it is busy, or wants a password)")
+        return identity
+
+    async def close(self) -> None:
+        """Drop all of them."""
+        connections = list(self._open.values())
+        self._open.clear()
+        for connection in connections:
+            connection.abort("no longer needed")
+            await connection.closed.wait()
+
+    async def _connect(self, address: Address) -> Connection:
+        loop = asyncio.get_running_loop()
+        _, made = await loop.create_connection(Connection, address.host, address.port)
+        first = self._open.get(address)
+        if first is not None and not first.ended:  # another call was faster
+            made.abort("not needed")
+            return first
+        self._open[address] = made
+        return made
+
+
+async def _introduce(connection: Connection) -> None:
+    """Name the connection, and learn who is there. A process that cannot say now is asked again by the next call."""
+    _, info = await connection.batch(("CLIENT", "SETNAME", CLIENT_NAME), ("INFO", "server"))
+    if isinstance(info, str):
+        connection.identity = parse_identity(parse_fields(info))
+
+
+def accepted(address: Address, commands: Sequence[Command], replies: list[Any]) -> list[Any]:
+    """The replies when none is an error; raises EngineRefused for the first that is."""
+    for command, reply in zip(commands, replies, strict=True):
+        if isinstance(reply, ErrorReply):
+            raise EngineRefused(f"{_spoken(command)} was refused by {address}: {reply}")
+    return replies
+
+
+def _spoken(command: Command) -> str:
+    """A command for people: its name and first word; never further arguments, which may be secret."""
+    return " ".join(command[:2])

@@ -1,0 +1,77 @@
+"""Which addresses a Valkey or Redis node listens on, and whose client connections end when one goes away.
+
+`CONFIG SET bind` closes all listening sockets and opens new ones. So nothing is sent when nothing changes, and a failure is
+followed up until the node surely listens again. Called by the verbs of both modes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from cachefleet.engines.connection import Command, ErrorReply
+from cachefleet.engines.connections import Connections, accepted
+from cachefleet.engines.replies import parse_config, parse_fields
+from cachefleet.model.observed import Address
+
+GET_BIND: Command = ("CONFIG", "GET", "bind")
+SET_BIND: Command = ("CONFIG", "SET", "bind")
+_ATTEMPTS = 300  # of a round trip each, some 50 ms in all: far longer than a child needs to close what it inherited
+
+
+def set_bind(at: Address, addresses: Iterable[str]) -> Command:
+    """Own address first: the engine uses the first one for connections that it opens itself."""
+    return *SET_BIND, " ".join(dict.fromkeys((at.host, *addresses)))
+
+
+def kill_through(at: Address, addresses: Iterable[str]) -> tuple[Command, ...]:
+    """Ends every client connection that came in through one of these addresses. Ours come through the node's own."""
+    return tuple(("CLIENT", "KILL", "LADDR", f"{address}:{at.port}") for address in addresses if address != at.host)
+
+
+async def bound_at(connections: Connections, at: Address) -> tuple[str, ...]:
+    """What it listens on now."""
+    (reply,) = await connections.call(at, GET_BIND)
+    return tuple(parse_config(reply).get("bind", "").split())
+
+
+async def listen(connections: Connections, at: Address, addresses: Sequence[str]) -> None:
+    """Own address plus these, and no others. Raises EngineRefused (an address that another process has)."""
+    await change(connections, at, await bound_at(connections, at), addresses)
+
+
+async def change(
+    connections: Connections, at: Address, bound: Sequence[str], addresses: Sequence[str], first: Sequence[Command] = ()
+) -> None:
+    """From what it listens on to own address plus these, after the commands in `first`. All in one write, the end of the
+    connections that came through an address given up included, so that an interruption cannot come in between.
+    Raises EngineRefused."""
+    commands = list(first)
+    wanted = {at.host, *addresses}
+    if wanted != set(bound):
+        commands += [set_bind(at, addresses), *kill_through(at, [name for name in bound if name not in wanted])]
+    if not commands:
+        return
+    replies = await connections.ask(at, *commands)
+    for index, (command, reply) in enumerate(zip(commands, replies, strict=True)):
+        if command[:3] == SET_BIND and isinstance(reply, ErrorReply):
+            replies[index] = await _insist(connections, at, addresses, bound, reply)
+    accepted(at, commands, replies)
+
+
+async def _insist(
+    connections: Connections, at: Address, addresses: Sequence[str], bound: Sequence[str], refusal: ErrorReply
+) -> Any:
+    """After a refused change the node may listen nowhere: a child that it has just forked (to feed a replica) holds the old
+    sockets for an instant, so that not even its own address is free. Then try again; otherwise go back to what was."""
+    answer: Any = refusal
+    for _ in range(_ATTEMPTS):
+        persistence, answer = await connections.ask(at, ("INFO", "persistence"), set_bind(at, addresses))
+        if not isinstance(answer, ErrorReply):
+            return answer
+        if parse_fields(str(persistence)).get("rdb_bgsave_in_progress") != "1":
+            break
+    (restored,) = await connections.ask(at, set_bind(at, bound))
+    if isinstance(restored, ErrorReply):
+        connections.drop(at, "it listens nowhere any more")
+    return answer

@@ -1,0 +1,60 @@
+"""The verbs of cluster mode disabled: who is primary, who follows, with which addresses.
+
+Each verb is idempotent and sends what belongs together in one write, which the engine carries out without anything in between.
+Called by ValkeyDriver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from cachefleet.engines.connection import Command
+from cachefleet.engines.connections import Connections
+from cachefleet.engines.listening import GET_BIND, bound_at, change
+from cachefleet.engines.replies import parse_config, parse_fields
+from cachefleet.model.observed import Address
+
+# A node that waits for a role answers no reads and logs little (valkey_config); with a role it does as ElastiCache does.
+SETTLED: tuple[Command, ...] = (
+    ("CONFIG", "SET", "replica-serve-stale-data", "yes"),
+    ("CONFIG", "SET", "loglevel", "notice"),
+)
+
+
+class ReplicationVerbs:
+    """A node is named by its own address; connections are made to that address only."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    async def promote(self, at: Address, bind: Sequence[str]) -> None:
+        """REPLICAOF NO ONE, then the addresses (the other way round would lead writers to a replica), in one write."""
+        bound = await bound_at(self._connections, at)
+        await change(self._connections, at, bound, bind, first=(("REPLICAOF", "NO", "ONE"), *SETTLED))
+
+    async def follow(self, at: Address, primary: Address, bind: Sequence[str]) -> None:
+        """Give up addresses and end the connections that came through them, then REPLICAOF; new addresses at the very end."""
+        info, reply = await self._connections.call(at, ("INFO", "replication"), GET_BIND)
+        bound = parse_config(reply).get("bind", "").split()
+        kept = [name for name in bound if name in bind]
+        await change(self._connections, at, bound, kept)
+        if not _follows(parse_fields(info), primary):
+            await self._connections.call(at, ("REPLICAOF", primary.host, str(primary.port)), *SETTLED)
+        await change(self._connections, at, [at.host, *kept], bind)
+
+    async def set_parameters(self, at: Address, values: Mapping[str, str]) -> None:
+        """All or nothing where the engine can do that; one after another on Redis 6.2."""
+        if not values:
+            return
+        identity = await self._connections.identity(at)
+        if "config-many" in identity.capabilities:
+            flat = [word for pair in values.items() for word in pair]
+            await self._connections.call(at, ("CONFIG", "SET", *flat))
+        else:
+            await self._connections.call(at, *(("CONFIG", "SET", name, value) for name, value in values.items()))
+
+
+def _follows(info: Mapping[str, str], primary: Address) -> bool:
+    return (
+        info.get("role") == "slave" and info.get("master_host") == primary.host and info.get("master_port") == str(primary.port)
+    )

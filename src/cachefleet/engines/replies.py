@@ -1,0 +1,149 @@
+"""Reads the replies of Valkey and Redis into observed views. Pure, and tolerant of every version from 6.2 on.
+
+Knows field names, not connections. Called by ValkeyDriver and the verbs.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from cachefleet.engines.capabilities import capabilities
+from cachefleet.engines.valkey_config import CONFIG_FILE
+from cachefleet.model.group import Engine, SlotRanges
+from cachefleet.model.observed import ClusterNodeView, ClusterView, NodeView
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Who answers at an address: constant for the life of its process."""
+
+    engine: Engine
+    version: str
+    incarnation: str  # name of the folder that holds its engine.conf; "" when it was started otherwise
+    pid: int
+    capabilities: frozenset[str]
+
+
+def parse_fields(text: str) -> dict[str, str]:
+    """`name:value` lines of INFO or CLUSTER INFO; headings and empty lines are passed over."""
+    fields = {}
+    for line in text.splitlines():
+        name, colon, value = line.partition(":")
+        if colon and not line.startswith("#"):
+            fields[name] = value
+    return fields
+
+
+def parse_identity(info: Mapping[str, str]) -> Identity:
+    """From the fields of INFO server."""
+    engine = Engine.VALKEY if "valkey_version" in info else Engine.REDIS
+    version = info.get("valkey_version") or info.get("redis_version", "")
+    folder, name = posixpath.split(info.get("config_file", ""))
+    return Identity(
+        engine=engine,
+        version=version,
+        incarnation=posixpath.basename(folder) if name == CONFIG_FILE else "",
+        pid=_number(info.get("process_id", "")),
+        capabilities=capabilities(engine, version),
+    )
+
+
+def parse_config(reply: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
+    """CONFIG GET: a flat list of names and values (RESP2) or a mapping (RESP3)."""
+    if isinstance(reply, Mapping):
+        return dict(reply)
+    return dict(zip(reply[::2], reply[1::2], strict=False))
+
+
+def parse_node(
+    identity: Identity, info: Mapping[str, str], bound: Sequence[str] = (), cluster: ClusterView | None = None
+) -> NodeView:
+    """From the fields of INFO replication and INFO persistence, and CONFIG GET bind."""
+    primary = info.get("role") == "master"
+    link_up = info.get("master_link_status") == "up"
+    loading = info.get("loading", "0") != "0"
+    syncing = info.get("master_sync_in_progress", "0") != "0"
+    follows = "" if primary or info.get("master_port") == "0" else info.get("master_host", "")
+    return NodeView(
+        reachable=True,
+        why="loading data" if loading else "",
+        incarnation=identity.incarnation,
+        pid=identity.pid,
+        version=identity.version,
+        primary=primary,
+        loading=loading,
+        offset=_offset(info, primary),
+        link_up=link_up and not primary,
+        link_down_s=-1 if primary or link_up else _number(info.get("master_link_down_since_seconds", "-1"), -1),
+        syncing=syncing and not primary,
+        follows=follows,
+        replicas=_number(info.get("connected_slaves", "0")),
+        bound=tuple(bound),
+        cluster=cluster,
+    )
+
+
+def _offset(info: Mapping[str, str], primary: bool) -> int:
+    """Of the stream that a primary writes or a replica has applied. 1 is the engine's word for a replica without any data."""
+    if primary:
+        return _number(info.get("master_repl_offset", "0"))
+    applied = _number(info.get("slave_repl_offset", "0"))
+    return applied if applied > 1 else 0
+
+
+def parse_cluster(nodes: str, info: Mapping[str, str]) -> ClusterView:
+    """From CLUSTER NODES and the fields of CLUSTER INFO."""
+    my_id = ""
+    views = {}
+    for line in nodes.splitlines():
+        words = line.split(" ")
+        if len(words) < 8:
+            continue
+        flags = words[2].split(",")
+        if "myself" in flags:
+            my_id = words[0]
+        views[words[0]] = _cluster_node(words, flags)
+    return ClusterView(
+        my_id=my_id,
+        ok=info.get("cluster_state") == "ok",
+        current_epoch=_number(info.get("cluster_current_epoch", "0")),
+        nodes=views,
+    )
+
+
+def _cluster_node(words: Sequence[str], flags: Sequence[str]) -> ClusterNodeView:
+    """`<id> <ip:port@bus[,hostname...]> <flags> <primary> <ping> <pong> <epoch> <link> <slots>...`"""
+    host = words[1].partition("@")[0].rpartition(":")[0]
+    return ClusterNodeView(
+        engine_id=words[0],
+        host=host,
+        primary="master" in flags,
+        primary_id="" if words[3] == "-" else words[3],
+        failed="fail" in flags,
+        suspected="fail?" in flags,
+        handshake="handshake" in flags,
+        link_up=words[7] == "connected",
+        epoch=_number(words[6]),
+        slots=parse_slots(words[8:]),
+    )
+
+
+def parse_slots(words: Sequence[str]) -> SlotRanges:
+    """ "0-5461" and "5462"; marks of open slots such as "[93-<-...]" say nothing about ownership."""
+    ranges: list[tuple[int, int]] = []
+    for word in words:
+        if not word or word.startswith("["):
+            continue
+        first, dash, last = word.partition("-")
+        ranges.append((int(first), int(last if dash else first)))
+    return tuple(sorted(ranges))
+
+
+def _number(text: Any, fallback: int = 0) -> int:
+    try:
+        return int(text)
+    except (TypeError, ValueError):
+        return fallback

@@ -1,0 +1,107 @@
+"""The driver of Valkey and Redis: renders nodes, looks at them and carries out the verbs of both modes.
+
+One batch per probe over a connection that stays open; who answers was learned when it was opened. Decides nothing, retries
+nothing, sets no deadline. Called by the control loop through interfaces.ReplicationDriver and interfaces.ClusterDriver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from cachefleet.engines import replies, valkey_config
+from cachefleet.engines.cluster import ClusterVerbs
+from cachefleet.engines.connection import Command, Connection, ConnectionEnded, ErrorReply
+from cachefleet.engines.connections import Connections
+from cachefleet.engines.listening import listen
+from cachefleet.engines.replication import ReplicationVerbs
+from cachefleet.engines.switchover import Switchover
+from cachefleet.interfaces import Build, NodeSpec, Rendering
+from cachefleet.model.group import Engine, SlotRanges
+from cachefleet.model.observed import Address, NodeView
+
+_REPLICATION: tuple[Command, ...] = (("INFO", "replication"), ("INFO", "persistence"), ("CONFIG", "GET", "bind"))
+_CLUSTER: tuple[Command, ...] = (("CLUSTER", "INFO"), ("CLUSTER", "NODES"))
+
+
+class ValkeyDriver:
+    """interfaces.ReplicationDriver and interfaces.ClusterDriver for Valkey 7.2-9.1 and Redis 6.2-7.x."""
+
+    def __init__(self, engine: Engine, cluster_node_timeout_ms: int) -> None:
+        self.engine = engine
+        self._cluster_node_timeout_ms = cluster_node_timeout_ms
+        self._connections = Connections()
+        self._replication = ReplicationVerbs(self._connections)
+        self._cluster = ClusterVerbs(self._connections)
+
+    def render(self, spec: NodeSpec, build: Build, folder: str) -> Rendering:
+        return valkey_config.render(spec, build, folder, self._cluster_node_timeout_ms)
+
+    async def probe(self, at: Address, clustered: bool) -> NodeView:
+        try:
+            connection = await self._connections.at(at)
+            answers = await connection.batch(*_REPLICATION, *(_CLUSTER if clustered else ()))
+        except (OSError, ConnectionEnded) as error:
+            return NodeView(reachable=False, why=str(error) or type(error).__name__)
+        view = _view(connection, answers)
+        connection.last_view = view if not view.why else connection.last_view
+        return view
+
+    async def close(self) -> None:
+        await self._connections.close()
+
+    # --- both modes ---
+
+    async def bind(self, at: Address, addresses: Sequence[str]) -> None:
+        await listen(self._connections, at, addresses)
+
+    async def set_parameters(self, at: Address, values: Mapping[str, str]) -> None:
+        await self._replication.set_parameters(at, values)
+
+    # --- cluster mode disabled ---
+
+    async def promote(self, at: Address, bind: Sequence[str]) -> None:
+        await self._replication.promote(at, bind)
+
+    async def follow(self, at: Address, primary: Address, bind: Sequence[str]) -> None:
+        await self._replication.follow(at, primary, bind)
+
+    async def switch(
+        self, at: Address, to: Address, *, to_bind: Sequence[str], from_bind: Sequence[str], others: Sequence[Address]
+    ) -> None:
+        await Switchover(self._connections, at, to, to_bind, from_bind, others).run()
+
+    # --- cluster mode enabled ---
+
+    async def own_slots(self, at: Address, slots: SlotRanges, epoch: int) -> None:
+        await self._cluster.own_slots(at, slots, epoch)
+
+    async def meet(self, at: Address, others: Mapping[Address, str]) -> None:
+        await self._cluster.meet(at, others)
+
+    async def replicate(self, at: Address, primary_id: str) -> None:
+        await self._cluster.replicate(at, primary_id)
+
+    async def forget(self, at: Address, engine_ids: Sequence[str]) -> None:
+        await self._cluster.forget(at, engine_ids)
+
+    async def take_over(self, at: Address, vote: bool) -> None:
+        await self._cluster.take_over(at, vote)
+
+
+def _view(connection: Connection, answers: list[Any]) -> NodeView:
+    """A process that answers with an error is alive: what it last said about itself, with the error as the reason."""
+    replication, persistence, bind, *cluster = answers
+    refused = next((answer for answer in answers if isinstance(answer, ErrorReply)), None)
+    if connection.identity is None or isinstance(replication, ErrorReply) or isinstance(persistence, ErrorReply):
+        alive = connection.last_view or NodeView(reachable=True)
+        return msgspec.structs.replace(alive, why=str(refused), loading=refused is not None and refused.code == "LOADING")
+    info = replies.parse_fields(replication) | replies.parse_fields(persistence)
+    bound = () if isinstance(bind, ErrorReply) else replies.parse_config(bind).get("bind", "").split()
+    seen = None
+    if cluster and not any(isinstance(answer, ErrorReply) for answer in cluster):
+        seen = replies.parse_cluster(cluster[1], replies.parse_fields(cluster[0]))
+    view = replies.parse_node(connection.identity, info, bound, seen)
+    return view if refused is None or view.why else msgspec.structs.replace(view, why=str(refused))

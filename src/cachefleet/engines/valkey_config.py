@@ -1,0 +1,119 @@
+"""Renders the configuration file of one Valkey or Redis incarnation. Pure: a NodeSpec in, text out.
+
+What a node does before the control loop has spoken to it is decided here (architecture, invariant 1). Writes no file and starts
+nothing. Called by ValkeyDriver.render.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Set
+
+from cachefleet.engines.valkey_directives import buffer_limits, directives
+from cachefleet.interfaces import Build, EngineRefused, NodeSpec, Rendering
+from cachefleet.model.observed import Address
+
+CONFIG_FILE = "engine.conf"
+LOG_FILE = "engine.log"
+BUS_OFFSET = 10_000
+MAX_CLUSTER_PORT = 65_535 - BUS_OFFSET
+
+Directive = tuple[str, ...]
+
+
+def render(spec: NodeSpec, build: Build, folder: str, cluster_node_timeout_ms: int) -> Rendering:
+    """argv and the configuration file for one launch. Raises EngineRefused for a cluster port above 55535."""
+    if spec.clustered and spec.address.port > MAX_CLUSTER_PORT:
+        raise EngineRefused(
+            f"port {spec.address.port} cannot be used with cluster mode: the cluster bus listens on port + {BUS_OFFSET}, "
+            f"so the port must be at most {MAX_CLUSTER_PORT}"
+        )
+    lines = [*_process(spec, build, folder), *_memory(spec), *_persistence()]
+    lines += _cluster(spec, build.capabilities, cluster_node_timeout_ms) if spec.clustered else _role(spec)
+    lines += directives(spec.parameters, build.capabilities)
+    path = posixpath.join(folder, CONFIG_FILE)
+    text = "".join(" ".join(_quoted(word) for word in line) + "\n" for line in lines)
+    return Rendering(argv=(build.binary, path), files={CONFIG_FILE: text.encode()})
+
+
+def waiting(host: str) -> Address:
+    """The primary of a node that waits for its role: port 0 of itself, where nothing can ever listen."""
+    return Address(host, 0)
+
+
+def _process(spec: NodeSpec, build: Build, folder: str) -> Iterator[Directive]:
+    yield "bind", *dict.fromkeys((spec.address.host, *spec.bind))
+    yield "port", str(spec.address.port)
+    yield "protected-mode", "no"  # who may connect is decided by address and, later, by users
+    yield "daemonize", "no"
+    if "set-proc-title" in build.capabilities:
+        yield "set-proc-title", "no"  # the host recognises its processes by their argv
+    yield "dir", folder
+    yield "logfile", posixpath.join(folder, LOG_FILE)
+    if "availability-zone" in build.capabilities and spec.zone:
+        yield "availability-zone", spec.zone
+    if "io-threads-async" in build.capabilities and spec.threads > 2:
+        yield "io-threads", str(spec.threads - 1)  # one core is left for the rest of the engine
+
+
+def _memory(spec: NodeSpec) -> Iterator[Directive]:
+    yield "maxmemory", str(spec.maxmemory_bytes)
+    yield from buffer_limits(spec.parameters, spec.maxmemory_bytes)
+
+
+def _persistence() -> Iterator[Directive]:
+    """Nothing on disk: no snapshots, no append-only file, replication straight from memory to socket.
+
+    A replica that holds data loads from a temporary file, so that it keeps what it has until the new data are complete."""
+    yield "save", ""
+    yield "appendonly", "no"
+    yield "stop-writes-on-bgsave-error", "no"
+    yield "rdb-del-sync-files", "yes"
+    yield "repl-diskless-sync", "yes"
+    yield "repl-diskless-sync-delay", "0"
+    yield "repl-diskless-load", "on-empty-db"
+
+
+def _role(spec: NodeSpec) -> Iterator[Directive]:
+    """Cluster mode disabled: a node starts as a replica, always.
+
+    With nobody to follow it follows port 0 of its own address: it refuses writes, refuses its own replicas' requests to
+    synchronise, reports its link as down, and answers reads with MASTERDOWN. It tries once a second, hence the log level: one
+    line a second and only until it is given a role; promote and follow set both back.
+    """
+    if spec.follow is not None:
+        yield "replicaof", spec.follow.host, str(spec.follow.port)
+        yield "replica-serve-stale-data", "yes"
+        return
+    nobody = waiting(spec.address.host)
+    yield "replicaof", nobody.host, str(nobody.port)
+    yield "replica-serve-stale-data", "no"
+    yield "loglevel", "warning"
+
+
+def _cluster(spec: NodeSpec, capabilities: Set[str], node_timeout_ms: int) -> Iterator[Directive]:
+    """Cluster mode: a node starts in an empty folder, so with a new id and without slots; it serves nothing until it is given
+    some. Replicas do not migrate between shards by themselves."""
+    yield "cluster-enabled", "yes"
+    yield "cluster-config-file", "nodes.conf"
+    yield "cluster-node-timeout", str(node_timeout_ms)
+    yield "cluster-announce-ip", spec.address.host
+    if "replica-migration-switch" in capabilities:
+        yield "cluster-allow-replica-migration", "no"
+    else:
+        yield "cluster-migration-barrier", "1000"
+    if "config-save-behavior" in capabilities:
+        yield "cluster-config-save-behavior", "best-effort"  # a full disk must not end a cache (operations 8, story 12)
+
+
+def _quoted(word: str) -> str:
+    if word and all(character.isalnum() or character in "-_./:,*+%@" for character in word):
+        return word
+    escaped = "".join(
+        character if character.isprintable() and character not in '"\\' else _escape(character) for character in word
+    )
+    return f'"{escaped}"'
+
+
+def _escape(character: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in character.encode())

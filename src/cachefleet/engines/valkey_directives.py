@@ -1,0 +1,128 @@
+"""ElastiCache parameters of Valkey and Redis as engine directives. Pure.
+
+Knows which names the engine has, which it has only from some version on, and which are ElastiCache's own (reference 5.2, 5.4).
+Called by valkey_config when a node is rendered. Says nothing about values: the parameter tables have checked them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Set
+
+# Parameters with the engine's own name and the capability that they need ("" for none).
+_SAME_NAME: dict[str, str] = {
+    "acl-pubsub-default": "",
+    "acllog-max-len": "",
+    "active-defrag-cycle-max": "",
+    "active-defrag-cycle-min": "",
+    "active-defrag-ignore-bytes": "",
+    "active-defrag-max-scan-fields": "",
+    "active-defrag-threshold-lower": "",
+    "active-defrag-threshold-upper": "",
+    "active-expire-effort": "",
+    "activerehashing": "",
+    "client-query-buffer-limit": "",
+    "cluster-allow-pubsubshard-when-down": "sharded-pubsub",
+    "cluster-allow-reads-when-down": "",
+    "cluster-require-full-coverage": "",
+    "commandlog-large-reply-max-len": "commandlog",
+    "commandlog-large-request-max-len": "commandlog",
+    "commandlog-reply-larger-than": "commandlog",
+    "commandlog-request-larger-than": "commandlog",
+    "databases": "",
+    "extended-redis-compatibility": "redis-compatibility-switch",
+    "hash-max-listpack-entries": "listpack-names",
+    "hash-max-listpack-value": "listpack-names",
+    "hash-max-ziplist-entries": "",
+    "hash-max-ziplist-value": "",
+    "hll-sparse-max-bytes": "",
+    "latency-tracking": "latency-tracking",
+    "lazyfree-lazy-eviction": "",
+    "lazyfree-lazy-expire": "",
+    "lazyfree-lazy-server-del": "",
+    "lazyfree-lazy-user-del": "",
+    "lfu-decay-time": "",
+    "lfu-log-factor": "",
+    "list-compress-depth": "",
+    "list-max-listpack-size": "listpack-names",
+    "list-max-ziplist-size": "",
+    "lua-time-limit": "",
+    "maxclients": "",
+    "maxmemory-policy": "",
+    "maxmemory-samples": "",
+    "min-replicas-max-lag": "",
+    "min-replicas-to-write": "",
+    "notify-keyspace-events": "",
+    "proto-max-bulk-len": "",
+    "repl-backlog-size": "",
+    "repl-backlog-ttl": "",
+    "replica-ignore-maxmemory": "",
+    "replica-lazy-flush": "",
+    "set-max-intset-entries": "",
+    "slowlog-log-slower-than": "",
+    "slowlog-max-len": "",
+    "stream-node-max-bytes": "",
+    "stream-node-max-entries": "",
+    "tcp-keepalive": "",
+    "timeout": "",
+    "tracking-table-max-keys": "",
+    "zset-max-listpack-entries": "listpack-names",
+    "zset-max-listpack-value": "listpack-names",
+    "zset-max-ziplist-entries": "",
+    "zset-max-ziplist-value": "",
+}
+
+# What a version without "listpack-names" calls them.
+_ZIPLIST_NAMES = {
+    "hash-max-listpack-entries": "hash-max-ziplist-entries",
+    "hash-max-listpack-value": "hash-max-ziplist-value",
+    "list-max-listpack-size": "list-max-ziplist-size",
+    "zset-max-listpack-entries": "zset-max-ziplist-entries",
+    "zset-max-listpack-value": "zset-max-ziplist-value",
+}
+
+_BUFFER_CLASSES = ("normal", "pubsub", "replica")
+
+# The control loop speaks these words itself, before and after any user of the engine: they keep their names.
+KEPT_COMMANDS = frozenset({"AUTH", "CLIENT", "CLUSTER", "CONFIG", "INFO", "PING", "REPLICAOF"})
+
+
+def directives(parameters: Mapping[str, str], capabilities: Set[str]) -> Iterator[tuple[str, ...]]:
+    """Engine directives as words, sorted by parameter name; what this version does not have is left out.
+
+    Not here: what the node itself decides (maxmemory, cluster-enabled, append-only files), ElastiCache's own knobs without an
+    engine counterpart (reserved-memory*, close-on-replica-write, replica-allow-chaining, search-*), and activedefrag, which
+    an engine without its own allocator refuses to start with (use `CONFIG SET`).
+    """
+    for name in sorted(parameters):
+        value = parameters[name]
+        if name in _SAME_NAME and (not _SAME_NAME[name] or _SAME_NAME[name] in capabilities):
+            yield name, value
+        elif name in _ZIPLIST_NAMES:
+            yield _ZIPLIST_NAMES[name], value
+    if "cluster-databases" in capabilities and parameters.get("cluster-databases", "0") not in ("", "0"):
+        yield "cluster-databases", parameters["cluster-databases"]
+    yield from _renames(parameters.get("rename-commands", ""))
+
+
+def buffer_limits(parameters: Mapping[str, str], maxmemory_bytes: int) -> Iterator[tuple[str, ...]]:
+    """The split client-output-buffer-limit-* parameters joined into a directive per class of clients.
+
+    Replicas get a tenth of maxmemory where nothing else is said (reference 5.2)."""
+    tenth = str(maxmemory_bytes // 10)
+    fallback = {"normal": ("0", "0", "0"), "pubsub": ("33554432", "8388608", "60"), "replica": (tenth, tenth, "60")}
+    for kind in _BUFFER_CLASSES:
+        prefix = f"client-output-buffer-limit-{kind}-"
+        given = (parameters.get(prefix + part) for part in ("hard-limit", "soft-limit", "soft-seconds"))
+        yield (
+            "client-output-buffer-limit",
+            kind,
+            *(value or default for value, default in zip(given, fallback[kind], strict=True)),
+        )
+
+
+def _renames(value: str) -> Iterator[tuple[str, ...]]:
+    """ "old new old new": the new name "blocked" takes the command away (reference 5.6)."""
+    words = value.split()
+    for old, new in zip(words[::2], words[1::2], strict=False):
+        if old.upper() not in KEPT_COMMANDS:
+            yield "rename-command", old, "" if new == "blocked" else new
