@@ -13,14 +13,11 @@ class Failure(Exception):
 
 
 def in_words(error: BaseException) -> str:
-    """One line for any exception. What we raise on purpose has its message; anything else is a bug and says where."""
+    """One line for any exception. Those of this program are raised with a message for people; what no one expected is a
+    bug, and the line says where it is."""
     from botocore.exceptions import BotoCoreError, ClientError
 
-    from cachefleet.app.installation import NotInstalled
-    from cachefleet.app.service import AlreadyRunning, StartFailed
-    from cachefleet.settings import SettingsError
-
-    if isinstance(error, Failure | SettingsError | NotInstalled | AlreadyRunning | StartFailed | TimeoutError):
+    if type(error).__module__.startswith("cachefleet.") or isinstance(error, TimeoutError):
         return _one_line(str(error))
     if isinstance(error, ClientError):
         answer = error.response.get("Error", {})

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cachefleet.cli.failure import Failure, in_words
+from cachefleet.cli.failure import in_words
 from cachefleet.settings import Settings, load
 
 app = typer.Typer(
@@ -116,8 +116,7 @@ def run() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
-        message = str(error) if isinstance(error, Failure) else in_words(error)
-        print(f"cachefleet: {message}", file=sys.stderr)
+        print(f"cachefleet: {in_words(error)}", file=sys.stderr)
         sys.exit(1)
 
 

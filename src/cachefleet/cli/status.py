@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from cachefleet.app.installation import Installation
 from cachefleet.cli.invocation import command
 from cachefleet.cli.public_api import client_of, pages
+from cachefleet.cli.table import plain_table, screen
 from cachefleet.settings import Settings
 
 NOT_RUNNING = 3
@@ -34,7 +34,7 @@ class Line(NamedTuple):
 
 def show_status(settings: Settings) -> int:
     """Exit code 0, or 3 when no service runs on the data folder. Raises what the API client raises."""
-    console = Console()
+    console = screen()
     installation = Installation(settings.data_dir)
     service = installation.service()
     if service is None:
@@ -110,9 +110,7 @@ def _address(endpoint: Mapping[str, Any]) -> str:
 
 
 def _table(lines: list[Line]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("NAME", "KIND", "STATUS", "ENGINE", "NODES", "ENDPOINTS"):
-        table.add_column(heading, overflow="fold")
+    table = plain_table(("NAME", "KIND", "STATUS", "ENGINE", "NODES", "ENDPOINTS"))
     for line in lines:
         colour = COLOURS.get(line.state, "yellow")
         cells = [escape(cell) for cell in line]
