@@ -10,7 +10,7 @@ from typing import Any
 from cachefleet.api.group_state import endpoint, group_status, is_provisioned, node_address, shard_status
 from cachefleet.api.names import format_slots
 from cachefleet.interfaces import Fragment
-from cachefleet.model.group import DesiredNode, DesiredShard, EndpointRole, Shape
+from cachefleet.model.group import DesiredNode, DesiredShard, EndpointRole, GroupDesired, Shape
 from cachefleet.model.row import GroupRow
 
 
@@ -49,8 +49,8 @@ def group_view(row: GroupRow) -> dict[str, Any]:
         "IpDiscovery": desired.ip_discovery,
         "Engine": desired.engine.value,
     }
-    if desired.snapshot_retention_days and desired.shape is Shape.REPLICATED:
-        view["SnapshottingClusterId"] = desired.nodes[-1].name
+    if snapshotting_cluster(desired):
+        view["SnapshottingClusterId"] = snapshotting_cluster(desired)
     if is_provisioned(row):
         view["NodeGroups"] = [_shard_view(row, shard) for shard in desired.shards]
         put_endpoint(view, "ConfigurationEndpoint", endpoint(row, EndpointRole.CONFIGURATION), desired.port)
@@ -81,6 +81,11 @@ def _member_view(row: GroupRow, node: DesiredNode) -> dict[str, Any]:
         if known is not None and known.role:
             view["CurrentRole"] = known.role
     return view
+
+
+def snapshotting_cluster(desired: GroupDesired) -> str:
+    """The member that backups would be taken from: the last, "" when there are none (or in cluster mode, where all are)."""
+    return desired.nodes[-1].name if desired.snapshot_retention_days and desired.shape is Shape.REPLICATED else ""
 
 
 def switch(on: bool) -> str:

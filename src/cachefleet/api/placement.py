@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from cachefleet.api.names import quoted
 from cachefleet.model.errors import invalid_combination, invalid_value
 
 
@@ -15,7 +16,9 @@ def check_zones(asked: Sequence[str], usable: Sequence[str], region_zones: Seque
     """Every asked zone exists in the region and has a subnet in the subnet group. Raises InvalidParameterValue."""
     for zone in asked:
         if zone not in region_zones:
-            raise invalid_value(f"{field}: {zone} is not an availability zone of this region; use {', '.join(region_zones)}.")
+            raise invalid_value(
+                f"{field}: {quoted(zone)} is not an availability zone of this region; use {', '.join(region_zones)}."
+            )
         if zone not in usable:
             raise invalid_value(
                 f"{field}: the cache subnet group has no subnet in {zone}; use {', '.join(usable)} or another subnet group."

@@ -1,0 +1,130 @@
+"""CreateReplicationGroup: what is asked for becomes desired state (reference 1.3, 3.3).
+
+Starts nothing itself: the controller, woken after the commit, builds what the row says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from cachefleet.api import names
+from cachefleet.api.cluster_mode import asked_mode, is_clustered
+from cachefleet.api.context import Context
+from cachefleet.api.engine_choice import asked_engine, choose_build
+from cachefleet.api.group_inputs import CREATE_REFUSED, RECORDED
+from cachefleet.api.group_rows import insert_group, refuse_taken
+from cachefleet.api.group_validation import asked_node_type, asked_port, check_failover, new_settings, refuse_capacity
+from cachefleet.api.group_views import group_view
+from cachefleet.api.parameter_groups import find_parameter_group, resolve_parameter_group
+from cachefleet.api.primary_exchange import adopt_cluster
+from cachefleet.api.registry import Refusal, operation
+from cachefleet.api.subnet_groups import subnet_group_zones
+from cachefleet.api.tag_rules import read_tags
+from cachefleet.api.topology import Place, Quota, asked_shards, build_shards, plan_shards
+from cachefleet.model.group import Engine, GroupDesired, Shape
+from cachefleet.model.network import DEFAULT_SUBNET_GROUP
+from cachefleet.model.resource import Kind
+from cachefleet.reference.zones import zones
+
+if TYPE_CHECKING:
+    from types_boto3_elasticache.type_defs import CreateReplicationGroupMessageTypeDef
+
+REPLICATION_ENGINES = (Engine.VALKEY, Engine.REDIS)
+UID_BYTES = 8
+
+
+@operation(
+    "CreateReplicationGroup",
+    effective=(
+        "ReplicationGroupId",
+        "ReplicationGroupDescription",
+        "PrimaryClusterId",
+        "AutomaticFailoverEnabled",
+        "MultiAZEnabled",
+        "NumCacheClusters",
+        "PreferredCacheClusterAZs",
+        "NumNodeGroups",
+        "ReplicasPerNodeGroup",
+        "NodeGroupConfiguration",
+        "CacheNodeType",
+        "Engine",
+        "EngineVersion",
+        "CacheParameterGroupName",
+        "CacheSubnetGroupName",
+        "Tags",
+        "Port",
+        "ClusterMode",
+    ),
+    recorded={
+        **RECORDED,
+        "AtRestEncryptionEnabled": "data is in engine memory only; nothing is written to a disk",
+    },
+    refused={
+        **CREATE_REFUSED,
+        "GlobalReplicationGroupId": Refusal("global datastores are not implemented yet", ("",)),
+        "KmsKeyId": Refusal("keys of one's own are not implemented yet; leave it out", ("",)),
+        "UserGroupIds": Refusal("user groups are not implemented yet; leave it out", ([],)),
+        "DataTieringEnabled": Refusal("data tiering needs SSD node types, which are not supported; use false", (False,)),
+        "TransitEncryptionMode": Refusal("encryption in transit is not implemented yet; leave it out"),
+        "ServerlessCacheSnapshotName": Refusal("serverless caches are not implemented yet; leave it out", ("",)),
+        "Durability": Refusal("durable writes are not implemented yet; use default", ("default", "disabled")),
+    },
+)
+async def create_replication_group(context: Context, request: CreateReplicationGroupMessageTypeDef) -> dict[str, Any]:
+    name = names.replication_group_id(request["ReplicationGroupId"])
+    if request.get("PrimaryClusterId"):
+        return {"ReplicationGroup": group_view(await adopt_cluster(context, name, request))}
+    tags = read_tags(request.get("Tags") or ())
+    desired = await _desired(context, name, request, tags)
+    await refuse_taken(context, Kind.REPLICATION_GROUP, name, desired)
+    kind = asked_node_type(context, desired.node_type)
+    refuse_capacity(context, kind, desired.engine, len(desired.nodes))
+    row = await insert_group(context, Kind.REPLICATION_GROUP, name, desired, tags)
+    return {"ReplicationGroup": group_view(row)}
+
+
+async def _desired(context: Context, name: str, request: Mapping[str, Any], tags: Mapping[str, str]) -> GroupDesired:
+    engine = asked_engine(request.get("Engine"), REPLICATION_ENGINES)
+    build = choose_build(context.catalogue, engine, request.get("EngineVersion"))
+    kind = asked_node_type(context, request.get("CacheNodeType"))
+    clustered = _is_clustered(request)
+    cluster_mode = "enabled" if clustered else "disabled"
+    subnet_group = names.folded(request.get("CacheSubnetGroupName") or DEFAULT_SUBNET_GROUP)
+    place = Place(
+        await subnet_group_zones(context, subnet_group), zones(context.scope.region), bool(request.get("MultiAZEnabled"))
+    )
+    plans = plan_shards(request, clustered, place, _quota(context))
+    failover = request.get("AutomaticFailoverEnabled")
+    failover = clustered if failover is None else failover
+    check_failover(clustered, failover, place.multi_az, sum(len(plan.zones) for plan in plans), kind.name)
+    at_rest = request.get("AtRestEncryptionEnabled")
+    now = context.clock.now()
+    return GroupDesired(
+        uid=context.entropy.hex(UID_BYTES),
+        shape=Shape.CLUSTERED if clustered else Shape.REPLICATED,
+        engine=engine,
+        engine_version=build.version,
+        node_type=kind.name,
+        port=asked_port(request.get("Port"), engine, clustered),
+        shards=build_shards(name, plans, clustered, now, tags),
+        parameter_group=resolve_parameter_group(request.get("CacheParameterGroupName"), engine, build.version, cluster_mode),
+        subnet_group=subnet_group,
+        description=names.description(request["ReplicationGroupDescription"], "ReplicationGroupDescription"),
+        automatic_failover=failover,
+        multi_az=place.multi_az,
+        cluster_mode=cluster_mode,
+        at_rest_encryption=engine is Engine.VALKEY if at_rest is None else at_rest,
+        created_at=now,
+        **new_settings(context, request),
+    )
+
+
+def _is_clustered(request: Mapping[str, Any]) -> bool:
+    group = request.get("CacheParameterGroupName") or ""
+    group_is_on = find_parameter_group(group).cluster_on if group else None
+    return is_clustered(asked_mode(request.get("ClusterMode")), group, group_is_on, asked_shards(request))
+
+
+def _quota(context: Context) -> Quota:
+    return Quota(context.settings.api.shards_per_group, context.settings.api.nodes_per_group)

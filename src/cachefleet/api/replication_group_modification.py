@@ -1,0 +1,129 @@
+"""ModifyReplicationGroup, for what needs no change of nodes: texts, windows, notifications, automatic failover, Multi-AZ.
+
+Such changes hold from the write on, ApplyImmediately or not (reference 2.3); nothing becomes pending.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+
+from cachefleet.api.context import Context
+from cachefleet.api.group_changes import not_yet, refuse_node_changes
+from cachefleet.api.group_inputs import MODIFY_REFUSED, RECORDED
+from cachefleet.api.group_rows import Change, change_group, load_group
+from cachefleet.api.group_state import is_primary, require_available
+from cachefleet.api.group_validation import changed_settings, check_failover
+from cachefleet.api.group_views import group_view, snapshotting_cluster
+from cachefleet.api.names import description, folded, quoted
+from cachefleet.api.placement import check_multi_az
+from cachefleet.api.registry import Refusal, operation
+from cachefleet.model.errors import AwsError, invalid_combination
+from cachefleet.model.group import GroupDesired, Shape
+from cachefleet.model.plan import EventDraft
+from cachefleet.model.row import GroupRow
+
+if TYPE_CHECKING:
+    from types_boto3_elasticache.type_defs import ModifyReplicationGroupMessageTypeDef
+
+_USERS = Refusal("user groups are not implemented yet; leave it out", ([],))
+
+
+@operation(
+    "ModifyReplicationGroup",
+    effective=(
+        "ReplicationGroupId",
+        "ReplicationGroupDescription",
+        "PrimaryClusterId",
+        "SnapshottingClusterId",
+        "AutomaticFailoverEnabled",
+        "MultiAZEnabled",
+        "CacheParameterGroupName",
+        "Engine",
+        "EngineVersion",
+        "CacheNodeType",
+        "ClusterMode",
+    ),
+    recorded={
+        **RECORDED,
+        "NotificationTopicStatus": RECORDED["NotificationTopicArn"],
+        "NodeGroupId": "has no meaning any more; Amazon ElastiCache ignores it too",
+        "ApplyImmediately": "every change that is possible now holds at once, either way",
+    },
+    refused={
+        **MODIFY_REFUSED,
+        "UserGroupIdsToAdd": _USERS,
+        "UserGroupIdsToRemove": _USERS,
+        "RemoveUserGroups": Refusal("user groups are not implemented yet; leave it out", (False,)),
+        "TransitEncryptionEnabled": Refusal("encryption in transit is not implemented yet; leave it out", (False,)),
+        "TransitEncryptionMode": Refusal("encryption in transit is not implemented yet; leave it out"),
+        "Durability": Refusal("durable writes are not implemented yet; use default", ("default", "disabled")),
+    },
+)
+async def modify_replication_group(context: Context, request: ModifyReplicationGroupMessageTypeDef) -> dict[str, Any]:
+    changes = changed_settings(context, request)
+    if request.get("ReplicationGroupDescription") is not None:
+        changes["description"] = description(request["ReplicationGroupDescription"], "ReplicationGroupDescription")
+
+    def decide(row: GroupRow) -> Change | None:
+        require_available(row)
+        _refuse_roles(row, request)
+        refuse_node_changes(row.desired, request)
+        if request.get("ClusterMode") not in (None, "", row.desired.cluster_mode):
+            raise not_yet("ClusterMode", row.desired.cluster_mode)
+        desired = replace(row.desired, **changes, **_failover(row.desired, request))
+        if desired == row.desired:
+            return None
+        return Change(replace(row, desired=desired), events=_events(row, desired))
+
+    row = await change_group(context, lambda: load_group(context, request["ReplicationGroupId"]), decide)
+    return {"ReplicationGroup": group_view(row)}
+
+
+def _failover(desired: GroupDesired, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Automatic failover and Multi-AZ as they shall be. Raises InvalidParameterCombination (reference 3.3)."""
+    asked, asked_multi_az = request.get("AutomaticFailoverEnabled"), request.get("MultiAZEnabled")
+    failover = desired.automatic_failover if asked is None else asked
+    multi_az = desired.multi_az if asked_multi_az is None else asked_multi_az
+    if (failover, multi_az) == (desired.automatic_failover, desired.multi_az):
+        return {}
+    if multi_az and not failover and asked_multi_az is None:
+        raise invalid_combination(
+            "AutomaticFailoverEnabled: Multi-AZ is enabled and needs automatic failover; set MultiAZEnabled to false as well."
+        )
+    check_failover(desired.shape is Shape.CLUSTERED, failover, multi_az, len(desired.nodes), desired.node_type)
+    if multi_az and not desired.multi_az:
+        check_multi_az([[node.zone for node in shard.nodes] for shard in desired.shards])
+    return {"automatic_failover": failover, "multi_az": multi_az}
+
+
+def _refuse_roles(row: GroupRow, request: Mapping[str, Any]) -> None:
+    """Members that name a cluster of the group for a role. Raises CacheClusterNotFound, InvalidParameterCombination,
+    InvalidParameterValue."""
+    for member in ("PrimaryClusterId", "SnapshottingClusterId"):
+        cluster = folded(request.get(member) or "")
+        if not cluster:
+            continue
+        if row.desired.shape is Shape.CLUSTERED:
+            raise invalid_combination(f"{member} cannot be set when cluster mode is enabled.")
+        node = next((node for node in row.desired.nodes if node.name == cluster), None)
+        if node is None:
+            raise AwsError(
+                "CacheClusterNotFound", f"{member}: {quoted(cluster)} is no cluster of replication group {row.key.name}."
+            )
+        if member == "PrimaryClusterId" and not is_primary(row, node):
+            raise not_yet(member, next((one.name for one in row.desired.nodes if is_primary(row, one)), "not known"))
+        if member == "SnapshottingClusterId" and cluster != snapshotting_cluster(row.desired):
+            raise not_yet(member, snapshotting_cluster(row.desired) or "not set")
+
+
+def _events(row: GroupRow, desired: GroupDesired) -> tuple[EventDraft, ...]:
+    if desired.automatic_failover == row.desired.automatic_failover:
+        return ()
+    switched = "on" if desired.automatic_failover else "off"
+    name = row.key.name
+    return (
+        EventDraft("replication-group", name, f"Automatic failover has been turned {switched} for replication group {name}"),
+    )
