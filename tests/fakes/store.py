@@ -19,7 +19,7 @@ from cachefleet.model.resource import Key, Kind, Scope
 
 
 class Contents(msgspec.Struct):
-    """Committed state. owners: (scope, member name) -> key. floor: version of the youngest deleted row, so that none returns."""
+    """Committed state. owners: (scope, member name) -> key. floor: version of the youngest deleted row: none returns."""
 
     rows: dict[Key, AnyRow] = {}
     owners: dict[tuple[Scope, str], Key] = {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from cachefleet.api.context import Context
-from cachefleet.api.names import folded
+from cachefleet.api.names import folded, quoted
 from cachefleet.api.paging import cut, page_of, reply
 from cachefleet.api.registry import operation
 from cachefleet.model.errors import invalid_combination, invalid_value
@@ -93,7 +93,7 @@ def span_of(request: Mapping[str, Any], now: float) -> Span:
 def _source_type(request: Mapping[str, Any]) -> str:
     source_type: str = request.get("SourceType") or ""
     if source_type and source_type not in SOURCE_TYPES:
-        raise invalid_value(f"SourceType {source_type!r} is not valid; it must be one of {', '.join(SOURCE_TYPES)}.")
+        raise invalid_value(f"SourceType {quoted(source_type)} is not valid; it must be one of {', '.join(SOURCE_TYPES)}.")
     return source_type
 
 

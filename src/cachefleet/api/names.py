@@ -18,9 +18,10 @@ CLUSTER_ID_LENGTH = 50
 REPLICATION_GROUP_ID_LENGTH = 40
 GROUP_NAME_LENGTH = 255
 TEXT_LENGTH = 255
+_LONGEST_QUOTE = 120
 
-_ID = re.compile(r"[a-z](?:-?[a-z0-9])*", re.ASCII)
-_GROUP_NAME = re.compile(r"[a-z0-9-]+", re.ASCII)
+_ID = re.compile(r"[a-zA-Z](?:-?[a-zA-Z0-9])*", re.ASCII)
+_GROUP_NAME = re.compile(r"[a-zA-Z0-9-]+", re.ASCII)
 _SLOT_RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", re.ASCII)
 
 
@@ -34,30 +35,35 @@ def replication_group_id(value: str, field: str = "ReplicationGroupId") -> str:
     return _identifier(value, field, REPLICATION_GROUP_ID_LENGTH)
 
 
+def quoted(value: str) -> str:
+    """What a caller sent, for a message: in quotes, control characters escaped, clipped."""
+    return repr(value if len(value) <= _LONGEST_QUOTE else value[:_LONGEST_QUOTE] + "...")
+
+
 def folded(value: str) -> str:
-    """A name that is only looked up: lower case, no rule checked, since what breaks one cannot exist."""
-    return value.lower()
+    """A name that is only looked up: lower case, no rule checked, since what breaks one cannot exist.
+
+    Only ASCII is folded: the Kelvin sign is no k."""
+    return value.lower() if value.isascii() else value
 
 
 def _identifier(value: str, field: str, longest: int) -> str:
-    text = value.lower()
-    if len(text) > longest or not _ID.fullmatch(text):
+    if len(value) > longest or not _ID.fullmatch(value):
         raise invalid_value(
             f"The parameter {field} is not a valid identifier: it must have 1 to {longest} ASCII letters, digits and "
             "hyphens, begin with a letter, not end with a hyphen and not contain two hyphens in a row."
         )
-    return text
+    return value.lower()
 
 
 def group_name(value: str, field: str) -> str:
     """The name of a subnet or parameter group in lower case."""
-    text = value.lower()
-    if len(text) > GROUP_NAME_LENGTH or not _GROUP_NAME.fullmatch(text):
+    if len(value) > GROUP_NAME_LENGTH or not _GROUP_NAME.fullmatch(value):
         raise invalid_value(
             f"The parameter {field} is not a valid name: it must have 1 to {GROUP_NAME_LENGTH} ASCII letters, digits "
             "and hyphens."
         )
-    return text
+    return value.lower()
 
 
 def description(value: str, field: str) -> str:
@@ -79,7 +85,7 @@ def is_writable(character: str) -> bool:
 def node_group_id(value: str, field: str = "NodeGroupId") -> str:
     """A shard id in its four-digit form: "1" and "0001" are the same shard."""
     if not re.fullmatch(r"[0-9]{1,4}", value, re.ASCII) or int(value) == 0:
-        raise invalid_value(f"{field} {value!r} is not valid: it must be a number from 0001 to 9999.")
+        raise invalid_value(f"{field} {quoted(value)} is not valid: it must be a number from 0001 to 9999.")
     return value.zfill(4)
 
 
@@ -91,7 +97,7 @@ def parse_slots(value: str, field: str = "Slots") -> SlotRanges:
     ranges: list[tuple[int, int]] = []
     for first, last in sorted(_slot_range(part.strip(), field) for part in value.split(",")):
         if ranges and first <= ranges[-1][1]:
-            raise invalid_value(f"{field} {value!r} names slot {first} twice; name every slot once.")
+            raise invalid_value(f"{field} {quoted(value)} names slot {first} twice; name every slot once.")
         if ranges and first == ranges[-1][1] + 1:
             ranges[-1] = (ranges[-1][0], last)
         else:
@@ -102,10 +108,12 @@ def parse_slots(value: str, field: str = "Slots") -> SlotRanges:
 def _slot_range(part: str, field: str) -> tuple[int, int]:
     match = _SLOT_RANGE.fullmatch(part)
     if match is None:
-        raise invalid_value(f"{field}: {part!r} is not a slot or a range of slots; write them as in 0-1023,2048.")
+        raise invalid_value(f"{field}: {quoted(part)} is not a slot or a range of slots; write them as in 0-1023,2048.")
     first, last = int(match[1]), int(match[2] or match[1])
     if not first <= last < SLOTS:
-        raise invalid_value(f"{field}: {part!r} is not a range of slots; they go from 0 to {SLOTS - 1}, the smaller one first.")
+        raise invalid_value(
+            f"{field}: {quoted(part)} is not a range of slots; they go from 0 to {SLOTS - 1}, the smaller one first."
+        )
     return first, last
 
 
@@ -130,11 +138,11 @@ def parse_arn(value: str, scope: Scope, field: str = "ResourceName") -> Arn:
     if len(parts) != 7 or parts[0] != "arn" or parts[2] != "elasticache" or not parts[5] or not parts[6]:
         raise AwsError(
             "InvalidARN",
-            f"{field} {value!r} is not an ElastiCache ARN; it must look like {scope.arn('replicationgroup', 'my-group')}.",
+            f"{field} {quoted(value)} is not an ElastiCache ARN; one looks like {scope.arn('replicationgroup', 'my-group')}.",
         )
     if (parts[3], parts[4]) != (scope.region, scope.account):
         raise AwsError(
             "InvalidARN",
-            f"{field} {value!r} is not of the region {scope.region} and the account {scope.account} that this request is for.",
+            f"{field} {quoted(value)} is not of region {scope.region} and account {scope.account}, which this request is for.",
         )
-    return Arn(parts[5], parts[6].lower())
+    return Arn(parts[5], folded(parts[6]))

@@ -75,8 +75,8 @@ def read_marker(kind: str, marker: str) -> str:
         text = base64.b64decode(marker.encode(), altchars=b"-_", validate=True).decode()
     except (binascii.Error, UnicodeError):
         raise _invalid_marker() from None
-    word, slash, last = text.partition("/")
-    if word != kind or not slash or not last.isprintable() or not last:
+    last = text.partition("/")[2]
+    if not last or not last.isprintable() or marker != write_marker(kind, last):
         raise _invalid_marker()
     return last
 

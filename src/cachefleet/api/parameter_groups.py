@@ -52,7 +52,7 @@ async def describe_cache_parameters(context: Context, request: DescribeCachePara
     group = find_parameter_group(request["CacheParameterGroupName"])
     source = request.get("Source")
     if source and source not in _SOURCES:
-        raise invalid_value(f"Source {source!r} is not valid; it must be one of {', '.join(_SOURCES)}.")
+        raise invalid_value(f"Source {names.quoted(source)} is not valid; it must be one of {', '.join(_SOURCES)}.")
     return _parameters_page(context, FAMILIES[group.family], group.cluster_on, page, source)
 
 
@@ -64,7 +64,8 @@ async def describe_engine_default_parameters(
     family = FAMILIES.get(names.folded(request["CacheParameterGroupFamily"]))
     if family is None:
         raise invalid_value(
-            f"{_FAMILY} {request['CacheParameterGroupFamily']!r} is not valid; it must be one of {', '.join(sorted(FAMILIES))}."
+            f"{_FAMILY} {names.quoted(request['CacheParameterGroupFamily'])} is not valid; it must be one of "
+            f"{', '.join(sorted(FAMILIES))}."
         )
     listed = _parameters_page(context, family, False, page, None)
     return {"EngineDefaults": {"CacheParameterGroupFamily": family.name, **listed}}
@@ -79,7 +80,7 @@ def find_parameter_group(name: str) -> DefaultGroup:
     if group is None:
         raise AwsError(
             "CacheParameterGroupNotFound",
-            f"CacheParameterGroup {names.folded(name)} not found; there are {', '.join(sorted(DEFAULT_GROUPS))}.",
+            f"CacheParameterGroup {names.quoted(name)} not found; there are {', '.join(sorted(DEFAULT_GROUPS))}.",
         )
     return group
 

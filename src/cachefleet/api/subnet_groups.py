@@ -137,7 +137,7 @@ async def find_subnet_group_row(context: Context, name: str) -> SubnetGroupRow:
     """A subnet group that somebody created. Raises CacheSubnetGroupNotFoundFault."""
     row = await context.store.get(context.scope.key(Kind.SUBNET_GROUP, names.folded(name)))
     if row is None:
-        raise AwsError("CacheSubnetGroupNotFoundFault", f"CacheSubnetGroup {names.folded(name)} not found.")
+        raise AwsError("CacheSubnetGroupNotFoundFault", f"CacheSubnetGroup {names.quoted(name)} not found.")
     return row
 
 
@@ -177,7 +177,7 @@ def choose_subnets(scope: Scope, subnet_ids: Sequence[str], at_most: int) -> tup
             known = ", ".join(f"{subnet.subnet_id} ({subnet.zone})" for subnet in there.values())
             raise AwsError(
                 "InvalidSubnet",
-                f"SubnetIds: {subnet_id!r} is not in the default VPC {default_vpc_id(scope)}, which has {known}.",
+                f"SubnetIds: {names.quoted(subnet_id)} is not in the default VPC {default_vpc_id(scope)}, which has {known}.",
             )
     return tuple(subnet for subnet in there.values() if subnet.subnet_id in subnet_ids)
 

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from cachefleet.api.names import quoted
 from cachefleet.model.errors import AwsError, invalid_value
 
 if TYPE_CHECKING:
@@ -29,11 +30,11 @@ def read_tags(tags: Iterable[Mapping[str, Any]], field: str = "Tags") -> dict[st
         _check_key(key, field)
         if len(text) > VALUE_LENGTH:
             raise invalid_value(
-                f"{field}: the value of {key!r} has {len(text)} characters; at most {VALUE_LENGTH} are allowed."
+                f"{field}: the value of {quoted(key)} has {len(text)} characters; at most {VALUE_LENGTH} are allowed."
             )
-        _check_characters(text, f"{field}: the value of {key!r}")
+        _check_characters(text, f"{field}: the value of {quoted(key)}")
         if key in read:
-            raise invalid_value(f"{field} names the key {key!r} twice; name each once.")
+            raise invalid_value(f"{field} names the key {quoted(key)} twice; name each once.")
         read[key] = text
     return _within_quota(read)
 
@@ -52,7 +53,7 @@ def check_present(tags: Mapping[str, str], keys: Sequence[str]) -> None:
     """Raises TagNotFound."""
     for key in keys:
         if key not in tags:
-            raise AwsError("TagNotFound", f"TagKeys: the resource has no tag with the key {key!r} (case matters).")
+            raise AwsError("TagNotFound", f"TagKeys: the resource has no tag with the key {quoted(key)} (case matters).")
 
 
 def show_tags(tags: Mapping[str, str]) -> list[TagTypeDef]:
@@ -64,8 +65,8 @@ def _check_key(key: str, field: str) -> None:
     if not 1 <= len(key) <= KEY_LENGTH:
         raise invalid_value(f"{field}: a key has {len(key)} characters; it must have 1 to {KEY_LENGTH}.")
     if key.lower().startswith(_RESERVED):
-        raise invalid_value(f"{field}: the key {key!r} begins with {_RESERVED}, which is reserved; choose another.")
-    _check_characters(key, f"{field}: the key {key!r}")
+        raise invalid_value(f"{field}: the key {quoted(key)} begins with {_RESERVED}, which is reserved; choose another.")
+    _check_characters(key, f"{field}: the key {quoted(key)}")
 
 
 def _check_characters(text: str, what: str) -> None:

@@ -13,6 +13,7 @@ import msgspec
 
 from cachefleet.api import names, subnet_groups
 from cachefleet.api.context import Context
+from cachefleet.api.group_rows import load_cluster, load_group
 from cachefleet.api.parameter_groups import find_parameter_group
 from cachefleet.api.registry import operation
 from cachefleet.api.rows import change_row
@@ -90,22 +91,15 @@ async def _is_built_in(context: Context, arn: names.Arn) -> bool:
 async def _find(context: Context, arn: names.Arn) -> AnyRow:
     """The row that holds the resource's tags; a member of a replication group is in the group's row. Raises the resource's
     not-found code, InvalidARN."""
-    store, scope = context.store, context.scope
     if arn.type_word == Kind.REPLICATION_GROUP:
-        row = await store.get(scope.key(Kind.REPLICATION_GROUP, arn.name))
-        if row is None:
-            raise AwsError("ReplicationGroupNotFoundFault", f"ReplicationGroup {arn.name} not found.")
-        return row
+        return await load_group(context, arn.name)
     if arn.type_word == Kind.CACHE_CLUSTER:
-        row = await store.get(scope.key(Kind.CACHE_CLUSTER, arn.name)) or await store.owner(scope, arn.name)
-        if row is None or (row.key.kind is Kind.CACHE_CLUSTER and row.key.name != arn.name):
-            raise AwsError("CacheClusterNotFound", f"CacheCluster not found: {arn.name}")
-        return row
+        return await load_cluster(context, arn.name)
     if arn.type_word == Kind.SUBNET_GROUP:
         return await subnet_groups.find_subnet_group_row(context, arn.name)
     if arn.type_word in _NOT_FOUND:
-        raise AwsError(_NOT_FOUND[arn.type_word], f"ResourceName: there is no {arn.type_word} {arn.name}.")
-    raise AwsError("InvalidARN", f"ResourceName: {arn.type_word!r} is not a type of resource that has tags.")
+        raise AwsError(_NOT_FOUND[arn.type_word], f"ResourceName: there is no {arn.type_word} {names.quoted(arn.name)}.")
+    raise AwsError("InvalidARN", f"ResourceName: {names.quoted(arn.type_word)} is not a type of resource that has tags.")
 
 
 async def _change(context: Context, arn: names.Arn, change: TagChange, change_node: TagChange) -> dict[str, str]:

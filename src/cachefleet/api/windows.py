@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cachefleet.api.names import quoted
 from cachefleet.model.errors import invalid_value
 from cachefleet.reference import windows
 
@@ -11,7 +12,7 @@ def maintenance_window(value: str, field: str = "PreferredMaintenanceWindow") ->
     try:
         return str(windows.parse_maintenance(value))
     except ValueError as error:
-        raise invalid_value(f"{field} {value!r}: {error}") from None
+        raise invalid_value(f"{field} {quoted(value)}: {error}") from None
 
 
 def snapshot_window(value: str, field: str = "SnapshotWindow") -> str:
@@ -19,4 +20,4 @@ def snapshot_window(value: str, field: str = "SnapshotWindow") -> str:
     try:
         return str(windows.parse_daily(value))
     except ValueError as error:
-        raise invalid_value(f"{field} {value!r}: {error}") from None
+        raise invalid_value(f"{field} {quoted(value)}: {error}") from None
