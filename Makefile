@@ -46,14 +46,14 @@ check: $(TESTING)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest --quiet tests/test_tidy.py
-	$(BIN)/python scripts/generate_docs.py --check
+	$(BIN)/python -m scripts.generate_docs --check
 
 bench: $(TESTING)
 	@scripts/install-test-engines
 	@$(BIN)/python -m bench $(ARGS)
 
 docs: $(TESTING)
-	@$(BIN)/python scripts/generate_docs.py
+	@$(BIN)/python -m scripts.generate_docs
 
 lock:
 	@PYTHON='$(PYTHON)' scripts/lock

@@ -22,8 +22,8 @@ class SettingsError(Exception):
 class NodeTypeSetting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A node type of one's own: [node_types."cache.tiny"]."""
 
-    maxmemory_bytes: int
-    vcpu: int = 1
+    maxmemory_bytes: int  # what the node may hold, before reserved-memory-percent
+    vcpu: int = 1  # engine threads
     memcached_mb: int = 0  # 0: maxmemory in MB
 
 
@@ -46,31 +46,33 @@ class ControlSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The control loop. Times in seconds."""
 
     probe_interval_s: float = 2.0  # how often a quiet group is looked at
-    probe_timeout_s: float = 0.5
+    probe_timeout_s: float = 0.5  # a node that has not answered by then counts as not reachable in this look
     launch_timeout_s: float = 20.0  # a launch that has not answered by then has failed
     create_attempts: int = 3  # failed launches of one node before a creation is given up
-    cluster_node_timeout_ms: int = 2000
+    cluster_node_timeout_ms: int = 2000  # cluster mode: silence after which nodes fail over by themselves
 
 
 class ApiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    max_body_bytes: int = 1_048_576
-    clock_skew_s: float = 900.0
-    shards_per_group: int = 500
-    nodes_per_group: int = 500
-    memcached_nodes: int = 40
-    subnet_groups: int = 300
-    subnets_per_group: int = 20
+    """Limits of the API; the quotas are those of ElastiCache."""
+
+    max_body_bytes: int = 1_048_576  # a longer request is refused
+    clock_skew_s: float = 900.0  # how far the time of a signature may be off
+    shards_per_group: int = 500  # NodeGroupsPerReplicationGroupQuotaExceeded beyond
+    nodes_per_group: int = 500  # of one replication group, over all shards
+    memcached_nodes: int = 40  # of one Memcached cluster
+    subnet_groups: int = 300  # of one account and region
+    subnets_per_group: int = 20  # of one subnet group
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that can be set. Section names are the field names."""
 
-    data: str = ""  # folder; "" means the XDG state folder
-    listen: str = "127.0.0.1:8300"
-    region: str = "local-1"
-    account: str = "000000000000"
+    data: str = ""  # the data folder; "" means cachefleet in the XDG state folder
+    listen: str = "127.0.0.1:8300"  # HOST:PORT of the API
+    region: str = "local-1"  # of the demo and of what `cachefleet env` prints; requests may name any other
+    account: str = "000000000000"  # account id in ARNs and in GetCallerIdentity
     database_url: str = ""  # "" means SQLite in the data folder; or postgresql+asyncpg://...
-    demo: bool = True
+    demo: bool = True  # make the replication group `demo` at the start unless it is there
     engines: EngineSettings = EngineSettings()
     host: HostSettings = HostSettings()
     control: ControlSettings = ControlSettings()
