@@ -10,10 +10,8 @@ from typing import Any
 
 from cachefleet.api.engine_choice import check_version_form, names_version
 from cachefleet.api.names import folded
-from cachefleet.model.errors import AwsError, invalid_combination, invalid_value
+from cachefleet.model.errors import AwsError, invalid_value
 from cachefleet.model.group import GroupDesired
-
-NODE_CHANGES = ("CacheNodeType", "Engine", "EngineVersion", "CacheParameterGroupName")
 
 
 def refuse_node_changes(desired: GroupDesired, request: Mapping[str, Any]) -> None:
@@ -34,7 +32,3 @@ def refuse_node_changes(desired: GroupDesired, request: Mapping[str, Any]) -> No
 
 def not_yet(member: str, present: object) -> AwsError:
     return invalid_value(f"{member}: changing it is not implemented yet; it is {present}, leave it out or give the same value.")
-
-
-def refuse_scope_of_group(member: str, group: str) -> AwsError:
-    return invalid_combination(f"{member}: the cluster is a member of replication group {group}; use ModifyReplicationGroup.")

@@ -19,6 +19,7 @@ REBOOTING = "rebooting"
 REBOOTING_NODES = "rebooting cluster nodes"
 
 _CLUSTER_WORDS = {REBOOTING: REBOOTING_NODES, "failed": MODIFYING, "recovering": MODIFYING}
+_GROUP_WORDS = {REBOOTING: MODIFYING}
 _NODE_WORDS = {"failed": MODIFYING, "recovering": MODIFYING, REBOOTING_NODES: REBOOTING}
 _BEFORE_LIFE = (CREATING, CREATE_FAILED)
 
@@ -31,7 +32,7 @@ def is_group(row: GroupRow) -> bool:
 def group_status(row: GroupRow) -> str:
     """ReplicationGroup.Status, and CacheClusterStatus of a cluster that is a row of its own."""
     state = DELETING if row.desired.deleting else row.status.state
-    return state if is_group(row) else _CLUSTER_WORDS.get(state, state)
+    return _GROUP_WORDS.get(state, state) if is_group(row) else _CLUSTER_WORDS.get(state, state)
 
 
 def shard_status(row: GroupRow) -> str:
@@ -95,21 +96,19 @@ def require_available(row: GroupRow) -> None:
         raise refused_state(row, state, "wait until it is available")
 
 
-def require_member_available(row: GroupRow, node: DesiredNode) -> None:
-    """Raises InvalidCacheClusterState."""
+def require_member_available(row: GroupRow, node: DesiredNode, cluster: str) -> None:
+    """The cluster: a row of its own, or the member with this node. Raises InvalidCacheClusterState."""
     state = member_status(row, node) if is_group(row) else group_status(row)
     if state != AVAILABLE:
-        raise AwsError("InvalidCacheClusterState", f"Cache cluster {node.name} is not available: its status is {state}.")
+        raise AwsError("InvalidCacheClusterState", f"Cache cluster {cluster} is not available: its status is {state}.")
 
 
 def require_deletable(row: GroupRow) -> None:
-    """Available, still or never created, or unable to finish a change because a node has failed. Raises as
-    require_available."""
+    """Everything may be deleted whose deletion is not under way, so that a change that cannot be finished holds nobody up.
+    Raises as require_available."""
     state = group_status(row)
-    stuck = state != DELETING and any(node.state == "failed" for node in row.status.nodes.values())
-    if state not in (AVAILABLE, CREATING, CREATE_FAILED) and not stuck:
-        remedy = "it goes by itself" if state == DELETING else "wait until it is available"
-        raise refused_state(row, state, remedy)
+    if state == DELETING:
+        raise refused_state(row, state, "it goes by itself")
 
 
 def refused_state(row: GroupRow, state: str, remedy: str) -> AwsError:

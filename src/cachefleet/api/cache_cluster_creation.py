@@ -1,0 +1,114 @@
+"""CreateCacheCluster: a standalone Valkey or Redis node, a Memcached cluster, or a further replica (reference 1.3, 3.3).
+
+Writes desired state; the controller, woken after the commit, builds what the row says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from cachefleet.api import names
+from cachefleet.api.cluster_topology import asked_nodes, build_cluster, place_nodes
+from cachefleet.api.cluster_views import cluster_view
+from cachefleet.api.context import Context
+from cachefleet.api.engine_choice import asked_engine, choose_build
+from cachefleet.api.group_inputs import CREATE_REFUSED, RECORDED
+from cachefleet.api.group_rows import insert_group, refuse_taken
+from cachefleet.api.group_validation import asked_node_type, asked_port, new_settings, refuse_capacity
+from cachefleet.api.parameter_groups import resolve_parameter_group
+from cachefleet.api.registry import Refusal, operation
+from cachefleet.api.replica_membership import add_replica
+from cachefleet.api.subnet_groups import subnet_group_zones
+from cachefleet.api.tag_rules import read_tags
+from cachefleet.api.topology import Place
+from cachefleet.model.errors import invalid_combination
+from cachefleet.model.group import Engine, GroupDesired, Shape
+from cachefleet.model.network import DEFAULT_SUBNET_GROUP
+from cachefleet.model.resource import Kind
+from cachefleet.reference.zones import zones
+
+if TYPE_CHECKING:
+    from types_boto3_elasticache.type_defs import CreateCacheClusterMessageTypeDef
+
+UID_BYTES = 8
+CLUSTER_ENGINES = (Engine.VALKEY, Engine.REDIS, Engine.MEMCACHED)
+
+_OUTPOSTS = "Outposts are not supported; leave it out"
+
+
+@operation(
+    "CreateCacheCluster",
+    effective=(
+        "CacheClusterId",
+        "ReplicationGroupId",
+        "AZMode",
+        "PreferredAvailabilityZone",
+        "PreferredAvailabilityZones",
+        "NumCacheNodes",
+        "CacheNodeType",
+        "Engine",
+        "EngineVersion",
+        "CacheParameterGroupName",
+        "CacheSubnetGroupName",
+        "Tags",
+        "Port",
+    ),
+    recorded=RECORDED,
+    refused={
+        **CREATE_REFUSED,
+        "OutpostMode": Refusal(_OUTPOSTS, ("",)),
+        "PreferredOutpostArn": Refusal(_OUTPOSTS, ("",)),
+        "PreferredOutpostArns": Refusal(_OUTPOSTS, ([],)),
+    },
+)
+async def create_cache_cluster(context: Context, request: CreateCacheClusterMessageTypeDef) -> dict[str, Any]:
+    name = names.cluster_id(request["CacheClusterId"])
+    if request.get("ReplicationGroupId"):
+        return {"CacheCluster": cluster_view(await add_replica(context, name, request), name)}
+    tags = read_tags(request.get("Tags") or ())
+    desired = await _desired(context, name, request)
+    await refuse_taken(context, Kind.CACHE_CLUSTER, name, desired)
+    refuse_capacity(context, asked_node_type(context, desired.node_type), desired.engine, len(desired.nodes))
+    row = await insert_group(context, Kind.CACHE_CLUSTER, name, desired, tags)
+    return {"CacheCluster": cluster_view(row, name)}
+
+
+async def _desired(context: Context, name: str, request: Mapping[str, Any]) -> GroupDesired:
+    engine = asked_engine(request.get("Engine"), CLUSTER_ENGINES)
+    build = choose_build(context.catalogue, engine, request.get("EngineVersion"))
+    kind = asked_node_type(context, request.get("CacheNodeType"))
+    subnet_group = names.folded(request.get("CacheSubnetGroupName") or DEFAULT_SUBNET_GROUP)
+    place = Place(await subnet_group_zones(context, subnet_group), zones(context.scope.region))
+    count = asked_nodes(request, engine, context.settings.api.memcached_nodes)
+    placement = place_nodes(request, engine, count, place)
+    now = context.clock.now()
+    return GroupDesired(
+        uid=context.entropy.hex(UID_BYTES),
+        shape=Shape.MEMCACHED if engine is Engine.MEMCACHED else Shape.REPLICATED,
+        engine=engine,
+        engine_version=build.version,
+        node_type=kind.name,
+        port=asked_port(request.get("Port"), engine, clustered=False),
+        shards=build_cluster(name, engine, placement.zones, now),
+        parameter_group=resolve_parameter_group(request.get("CacheParameterGroupName"), engine, build.version, "disabled"),
+        subnet_group=subnet_group,
+        az_mode=placement.az_mode,
+        created_at=now,
+        **_settings(context, engine, request),
+    )
+
+
+def _settings(context: Context, engine: Engine, request: Mapping[str, Any]) -> dict[str, Any]:
+    settings = new_settings(context, request)
+    if engine is Engine.MEMCACHED:
+        refuse_memcached_snapshots(request)
+        settings["snapshot_window"] = ""
+    return settings
+
+
+def refuse_memcached_snapshots(request: Mapping[str, Any]) -> None:
+    """Raises InvalidParameterCombination: Memcached keeps nothing that could be backed up."""
+    for member in ("SnapshotRetentionLimit", "SnapshotWindow"):
+        if request.get(member):
+            raise invalid_combination(f"{member}: Memcached has no snapshots; leave it out.")

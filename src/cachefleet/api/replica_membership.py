@@ -1,0 +1,112 @@
+"""One replica more, or one less, in a replication group with cluster mode disabled, by the id of its cache cluster.
+
+Writes desired state only. Called by CreateCacheCluster (ReplicationGroupId) and DeleteCacheCluster of a member (reference 3.3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from cachefleet.api.context import Context
+from cachefleet.api.group_rows import Change, change_group, load_group
+from cachefleet.api.group_state import (
+    AVAILABLE,
+    MODIFYING,
+    REBOOTING_NODES,
+    group_status,
+    is_primary,
+    member_status,
+    require_available,
+)
+from cachefleet.api.group_validation import asked_node_type, refuse_capacity
+from cachefleet.api.placement import check_zones, fill
+from cachefleet.api.subnet_groups import subnet_group_zones
+from cachefleet.api.tag_rules import added, read_tags
+from cachefleet.api.topology import MAX_REPLICAS
+from cachefleet.model.errors import AwsError, invalid_combination, invalid_value
+from cachefleet.model.group import DesiredNode, DesiredShard, Shape
+from cachefleet.model.row import GroupRow
+from cachefleet.reference.zones import zones
+
+_ALLOWED = ("CacheClusterId", "ReplicationGroupId", "PreferredAvailabilityZone", "Tags", "AutoMinorVersionUpgrade")
+
+
+# --- one more ------------------------------------------------------------------------------------------------------
+
+
+async def add_replica(context: Context, cluster: str, request: Mapping[str, Any]) -> GroupRow:
+    """The group's row with the new member. Raises ReplicationGroupNotFoundFault, InvalidReplicationGroupState,
+    CacheClusterAlreadyExists, NodeQuotaForClusterExceeded, InsufficientCacheClusterCapacity and the parameter errors."""
+    if any(value not in (None, "", []) for member, value in request.items() if member not in _ALLOWED):
+        raise invalid_combination("Cannot specify additional cache cluster parameters when creating a replica cluster")
+    group = await load_group(context, request["ReplicationGroupId"])
+    usable = await subnet_group_zones(context, group.desired.subnet_group)
+    zone = request.get("PreferredAvailabilityZone") or ""
+    check_zones([zone] if zone else [], usable, zones(context.scope.region), "PreferredAvailabilityZone")
+    tags = read_tags(request.get("Tags") or ())
+    now = context.clock.now()
+
+    def decide(row: GroupRow) -> Change:
+        _check_addition(row, cluster, request)
+        refuse_capacity(context, asked_node_type(context, row.desired.node_type), row.desired.engine, 1)
+        (shard,) = row.desired.shards
+        present = [node.zone for node in shard.nodes]
+        chosen = zone or fill(present, len(present) + 1, usable, 0)[-1]
+        node = DesiredNode(name=cluster, node_id="0001", zone=chosen, created_at=now, tags=added(row.tags, tags))
+        return _with_nodes(row, (*shard.nodes, node))
+
+    return await change_group(context, lambda: load_group(context, group.key.name), decide)
+
+
+def _check_addition(row: GroupRow, cluster: str, request: Mapping[str, Any]) -> None:
+    upgrade = request.get("AutoMinorVersionUpgrade")
+    if upgrade is not None and upgrade != row.desired.auto_minor_version_upgrade:
+        raise invalid_combination("Cannot specify additional cache cluster parameters when creating a replica cluster")
+    if row.desired.shape is Shape.CLUSTERED:
+        raise invalid_combination(
+            f"ReplicationGroupId: {row.key.name} has cluster mode enabled; a replica by id can only join a group without it."
+        )
+    if any(node.name == cluster for node in row.desired.nodes):
+        raise AwsError("CacheClusterAlreadyExists", f"Cache cluster {cluster} already exists; choose another id.")
+    require_available(row)
+    if len(row.desired.nodes) > MAX_REPLICAS:
+        raise AwsError("NodeQuotaForClusterExceeded", f"{row.key.name} has {MAX_REPLICAS} replicas already, as many as may be.")
+
+
+# --- one less ------------------------------------------------------------------------------------------------------
+
+
+def without_replica(row: GroupRow, cluster: str) -> Change:
+    """Raises InvalidCacheClusterState, InvalidParameterValue. A replica that never came up may go, too."""
+    (node,) = [node for node in row.desired.nodes if node.name == cluster]
+    _check_removal(row, node)
+    return _with_nodes(row, tuple(other for other in row.desired.nodes if other.name != cluster))
+
+
+def _check_removal(row: GroupRow, node: DesiredNode) -> None:
+    group, state = row.key.name, member_status(row, node)
+    if row.desired.shape is Shape.CLUSTERED:
+        raise _refused(node, f"is a member of {group}, which has cluster mode enabled, and cannot be deleted by itself")
+    if group_status(row) not in (AVAILABLE, MODIFYING) or state == REBOOTING_NODES:
+        raise _refused(node, f"is not available: its status is {state}")
+    if is_primary(row, node):
+        raise _refused(node, f"is serving as primary for replication group {group} and cannot be deleted")
+    if row.desired.automatic_failover and len(row.desired.nodes) <= 2:
+        raise invalid_value("Must have at least 1 replica when cluster mode is disabled with auto failover enabled.")
+    if row.desired.multi_az:
+        raise _refused(node, f"cannot be deleted while Multi-AZ is enabled for {group}; set MultiAZEnabled to false first")
+
+
+def _refused(node: DesiredNode, why: str) -> AwsError:
+    return AwsError("InvalidCacheClusterState", f"Cache cluster {node.name} {why}.")
+
+
+def _with_nodes(row: GroupRow, nodes: tuple[DesiredNode, ...]) -> Change:
+    names = tuple(node.name for node in nodes)
+    shards = (DesiredShard(row.desired.shards[0].shard_id, nodes),)
+    known = {name: status for name, status in row.status.nodes.items() if name in names}
+    status = replace(row.status, state=MODIFYING, nodes=known)
+    return Change(replace(row, desired=replace(row.desired, shards=shards), status=status), members=names)
