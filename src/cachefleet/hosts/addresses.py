@@ -36,6 +36,11 @@ class AddressPool:
         """The uid that has it reserved or kept, "" when it is free."""
         return self._owners.get(address, "")
 
+    @property
+    def size(self) -> int:
+        """How many addresses are not free."""
+        return len(self._owners)
+
     def offer(self, uid: str, wanted: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
         """That many addresses of each zone, reserved for uid: first those that it was offered already. All or none.
 

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from cachefleet.hosts.files import replace_file
 from cachefleet.interfaces import HostRefused
 
 OUTPUT = "output.log"  # what the process prints
@@ -26,7 +27,9 @@ class Folders:
         self.root = root
 
     def make_root(self) -> None:
-        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """And the data folder around it, when there is none. Raises OSError."""
+        self.root.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.root.mkdir(mode=0o700, exist_ok=True)
         self.root.chmod(0o700)
 
     def path(self, incarnation: str) -> Path:
@@ -48,17 +51,15 @@ class Folders:
         return folder
 
     def write(self, incarnation: str, name: str, content: bytes) -> None:
-        """Replace one file in one step: a reader sees the old or the new content. Raises OSError."""
+        """Replace one file in one step. Raises OSError; ValueError for a file that is not below the folder."""
         folder = self.path(incarnation)
         target = folder / name
         if not target.is_relative_to(folder) or ".." in target.parts or target == folder:
             raise ValueError(f"{name!r} is not a file below the incarnation's folder")
-        target.parent.mkdir(mode=0o700, parents=target.parent != folder, exist_ok=True)
-        fresh = target.with_name(f".{target.name}.new")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        fresh.replace(target)
+        if target.parent != folder:
+            folder.stat()  # the folder itself is made by create only
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        replace_file(target, content)
 
     def erase(self, incarnation: str) -> None:
         """Remove the folder; none is no error. Raises HostRefused."""

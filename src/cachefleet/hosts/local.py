@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
+import structlog
 
 from cachefleet.clock import Clock
 from cachefleet.hosts import capacity, processes
 from cachefleet.hosts.addresses import AddressPool
+from cachefleet.hosts.files import replace_file
 from cachefleet.hosts.folders import Folders
 from cachefleet.hosts.launches import Launches
 from cachefleet.hosts.network import PLACES, Registry
@@ -23,6 +26,7 @@ from cachefleet.interfaces import HostRefused, Rendering
 from cachefleet.model.observed import ProcessView
 from cachefleet.settings import HostSettings, SettingsError
 
+_log = structlog.get_logger()
 _LOOK_S = 15.0  # how often the kernel's rules are read back: a firewall that is loaded anew drops them
 _STOP_ALL_GRACE_S = 3.0
 
@@ -97,10 +101,13 @@ class LocalHost:
         await self._launches.stop(incarnation, kill=kill, grace_s=grace_s)
 
     async def stop_everything(self) -> int:
-        """End all processes (each is asked first and has 3 s); how many ran. Raises HostRefused."""
-        incarnations = [launch.incarnation for launch in self._launches]
-        ran = await asyncio.gather(*(self._launches.stop(each, kill=False, grace_s=_STOP_ALL_GRACE_S) for each in incarnations))
-        return sum(ran)
+        """End all processes (each is asked first and has 3 s); how many ran. Raises HostRefused, after all had their turn."""
+        stops = [self._launches.stop(launch.incarnation, kill=False, grace_s=_STOP_ALL_GRACE_S) for launch in self._launches]
+        results = await asyncio.gather(*stops, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return results.count(True)
 
     async def erase(self, incarnation: str) -> None:
         """See interfaces.Host. Raises HostRefused while it runs."""
@@ -124,7 +131,8 @@ class LocalHost:
 
     def keep(self, uid: str, addresses: Sequence[str]) -> None:
         """See interfaces.Host. What another group has kept before stays with that one."""
-        self._pool.keep(uid, addresses)
+        for address, holder in self._pool.keep(uid, addresses).items():
+            _log.error("two groups hold one address", address=address, uid=uid, holder=holder)
         self._cursors.write(self._pool.cursors)
 
     async def release_network(self) -> None:
@@ -180,10 +188,9 @@ class Cursors:
         """Cheap when nothing changed."""
         if cursors == self._written:
             return
-        fresh = self._file.with_suffix(".new")
-        fresh.write_bytes(msgspec.json.encode(cursors))
-        fresh.replace(self._file)
-        self._written = cursors
+        with suppress(OSError):
+            replace_file(self._file, msgspec.json.encode(cursors))
+            self._written = cursors
 
 
 def _check(settings: HostSettings) -> None:

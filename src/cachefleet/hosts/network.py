@@ -13,12 +13,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from cachefleet.hosts.files import replace_file
 from cachefleet.interfaces import HostRefused
 
 # The first one that can be written holds our claims; claims in all of them count (root writes the first, others the second).
 PLACES = (Path("/run/cachefleet"), Path("/tmp/cachefleet-networks"))
 _FIRST, _LAST = 41, 250  # of the numbers that are chosen by themselves
 _LOCK = ".lock"
+_READ = (
+    os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+)  # the second place is everyone's: follow and wait for nothing
 
 
 class Registry:
@@ -38,7 +42,7 @@ class Registry:
                     f"host.network is set to {wanted}, but the caches in {self._data_dir} have addresses in 127.{had}.0.0/16. "
                     f"Set it to {had} (or to 0), or use a new data folder."
                 )
-            number = had or wanted or self._free()
+            number = had or wanted or self._free(mine)
             holder = self._holder(number)
             if holder:
                 raise HostRefused(
@@ -49,8 +53,11 @@ class Registry:
                         else "Set host.network to another number, or to 0."
                     )
                 )
-            _replace(mine / str(number), f"{self._data_dir}\n", 0o644)
-            _replace(self._record, f"{number}\n", 0o600)
+            try:
+                replace_file(mine / str(number), f"{self._data_dir}\n".encode(), 0o644)
+                replace_file(self._record, f"{number}\n".encode())
+            except OSError as error:
+                raise HostRefused(f"127.{number}.0.0/16 cannot be claimed: {error}") from error
             return number
 
     def release(self) -> None:
@@ -63,12 +70,12 @@ class Registry:
                         (place / str(number)).unlink()
             self._record.unlink(missing_ok=True)
 
-    def _free(self) -> int:
+    def _free(self, mine: Path) -> int:
         count = _LAST - _FIRST + 1
         start = int.from_bytes(hashlib.sha256(str(self._data_dir).encode()).digest()[:4], "big")
         for step in range(count):
             number = _FIRST + (start + step) % count
-            if not self._holder(number) and self._replaceable(number):
+            if not self._holder(number) and _may_write(mine / str(number)):
                 return number
         raise HostRefused(
             f"all of 127.{_FIRST}.0.0/16 to 127.{_LAST}.0.0/16 belong to installations on this machine. Delete data folders "
@@ -83,28 +90,19 @@ class Registry:
                 return claimant
         return ""
 
-    def _replaceable(self, number: int) -> bool:
-        """A stale claim of another user cannot be overwritten in a folder with the sticky bit."""
-        for place in self._places:
-            with suppress(FileNotFoundError):
-                if (place / str(number)).lstat().st_uid not in (os.geteuid(), *((0,) if os.geteuid() else ())):
-                    return os.geteuid() == 0
-        return True
-
     @contextmanager
     def _locked(self) -> Iterator[Path]:
         """No other installation claims meanwhile. The folder for our claims.
 
-        Make our own folder first and then lock all that exist, in one order: of two that start on a bare machine at
-        least one sees the other's folder, and both lock that one."""
+        Our own place is made first, then all that exist are locked, in one order: of two that start on a bare machine at
+        least one sees the other's place, and both lock that one."""
         mine = self._writable()
         with ExitStack() as stack:
             for place in self._places:
-                if place.is_dir():
-                    with suppress(PermissionError):
-                        descriptor = os.open(place / _LOCK, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-                        stack.callback(os.close, descriptor)
-                        fcntl.flock(descriptor, fcntl.LOCK_EX)
+                with suppress(OSError):  # not there, or not for us
+                    descriptor = os.open(place / _LOCK, _READ)
+                    stack.callback(os.close, descriptor)
+                    fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield mine
 
     def _writable(self) -> Path:
@@ -119,14 +117,24 @@ class Registry:
 
 
 def _make(place: Path, *, shared: bool) -> None:
+    """With a lock that everyone can take. Raises OSError."""
     with suppress(FileExistsError):
-        place.mkdir(mode=0o755)
-        if shared:
-            place.chmod(0o1777)  # mkdir's mode is cut by the umask
+        place.mkdir()
+        place.chmod(0o1777 if shared else 0o755)  # whatever the umask says
     if place.is_symlink():
         raise NotADirectoryError(place)
     with suppress(FileExistsError):
-        os.close(os.open(place / _LOCK, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
+        descriptor = os.open(place / _LOCK, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        os.fchmod(descriptor, 0o644)
+        os.close(descriptor)
+
+
+def _may_write(claim: Path) -> bool:
+    """A stale claim of another user cannot be replaced where the sticky bit protects it."""
+    try:
+        return os.geteuid() in (0, claim.lstat().st_uid)
+    except FileNotFoundError:
+        return True
 
 
 def _stands(data_dir: Path, number: int) -> bool:
@@ -141,7 +149,7 @@ def _stands(data_dir: Path, number: int) -> bool:
 
 def _claimant(claim: Path) -> str:
     try:
-        descriptor = os.open(claim, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        descriptor = os.open(claim, _READ)
     except OSError:
         return ""
     with os.fdopen(descriptor, errors="replace") as file:
@@ -156,12 +164,3 @@ def _number(record: Path) -> int:
     if not text.isdecimal():
         raise HostRefused(f"{record} should hold a number, not {text[:40]!r}")
     return int(text)
-
-
-def _replace(file: Path, content: str, mode: int) -> None:
-    fresh = file.with_name(f".{file.name}.{os.getpid()}")
-    fresh.unlink(missing_ok=True)
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    with os.fdopen(descriptor, "w") as stream:
-        stream.write(content)
-    fresh.replace(file)

@@ -56,7 +56,13 @@ def spawn(argv: Sequence[str], folder: Path, environment: Mapping[str, str]) -> 
         os.close(output)
     # We reap through the pidfd. As far as this object knows it is over: it would wait for the process otherwise.
     process.returncode = 0
-    return process.pid, os.pidfd_open(process.pid)
+    try:
+        return process.pid, os.pidfd_open(process.pid)
+    except OSError:
+        # Nobody would know of it. Its pid cannot be another's: it is our child and nobody has waited for it.
+        os.kill(process.pid, signal.SIGKILL)
+        os.waitpid(process.pid, 0)
+        raise
 
 
 def exit_text(pidfd: int) -> str:

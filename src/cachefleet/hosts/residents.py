@@ -29,7 +29,8 @@ class Resident(msgspec.Struct, frozen=True):
 
 
 def residents(root: Path, only: str = "") -> list[Resident]:
-    """All below root, or of one incarnation; our own user's processes only."""
+    """All below root, or of one incarnation; our own user's processes only. Raises OSError when descriptors run out: better
+    not to start than to overlook one."""
     found = []
     for entry in os.scandir(_PROC):
         if entry.name.isdecimal():
@@ -75,7 +76,7 @@ def _resident(pid: int, root: Path, only: str) -> Resident | None:
         return None
     try:
         pidfd = os.pidfd_open(pid)
-    except OSError:
+    except ProcessLookupError:
         return None
     # Order matters: what /proc says of the pid is true of the pidfd's process only if that one still lives afterwards.
     same = _home(pid, root) == incarnation

@@ -136,6 +136,6 @@ def _rule(address: str, port: int, targets: Sequence[str]) -> str:
 
 def _parse_rule(expressions: list[dict[str, Any]]) -> tuple[tuple[str, int], tuple[str, ...]]:
     matches = {part["match"]["left"]["payload"]["field"]: part["match"]["right"] for part in expressions if "match" in part}
-    target = next(part["dnat"]["addr"] for part in expressions if "dnat" in part)
+    target = [part["dnat"]["addr"] for part in expressions if "dnat" in part][0]  # noqa: RUF015 - IndexError, not StopIteration
     targets = (target,) if isinstance(target, str) else tuple(host for _, host in target["map"]["data"]["set"])
     return (matches["daddr"], int(matches["dport"])), targets
