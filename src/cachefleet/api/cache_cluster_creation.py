@@ -68,7 +68,7 @@ async def create_cache_cluster(context: Context, request: CreateCacheClusterMess
         return {"CacheCluster": cluster_view(await add_replica(context, name, request), name)}
     tags = read_tags(request.get("Tags") or ())
     desired = await _desired(context, name, request)
-    await refuse_taken(context, Kind.CACHE_CLUSTER, name, desired)
+    await refuse_taken(context, Kind.CACHE_CLUSTER, name)
     refuse_capacity(context, asked_node_type(context, desired.node_type), desired.engine, len(desired.nodes))
     row = await insert_group(context, Kind.CACHE_CLUSTER, name, desired, tags)
     return {"CacheCluster": cluster_view(row, name)}

@@ -68,8 +68,8 @@ async def modify_cache_cluster(context: Context, request: ModifyCacheClusterMess
             return None
         if is_group(row):
             raise invalid_combination(
-                f"CacheClusterId: {name} is a member of replication group {row.key.name}, whose clusters share these settings; use "
-                "ModifyReplicationGroup."
+                f"CacheClusterId: {name} is a member of replication group {row.key.name}, whose clusters share these settings; "
+                "use ModifyReplicationGroup."
             )
         return Change(replace(row, desired=desired))
 

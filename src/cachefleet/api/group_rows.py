@@ -67,13 +67,12 @@ def member_names(kind: Kind, name: str, desired: GroupDesired) -> tuple[str, ...
     return tuple(node.name for node in desired.nodes)
 
 
-async def refuse_taken(context: Context, kind: Kind, name: str, desired: GroupDesired) -> None:
-    """Early and friendly; the insert decides. Raises as insert_group."""
+async def refuse_taken(context: Context, kind: Kind, name: str) -> None:
+    """Early, so that a name that is taken is the first thing said; what decides is the insert. Raises as insert_group."""
     if await context.store.get(context.scope.key(kind, name)) is not None:
         raise _taken(kind, name, name)
-    for member in member_names(kind, name, desired):
-        if await context.store.owner(context.scope, member) is not None:
-            raise _taken(kind, name, member)
+    if kind is Kind.CACHE_CLUSTER and await context.store.owner(context.scope, name) is not None:
+        raise _taken(kind, name, name)
 
 
 async def insert_group(context: Context, kind: Kind, name: str, desired: GroupDesired, tags: dict[str, str]) -> GroupRow:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cachefleet.api.context import Context
-from cachefleet.api.names import quoted
+from cachefleet.api.names import description, quoted
 from cachefleet.api.windows import maintenance_window, snapshot_window
 from cachefleet.model.errors import AwsError, invalid_combination, invalid_value
 from cachefleet.model.group import Engine
@@ -27,6 +27,13 @@ LAST_CLUSTER_PORT = 55_535  # the cluster bus listens 10000 above
 _SECURITY_GROUP = re.compile(r"sg-[0-9A-Za-z-]{1,252}", re.ASCII)
 _TOPIC = re.compile(r"arn:[a-z-]{1,20}:sns:([a-z0-9-]{1,40}):([0-9]{12}):[A-Za-z0-9_-]{1,256}", re.ASCII)
 _WINDOW_DRAWS = WEEK_MINUTES
+
+
+def asked_description(value: str) -> str:
+    """Raises InvalidParameterValue."""
+    if not value.strip():
+        raise invalid_value("The parameter ReplicationGroupDescription must be provided and must not be blank.")
+    return description(value, "ReplicationGroupDescription")
 
 
 def asked_node_type(context: Context, name: str | None) -> NodeType:
@@ -157,8 +164,3 @@ def check_failover(clustered: bool, failover: bool, multi_az: bool, nodes: int, 
         )
     if failover and kind.startswith("cache.t1."):
         raise invalid_combination("AutomaticFailoverEnabled: automatic failover is not supported on T1 node types.")
-
-
-def present(request: Mapping[str, Any], *members: str) -> list[str]:
-    """Which of these members a request really gives a value for."""
-    return [member for member in members if request.get(member) not in (None, "", [])]

@@ -14,8 +14,8 @@ from msgspec.structs import replace
 from cachefleet.api.context import Context
 from cachefleet.api.group_rows import Change, exchange_group, load_cluster, load_group
 from cachefleet.api.group_state import MODIFYING, is_group, is_primary, require_available
-from cachefleet.api.group_validation import changed_settings
-from cachefleet.api.names import description, folded
+from cachefleet.api.group_validation import asked_description, changed_settings
+from cachefleet.api.names import folded
 from cachefleet.api.tag_rules import read_tags
 from cachefleet.model.errors import AwsError, invalid_combination, invalid_value
 from cachefleet.model.group import DesiredShard, GroupStatus, Shape
@@ -52,7 +52,7 @@ async def adopt_cluster(context: Context, name: str, request: Mapping[str, Any])
                 "replicas and change settings afterwards."
             )
     settings = changed_settings(context, request)
-    text = description(request["ReplicationGroupDescription"], "ReplicationGroupDescription")
+    text = asked_description(request["ReplicationGroupDescription"])
     tags = read_tags(request.get("Tags") or ())
     cluster = folded(request["PrimaryClusterId"])
 

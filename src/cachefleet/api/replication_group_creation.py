@@ -14,7 +14,14 @@ from cachefleet.api.context import Context
 from cachefleet.api.engine_choice import asked_engine, choose_build
 from cachefleet.api.group_inputs import CREATE_REFUSED, RECORDED
 from cachefleet.api.group_rows import insert_group, refuse_taken
-from cachefleet.api.group_validation import asked_node_type, asked_port, check_failover, new_settings, refuse_capacity
+from cachefleet.api.group_validation import (
+    asked_description,
+    asked_node_type,
+    asked_port,
+    check_failover,
+    new_settings,
+    refuse_capacity,
+)
 from cachefleet.api.group_views import group_view
 from cachefleet.api.parameter_groups import find_parameter_group, resolve_parameter_group
 from cachefleet.api.primary_exchange import adopt_cluster
@@ -77,7 +84,7 @@ async def create_replication_group(context: Context, request: CreateReplicationG
         return {"ReplicationGroup": group_view(await adopt_cluster(context, name, request))}
     tags = read_tags(request.get("Tags") or ())
     desired = await _desired(context, name, request, tags)
-    await refuse_taken(context, Kind.REPLICATION_GROUP, name, desired)
+    await refuse_taken(context, Kind.REPLICATION_GROUP, name)
     kind = asked_node_type(context, desired.node_type)
     refuse_capacity(context, kind, desired.engine, len(desired.nodes))
     row = await insert_group(context, Kind.REPLICATION_GROUP, name, desired, tags)
@@ -110,7 +117,7 @@ async def _desired(context: Context, name: str, request: Mapping[str, Any], tags
         shards=build_shards(name, plans, clustered, now, tags),
         parameter_group=resolve_parameter_group(request.get("CacheParameterGroupName"), engine, build.version, cluster_mode),
         subnet_group=subnet_group,
-        description=names.description(request["ReplicationGroupDescription"], "ReplicationGroupDescription"),
+        description=asked_description(request["ReplicationGroupDescription"]),
         automatic_failover=failover,
         multi_az=place.multi_az,
         cluster_mode=cluster_mode,

@@ -15,9 +15,9 @@ from cachefleet.api.group_changes import not_yet, refuse_node_changes
 from cachefleet.api.group_inputs import MODIFY_REFUSED, RECORDED
 from cachefleet.api.group_rows import Change, change_group, load_group
 from cachefleet.api.group_state import is_primary, require_available
-from cachefleet.api.group_validation import changed_settings, check_failover
+from cachefleet.api.group_validation import asked_description, changed_settings, check_failover
 from cachefleet.api.group_views import group_view, snapshotting_cluster
-from cachefleet.api.names import description, folded, quoted
+from cachefleet.api.names import folded, quoted
 from cachefleet.api.placement import check_multi_az
 from cachefleet.api.registry import Refusal, operation
 from cachefleet.model.errors import AwsError, invalid_combination
@@ -65,7 +65,7 @@ _USERS = Refusal("user groups are not implemented yet; leave it out", ([],))
 async def modify_replication_group(context: Context, request: ModifyReplicationGroupMessageTypeDef) -> dict[str, Any]:
     changes = changed_settings(context, request)
     if request.get("ReplicationGroupDescription") is not None:
-        changes["description"] = description(request["ReplicationGroupDescription"], "ReplicationGroupDescription")
+        changes["description"] = asked_description(request["ReplicationGroupDescription"])
 
     def decide(row: GroupRow) -> Change | None:
         require_available(row)
