@@ -197,8 +197,8 @@ def garbage(chance: random.Random) -> bytes:
     """Bytes for a connection: noise, or HTTP that is broken somewhere."""
     lines = [
         b"POST / HTTP/1.1", b"GET /?Action=%ff HTTP/1.0", b"GET * HTTP/1.1", b"CONNECT a:1 HTTP/1.1",
-        b"GET http://[::1 HTTP/1.1", b"PRI * HTTP/2.0", b"Host: h", b"Content-Length: -1", b"Content-Length: 99999999999999999999",
-        b"Content-Length: 5",
+        b"GET http://[::1 HTTP/1.1", b"PRI * HTTP/2.0", b"Host: h", b"Content-Length: -1",
+        b"Content-Length: 99999999999999999999", b"Content-Length: 5",
         b"Transfer-Encoding: chunked", b"Transfer-Encoding: gzip, chunked", b"Upgrade: websocket", b"Connection: Upgrade",
         b"Expect: 100-continue", b"Authorization: AWS4-HMAC-SHA256 Credential=a/b/c/d/e", b"X: " + b"y" * 9000, b"", b"",
         b"ffffffffffffffff", b"5", b"hello", b"0", b"\x00\x01", chance.randbytes(chance.randrange(200)),
