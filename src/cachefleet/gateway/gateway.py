@@ -68,6 +68,7 @@ class Gateway:
         self._entropy = entropy
         self._limits = settings.api
         self._codecs = Codecs()
+        service(DEFAULT)  # read the large model now, so that the first request does not wait for it
 
     async def app(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """ASGI; HTTP requests only."""
