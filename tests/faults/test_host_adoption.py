@@ -169,6 +169,23 @@ def test_a_child_that_outlived_its_process_is_ended(data_dir: Path) -> None:
     play(data_dir, after)
 
 
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs to become another user")
+def test_a_process_that_became_another_user_is_found(data_dir: Path) -> None:
+    async def before(host: LocalHost) -> None:
+        engine = Rendering(argv=(str(shutil.which("setpriv")), "--reuid=65534", "--clear-groups", "/bin/sleep", "600"))
+        await host.start("u.n.1", engine)
+        process = Path(f"/proc/{host.inspect('u')['u.n.1'].pid}")
+        await seen(lambda: process.stat().st_uid == 65534)
+
+    async def after(host: LocalHost) -> None:
+        assert host.inspect("u")["u.n.1"].running
+        await host.stop("u.n.1", kill=False)
+        assert dwellers(data_dir) == []
+
+    play(data_dir, before)
+    play(data_dir, after)
+
+
 def test_a_process_whose_folder_was_removed_is_found(data_dir: Path) -> None:
     async def before(host: LocalHost) -> None:
         await host.start("u.n.1", Rendering(argv=("/bin/sleep", "600")))

@@ -257,7 +257,7 @@ def test_a_process_is_detached_private_and_without_secrets_of_ours(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden")
 
     async def scenario(host: LocalHost) -> None:
-        script = "echo $$; umask; : >engine.state; exec sleep 600"
+        script = ": >engine.state; sleep 600 & echo $$; umask; wait"
         await host.start("u.n.1", Rendering(argv=("/bin/sh", "-c", script), environment={"TZ": "UTC"}))
         await seen(lambda: output(host, "u.n.1").count("\n") == 2)
         pid = host.inspect("u")["u.n.1"].pid

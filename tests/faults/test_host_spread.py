@@ -126,13 +126,20 @@ def test_only_addresses_reach_the_kernel(data_dir: Path, address: str, target: s
     play(data_dir, scenario)
 
 
-def test_never_means_never(data_dir: Path) -> None:
+def test_never_means_never_also_for_rules_of_an_earlier_run(data_dir: Path) -> None:
+    async def before(host: LocalHost) -> None:
+        await host.spread("127.9.0.1", PORT, ["127.9.64.1"])
+
     async def life() -> None:
         host = LocalHost(data_dir, HostSettings(spread="never"), SystemClock())
         await host.adopt()
         assert not host.can_spread
+        assert host.spreads() == {}
+        tables = await asyncio.to_thread(subprocess.run, ["nft", "list", "tables"], capture_output=True, text=True, check=True)
+        assert f"cachefleet_{host.network}" not in tables.stdout
         with pytest.raises(HostRefused, match=r"host\.spread is never"):
             await host.spread("127.9.0.1", PORT, ["127.9.64.1"])
         await host.close()
 
+    play(data_dir, before)
     asyncio.run(life())

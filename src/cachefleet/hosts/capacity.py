@@ -20,7 +20,6 @@ _SPARE_BYTES = 256 * _MIB  # left for everything else, at least
 _SPARE_SHARE = 0.05
 _TASKS_PER_NODE = 8  # threads of an engine
 _TASKS_SPARE = 64
-_CGROUPS = Path("/sys/fs/cgroup")
 _UNLIMITED = 1 << 60
 
 
@@ -55,34 +54,33 @@ def refusal(room: Room, nodes: int, memory_bytes: int, *, reserve: bool) -> str:
     return ""
 
 
-def read_room() -> Room:
-    """Look at this machine. A few small reads."""
-    memory = _meminfo()
-    total, available = memory.get("MemTotal", 0), memory.get("MemAvailable", 0)
-    tasks = [_number(Path("/proc/sys/kernel/pid_max")), _number(Path("/proc/sys/kernel/threads-max"))]
-    left = min(tasks) - _all_tasks()
-    for group in _own_cgroups():
+def read_room(root: Path = Path("/")) -> Room:
+    """Look at this machine (root: where proc and sys are). A few small reads."""
+    proc = root / "proc"
+    memory = _meminfo(proc)
+    total, available = memory["MemTotal"], memory["MemAvailable"]
+    left = min(_number(proc / "sys/kernel/pid_max"), _number(proc / "sys/kernel/threads-max")) - _all_tasks(proc)
+    for group in _own_cgroups(proc, root / "sys/fs/cgroup"):
         limit = _number(group / "memory.max")
-        if limit < total:
-            total = limit
+        total = min(total, limit)
         available = min(available, limit - _used_bytes(group))
         left = min(left, _number(group / "pids.max") - _number(group / "pids.current", 0))
     return Room(total_bytes=total, available_bytes=available, tasks=min(left, _user_tasks_left()))
 
 
-def _meminfo() -> dict[str, int]:
+def _meminfo(proc: Path) -> dict[str, int]:
     """Bytes by the names of /proc/meminfo."""
-    pairs = (line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    pairs = (line.split(":") for line in (proc / "meminfo").read_text().splitlines())
     return {name: int(value.split()[0]) * 1024 for name, value in pairs}
 
 
-def _own_cgroups() -> Iterator[Path]:
+def _own_cgroups(proc: Path, cgroups: Path) -> Iterator[Path]:
     """Our control group (version 2) and those around it, as far as they can be seen from here."""
     with suppress(OSError):
-        for line in Path("/proc/self/cgroup").read_text().splitlines():
+        for line in (proc / "self/cgroup").read_text().splitlines():
             if line.startswith("0::"):
-                own = _CGROUPS / line[3:].lstrip("/")
-                yield from (group for group in (own, *own.parents) if group.is_relative_to(_CGROUPS) and group.is_dir())
+                own = cgroups / line[3:].lstrip("/")
+                yield from (group for group in (own, *own.parents) if group.is_relative_to(cgroups) and group.is_dir())
 
 
 def _used_bytes(group: Path) -> int:
@@ -95,8 +93,8 @@ def _used_bytes(group: Path) -> int:
     return used
 
 
-def _all_tasks() -> int:
-    return int(Path("/proc/loadavg").read_text().split()[3].split("/")[1])
+def _all_tasks(proc: Path) -> int:
+    return int((proc / "loadavg").read_text().split()[3].split("/")[1])
 
 
 def _user_tasks_left() -> int:

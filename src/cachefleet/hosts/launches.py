@@ -82,7 +82,7 @@ class Launches:
         ran = launch.running
         if ran:
             await launch.stop(kill=kill, grace_s=grace_s)
-        await _swept(launch)
+        await self._clear(launch)
         return ran
 
     async def erase(self, incarnation: str) -> None:
@@ -92,7 +92,7 @@ class Launches:
             await _settled(launch)
             if launch.running:
                 raise HostRefused(f"{incarnation} still runs (process {launch.pid}): stop it before its folder is removed")
-            await _swept(launch)
+            await self._clear(launch)
         await asyncio.to_thread(self._folders.erase, incarnation)
         group = self._by_uid.get(uid_of(incarnation), {})
         group.pop(incarnation, None)
@@ -133,10 +133,25 @@ class Launches:
 
     def _ended(self, launch: Launch) -> None:
         if group_exists(launch.pid):
-            # Runs on without us: whoever stops or erases the incarnation waits for it.
-            launch.swept = asyncio.create_task(asyncio.to_thread(end_residents, self._folders.root, launch.incarnation))
+            self._sweep(launch)
         for callback in self._callbacks:
             callback(uid_of(launch.incarnation))
+
+    def _sweep(self, launch: Launch) -> None:
+        """Begin to end the children that it left behind. Whoever stops or erases the incarnation waits for it."""
+        launch.swept = asyncio.create_task(asyncio.to_thread(end_residents, self._folders.root, launch.incarnation))
+
+    async def _clear(self, launch: Launch) -> None:
+        """Wait until the children that it left behind are gone, too. What failed begins anew for the next who asks."""
+        if launch.swept is None:
+            return
+        try:
+            left: object = await asyncio.shield(launch.swept)
+        except OSError as error:
+            left = error
+        if left:
+            self._sweep(launch)
+            raise HostRefused(f"{launch.incarnation} has ended, but its child processes do not: {left}")
 
     def _view(self, launch: Launch) -> ProcessView:
         if launch.running:
@@ -150,10 +165,3 @@ async def _settled(launch: Launch) -> None:
     """Wait for a start under way, however it ends."""
     if launch.started is not None:
         await asyncio.wait({launch.started})
-
-
-async def _swept(launch: Launch) -> None:
-    """Wait until the children that it left behind are gone, too."""
-    left = await asyncio.shield(launch.swept) if launch.swept is not None else []
-    if left:
-        raise HostRefused(f"{launch.incarnation} has ended, but its child processes {left} do not go even when killed")

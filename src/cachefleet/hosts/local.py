@@ -63,10 +63,7 @@ class LocalHost:
         number = await asyncio.to_thread(self._registry.claim, self._settings.network)
         self._pool = AddressPool(number, self._cursors.read())
         self._spreader = Spreader(number)
-        self._can_spread = self._settings.spread == "auto" and await self._spreader.usable()
-        if self._can_spread:
-            await self._spreader.look()
-            self._watch = asyncio.create_task(self._look_again())
+        await self._adopt_rules()
         await self._launches.find()
         return [launch.incarnation for launch in self._launches]
 
@@ -162,6 +159,15 @@ class LocalHost:
     def refuses(self, nodes: int, memory_bytes: int) -> str:
         reserve = self._settings.memory == "reserve"
         return capacity.refusal(capacity.read_room(), nodes, memory_bytes, reserve=reserve)
+
+    async def _adopt_rules(self) -> None:
+        usable = await self._spreader.usable()
+        self._can_spread = usable and self._settings.spread == "auto"
+        if self._can_spread:
+            await self._spreader.look()
+            self._watch = asyncio.create_task(self._look_again())
+        elif usable:
+            await self._spreader.remove_all()  # of a time when it was allowed: they would go on leading connections astray
 
     async def _look_again(self) -> None:
         while True:

@@ -29,8 +29,8 @@ class Resident(msgspec.Struct, frozen=True):
 
 
 def residents(root: Path, only: str = "") -> list[Resident]:
-    """All below root, or of one incarnation; our own user's processes only. Raises OSError when descriptors run out: better
-    not to start than to overlook one."""
+    """All below root, or of one incarnation, whatever user they have become. Raises OSError when descriptors run out:
+    better to fail than to overlook one."""
     found = []
     for entry in os.scandir(_PROC):
         if entry.name.isdecimal():
@@ -88,11 +88,11 @@ def _resident(pid: int, root: Path, only: str) -> Resident | None:
 
 
 def _home(pid: int, root: Path) -> str:
-    """The incarnation in whose folder the process lives, "" when in none (or it is another user's, or gone)."""
+    """The incarnation in whose folder the process lives, "" when in none (or it is gone, or not for us to see)."""
     process = _PROC / str(pid)
     try:
         folder = (process / "cwd").readlink()
-        if folder.parent != root or process.stat().st_uid != os.geteuid():
+        if folder.parent != root:
             return ""
         if folder.name.endswith(_DELETED):
             return folder.name.removesuffix(_DELETED)

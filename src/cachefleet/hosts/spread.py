@@ -63,10 +63,13 @@ class Spreader:
         return self._standing
 
     async def usable(self) -> bool:
-        """Whether rules such as ours can really be put in place: one transaction adds and removes them."""
+        """Whether rules such as ours can really be put in place (one transaction adds and removes them) and read back."""
         probe = f"{self._table}_probe"
         rules = script(probe, {("127.0.0.2", 1): ("127.0.0.3", "127.0.0.4")})
-        return self._nft is not None and (await self._run("-f", "-", text=f"{rules}delete table ip {probe}\n"))[0] == 0
+        for arguments, text in ((("-f", "-"), f"{rules}delete table ip {probe}\n"), (("-j", "list", "tables", "ip"), "")):
+            if self._nft is None or (await self._run(*arguments, text=text))[0]:
+                return False
+        return True
 
     async def look(self) -> None:
         """Read back what stands: at the start the rules of an earlier run, later what others left of ours."""
@@ -116,14 +119,12 @@ class Spreader:
 
 
 def _call(argv: list[str], text: str) -> tuple[int, str]:
-    """(exit status, what was printed)."""
+    """(exit status, what was printed, or why it failed)."""
     try:
-        done = subprocess.run(
-            argv, input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=_TIMEOUT_S, check=False
-        )
+        done = subprocess.run(argv, input=text, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return 1, str(error)
-    return done.returncode, done.stdout
+    return done.returncode, done.stderr if done.returncode else done.stdout
 
 
 def _rule(address: str, port: int, targets: Sequence[str]) -> str:
