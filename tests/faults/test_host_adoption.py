@@ -228,18 +228,19 @@ def test_an_operators_shell_in_a_folder_is_left_alone(data_dir: Path) -> None:
 
 
 def test_other_installations_and_their_parents_folders_are_not_ours(data_dir: Path) -> None:
-    """A folder within ours, our own, one of a similar name: none of these is an incarnation's."""
+    """A folder within ours, our own, one of a similar name, a file system's own: none of these is an incarnation's."""
 
     async def scenario(host: LocalHost) -> None:
         assert host.uids() == set()
 
-    places = [data_dir, data_dir / "nodes", data_dir / "nodes" / "u.n.1" / "deeper", data_dir / "nodes2" / "u.n.1"]
+    nodes = data_dir / "nodes"
+    places = [data_dir, nodes, nodes / "u.n.1" / "deeper", data_dir / "nodes2" / "u.n.1", nodes / "lost+found", nodes / ".x.1"]
     strangers = []
     for place in places:
         place.mkdir(parents=True, exist_ok=True)
         strangers.append(subprocess.Popen(["/bin/sleep", "600"], cwd=place, start_new_session=True))
     try:
-        shutil.rmtree(data_dir / "nodes" / "u.n.1")
+        shutil.rmtree(nodes / "u.n.1")
         play(data_dir, scenario)
         assert [stranger.poll() for stranger in strangers] == [None] * len(places)
     finally:

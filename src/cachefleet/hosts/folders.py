@@ -20,6 +20,11 @@ _TAIL_LINES = 10
 _TAIL_BYTES = 2048
 
 
+def is_ours(name: str) -> bool:
+    """Whether a folder of this name can be an incarnation's, and is not a file system's (`lost+found`, `.snapshots`)."""
+    return "." in name and not name.startswith(".")
+
+
 class Folders:
     """<root>/<incarnation>/ for each incarnation."""
 
@@ -40,7 +45,7 @@ class Folders:
 
     def names(self) -> list[str]:
         """Incarnations that have a folder."""
-        return [entry.name for entry in os.scandir(self.root) if entry.is_dir(follow_symlinks=False)]
+        return [entry.name for entry in os.scandir(self.root) if is_ours(entry.name) and entry.is_dir(follow_symlinks=False)]
 
     def create(self, incarnation: str, files: Mapping[str, bytes]) -> Path:
         """Make the folder with these files. Raises OSError; FileExistsError when there is one."""

@@ -117,8 +117,8 @@ class Launches:
     async def _start(self, launch: Launch, rendering: Rendering) -> None:
         try:
             pid, pidfd = await asyncio.to_thread(self._spawn, launch.incarnation, rendering)
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
+        except Exception as error:  # whatever it was (no thread, no memory, ...): it does not run, and must not seem to
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
             why = f"could not be started: {rendering.argv[0]}: {reason}"
             launch.end(why)
             raise HostRefused(f"{launch.incarnation} {why}") from error

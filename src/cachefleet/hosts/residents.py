@@ -13,6 +13,8 @@ from pathlib import Path
 
 import msgspec
 
+from cachefleet.hosts.folders import is_ours
+
 _PROC = Path("/proc")
 _DELETED = " (deleted)"
 _KILL_MS = 5000
@@ -92,7 +94,7 @@ def _home(pid: int, root: Path) -> str:
     process = _PROC / str(pid)
     try:
         folder = (process / "cwd").readlink()
-        if folder.parent != root:
+        if folder.parent != root or not is_ours(folder.name):
             return ""
         if folder.name.endswith(_DELETED):
             return folder.name.removesuffix(_DELETED)
