@@ -1,14 +1,14 @@
 """One connection to a Valkey or Redis process: batches of commands in one write, replies in order.
 
-Knows the wire format (libvalkey), not commands. A batch that does not end (cancelled, closed, garbage) ends the connection, so
-that a later reply can never be taken for another's. Made by connections.Connections only.
+Knows the wire format (libvalkey), not commands. Replies are matched by order alone, also those that nobody waits for any more;
+garbage, or too many of the latter, end the connection. Made by connections.Connections only.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Any
+from typing import Any, cast
 
 import libvalkey
 
@@ -17,6 +17,7 @@ from cachefleet.model.observed import NodeView
 
 Command = tuple[str, ...]
 _INCOMPLETE = object()
+_MOST_UNANSWERED = 8  # a frozen process is asked again on the same connection; a network that lost us needs a new one
 
 
 class ErrorReply(Exception):
@@ -48,8 +49,9 @@ class Connection(asyncio.Protocol):
         future = self.send(*commands)
         try:
             return await future
-        except BaseException:
-            self.abort("given up while an answer was outstanding")
+        except asyncio.CancelledError:
+            if len(self._waiting) > _MOST_UNANSWERED:
+                self.abort("too many questions were not answered in time")
             raise
 
     def send(self, *commands: Command) -> asyncio.Future[list[Any]]:
@@ -70,8 +72,7 @@ class Connection(asyncio.Protocol):
     # --- asyncio.Protocol ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transports are no subclass of it
 
     def data_received(self, data: bytes) -> None:
         try:
