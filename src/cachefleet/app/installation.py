@@ -102,13 +102,16 @@ class Installation:
         return True
 
     async def stop_caches(self) -> int:
-        """End every engine process of this installation; returns how many. Only while no service runs."""
+        """End every engine process of this installation and take its rules out of the kernel; returns how many processes ran.
+        Only while no service runs."""
         if not self.data_dir.is_dir():
             return 0
         host = LocalHost(self.data_dir, HostSettings(), SystemClock())
         try:
             await host.adopt()
-            return await host.stop_everything()
+            stopped = await host.stop_everything()
+            await host.remove_all()
+            return stopped
         finally:
             await host.close()
 

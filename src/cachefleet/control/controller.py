@@ -22,6 +22,7 @@ from cachefleet.planning.group import plan_group
 
 log = structlog.get_logger()
 WORKERS = 16
+AFTER_ACTIONS_S = 0.002
 ORPHAN_INTERVAL_S = 30.0
 TROUBLE_FIRST_S = 0.05
 TROUBLE_CAP_S = 10.0
@@ -109,7 +110,7 @@ class Controller:
         if failed:
             return self._back_off(key)
         self._trouble.pop(key, None)
-        return 0.0 if plan.actions else plan.look_again_s
+        return AFTER_ACTIONS_S if plan.actions else plan.look_again_s
 
     async def _save(self, row: GroupRow, plan: Plan) -> GroupRow:
         changed = plan.memory != row.memory or plan.status != row.status
@@ -150,8 +151,9 @@ class Controller:
         known = set()
         for key in await self._seams.store.keys(GROUP_KINDS):
             row = await self._seams.store.get(key)
-            if row is not None:
-                known.add(row.desired.uid)
+            if row is None:
+                return 0  # gone, or become another kind of group, since the keys were read: ask again next time
+            known.add(row.desired.uid)
         cleared = 0
         for uid in present - known:
             for incarnation in host.inspect(uid):

@@ -50,6 +50,9 @@ class Executor:
         except TimeoutError:
             self._complain(action, f"not done within {deadline_s:g} s")
             return True
+        except Exception:
+            log.exception("action broke", group=str(self._row.key), action=type(action).__name__, node=action.node)
+            return True
         return False
 
     def _complain(self, action: actions.Action, why: str) -> None:

@@ -8,6 +8,7 @@ from cachefleet.interfaces import NodeSpec
 from cachefleet.model.group import Engine, GroupDesired, Shape
 from cachefleet.model.observed import Address
 from cachefleet.reference import parameters
+from cachefleet.reference.engines import family_of
 from cachefleet.reference.node_types import NodeType, node_type
 from cachefleet.settings import NodeTypeSetting
 
@@ -22,7 +23,9 @@ def group_node_type(desired: GroupDesired, own_types: Mapping[str, NodeTypeSetti
 
 def effective_parameters(desired: GroupDesired, kind: NodeType) -> dict[str, str]:
     """Parameters of the group's nodes by their ElastiCache names."""
-    family = parameters.families_of_engine(desired.engine, desired.engine_version)
+    family = family_of(desired.engine, desired.engine_version)
+    if family is None:
+        raise LookupError(f"{desired.engine} {desired.engine_version} belongs to no parameter group family")
     return parameters.effective(family, desired.shape is Shape.CLUSTERED, {}, kind)
 
 
@@ -43,7 +46,7 @@ def node_spec(
         address=Address(address, desired.port),
         zone=zone,
         clustered=desired.shape is Shape.CLUSTERED,
-        maxmemory_bytes=parameters.usable_memory_bytes(effective, kind),
+        maxmemory_bytes=parameters.usable_memory_bytes(effective),
         threads=kind.memcached_threads if desired.engine is Engine.MEMCACHED else 1,
         parameters=effective,
         follow=Address(follow, desired.port) if follow else None,

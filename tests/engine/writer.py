@@ -1,0 +1,63 @@
+"""A client that writes rising numbers without a pause and remembers which were acknowledged, and when."""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import TracebackType
+
+import redis
+
+from tests.fixtures.service import wait_for
+
+
+class Writer:
+    """Appends to the list `log` through one connection at a time; on any error it connects anew at once."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host, self._port = host, port
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._times: list[float] = []
+        self._values: list[int] = []
+        self.errors: list[str] = []
+
+    def __enter__(self) -> Writer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stop.set()
+        self._thread.join(10)
+
+    def _run(self) -> None:
+        client = redis.Redis(self._host, self._port, socket_timeout=1, retry=None)
+        value = 0
+        while not self._stop.is_set():
+            value += 1
+            try:
+                client.rpush("log", value)
+            except redis.exceptions.RedisError as error:
+                self.errors.append(type(error).__name__)
+                client.connection_pool.disconnect()
+                self._stop.wait(0.001)
+                continue
+            self._times.append(time.monotonic())
+            self._values.append(value)
+        client.close()
+
+    @property
+    def acknowledged(self) -> set[int]:
+        return set(self._values)
+
+    def await_writes(self, more: int, timeout_s: float = 20.0) -> None:
+        goal = len(self._values) + more
+        wait_for(f"{more} more acknowledged writes", lambda: len(self._values) >= goal, timeout_s)
+
+    def longest_gap_s(self) -> float:
+        """Between two acknowledged writes."""
+        return max(after - before for before, after in zip(self._times, self._times[1:], strict=False))
+
+    def acknowledged_before_gap(self) -> set[int]:
+        gaps = [after - before for before, after in zip(self._times, self._times[1:], strict=False)]
+        return set(self._values[: gaps.index(max(gaps)) + 1])
