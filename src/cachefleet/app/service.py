@@ -18,8 +18,7 @@ import msgspec
 import structlog
 import uvloop
 
-# Importing the operations registers them.
-from cachefleet.api import operations as operations
+import cachefleet.api.operations  # noqa: F401  (registers them)
 from cachefleet.api.context import Caller, Context
 from cachefleet.api.registry import dispatch
 from cachefleet.app.installation import AlreadyRunning, Credentials, Installation, ServiceInfo, ServiceLock

@@ -1,0 +1,31 @@
+"""Importing this module registers every operation that is built. A new noun is added here."""
+
+from cachefleet.api import (
+    cache_cluster_creation,
+    cache_cluster_modification,
+    cache_clusters,
+    engine_versions,
+    events,
+    parameter_groups,
+    replication_group_creation,
+    replication_group_modification,
+    replication_groups,
+    sts,
+    subnet_groups,
+    tags,
+)
+
+__all__ = [
+    "cache_cluster_creation",
+    "cache_cluster_modification",
+    "cache_clusters",
+    "engine_versions",
+    "events",
+    "parameter_groups",
+    "replication_group_creation",
+    "replication_group_modification",
+    "replication_groups",
+    "sts",
+    "subnet_groups",
+    "tags",
+]
