@@ -140,6 +140,8 @@ class Launch:
             signal.pidfd_send_signal(self._pidfd, number)
         except ProcessLookupError:
             return True  # it ended this very moment; the event loop is about to hear of it
+        except PermissionError as error:
+            raise HostRefused(f"process {self.pid} of {self.incarnation} runs as a user that we may not stop") from error
         return True
 
     async def _wait(self, limit_s: float) -> bool:

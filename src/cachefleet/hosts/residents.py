@@ -64,8 +64,8 @@ def kill_all(doomed: list[Resident]) -> list[int]:
     for resident in doomed:
         try:
             signal.pidfd_send_signal(resident.pidfd, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
+        except (ProcessLookupError, PermissionError):
+            continue  # the wait below tells which
     left = [resident.pid for resident in doomed if not _ended(resident.pidfd, _KILL_MS)]
     for resident in doomed:
         os.close(resident.pidfd)
