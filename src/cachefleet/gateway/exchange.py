@@ -18,6 +18,8 @@ AsgiScope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+CROWDED = "cachefleet.crowded"  # key of the ASGI scope: true on a connection beyond the limit
+
 _DRAIN_FACTOR = 8  # of an oversized body we read and drop this many times the limit, so that the client sees our answer
 
 
@@ -33,7 +35,11 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 async def read_request(scope: AsgiScope, receive: Receive, *, max_body_bytes: int, timeout_s: float) -> HttpRequest:
-    """Raises AwsError (RequestEntityTooLarge, RequestTimeout) and Disconnected. Holds at most max_body_bytes and a chunk."""
+    """Holds at most max_body_bytes and a chunk.
+
+    Raises AwsError (ServiceUnavailable, RequestEntityTooLarge, RequestTimeout) and Disconnected."""
+    if scope.get(CROWDED):
+        raise AwsError("ServiceUnavailable", "There are too many connections; try again later.")
     headers = _headers(scope)
     try:
         async with asyncio.timeout(timeout_s):

@@ -5,6 +5,7 @@ Decides only what a wrong request is answered; what operations mean is the api's
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -80,6 +81,10 @@ class Gateway:
             reply = _aside(scope) or await self._answer(scope, receive, trace)
         except Disconnected:
             return
+        except asyncio.CancelledError:
+            # The service stops before the operation has ended. Without an answer that it can read an SDK would not retry.
+            await send_reply(send, _refusal(AwsError("ServiceUnavailable", "The service is stopping; try again later."), trace))
+            raise
         identified = (b"x-amzn-requestid", trace.request_id.encode())
         await send_reply(send, msgspec.structs.replace(reply, headers=(identified, *reply.headers)))
         log.info(
@@ -166,5 +171,5 @@ def _aside(scope: AsgiScope) -> Reply | None:
 def _refusal(error: AwsError, trace: _Trace) -> Reply:
     trace.code = error.code
     body = trace.codec.encode_error(service(trace.service), error, trace.request_id)
-    unread = error.http_status in (408, 413)
-    return Reply(error.http_status, trace.codec.content_type, body, (_CLOSE,) if unread else ())
+    hang_up = error.http_status in (408, 413, 503)  # the rest of the request is unwanted, or the connection is
+    return Reply(error.http_status, trace.codec.content_type, body, (_CLOSE,) if hang_up else ())

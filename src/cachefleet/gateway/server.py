@@ -10,15 +10,17 @@ import contextlib
 import socket
 from asyncio import TimerHandle
 from collections.abc import Generator
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from cachefleet.gateway.exchange import CROWDED
+
 KEEP_ALIVE_S = 75
 MESSAGE_TIMEOUT_S = 60.0  # first byte (or connection) to the end of the request; the gateway gives up on a body earlier
 MAX_HEAD_BYTES = 64 << 10
-MAX_CONNECTIONS = 256  # beyond: 503
+MAX_CONNECTIONS = 256  # beyond: API requests are answered 503
 REFUSED_CONNECTIONS = 384  # beyond: closed unheard
 GRACE_S = 1
 
@@ -36,7 +38,6 @@ async def serve(app: Any, sock: socket.socket, stop: asyncio.Event) -> None:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=MAX_CONNECTIONS,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
     )
@@ -47,6 +48,8 @@ async def serve(app: Any, sock: socket.socket, stop: asyncio.Event) -> None:
     try:
         await server.serve(sockets=[sock])
     finally:
+        if server.server_state.tasks:  # cancelled by now; they still answer
+            await asyncio.wait(set(server.server_state.tasks), timeout=GRACE_S)
         for connection in list(server.server_state.connections):
             connection.transport.abort()
 
@@ -103,6 +106,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        if len(self.connections) > MAX_CONNECTIONS:
+            cast(dict[str, Any], self.scope)[CROWDED] = True
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:

@@ -127,7 +127,8 @@ def _date(headers: Mapping[str, str], signed: tuple[str, ...]) -> tuple[str, flo
         if found:
             moment = datetime(*(int(part) for part in found.groups()), tzinfo=UTC)  # type: ignore[arg-type,misc]
         else:
-            moment = parsedate_to_datetime(text).astimezone(UTC)
+            moment = parsedate_to_datetime(text)
+            moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
         return moment.strftime("%Y%m%dT%H%M%SZ"), moment.timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
         raise _incomplete(f"Date must be in ISO-8601 'basic format'. Got '{clip(text)}'.") from None

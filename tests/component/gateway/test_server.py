@@ -168,13 +168,15 @@ def test_a_quiet_connection_may_wait_for_its_next_request(monkeypatch: pytest.Mo
 
 
 def test_too_many_connections_are_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "MAX_CONNECTIONS", 3)
-    with serving(make_gateway()) as port, wire(port) as first, wire(port) as second:
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 2)
+    with serving(make_gateway(clock=SystemClock())) as port, wire(port) as first:
         assert is_well(first)
-        assert is_well(second)
-        with wire(port) as third:
-            third.sendall(HEALTH)
-            assert read_to_end(third).startswith(b"HTTP/1.1 503")
+        with wire(port) as second:
+            assert is_well(second)
+            with client_of("elasticache", port) as client, pytest.raises(ClientError) as refused:
+                client.describe_events()
+            assert refused.value.response["Error"]["Code"] == "ServiceUnavailable"
+            assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
 
 
 def test_far_too_many_connections_are_closed_unheard(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,8 +189,9 @@ def test_far_too_many_connections_are_closed_unheard(monkeypatch: pytest.MonkeyP
         assert is_well(first)
 
 
-def test_stopping_does_not_wait_for_a_stuck_operation() -> None:
+def test_stopping_does_not_wait_for_a_stuck_operation_but_answers_its_client() -> None:
     began = threading.Event()
+    answers: list[Any] = []
 
     async def operate(call: Call) -> Mapping[str, Any]:
         began.set()
@@ -198,14 +201,17 @@ def test_stopping_does_not_wait_for_a_stuck_operation() -> None:
     with serving(make_gateway(operate, clock=SystemClock())) as port, client_of("elasticache", port) as client:
 
         def call() -> None:
-            with contextlib.suppress(Exception):
+            try:
                 client.describe_events()
+            except ClientError as error:
+                answers.append(error.response["Error"]["Code"])
 
         thread = threading.Thread(target=call)
         thread.start()
         assert began.wait(10)
     thread.join(10)
     assert not thread.is_alive()
+    assert answers == ["ServiceUnavailable"]
 
 
 def test_signals_stay_with_whoever_runs_the_loop() -> None:
