@@ -7,6 +7,7 @@ its verbs.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,13 +24,13 @@ class Connections:
     anew who it is."""
 
     def __init__(self) -> None:
-        self._open: dict[Address, Connection] = {}
+        self._cached: dict[Address, Connection] = {}
 
-    async def at(self, address: Address) -> Connection:
+    async def open(self, address: Address) -> Connection:
         """The open connection, or a new one. Raises OSError, ConnectionEnded."""
-        connection = self._open.get(address)
+        connection = self._cached.get(address)
         if connection is None or connection.ended:
-            self._open.pop(address, None)
+            self._cached.pop(address, None)
             connection = await self._connect(address)
         if connection.identity is None:
             await _introduce(connection)
@@ -38,35 +39,41 @@ class Connections:
     async def ask(self, address: Address, *commands: Command) -> list[Any]:
         """The replies of a batch, ErrorReply among them. Raises EngineRefused when it did not arrive."""
         try:
-            connection = await self.at(address)
+            connection = await self.open(address)
             return await connection.batch(*commands)
         except (OSError, ConnectionEnded) as error:
-            raise EngineRefused(f"{_spoken(commands[0])} did not reach {address}: {error}") from error
+            raise EngineRefused(f"{_spoken(commands[0])} did not reach {address}: {reason(error)}") from error
 
     async def call(self, address: Address, *commands: Command) -> list[Any]:
         """The replies of a batch in which every command must succeed. Raises EngineRefused."""
         return accepted(address, commands, await self.ask(address, *commands))
 
+    def send(self, address: Address, *commands: Command) -> None:
+        """Write a batch at once on the connection that is open, if one is, and do not wait for the replies."""
+        connection = self._cached.get(address)
+        if connection is not None and not connection.ended:
+            connection.send(*commands)
+
     def drop(self, address: Address, why: str) -> None:
         """End the connection, so that the next call has to come in by the address as everybody does."""
-        connection = self._open.pop(address, None)
+        connection = self._cached.pop(address, None)
         if connection is not None:
             connection.abort(why)
 
     async def identity(self, address: Address) -> Identity:
         """Who answers there. Raises EngineRefused."""
         try:
-            identity = (await self.at(address)).identity
+            identity = (await self.open(address)).identity
         except (OSError, ConnectionEnded) as error:
-            raise EngineRefused(f"{address} does not answer: {error}") from error
+            raise EngineRefused(f"{address} does not answer: {reason(error)}") from error
         if identity is None:
             raise EngineRefused(f"{address} does not tell who it is (it is busy, or wants a password)")
         return identity
 
     async def close(self) -> None:
         """Drop all of them."""
-        connections = list(self._open.values())
-        self._open.clear()
+        connections = list(self._cached.values())
+        self._cached.clear()
         for connection in connections:
             connection.abort("no longer needed")
             await connection.closed.wait()
@@ -74,11 +81,11 @@ class Connections:
     async def _connect(self, address: Address) -> Connection:
         loop = asyncio.get_running_loop()
         _, made = await loop.create_connection(Connection, address.host, address.port)
-        first = self._open.get(address)
+        first = self._cached.get(address)
         if first is not None and not first.ended:  # another call was faster
             made.abort("not needed")
             return first
-        self._open[address] = made
+        self._cached[address] = made
         return made
 
 
@@ -95,6 +102,13 @@ def accepted(address: Address, commands: Sequence[Command], replies: list[Any]) 
         if isinstance(reply, ErrorReply):
             raise EngineRefused(f"{_spoken(command)} was refused by {address}: {reply}")
     return replies
+
+
+def reason(error: Exception) -> str:
+    """In words: "Connection refused" rather than an error number."""
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    return str(error) or type(error).__name__
 
 
 def _spoken(command: Command) -> str:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from cachefleet.engines.connections import reason
 from cachefleet.engines.line_connections import LineConnection, LineConnections, LinesEnded
 from cachefleet.interfaces import Build, NodeSpec, Rendering
 from cachefleet.model.observed import Address, NodeView
@@ -51,7 +52,7 @@ class DiscoveryDriver:
             async with self._connections.at(at) as connection:
                 return NodeView(reachable=True, version=await _version(connection), bound=(at.host,))
         except (OSError, LinesEnded) as error:
-            return NodeView(reachable=False, why=str(error) or type(error).__name__)
+            return NodeView(reachable=False, why=reason(error))
 
     async def close(self) -> None:
         await self._connections.close()

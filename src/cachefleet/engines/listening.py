@@ -41,15 +41,22 @@ async def listen(connections: Connections, at: Address, addresses: Sequence[str]
 
 
 async def change(
-    connections: Connections, at: Address, bound: Sequence[str], addresses: Sequence[str], first: Sequence[Command] = ()
+    connections: Connections,
+    at: Address,
+    bound: Sequence[str],
+    addresses: Sequence[str],
+    *,
+    first: Sequence[Command] = (),
+    kill: bool = True,
 ) -> None:
     """From what it listens on to own address plus these, after the commands in `first`. All in one write, the end of the
-    connections that came through an address given up included, so that an interruption cannot come in between.
-    Raises EngineRefused."""
+    connections that came through an address given up included (unless not kill), so that an interruption cannot come in
+    between. Raises EngineRefused."""
     commands = list(first)
     wanted = {at.host, *addresses}
     if wanted != set(bound):
-        commands += [set_bind(at, addresses), *kill_through(at, [name for name in bound if name not in wanted])]
+        commands.append(set_bind(at, addresses))
+        commands += kill_through(at, [name for name in bound if name not in wanted]) if kill else ()
     if not commands:
         return
     replies = await connections.ask(at, *commands)

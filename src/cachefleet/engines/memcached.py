@@ -10,6 +10,7 @@ import os
 import resource
 
 from cachefleet.engines import memcached_config
+from cachefleet.engines.connections import reason
 from cachefleet.engines.line_connections import LineConnection, LineConnections, LinesEnded
 from cachefleet.interfaces import Build, NodeSpec, Rendering
 from cachefleet.model.observed import Address, NodeView
@@ -38,7 +39,7 @@ class MemcachedDriver:
             async with self._connections.at(at) as connection:
                 stats = await _stats(connection)
         except (OSError, LinesEnded) as error:
-            return NodeView(reachable=False, why=str(error) or type(error).__name__)
+            return NodeView(reachable=False, why=reason(error))
         pid = stats.get("pid", "")
         return NodeView(
             reachable=True, version=stats.get("version", ""), pid=int(pid) if pid.isdecimal() else 0, bound=(at.host,)

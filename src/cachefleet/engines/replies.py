@@ -87,11 +87,12 @@ def parse_node(
 
 
 def _offset(info: Mapping[str, str], primary: bool) -> int:
-    """Of the stream that a primary writes or a replica has applied. 1 is the engine's word for a replica without any data."""
+    """Of the stream that a primary writes or a replica has applied; -1 for a replica that has never had any data: the engine
+    says 1 then, while a stream's offsets begin with 0 and go on with whole commands."""
     if primary:
         return _number(info.get("master_repl_offset", "0"))
     applied = _number(info.get("slave_repl_offset", "0"))
-    return applied if applied > 1 else 0
+    return -1 if applied == 1 else applied
 
 
 def parse_cluster(nodes: str, info: Mapping[str, str]) -> ClusterView:

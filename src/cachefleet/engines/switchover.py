@@ -17,12 +17,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from cachefleet.engines.connection import Command, Connection, ConnectionEnded
-from cachefleet.engines.connections import Connections, accepted
-from cachefleet.engines.listening import GET_BIND, kill_through, set_bind
-from cachefleet.engines.replication import SETTLED
+from cachefleet.engines.connection import Command
+from cachefleet.engines.connections import Connections
+from cachefleet.engines.listening import GET_BIND, bound_at, change, kill_through, set_bind
+from cachefleet.engines.replication import SETTLED, ReplicationVerbs
 from cachefleet.engines.replies import parse_config, parse_fields
 from cachefleet.interfaces import EngineRefused
 from cachefleet.model.observed import Address
@@ -54,25 +53,23 @@ class Switchover:
 
     async def run(self) -> None:
         """Raises EngineRefused. Cancelled or failed before step 4, the old primary goes on as before."""
-        try:
-            old = await self._connections.at(self._at)
-            new = await self._connections.at(self._to)
-            if await self._begin(old, new):
-                await self._hand_over(old, new)
-            await self._settle(old, new)
-        except (OSError, ConnectionEnded) as error:
-            raise EngineRefused(f"switch from {self._at} to {self._to}: {error}") from error
+        if await self._begin():
+            await self._hand_over()
+            await self._settle()
+        else:
+            await self._finish()
 
-    async def _begin(self, old: Connection, new: Connection) -> bool:
+    async def _begin(self) -> bool:
         """Learn the addresses in use; False when `to` is primary already (an earlier run got that far)."""
-        old_info, old_bind = await self._ask(old, self._at, _REPLICATION, GET_BIND)
-        new_info, new_bind = await self._ask(new, self._to, _REPLICATION, GET_BIND)
+        ask = self._connections.call
+        old_info, old_bind = await ask(self._at, _REPLICATION, GET_BIND)
+        new_info, new_bind = await ask(self._to, _REPLICATION, GET_BIND)
         self._at_bound = parse_config(old_bind).get("bind", "").split()
         self._to_bound = parse_config(new_bind).get("bind", "").split()
         old_says, new_says = parse_fields(old_info), parse_fields(new_info)
+        if old_says.get("role") == "master" and new_says.get("role") == "master":
+            raise EngineRefused(f"switch from {self._at} to {self._to}: both are primaries")
         if new_says.get("role") == "master":
-            if old_says.get("role") == "master":
-                raise EngineRefused(f"switch from {self._at} to {self._to}: both are primaries")
             return False
         if old_says.get("role") != "master":
             raise EngineRefused(f"switch from {self._at}: it is not a primary")
@@ -83,25 +80,28 @@ class Switchover:
         if info.get("master_host") != self._at.host or info.get("master_link_status") != "up":
             raise EngineRefused(f"switch to {self._to}: it is not an in-sync replica of {self._at}")
 
-    async def _hand_over(self, old: Connection, new: Connection) -> None:
-        (info,) = await self._ask(old, self._at, _REPLICATION)
-        await self._caught_up(new, _written(info) - MAX_LAG_BYTES)
+    async def _hand_over(self) -> None:
+        ask = self._connections.call
+        (info,) = await ask(self._at, _REPLICATION)
+        await self._caught_up(_written(info) - MAX_LAG_BYTES)
         try:
-            _, info = await self._ask(old, self._at, ("CLIENT", "PAUSE", str(PAUSE_MS), "WRITE"), _REPLICATION)
-            await self._caught_up(new, _written(info))
+            _, info = await ask(self._at, ("CLIENT", "PAUSE", str(PAUSE_MS), "WRITE"), _REPLICATION)
+            await self._caught_up(_written(info))
             demotion: Command = ("REPLICAOF", self._to.host, str(self._to.port))
-            await self._ask(old, self._at, demotion, set_bind(self._at, ()))
+            await change(self._connections, self._at, self._at_bound, (), first=(demotion,), kill=False)
         except BaseException:
-            self._undo(old)
+            # The engine carries it out after whatever was sent before on the same connection.
+            self._send((("REPLICAOF", "NO", "ONE"), set_bind(self._at, self._at_bound), ("CLIENT", "UNPAUSE")))
             raise
-        await self._ask(new, self._to, ("REPLICAOF", "NO", "ONE"), *SETTLED, set_bind(self._to, self._to_bind))
+        promotion = (("REPLICAOF", "NO", "ONE"), *SETTLED)
+        await change(self._connections, self._to, self._to_bound, self._to_bind, first=promotion, kill=False)
 
-    async def _caught_up(self, new: Connection, offset: int) -> None:
+    async def _caught_up(self, offset: int) -> None:
         """Asks again and again without a pause in between: it is a matter of a few round trips."""
         try:
             async with asyncio.timeout(CATCH_UP_S):
                 while True:
-                    (text,) = await self._ask(new, self._to, _REPLICATION)
+                    (text,) = await self._connections.call(self._to, _REPLICATION)
                     info = parse_fields(text)
                     self._check_replica(info)
                     if int(info["slave_repl_offset"]) >= offset:
@@ -109,35 +109,44 @@ class Switchover:
         except TimeoutError:
             raise EngineRefused(f"switch to {self._to}: it did not catch up within {CATCH_UP_S:g} s") from None
 
-    def _undo(self, old: Connection) -> None:
-        """Written at once and without waiting, so that it also works while being cancelled. The engine carries it out after
-        whatever was sent before."""
-        if not old.ended:
-            old.send(("REPLICAOF", "NO", "ONE"), set_bind(self._at, self._at_bound), ("CLIENT", "UNPAUSE"))
+    def _send(self, commands: Sequence[Command]) -> None:
+        """To the old primary, without waiting, so that it also works while being cancelled."""
+        self._connections.send(self._at, *commands)
 
-    async def _settle(self, old: Connection, new: Connection) -> None:
+    async def _settle(self) -> None:
         """Step 5. One that fails does not keep the rest from being done; the first failure is raised at the end."""
         outcomes = await asyncio.gather(
-            self._settle_pair(old, new), *(self._repoint(other) for other in self._others), return_exceptions=True
+            self._settle_pair(), *(self._repoint(other) for other in self._others), return_exceptions=True
         )
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 raise outcome
 
-    async def _settle_pair(self, old: Connection, new: Connection) -> None:
+    async def _settle_pair(self) -> None:
         given_up = [name for name in self._at_bound if name not in self._from_bind]
-        commands: list[Command] = [set_bind(self._at, self._from_bind)] if self._from_bind else []
-        await self._ask(old, self._at, *commands, *SETTLED, *kill_through(self._at, given_up), ("CLIENT", "UNPAUSE"))
+        release = (*kill_through(self._at, given_up), ("CLIENT", "UNPAUSE"))
+        try:
+            await change(self._connections, self._at, [self._at.host], self._from_bind, first=SETTLED)
+        except BaseException:
+            self._send(release)
+            raise
+        await self._connections.call(self._at, *release)
         lost = kill_through(self._to, [name for name in self._to_bound if name not in self._to_bind])
         if lost:
-            await self._ask(new, self._to, *lost)
+            await self._connections.call(self._to, *lost)
 
     async def _repoint(self, other: Address) -> None:
         await self._connections.call(other, ("REPLICAOF", self._to.host, str(self._to.port)))
 
-    async def _ask(self, connection: Connection, address: Address, *commands: Command) -> list[Any]:
-        """Like Connections.call, but a connection survives being cancelled: _undo may still need it."""
-        return accepted(address, commands, await connection.send(*commands))
+    async def _finish(self) -> None:
+        """What an earlier run left to do, in its order."""
+        verbs = ReplicationVerbs(self._connections)
+        kept = [name for name in self._from_bind if name not in self._to_bound]  # the rest is free after the next step
+        await verbs.follow(self._at, self._to, kept)
+        await verbs.promote(self._to, self._to_bind)
+        await verbs.follow(self._at, self._to, self._from_bind)
+        for other in self._others:
+            await verbs.follow(other, self._to, await bound_at(self._connections, other))
 
 
 def _written(info: str) -> int:

@@ -14,7 +14,7 @@ import msgspec
 from cachefleet.engines import replies, valkey_config
 from cachefleet.engines.cluster import ClusterVerbs
 from cachefleet.engines.connection import Command, Connection, ConnectionEnded, ErrorReply
-from cachefleet.engines.connections import Connections
+from cachefleet.engines.connections import Connections, reason
 from cachefleet.engines.listening import listen
 from cachefleet.engines.replication import ReplicationVerbs
 from cachefleet.engines.switchover import Switchover
@@ -41,10 +41,10 @@ class ValkeyDriver:
 
     async def probe(self, at: Address, clustered: bool) -> NodeView:
         try:
-            connection = await self._connections.at(at)
+            connection = await self._connections.open(at)
             answers = await connection.batch(*_REPLICATION, *(_CLUSTER if clustered else ()))
         except (OSError, ConnectionEnded) as error:
-            return NodeView(reachable=False, why=str(error) or type(error).__name__)
+            return NodeView(reachable=False, why=reason(error))
         view = _view(connection, answers)
         connection.last_view = view if not view.why else connection.last_view
         return view

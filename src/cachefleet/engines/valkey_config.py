@@ -54,6 +54,10 @@ def _process(spec: NodeSpec, build: Build, folder: str) -> Iterator[Directive]:
         yield "availability-zone", spec.zone
     if "io-threads-async" in build.capabilities and spec.threads > 2:
         yield "io-threads", str(spec.threads - 1)  # one core is left for the rest of the engine
+    if "dual-channel" in build.capabilities:
+        # Writes during a full sync wait at the replica, not in the primary's buffers (operations 8, story 14); and a replica
+        # gets the stream as soon as it has the data, where it otherwise waits up to a second for its first acknowledgement.
+        yield "dual-channel-replication-enabled", "yes"
 
 
 def _memory(spec: NodeSpec) -> Iterator[Directive]:
