@@ -80,10 +80,23 @@ def parse_node(
         link_down_s=-1 if primary or link_up else _number(info.get("master_link_down_since_seconds", "-1"), -1),
         syncing=syncing and not primary,
         follows=follows,
-        replicas=_number(info.get("connected_slaves", "0")),
+        streams_to=_streams_to(identity, info) if primary else (),
         bound=tuple(bound),
         cluster=cluster,
     )
+
+
+def _streams_to(identity: Identity, info: Mapping[str, str]) -> tuple[str, ...]:
+    """`slave0:ip=...,port=...,state=online,offset=...,lag=...`: a replica that has the data gets the stream only after its first
+    acknowledgement, up to a second later, unless it was synchronised over two channels. Until then its offset is 0."""
+    hosts = []
+    for name, value in info.items():
+        if name.startswith("slave") and name[5:].isdigit():
+            fields = dict(pair.split("=", 1) for pair in value.split(",") if "=" in pair)
+            acknowledged = "dual-channel" in identity.capabilities or _number(fields.get("offset")) > 0
+            if fields.get("state") == "online" and acknowledged:
+                hosts.append(fields.get("ip", ""))
+    return tuple(sorted(hosts))
 
 
 def _offset(info: Mapping[str, str], primary: bool) -> int:

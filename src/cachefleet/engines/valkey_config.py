@@ -28,7 +28,7 @@ def render(spec: NodeSpec, build: Build, folder: str, cluster_node_timeout_ms: i
             f"port {spec.address.port} cannot be used with cluster mode: the cluster bus listens on port + {BUS_OFFSET}, "
             f"so the port must be at most {MAX_CLUSTER_PORT}"
         )
-    lines = [*_process(spec, build, folder), *_memory(spec), *_persistence()]
+    lines = [*_process(spec, build, folder), *_memory(spec), *_persistence(spec)]
     lines += _cluster(spec, build.capabilities, cluster_node_timeout_ms) if spec.clustered else _role(spec)
     lines += directives(spec.parameters, build.capabilities)
     path = posixpath.join(folder, CONFIG_FILE)
@@ -65,7 +65,7 @@ def _memory(spec: NodeSpec) -> Iterator[Directive]:
     yield from buffer_limits(spec.parameters, spec.maxmemory_bytes)
 
 
-def _persistence() -> Iterator[Directive]:
+def _persistence(spec: NodeSpec) -> Iterator[Directive]:
     """Nothing on disk: no snapshots, no append-only file, replication straight from memory to socket.
 
     A replica that holds data loads from a temporary file, so that it keeps what it has until the new data are complete."""
@@ -76,6 +76,9 @@ def _persistence() -> Iterator[Directive]:
     yield "repl-diskless-sync", "yes"
     yield "repl-diskless-sync-delay", "0"
     yield "repl-diskless-load", "on-empty-db"
+    # Primaries list their replicas by address: on one machine all of them connect from the same one.
+    yield "replica-announce-ip", spec.address.host
+    yield "repl-ping-replica-period", "1"
 
 
 def _role(spec: NodeSpec) -> Iterator[Directive]:

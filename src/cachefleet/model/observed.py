@@ -64,7 +64,7 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     link_down_s: int = -1  # replica: seconds since the link broke, -1 when up or never up
     syncing: bool = False  # replica: full sync under way
     follows: str = ""  # replica: host of the primary it was told to follow
-    replicas: int = 0  # primary: connected replicas
+    streams_to: tuple[str, ...] = ()  # primary: hosts of the replicas that get every write at once
     bound: tuple[str, ...] = ()  # addresses it listens on, its own included
     cluster: ClusterView | None = None
 

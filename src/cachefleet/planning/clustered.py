@@ -295,6 +295,8 @@ def _why_not_ready(
         return "" if cluster.ok else "says that the cluster is not ok yet"
     if primary is None or mine.primary or mine.primary_id != primary.my_id:
         return "has no primary to replicate yet"
-    if not view.link_up or view.syncing:
+    primary_view = draft.live(memory.primary)
+    streamed = primary_view is not None and draft.address(name) in primary_view.streams_to
+    if not view.link_up or view.syncing or not streamed:
         return "is being synchronised with its primary"
     return "" if cluster.ok else "says that the cluster is not ok yet"

@@ -138,10 +138,11 @@ def _free_for(draft: Draft, node: str, addresses: list[str]) -> tuple[str, ...]:
 
 
 def _in_sync(draft: Draft, name: str, primary: str) -> bool:
-    view = draft.live(name)
-    if view is None or name == primary or view.primary:
+    """It has its primary's data, and gets every further write at once."""
+    view, primary_view = draft.live(name), draft.live(primary)
+    if view is None or primary_view is None or name == primary or not _follows(view, draft.address(primary)):
         return False
-    return view.link_up and not view.syncing and view.follows == draft.address(primary)
+    return view.link_up and not view.syncing and draft.address(name) in primary_view.streams_to
 
 
 def _lead_reader(draft: Draft, names: list[str], memory: ShardMemory, in_sync: list[str]) -> None:

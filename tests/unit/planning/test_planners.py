@@ -177,7 +177,7 @@ def test_an_election_among_engines_is_adopted() -> None:
     first, second = world.of("demo-0001-001"), world.of("demo-0001-002")
     second.slots, first.slots = first.slots, ()
     second.primary, second.primary_id, second.follows, second.epoch = True, "", "", 9
-    first.primary, first.primary_id, first.follows = False, second.engine_id, second.host
+    first.primary, first.primary_id, first.follows, first.synced = False, second.engine_id, second.host, True
     world.settle()
     assert world.memory.shards["0001"].primary == "demo-0001-002"
 

@@ -138,6 +138,13 @@ class World:
             offset=len(engine.data),
             link_up=link_up,
             follows=engine.follows,
+            streams_to=tuple(
+                sorted(
+                    other.host
+                    for other in self.engines.values()
+                    if other.running and other.follows == engine.host and other.synced
+                )
+            ),
             bound=tuple(sorted({engine.host, *engine.bound})),
             version=engine.published,
             cluster=self._cluster(engine) if self.desired.shape is Shape.CLUSTERED else None,
