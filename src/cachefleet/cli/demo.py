@@ -27,6 +27,7 @@ REQUEST = {
 }
 WAIT_S = 60.0
 LOOK_AGAIN_S = 0.1
+STOP_GRACE_S = 2.0
 
 
 class DemoEndpoints(msgspec.Struct, frozen=True):
@@ -56,7 +57,8 @@ class Demo(threading.Thread):
         try:
             found = self._make_and_wait()
         except Exception as error:
-            if not self._ending.is_set():
+            # A service that stops closes its door first and tells us afterwards.
+            if not self._ending.wait(STOP_GRACE_S):
                 self._failed(in_words(error))
             return
         if found is not None:
