@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 
-_ROUNDS = 20  # turns of the event loop that woken tasks get before time moves on
+_ROUNDS = 200  # turns of the event loop that woken tasks get before time moves on
 
 
 class ManualClock:

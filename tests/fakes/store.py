@@ -98,6 +98,7 @@ class MemoryStore:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[MemoryTransaction]:
+        await _give_way()
         async with self._lock:
             transaction = MemoryTransaction(self._contents.copied())
             yield transaction
@@ -105,9 +106,11 @@ class MemoryStore:
             self._contents = transaction.contents
 
     async def get(self, key: Key) -> AnyRow | None:
+        await _give_way()
         return self._contents.rows.get(key)
 
     async def rows(self, kind: Kind, scope: Scope, after: str = "", limit: int | None = None) -> list[AnyRow]:
+        await _give_way()
         found = [
             row for key, row in self._contents.rows.items() if key.kind == kind and key.scope == scope and key.name > after
         ]
@@ -117,14 +120,17 @@ class MemoryStore:
         return len(await self.rows(kind, scope))
 
     async def owner(self, scope: Scope, member: str) -> AnyRow | None:
+        await _give_way()
         key = self._contents.owners.get((scope, member))
         return self._contents.rows[key] if key is not None else None
 
     async def members(self, scope: Scope, after: str = "", limit: int | None = None) -> list[tuple[str, AnyRow]]:
+        await _give_way()
         names = sorted(name for owner_scope, name in self._contents.owners if owner_scope == scope and name > after)
         return [(name, self._contents.rows[self._contents.owners[scope, name]]) for name in names[:limit]]
 
     async def keys(self, kinds: Sequence[Kind]) -> list[Key]:
+        await _give_way()
         return sorted(key for key in self._contents.rows if key.kind in kinds)
 
     async def events(
@@ -138,6 +144,7 @@ class MemoryStore:
         before_id: int | None = None,
         limit: int = 100,
     ) -> list[Event]:
+        await _give_way()
         found = [
             event
             for event_scope, event in reversed(self._contents.events)
@@ -157,3 +164,8 @@ class MemoryStore:
 
     async def close(self) -> None:
         """Nothing to let go of."""
+
+
+async def _give_way() -> None:
+    """Others get their turn before every statement, as they do while a database works."""
+    await asyncio.sleep(0)
