@@ -43,7 +43,7 @@ test: $(TESTING)
 check: $(TESTING)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
+	$(BIN)/mypy src tests scripts $(if $(wildcard bench/*.py),bench)
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest --quiet tests/test_tidy.py
 	$(BIN)/python -m scripts.generate_docs --check
