@@ -5,17 +5,16 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from cachefleet.interfaces import Conflict, NameTaken
+from cachefleet.interfaces import Conflict, NameTaken, Store
 from cachefleet.model.group import GroupMemory, GroupStatus, NodeMemory, NodeStatus
 from cachefleet.model.network import Subnet, SubnetGroupDesired
 from cachefleet.model.resource import GROUP_KINDS, Kind, Scope
 from cachefleet.model.row import Row
-from cachefleet.store import SqlStore
-from tests.fixtures.databases import GROUP, SCOPE, changed, delete, found, group, insert, key, scenario, update
+from tests.fixtures.databases import GROUP, SCOPE, changed, delete, found, group, insert, key, scenario, sql_scenario, update
 
 
 @scenario
-async def test_an_empty_store_has_nothing(store: SqlStore) -> None:
+async def test_an_empty_store_has_nothing(store: Store) -> None:
     assert await store.get(key()) is None
     assert await store.rows(GROUP, SCOPE) == []
     assert await store.count(GROUP, SCOPE) == 0
@@ -26,7 +25,7 @@ async def test_an_empty_store_has_nothing(store: SqlStore) -> None:
 
 
 @scenario
-async def test_every_document_of_a_row_comes_back(store: SqlStore) -> None:
+async def test_every_document_of_a_row_comes_back(store: Store) -> None:
     row = Row(
         key=key(),
         desired=group(description="Zwischenspeicher für 東京 😀 \0 \x1f \" \\ '").desired,
@@ -40,14 +39,14 @@ async def test_every_document_of_a_row_comes_back(store: SqlStore) -> None:
 
 
 @scenario
-async def test_a_subnet_group_is_decoded_by_its_kind(store: SqlStore) -> None:
+async def test_a_subnet_group_is_decoded_by_its_kind(store: Store) -> None:
     desired = SubnetGroupDesired("d", "vpc-1", (Subnet("subnet-1", "local-1a"),))
     await insert(store, Row(key=key("net", Kind.SUBNET_GROUP), desired=desired))
     assert (await found(store, key("net", Kind.SUBNET_GROUP))).desired == desired
 
 
 @scenario
-async def test_kinds_accounts_and_regions_are_apart(store: SqlStore) -> None:
+async def test_kinds_accounts_and_regions_are_apart(store: Store) -> None:
     scopes = [SCOPE, Scope("111111111111", "local-1"), Scope("000000000000", "eu-west-1")]
     for scope in scopes:
         for kind in GROUP_KINDS:
@@ -64,7 +63,7 @@ async def test_kinds_accounts_and_regions_are_apart(store: SqlStore) -> None:
 
 
 @scenario
-async def test_update_counts_versions(store: SqlStore) -> None:
+async def test_update_counts_versions(store: Store) -> None:
     row = await insert(store, group())
     for version in (2, 3, 4):
         row = await update(store, changed(row, port=7000 + version))
@@ -74,7 +73,7 @@ async def test_update_counts_versions(store: SqlStore) -> None:
 
 
 @scenario
-async def test_a_stale_version_is_refused(store: SqlStore) -> None:
+async def test_a_stale_version_is_refused(store: Store) -> None:
     first = await insert(store, group())
     second = await update(store, changed(first, port=7000))
     with pytest.raises(Conflict):
@@ -91,7 +90,7 @@ async def test_a_stale_version_is_refused(store: SqlStore) -> None:
 
 
 @scenario
-async def test_a_name_that_comes_again_never_has_an_old_version(store: SqlStore) -> None:
+async def test_a_name_that_comes_again_never_has_an_old_version(store: Store) -> None:
     """Whoever holds the old row must not be able to change the new one, or take it for the old one."""
     old = await update(store, await insert(store, group(description="old")))
     await delete(store, old)
@@ -104,7 +103,7 @@ async def test_a_name_that_comes_again_never_has_an_old_version(store: SqlStore)
 
 
 @scenario
-async def test_a_taken_key_is_named(store: SqlStore) -> None:
+async def test_a_taken_key_is_named(store: Store) -> None:
     row = await insert(store, group())
     with pytest.raises(NameTaken) as refusal:
         await insert(store, group(description="other"))
@@ -113,7 +112,7 @@ async def test_a_taken_key_is_named(store: SqlStore) -> None:
 
 
 @scenario
-async def test_a_taken_member_is_named_and_nothing_is_left(store: SqlStore) -> None:
+async def test_a_taken_member_is_named_and_nothing_is_left(store: Store) -> None:
     await insert(store, group("a"), ["a-001", "a-002"])
     await insert(store, group("alone", kind=Kind.CACHE_CLUSTER), ["alone"])
     with pytest.raises(NameTaken) as refusal:
@@ -127,7 +126,7 @@ async def test_a_taken_member_is_named_and_nothing_is_left(store: SqlStore) -> N
 
 
 @scenario
-async def test_members_are_replaced_as_a_set(store: SqlStore) -> None:
+async def test_members_are_replaced_as_a_set(store: Store) -> None:
     other = await insert(store, group("other"), ["other-001"])
     row = await insert(store, group(), ["demo-001", "demo-002"])
     row = await update(store, row, ["demo-002", "demo-003", "demo-003"])
@@ -144,7 +143,7 @@ async def test_members_are_replaced_as_a_set(store: SqlStore) -> None:
 
 
 @scenario
-async def test_a_deleted_row_gives_its_members_back(store: SqlStore) -> None:
+async def test_a_deleted_row_gives_its_members_back(store: Store) -> None:
     row = await insert(store, group(), ["demo-001"])
     await delete(store, row)
     assert await store.get(key()) is None
@@ -154,7 +153,7 @@ async def test_a_deleted_row_gives_its_members_back(store: SqlStore) -> None:
 
 
 @scenario
-async def test_owners_and_members_show_the_current_row(store: SqlStore) -> None:
+async def test_owners_and_members_show_the_current_row(store: Store) -> None:
     row = await insert(store, group(), ["demo-001", "demo-002"])
     for port in (7001, 7002):
         row = await update(store, changed(row, port=port))
@@ -163,7 +162,7 @@ async def test_owners_and_members_show_the_current_row(store: SqlStore) -> None:
 
 
 @scenario
-async def test_listings_have_one_order_everywhere(store: SqlStore) -> None:
+async def test_listings_have_one_order_everywhere(store: Store) -> None:
     """By code point, whatever language the database sorts by."""
     names = ["a", "B", "b", "a-1", "a1", "a_1", "Z", "ä", "z", "ﬀ", "😀", "A", "0", "-"]
     for name in names:
@@ -176,7 +175,7 @@ async def test_listings_have_one_order_everywhere(store: SqlStore) -> None:
 
 
 @scenario
-async def test_listings_in_pages(store: SqlStore) -> None:
+async def test_listings_in_pages(store: Store) -> None:
     names = [f"group-{number:02}" for number in range(25)]
     for name in reversed(names):
         await insert(store, group(name), [f"{name}-002", f"{name}-001"])
@@ -196,8 +195,8 @@ async def test_listings_in_pages(store: SqlStore) -> None:
     assert await store.count(GROUP, SCOPE) == 25
 
 
-@scenario
-async def test_names_that_cannot_be_stored_are_not_found(store: SqlStore) -> None:
+@sql_scenario
+async def test_names_that_cannot_be_stored_are_not_found(store: Store) -> None:
     await insert(store, group("a"), ["a-001"])
     for odd in ("\0", "a\0", "a-001\0", "\ud800", "a\udfff", "", "x" * 100_000, "'; --"):
         assert await store.get(key(odd)) is None
@@ -215,7 +214,7 @@ async def test_names_that_cannot_be_stored_are_not_found(store: SqlStore) -> Non
 
 
 @scenario
-async def test_large_documents(store: SqlStore) -> None:
+async def test_large_documents(store: Store) -> None:
     text = "ü😀\n" * 200_000
     row = await insert(store, group(description=text))
     assert row.desired.description == text
@@ -224,7 +223,7 @@ async def test_large_documents(store: SqlStore) -> None:
 
 
 @scenario
-async def test_many_members_of_one_row(store: SqlStore) -> None:
+async def test_many_members_of_one_row(store: Store) -> None:
     names = [f"demo-{number:04}" for number in range(1500)]
     row = await insert(store, group(), names)
     assert [member for member, _ in await store.members(SCOPE)] == names

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import math
 
+from cachefleet.interfaces import Store
 from cachefleet.model.event import Event
 from cachefleet.model.plan import EventDraft
 from cachefleet.model.resource import Scope
-from cachefleet.store import SqlStore
-from tests.fixtures.databases import SCOPE, scenario
+from tests.fixtures.databases import SCOPE, scenario, sql_scenario
 
 OTHER = Scope("111111111111", "local-1")
 
 
-async def record(store: SqlStore, at: float, *drafts: EventDraft, scope: Scope = SCOPE) -> None:
+async def record(store: Store, at: float, *drafts: EventDraft, scope: Scope = SCOPE) -> None:
     async with store.transaction() as transaction:
         await transaction.add_events(scope, at, drafts)
 
 
-async def everything(store: SqlStore, scope: Scope = SCOPE, *, source_type: str = "", source_id: str = "") -> list[Event]:
+async def everything(store: Store, scope: Scope = SCOPE, *, source_type: str = "", source_id: str = "") -> list[Event]:
     return await store.events(scope, start=0.0, end=math.inf, source_type=source_type, source_id=source_id)
 
 
-async def page_of(store: SqlStore, before_id: int | None, limit: int) -> list[Event]:
+async def page_of(store: Store, before_id: int | None, limit: int) -> list[Event]:
     return await store.events(SCOPE, start=0.0, end=math.inf, before_id=before_id, limit=limit)
 
 
@@ -35,7 +35,7 @@ def texts(events: list[Event]) -> list[str]:
 
 
 @scenario
-async def test_newest_first_within_a_window(store: SqlStore) -> None:
+async def test_newest_first_within_a_window(store: Store) -> None:
     await record(store, 10.0, draft("a"), draft("b"))
     await record(store, 20.5, draft("c"))
     await record(store, 30.0)
@@ -50,7 +50,7 @@ async def test_newest_first_within_a_window(store: SqlStore) -> None:
 
 
 @scenario
-async def test_filters(store: SqlStore) -> None:
+async def test_filters(store: Store) -> None:
     await record(store, 1.0, draft("g"), draft("c", "demo-001", "cache-cluster"), draft("h", "other"))
     assert texts(await everything(store, source_type="replication-group")) == ["h", "g"]
     assert texts(await everything(store, source_type="replication-group", source_id="demo")) == ["g"]
@@ -59,7 +59,7 @@ async def test_filters(store: SqlStore) -> None:
 
 
 @scenario
-async def test_ten_thousand_events_in_pages(store: SqlStore) -> None:
+async def test_ten_thousand_events_in_pages(store: Store) -> None:
     for hundred in range(100):
         await record(store, float(hundred), *(draft(f"{hundred * 100 + number}") for number in range(100)))
     seen: list[Event] = []
@@ -74,15 +74,15 @@ async def test_ten_thousand_events_in_pages(store: SqlStore) -> None:
     assert len(await everything(store)) == 100
 
 
-@scenario
-async def test_page_marks_from_outside_do_no_harm(store: SqlStore) -> None:
+@sql_scenario
+async def test_page_marks_from_outside_do_no_harm(store: Store) -> None:
     await record(store, 1.0, draft("a"))
     for before_id, expected in ((-(10**30), []), (0, []), (10**30, ["a"])):
         assert texts(await page_of(store, before_id, 10**30)) == expected
 
 
 @scenario
-async def test_old_events_are_forgotten(store: SqlStore) -> None:
+async def test_old_events_are_forgotten(store: Store) -> None:
     for at in (1.0, 2.0, 3.0):
         await record(store, at, draft(str(at)))
     newest = (await everything(store))[0].id
@@ -94,8 +94,8 @@ async def test_old_events_are_forgotten(store: SqlStore) -> None:
     assert (await everything(store))[0].id > newest
 
 
-@scenario
-async def test_any_message_can_be_recorded(store: SqlStore) -> None:
+@sql_scenario
+async def test_any_message_can_be_recorded(store: Store) -> None:
     """A process's last words may hold any bytes."""
     await record(store, 1.0, draft("nul \0 lone \ud800 tail"), draft("größer 😀"))
     first, second = await everything(store)

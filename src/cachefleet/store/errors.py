@@ -42,6 +42,8 @@ def reason(error: BaseException) -> str:
         error = error.orig.__cause__ or error.orig
     if isinstance(error, TimeoutError) and not str(error):
         return "no answer in time"
+    if isinstance(error, ConnectionRefusedError):
+        return "the connection was refused; is PostgreSQL running there?"
     text = str(error).strip()
     if text in ("database is locked", "database table is locked"):
         return "it is locked by another process; end that process, or wait, and try again"

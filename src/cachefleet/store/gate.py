@@ -31,12 +31,16 @@ class Gate:
         self._places.release()
 
     async def close(self) -> None:
-        """Let nobody in any more, return when the last one has left."""
-        if self._closed:
-            return
+        """Let nobody in any more, return when the last one has left. Whoever calls it again waits as well."""
         self._closed = True
-        for _ in range(self._width):
-            await self._places.acquire()
+        taken = 0
+        try:
+            while taken < self._width:
+                await self._places.acquire()
+                taken += 1
+        finally:
+            for _ in range(taken):  # so that those in the queue come to the front, and are refused
+                self._places.release()
 
     def _refuse_when_closed(self) -> None:
         if self._closed:

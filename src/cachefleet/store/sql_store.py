@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,8 +17,11 @@ from cachefleet.clock import Clock
 from cachefleet.interfaces import AnyRow
 from cachefleet.model.event import Event
 from cachefleet.model.resource import Key, Kind, Scope
-from cachefleet.store.database import Database, connect
+from cachefleet.store.cancellation import uninterrupted
+from cachefleet.store.database import Database
 from cachefleet.store.documents import decoded
+from cachefleet.store.engines import connect
+from cachefleet.store.errors import StoreError
 from cachefleet.store.row_cache import RowCache
 from cachefleet.store.schema import prepare
 from cachefleet.store.tables import events, members, resources
@@ -27,6 +31,8 @@ from cachefleet.store.transaction import SqlTransaction
 _LARGEST_LIMIT = 2**31 - 1
 _LARGEST_ID = 2**63 - 1
 _DOCUMENTS_AT_ONCE = 500  # names in one statement
+
+_KINDS = {kind.value: kind for kind in Kind}
 
 Head = tuple[Key, int]  # and version
 
@@ -63,11 +69,14 @@ _event_columns = (events.c.source_type, events.c.source_id, events.c.message, ev
 async def open_store(url: str, clock: Clock) -> SqlStore:
     """url: sqlite+aiosqlite:///path (":memory:" or no path: a database that ends with the store), or
     postgresql+asyncpg://user:password@host:port/name. Creates missing tables. Raises StoreError."""
-    database = await connect(url)
+    database = connect(url)
     try:
         async with database.writing() as connection:
             with database.translated():
-                await prepare(connection, database.name, clock.now())
+                await uninterrupted(prepare(connection, database.name, clock.now()))
+    except (TypeError, ValueError) as error:  # of an argument in the URL that the driver does not know or want
+        await database.close()
+        raise StoreError(f"database {database.name} cannot be opened: {error}") from None
     except BaseException:
         await database.close()
         raise
@@ -97,16 +106,18 @@ class SqlStore:
     async def get(self, key: Key) -> AnyRow | None:
         if not storable(key.name):
             return None
-        parameters = {**_scoped(key.scope), "kind": key.kind.value, "name": key.name}
-        async with self._database.reading() as connection:
-            version = await connection.scalar(_get, parameters)
-            if version is None:
-                return None
-            return (await self._load(connection, [(key, version)])).get(key)
+        return await self._database.read(partial(self._get, key))
+
+    async def _get(self, key: Key, connection: AsyncConnection) -> AnyRow | None:
+        version = await connection.scalar(_get, {**_scoped(key.scope), "kind": key.kind.value, "name": key.name})
+        if version is None:
+            return None
+        return (await self._load(connection, [(key, version)])).get(key)
 
     async def rows(self, kind: Kind, scope: Scope, after: str = "", limit: int | None = None) -> list[AnyRow]:
         parameters = {**_scoped(scope), "kind": kind.value, **_page(after, limit)}
-        async with self._database.reading() as connection:
+
+        async def read(connection: AsyncConnection) -> list[AnyRow]:
             while True:
                 found = (await connection.execute(_rows, parameters)).all()
                 heads = [(Key(kind, scope.account, scope.region, name), version) for name, version in found]
@@ -114,38 +125,40 @@ class SqlStore:
                 if len(loaded) == len(heads):  # else one was deleted just now, and the page would be too short
                     return [loaded[key] for key, _ in heads]
 
+        return await self._database.read(read)
+
     async def count(self, kind: Kind, scope: Scope) -> int:
-        async with self._database.reading() as connection:
+        async def read(connection: AsyncConnection) -> int:
             return int(await connection.scalar(_count, {**_scoped(scope), "kind": kind.value}) or 0)
+
+        return await self._database.read(read)
 
     async def owner(self, scope: Scope, member: str) -> AnyRow | None:
         if not storable(member):
             return None
-        async with self._database.reading() as connection:
-            while True:
-                found = (await connection.execute(_owner, {**_scoped(scope), "member": member})).one_or_none()
-                if found is None:
-                    return None
-                head = scope.key(Kind(found.kind), found.name), found.version
-                loaded = await self._load(connection, [head])
-                if loaded:
-                    return loaded[head[0]]
+        owners = await self._database.read(partial(self._owners, scope, _owner, {"member": member}))
+        return owners[0][1] if owners else None
 
     async def members(self, scope: Scope, after: str = "", limit: int | None = None) -> list[tuple[str, AnyRow]]:
-        parameters = {**_scoped(scope), **_page(after, limit)}
-        async with self._database.reading() as connection:
-            while True:
-                found = (await connection.execute(_members_after, parameters)).all()
-                names = [(member, scope.key(Kind(kind), name)) for member, kind, name, _ in found]
-                heads = {key: version for (_, key), (*_, version) in zip(names, found, strict=True)}
-                loaded = await self._load(connection, list(heads.items()))
-                if len(loaded) == len(heads):
-                    return [(member, loaded[key]) for member, key in names]
+        return await self._database.read(partial(self._owners, scope, _members_after, _page(after, limit)))
+
+    async def _owners(
+        self, scope: Scope, statement: sa.Select[Any], parameters: dict[str, Any], connection: AsyncConnection
+    ) -> list[tuple[str, AnyRow]]:
+        while True:
+            found = (await connection.execute(statement, {**_scoped(scope), **parameters})).all()
+            names = [(member, scope.key(_KINDS[kind], name)) for member, kind, name, _ in found]
+            heads = {key: version for (_, key), (*_, version) in zip(names, found, strict=True)}
+            loaded = await self._load(connection, list(heads.items()))
+            if len(loaded) == len(heads):
+                return [(member, loaded[key]) for member, key in names]
 
     async def keys(self, kinds: Sequence[Kind]) -> list[Key]:
-        async with self._database.reading() as connection:
+        async def read(connection: AsyncConnection) -> list[Key]:
             found = (await connection.execute(_keys, {"kinds": [kind.value for kind in kinds]})).all()
-        return sorted(Key(Kind(kind), account, region, name) for kind, account, region, name in found)
+            return sorted(Key(_KINDS[kind], account, region, name) for kind, account, region, name in found)
+
+        return await self._database.read(read)
 
     async def events(
         self,
@@ -173,13 +186,19 @@ class SqlStore:
             statement = statement.where(events.c.source_id == source_id)
         if before_id is not None:
             statement = statement.where(events.c.id < max(0, min(before_id, _LARGEST_ID)))
-        async with self._database.reading() as connection:
+
+        async def read(connection: AsyncConnection) -> list[Event]:
             return [Event(*found) for found in (await connection.execute(statement)).all()]
 
+        return await self._database.read(read)
+
     async def forget_events(self, before: float) -> int:
+        async def forget(connection: AsyncConnection) -> int:
+            return (await connection.execute(events.delete().where(events.c.at < before))).rowcount
+
         async with self._database.writing() as connection:
             with self._database.translated():
-                return (await connection.execute(events.delete().where(events.c.at < before))).rowcount
+                return await uninterrupted(forget(connection))
 
     async def close(self) -> None:
         """Waits for transactions and reads that are under way; then nothing is left open. Later calls raise StoreError."""

@@ -5,9 +5,11 @@ Remembers what it wrote, so that SqlStore can cache it once it is committed. Use
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -16,9 +18,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cachefleet.interfaces import AnyRow, Conflict, NameTaken
 from cachefleet.model.plan import EventDraft
 from cachefleet.model.resource import Key, Scope
+from cachefleet.store.cancellation import uninterrupted
 from cachefleet.store.documents import decoded, encoded
+from cachefleet.store.errors import StoreError
 from cachefleet.store.tables import about, events, members, resources
 from cachefleet.store.text import cleaned, storable
+
+T = TypeVar("T")
 
 _DOCUMENTS = ("desired", "memory", "status", "tags")
 _its_row = sa.and_(
@@ -68,59 +74,70 @@ class SqlTransaction:
         self._refusal: Exception | None = None
 
     async def insert(self, row: AnyRow, members: Sequence[str] = ()) -> AnyRow:
-        with self._step():
-            _check_names(row.key.name, *members)
-            floor = await self._connection.scalar(_floor)
-            columns = encoded(row)
-            stored = decoded(row.key, int(floor or 0) + 1, columns)
-            values = {**_columns(row.key), "version": stored.version, **columns}
-            done = await self._connection.execute(_insert[self._connection.dialect.name], values)
-            if done.rowcount != 1:
-                raise NameTaken(row.key.name)
-            await self._take(row.key, set(members))
-            self.written[row.key] = stored
-            return stored
+        return await self._step(partial(self._insert, row, members))
 
     async def update(self, row: AnyRow, members: Sequence[str] | None = None) -> AnyRow:
-        with self._step():
-            columns = encoded(row)
-            stored = decoded(row.key, row.version + 1, columns)
-            done = await self._connection.execute(_update, {**_named(row.key), "the_version": row.version, **columns})
-            if done.rowcount != 1:
-                raise Conflict(f"{row.key} has no version {row.version} any more")
-            if members is not None:
-                _check_names(*members)
-                await self._replace_members(row.key, set(members))
-            self.written[row.key] = stored
-            return stored
+        return await self._step(partial(self._update, row, members))
 
     async def delete(self, row: AnyRow) -> None:
-        with self._step():
-            done = await self._connection.execute(_delete, {**_named(row.key), "the_version": row.version})
-            if done.rowcount != 1:
-                raise Conflict(f"{row.key} has no version {row.version} any more")
-            await self._connection.execute(_raise_floor, {"floor": row.version})
-            self.written[row.key] = None
+        await self._step(partial(self._delete, row))
 
     async def add_events(self, scope: Scope, at: float, events: Sequence[EventDraft]) -> None:
-        with self._step():
-            if events:
-                await self._connection.execute(_add_events, [_event_columns(scope, at, event) for event in events])
+        if events:
+            await self._step(partial(self._add_events, [_event_columns(scope, at, event) for event in events]))
 
     def check(self) -> None:
-        """Raises the refusal that ended this transaction, if any."""
+        """Raises what ended this transaction, if anything did."""
         if self._refusal is not None:
             raise self._refusal
 
-    @contextmanager
-    def _step(self) -> Iterator[None]:
+    async def _step(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         self.check()
         try:
             with self._translated():
-                yield
+                return await uninterrupted(work())
         except Exception as error:
             self._refusal = error
             raise
+        except asyncio.CancelledError:
+            self._refusal = StoreError("a step of this transaction was cancelled, so none of it is kept")
+            raise
+
+    async def _insert(self, row: AnyRow, members: Sequence[str]) -> AnyRow:
+        _check_names(row.key.name, *members)
+        floor = await self._connection.scalar(_floor)
+        columns = encoded(row)
+        stored = decoded(row.key, int(floor or 0) + 1, columns)
+        values = {**_columns(row.key), "version": stored.version, **columns}
+        done = await self._connection.execute(_insert[self._connection.dialect.name], values)
+        if done.rowcount != 1:
+            raise NameTaken(row.key.name)
+        await self._take(row.key, set(members))
+        self.written[row.key] = stored
+        return stored
+
+    async def _update(self, row: AnyRow, members: Sequence[str] | None) -> AnyRow:
+        columns = encoded(row)
+        stored = decoded(row.key, row.version + 1, columns)
+        await self._swap(_update, row, columns)
+        if members is not None:
+            _check_names(*members)
+            await self._replace_members(row.key, set(members))
+        self.written[row.key] = stored
+        return stored
+
+    async def _delete(self, row: AnyRow) -> None:
+        await self._swap(_delete, row, {})
+        await self._connection.execute(_raise_floor, {"floor": row.version})
+        self.written[row.key] = None
+
+    async def _swap(self, statement: sa.Update | sa.Delete, row: AnyRow, columns: dict[str, str]) -> None:
+        done = await self._connection.execute(statement, {**_named(row.key), "the_version": row.version, **columns})
+        if done.rowcount != 1:
+            raise Conflict(f"{row.key} has no version {row.version} any more")
+
+    async def _add_events(self, columns: list[dict[str, Any]]) -> None:
+        await self._connection.execute(_add_events, columns)
 
     async def _replace_members(self, key: Key, wanted: set[str]) -> None:
         held = await self._members(key)
