@@ -57,7 +57,7 @@ async def add_tags_to_resource(context: Context, request: AddTagsToResourceMessa
 @operation("ListTagsForResource", effective=("ResourceName",))
 async def list_tags_for_resource(context: Context, request: ListTagsForResourceMessageTypeDef) -> dict[str, Any]:
     arn = names.parse_arn(request["ResourceName"], context.scope)
-    if await _is_built_in(context, arn):
+    if _is_built_in(arn):
         return {"TagList": []}
     return {"TagList": show_tags(tags_of(await _find(context, arn), arn))}
 
@@ -80,7 +80,7 @@ async def remove_tags_from_resource(context: Context, request: RemoveTagsFromRes
 # --- the resource of an ARN ----------------------------------------------------------------------------------------
 
 
-async def _is_built_in(context: Context, arn: names.Arn) -> bool:
+def _is_built_in(arn: names.Arn) -> bool:
     """One of the service's own resources, which have no tags. Raises CacheParameterGroupNotFound."""
     if arn.type_word == Kind.PARAMETER_GROUP:
         find_parameter_group(arn.name)
@@ -104,7 +104,7 @@ async def _find(context: Context, arn: names.Arn) -> AnyRow:
 
 async def _change(context: Context, arn: names.Arn, change: TagChange, change_node: TagChange) -> dict[str, str]:
     """The resource's tags after the change. change_node: what becomes of the nodes' tags when a group's are changed."""
-    if await _is_built_in(context, arn):
+    if _is_built_in(arn):
         raise invalid_value(f"ResourceName: {arn.name} belongs to the service and takes no tags; use one of your own.")
 
     def with_tags(row: AnyRow) -> AnyRow:
