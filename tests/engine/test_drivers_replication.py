@@ -141,8 +141,12 @@ def test_bind_survives_children_that_hold_the_old_sockets(engine: Engine, versio
                 client.call("EVAL", "for i = 1, 100000 do redis.call('SET', i, i) end", "0")
             for turn in range(30):
                 with Client(node.address.host, PORT) as replica:
+                    replica.call("REPLCONF", "capa", "eof")
                     replica.send("SYNC")
-                    await driver.bind(node.address, [endpoint] if turn % 2 else [])
+                    try:
+                        await driver.bind(node.address, [endpoint] if turn % 2 else [])
+                    except EngineRefused as error:  # to be asked again later; the others have no such state
+                        assert version == "6.2" and "begun to feed a replica" in str(error)
                     Client(node.address.host, PORT).__exit__()
             assert node.process.poll() is None
 
@@ -173,7 +177,7 @@ def test_follow(engine: Engine, version: str) -> None:
                 await driver.follow(old.address, new.address, [reader])
                 assert client.call("GET", "whose") == "new"
                 assert client.call("SET", "a", "1").startswith("-READONLY")
-            assert (await engines.view(new)).replicas == 1
+            await engines.view(new, lambda view: view.streams_to == (old.address.host,))
             assert synced(await engines.view(old))
 
     asyncio.run(scenario())

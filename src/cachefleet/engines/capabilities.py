@@ -13,6 +13,7 @@ Version = tuple[int, ...]
 # name -> first version that has it. Valkey began at 7.2, so whatever Redis 7.0 has, every Valkey has.
 _REDIS: dict[str, Version] = {
     "set-proc-title": (6, 2),
+    "bind-failure-survived": (7, 0),  # before, an engine that cannot open its old listening sockets again ends itself
     "info-sections": (7, 0),  # INFO with several section names
     "config-many": (7, 0),  # CONFIG GET and CONFIG SET of several parameters, all or nothing
     "addslotsrange": (7, 0),

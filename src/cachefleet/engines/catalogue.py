@@ -126,9 +126,9 @@ def _candidates(settings: EngineSettings, path: str) -> Iterator[tuple[str, str]
     folders += [(str(folder), str(folder)) for folder in sorted(Path("/opt").glob("*/bin"))]
     for folder, origin in folders:
         for name in _NAMES:
-            binary = Path(folder) / name
-            if binary.is_file() and os.access(binary, os.X_OK):
-                yield str(binary), origin
+            found = Path(folder) / name
+            if found.is_file() and os.access(found, os.X_OK):
+                yield str(found), origin
     if settings.packages:
         yield from _packaged()
 

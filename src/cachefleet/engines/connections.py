@@ -92,8 +92,13 @@ class Connections:
 async def _introduce(connection: Connection) -> None:
     """Name the connection, and learn who is there. A process that cannot say now is asked again by the next call."""
     _, info = await connection.batch(("CLIENT", "SETNAME", CLIENT_NAME), ("INFO", "server"))
-    if isinstance(info, str):
-        connection.identity = parse_identity(parse_fields(info))
+    if isinstance(info, ErrorReply):
+        return
+    fields = parse_fields(str(info))
+    if "redis_version" not in fields:
+        connection.abort("what answers there is neither Valkey nor Redis")
+        raise ConnectionEnded(connection.ended)
+    connection.identity = parse_identity(fields)
 
 
 def accepted(address: Address, commands: Sequence[Command], replies: list[Any]) -> list[Any]:

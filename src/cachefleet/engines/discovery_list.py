@@ -42,10 +42,10 @@ class NodeList:
         self.listen = (str(listen[0]), int(listen[1]))
 
     def answer(self, form: str) -> bytes:
-        """The reply to `config get cluster` (CONFIG) or to the older get (VALUE)."""
+        """The reply to `config get cluster` (CONFIG) or to the older get (VALUE); b"" while nothing is published."""
         self.refresh()
         if self.version == 0:
-            return b"SERVER_ERROR the node list is not published yet\r\n"
+            return b""
         listed = " ".join(f"{host}|{host}|{port}" for host, port in sorted(self.nodes))
         payload = f"{self.version}\n{listed}\n".encode()
         head = b"CONFIG cluster 0 %d" if form == CONFIG else b"VALUE " + LEGACY_KEY + b" 0 %d"

@@ -131,11 +131,19 @@ class Session:
         elif action == TOO_LONG:
             self._refuse(b"CLIENT_ERROR line too long\r\n")
         elif self.node is None:
-            self.to_client += self.server.nodes.answer(action)
+            self._tell_list(action)
         else:
             # The node still owes answers to what came before: ours has to wait for its turn, which this command marks.
             self.to_node += _MARK
             self.marks.append(action)
+
+    def _tell_list(self, form: str) -> None:
+        """An error alone would leave some clients waiting for the end of a list, hence the end of the connection."""
+        answer = self.server.nodes.answer(form)
+        if answer:
+            self.to_client += answer
+        else:
+            self._refuse(b"SERVER_ERROR the node list is not published yet\r\n")
 
     def _refuse(self, answer: bytes) -> None:
         self.to_client += answer
@@ -191,7 +199,10 @@ class Session:
             self.replies.feed(data)
             while (piece := self.replies.next()) is not None:
                 owner = self.marks.popleft() if piece == _MARKED and self.replies.at_line and self.marks else PASS
-                self.to_client += piece if owner == PASS else self.server.nodes.answer(owner)
+                if owner == PASS:
+                    self.to_client += piece
+                else:
+                    self._tell_list(owner)
 
 
 class Server:

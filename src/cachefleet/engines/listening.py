@@ -12,11 +12,14 @@ from typing import Any
 from cachefleet.engines.connection import Command, ErrorReply
 from cachefleet.engines.connections import Connections, accepted
 from cachefleet.engines.replies import parse_config, parse_fields
+from cachefleet.interfaces import EngineRefused
 from cachefleet.model.observed import Address
 
 GET_BIND: Command = ("CONFIG", "GET", "bind")
 SET_BIND: Command = ("CONFIG", "SET", "bind")
-_ATTEMPTS = 300  # of a round trip each, some 50 ms in all: far longer than a child needs to close what it inherited
+_FORK_LATER: Command = ("CONFIG", "SET", "repl-diskless-sync-delay", "2")
+_FORK_AT_ONCE: Command = ("CONFIG", "SET", "repl-diskless-sync-delay", "0")
+_ATTEMPTS = 2000  # of a round trip each, some 200 ms in all: far longer than a child needs to close what it inherited
 
 
 def set_bind(at: Address, addresses: Iterable[str]) -> Command:
@@ -55,7 +58,10 @@ async def change(
     commands = list(first)
     wanted = {at.host, *addresses}
     if wanted != set(bound):
-        commands.append(set_bind(at, addresses))
+        careful = "bind-failure-survived" not in (await connections.identity(at)).capabilities
+        if careful:
+            await _without_children(connections, at)
+        commands += [set_bind(at, addresses), *((_FORK_AT_ONCE,) if careful else ())]
         commands += kill_through(at, [name for name in bound if name not in wanted]) if kill else ()
     if not commands:
         return
@@ -64,6 +70,17 @@ async def change(
         if command[:3] == SET_BIND and isinstance(reply, ErrorReply):
             replies[index] = await _insist(connections, at, addresses, bound, reply)
     accepted(at, commands, replies)
+
+
+async def _without_children(connections: Connections, at: Address) -> None:
+    """Redis 6.2 ends itself where others only refuse (see _insist). So no child may be young when the sockets are changed:
+    new ones are put off, and those that there are must have closed what they inherited. Raises EngineRefused."""
+    for _ in range(_ATTEMPTS):
+        _, text = await connections.call(at, _FORK_LATER, ("INFO", "persistence"))
+        info = parse_fields(text)
+        if info.get("rdb_bgsave_in_progress") != "1" or int(info.get("rdb_current_bgsave_time_sec", "0")) >= 2:
+            return
+    raise EngineRefused(f"CONFIG SET bind was not sent to {at}: it has just begun to feed a replica")
 
 
 async def _insist(

@@ -87,8 +87,8 @@ def parse_node(
 
 
 def _streams_to(identity: Identity, info: Mapping[str, str]) -> tuple[str, ...]:
-    """`slave0:ip=...,port=...,state=online,offset=...,lag=...`: a replica that has the data gets the stream only after its first
-    acknowledgement, up to a second later, unless it was synchronised over two channels. Until then its offset is 0."""
+    """`slave0:ip=...,port=...,state=online,offset=...,lag=...`: a replica that has the data gets the stream only after its
+    first acknowledgement, up to a second later, unless it was synchronised over two channels. Until then its offset is 0."""
     hosts = []
     for name, value in info.items():
         if name.startswith("slave") and name[5:].isdigit():

@@ -17,6 +17,7 @@ CONFIG_FILE = "engine.conf"
 LOG_FILE = "engine.log"
 BUS_OFFSET = 10_000
 MAX_CLUSTER_PORT = 65_535 - BUS_OFFSET
+NODE_TIMEOUT_MS_PER_NODE = 100
 
 Directive = tuple[str, ...]
 
@@ -103,7 +104,8 @@ def _cluster(spec: NodeSpec, capabilities: Set[str], node_timeout_ms: int) -> It
     some. Replicas do not migrate between shards by themselves."""
     yield "cluster-enabled", "yes"
     yield "cluster-config-file", "nodes.conf"
-    yield "cluster-node-timeout", str(node_timeout_ms)
+    # Every node hears of every other within half of it; beyond some twenty nodes that gossip would eat the machine.
+    yield "cluster-node-timeout", str(max(node_timeout_ms, NODE_TIMEOUT_MS_PER_NODE * spec.cluster_nodes))
     yield "cluster-announce-ip", spec.address.host
     if "replica-migration-switch" in capabilities:
         yield "cluster-allow-replica-migration", "no"
