@@ -129,6 +129,7 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
     address: Address
     zone: str
     clustered: bool = False
+    cluster_nodes: int = 1  # how many there are in the whole cluster
     maxmemory_bytes: int  # after reserved-memory-percent (Valkey, Redis); item memory (Memcached)
     threads: int = 1
     parameters: Mapping[str, str]  # effective ElastiCache parameters of the group, by their ElastiCache names

@@ -46,6 +46,7 @@ def node_spec(
         address=Address(address, desired.port),
         zone=zone,
         clustered=desired.shape is Shape.CLUSTERED,
+        cluster_nodes=len(desired.nodes),
         maxmemory_bytes=parameters.usable_memory_bytes(effective),
         threads=kind.memcached_threads if desired.engine is Engine.MEMCACHED else 1,
         parameters=effective,

@@ -111,7 +111,8 @@ class NodeMemory(msgspec.Struct):
     ended_at: float = 0.0  # when its process was first seen to be gone, 0 while it runs
     failures: int = 0  # launches in a row that never answered
     retry_at: float = 0.0  # no launch before
-    reboots: int = 0  # of DesiredNode.reboots, how many are done
+    reboots: int = 0  # of DesiredNode.reboots, how many were begun
+    reboot_of: int = 0  # the launch that the last reboot has to end; 0 when that reboot is done
     engine_id: str = ""  # cluster-bus node id of the current incarnation
     ready: bool = False  # was ready in the last pass
     became_ready: bool = False  # the current incarnation was ready once

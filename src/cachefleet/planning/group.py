@@ -64,6 +64,7 @@ def _plan_life(draft: Draft) -> None:
     lifecycle.note_failures(draft, nodes)
     if draft.memory.failure:
         return
+    lifecycle.continue_reboots(draft, nodes)
     _SHAPES[draft.desired.shape](draft)
     lifecycle.note_ready(draft, nodes)
     if (
@@ -161,7 +162,7 @@ def _node_status(draft: Draft, name: str, reboots: int) -> NodeStatus:
     if known is None:
         return NodeStatus("creating")
     why = "" if name in draft.ready else draft.why.get(name, "")
-    if reboots > known.reboots or (reboots and known.reboots == reboots and name not in draft.ready and known.launches > 1):
+    if reboots > known.reboots or known.reboot_of:
         state = "rebooting"
     elif name in draft.ready:
         state = "available"
@@ -181,6 +182,7 @@ def _look_again_s(draft: Draft) -> float:
     changes = [known.launched_at for known in draft.memory.nodes.values()]
     changes += [shard.decided_at for shard in draft.memory.shards.values()]
     quiet_s = draft.now - max(changes, default=draft.now)
+    crowd = max(1.0, len(draft.memory.nodes) / 20)  # looking at many costs the time that they need themselves
     if quiet_s < 1.0:
-        return 0.02
-    return 0.1 if quiet_s < 5.0 else 0.5
+        return 0.02 * crowd
+    return (0.1 if quiet_s < 5.0 else 0.5) * crowd

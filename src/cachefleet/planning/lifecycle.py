@@ -58,12 +58,26 @@ def note_ends(draft: Draft, nodes: list[str]) -> None:
 
 
 def begin_reboot(draft: Draft, node: str, reboots: int) -> None:
-    """End the current incarnation on request; the next pass finds the node ended and launches it anew."""
+    """End the current incarnation on request; a later pass finds the node ended and launches it anew. Which launch has to end
+    is saved with this plan, so that a reboot is never forgotten when we die before it is done."""
     memory = draft.remembered(node)
     memory.reboots = reboots
+    memory.reboot_of = memory.launches
     memory.became_ready = memory.ready = False
     draft.tell_node(node, f"Cache node {_node_id(draft, node)} shutdown")
     draft.act(Stop(node=node, incarnation=draft.current(node), kill=False))
+
+
+def continue_reboots(draft: Draft, nodes: list[str]) -> None:
+    """End incarnations whose reboot was begun in an earlier pass and that run nevertheless."""
+    for node in nodes:
+        if _is_going(draft, node) and draft.running(node):
+            draft.act(Stop(node=node, incarnation=draft.current(node), kill=False))
+
+
+def _is_going(draft: Draft, node: str) -> bool:
+    memory = draft.remembered(node)
+    return bool(memory.reboot_of) and memory.reboot_of == memory.launches
 
 
 def launch(draft: Draft, node: str, follow: str = "") -> None:
@@ -81,27 +95,33 @@ def note_failures(draft: Draft, nodes: list[str]) -> None:
     """Count launches that ended, or never answered in time, and set when to try again."""
     for node in nodes:
         memory = draft.remembered(node)
-        if not memory.launches or memory.became_ready:
+        counted = memory.retry_at > memory.launched_at
+        if not memory.launches or memory.became_ready or counted or _is_going(draft, node):
             continue
         process = draft.process(node)
-        late = draft.now - memory.launched_at
+        late_s = draft.now - memory.launched_at
         if process is not None and process.running:
-            if late > draft.rules.launch_timeout_s and draft.observed.views.get(node) is not None:
-                draft.why[node] = f"did not answer within {draft.rules.launch_timeout_s:g} s after its start"
+            view = draft.observed.views.get(node)
+            if late_s > draft.rules.launch_timeout_s and view is not None and not view.reachable:
                 draft.act(Stop(node=node, incarnation=draft.current(node)))
-            continue
-        if process is None and late < draft.rules.launch_timeout_s:
-            continue  # about to be launched, or the launch was refused and said so
-        if memory.retry_at > memory.launched_at:
-            continue  # counted already
-        memory.failures += 1
-        memory.retry_at = draft.now + min(BACKOFF_CAP_S, BACKOFF_FIRST_S * 2 ** (memory.failures - 1))
-        end = process.exit if process is not None else "was never seen to run"
-        log = f": {process.log_tail.strip().splitlines()[-1]}" if process and process.log_tail.strip() else ""
-        draft.why[node] = f"its engine ended at the start ({end}){log}"
-        draft.tell_node(node, f"Cache node {_node_id(draft, node)} failed to start: {end}{log}")
-        if not draft.memory.provisioned and memory.failures >= draft.rules.create_attempts:
-            draft.memory.failure = f"{node} {draft.why[node]}"
+                _count_failure(draft, node, f"did not answer within {draft.rules.launch_timeout_s:g} s after its start")
+        elif process is not None:
+            log = process.log_tail.strip().splitlines()
+            _count_failure(
+                draft, node, f"ended at its start: {process.exit or 'nobody saw how'}" + (f": {log[-1]}" if log else "")
+            )
+        elif late_s > draft.rules.launch_timeout_s:
+            _count_failure(draft, node, "was never seen to run")
+
+
+def _count_failure(draft: Draft, node: str, why: str) -> None:
+    memory = draft.remembered(node)
+    memory.failures += 1
+    memory.retry_at = draft.now + min(BACKOFF_CAP_S, BACKOFF_FIRST_S * 2 ** (memory.failures - 1))
+    draft.why[node] = why
+    draft.tell_node(node, f"Cache node {_node_id(draft, node)} failed to start: {why}")
+    if not draft.memory.provisioned and memory.failures >= draft.rules.create_attempts:
+        draft.memory.failure = f"{node} {why}"
 
 
 def launch_missing(draft: Draft, nodes: list[str], may_launch: Callable[[str], str | None]) -> None:
@@ -130,15 +150,20 @@ def note_ready(draft: Draft, nodes: list[str]) -> None:
     """Carry readiness into memory, with the events that belong to it."""
     for node in nodes:
         memory = draft.remembered(node)
+        if _is_going(draft, node):
+            draft.ready.discard(node)
         ready = node in draft.ready
         if ready and not memory.became_ready:
             if not draft.is_desired(node):
                 pass  # the process behind an endpoint, which clients know nothing of
+            elif memory.reboot_of:
+                draft.tell_node(node, f"Cache node {_node_id(draft, node)} restarted")
             elif memory.launches > 1:
                 draft.tell_node(node, f"Finished recovery for cache nodes {_node_id(draft, node)}")
             elif draft.memory.provisioned:
                 draft.tell_node(node, f"Added cache node {_node_id(draft, node)} in availability zone {memory.zone}")
             memory.failures = 0
+            memory.reboot_of = 0
             memory.became_ready = True
         memory.ready = ready
 

@@ -43,8 +43,8 @@ def _desired(shape: Shape, shards: tuple[DesiredShard, ...], **more: object) -> 
     )  # fmt: skip
 
 
-def created(desired: GroupDesired, **more: bool) -> World:
-    world = World(desired, **more)
+def created(desired: GroupDesired, replication_group: bool = True) -> World:
+    world = World(desired, replication_group=replication_group)
     world.settle()
     assert world.status.state == "available"
     return world
@@ -140,6 +140,46 @@ def test_a_rebooted_primary_keeps_its_data_by_handing_its_role_over_for_the_time
     assert world.of("demo-001").data == {1}
 
 
+def rebooting(desired: GroupDesired, node: int) -> GroupDesired:
+    """A reboot of the node with that index is asked for."""
+    (shard,) = desired.shards
+    nodes = list(shard.nodes)
+    nodes[node] = msgspec.structs.replace(nodes[node], reboots=nodes[node].reboots + 1)
+    return msgspec.structs.replace(desired, shards=(DesiredShard("0001", tuple(nodes)),))
+
+
+@pytest.mark.parametrize("desired", [replicated(1), replicated(3), memcached(3)], ids=["alone", "replicated", "memcached"])
+def test_a_reboot_is_shown_until_it_is_done_and_told_with_its_own_words(desired: GroupDesired) -> None:
+    world = created(desired, replication_group=desired.shape is not Shape.MEMCACHED)
+    rebooted = desired.nodes[-1].name
+    before = world.of(rebooted).incarnation
+    told = len(world.events)
+    world.desired = rebooting(desired, -1)
+    world.step()
+    while world.of(rebooted).incarnation == before or not world.memory.nodes[rebooted].ready:
+        assert world.status.nodes[rebooted].state == "rebooting"
+        assert world.status.state == "rebooting"
+        world.step()
+    world.settle()
+    node_id = desired.nodes[-1].node_id
+    assert world.events[told:] == [f"Cache node {node_id} shutdown", f"Cache node {node_id} restarted"]
+    world.kill(rebooted)
+    world.step()
+    assert world.status.nodes[rebooted].state == "recovering"
+
+
+@pytest.mark.parametrize("desired", [replicated(1), replicated(2), memcached(2)], ids=["alone", "replicated", "memcached"])
+def test_a_reboot_that_was_saved_but_not_done_is_done_afterwards(desired: GroupDesired) -> None:
+    world = created(desired, replication_group=desired.shape is not Shape.MEMCACHED)
+    rebooted = desired.nodes[-1].name
+    before = world.of(rebooted).incarnation
+    world.desired = rebooting(desired, -1)
+    world.step(apply=False)
+    world.settle()
+    assert world.of(rebooted).incarnation != before
+    assert world.status.nodes[rebooted].state == "available"
+
+
 def test_a_hand_over_that_was_saved_but_not_done_does_not_make_two_primaries() -> None:
     world = created(replicated(2))
     world.write(1)
@@ -213,6 +253,29 @@ def test_a_creation_that_cannot_succeed_ends_with_a_reason_and_leaves_nothing() 
     assert world.engines == {}
     assert world.addresses_held() == []
     assert any(event.startswith("Failed to create replication group demo") for event in world.events)
+
+
+def test_a_node_that_answers_but_takes_long_to_join_is_not_given_up() -> None:
+    world = World(replicated(2))
+    for _ in range(6):
+        world.step()
+    world.memory.nodes["demo-002"].became_ready = world.memory.nodes["demo-002"].ready = False
+    world.of("demo-002").synced = False
+    world.now += 100
+    world.step()
+    assert world.runs("demo-002")
+
+
+def test_a_node_that_never_answers_is_started_again() -> None:
+    world = World(replicated(2))
+    world.step()
+    world.step()
+    first = world.of("demo-002")
+    first.frozen = True
+    for _ in range(3):
+        world.now += 25
+        world.step()
+    assert not first.running
 
 
 def test_used_up_addresses_fail_a_creation() -> None:
