@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 from collections.abc import AsyncIterator
@@ -261,6 +262,7 @@ def test_a_client_library_works_through_it_text_and_binary() -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # the client drops its discovery connections without closing them
 def test_an_auto_discovery_client_follows_the_list() -> None:
     async def scenario() -> None:
         async with endpoint() as (point, nodes):
@@ -276,6 +278,8 @@ def test_an_auto_discovery_client_follows_the_list() -> None:
                 assert client.set(f"k{number}", "1")
             assert set(client.clients) == {f"{node.address}" for node in started}
             client.close()
+            del client
+            gc.collect()
 
     asyncio.run(scenario())
 
