@@ -9,7 +9,7 @@ from cachefleet.model.group import EndpointRole, GroupDesired, GroupMemory, Grou
 from cachefleet.model.observed import Observed
 from cachefleet.model.plan import Plan, Spread
 from cachefleet.planning import lifecycle
-from cachefleet.planning.addresses import take_offers
+from cachefleet.planning.addresses import take_offers, wanted
 from cachefleet.planning.clustered import plan_clustered
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.memcached import DISCOVERY, discovery_node, plan_memcached
@@ -149,12 +149,17 @@ def _status(draft: Draft) -> GroupStatus:
         state = "creating"
     elif "rebooting" in states:
         state = "rebooting"
-    elif "creating" in states or any(name not in nodes and not name.endswith(DISCOVERY) for name in draft.memory.nodes):
+    elif "creating" in states or _is_leaving(draft) or wanted(draft.desired, draft.memory, draft.replication_group):
         state = "modifying"
     else:
         state = "available"
     why = "; ".join(f"{name} {draft.why[name]}" for name in sorted(draft.why) if name not in draft.ready)
     return GroupStatus(state, nodes, dict(draft.memory.endpoints) if draft.memory.provisioned else {}, why)
+
+
+def _is_leaving(draft: Draft) -> bool:
+    """A node that is no longer desired is still there."""
+    return any(not draft.is_desired(name) and not name.endswith(DISCOVERY) for name in draft.memory.nodes)
 
 
 def _node_status(draft: Draft, name: str, reboots: int) -> NodeStatus:

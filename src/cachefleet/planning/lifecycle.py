@@ -41,6 +41,7 @@ def drop_removed(draft: Draft, keep: set[str]) -> None:
         process = draft.observed.processes.get(current)
         if process is None:
             del draft.memory.nodes[name]
+            draft.tell_node(name, "Cache cluster deleted")
         elif process.running:
             draft.act(Stop(node=name, incarnation=current, kill=False))
         else:

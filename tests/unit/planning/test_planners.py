@@ -278,6 +278,42 @@ def test_a_node_that_never_answers_is_started_again() -> None:
     assert not first.running
 
 
+def test_a_removed_replica_is_stopped_and_forgotten() -> None:
+    world = created(replicated(3))
+    address = world.memory.nodes["demo-003"].address
+    world.desired = replicated(2)
+    world.step()
+    assert world.status.state == "modifying"
+    world.settle()
+    assert set(world.memory.nodes) == {"demo-001", "demo-002"}
+    assert address not in world.addresses_held()
+    assert not any(".demo-003." in name for name in world.engines)
+    assert "Cache cluster deleted" in world.events
+
+
+def test_an_added_replica_is_synchronised_and_told() -> None:
+    world = created(replicated(2))
+    world.write(1)
+    world.desired = replicated(3)
+    world.step()
+    assert world.status.state == "modifying"
+    world.settle()
+    assert world.of("demo-003").data == {1}
+    assert any(event.startswith("Added cache node 0001") for event in world.events)
+
+
+def test_a_cluster_that_becomes_a_replication_group_is_modifying_until_it_has_its_endpoints() -> None:
+    world = created(replicated(1), replication_group=False)
+    world.replication_group = True
+    world.no_addresses = "none for now"
+    world.step()
+    assert world.status.state == "modifying"
+    world.no_addresses = ""
+    world.settle()
+    assert world.status.state == "available"
+    assert holder(world, EndpointRole.PRIMARY) == world.of("demo-001").host
+
+
 def test_used_up_addresses_fail_a_creation() -> None:
     world = World(replicated(2))
     world.no_addresses = "the range is used up"
