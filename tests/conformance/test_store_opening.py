@@ -10,11 +10,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from cachefleet.store import StoreError
-from tests.fixtures.databases import GROUP, SCOPE, delete, found, group, insert, opened, update
+from tests.fixtures.databases import GROUP, SCOPE, delete, found, group, insert, opened, past_the_store, update
 from tests.fixtures.postgres import Postgres
 
 
@@ -31,19 +29,6 @@ def refusal(url: str) -> str:
     message = asyncio.run(body())
     assert "hunter2" not in message and "\n" not in message and "Traceback" not in message
     return message
-
-
-def on_database(url: str, *statements: str) -> None:
-    """Run statements past the store."""
-
-    async def body() -> None:
-        engine = create_async_engine(url)
-        async with engine.begin() as connection:
-            for statement in statements:
-                await connection.execute(sa.text(statement))
-        await engine.dispose()
-
-    asyncio.run(body())
 
 
 def test_what_was_stored_is_there_after_reopening(shared_database: str) -> None:
@@ -83,17 +68,17 @@ def test_a_newer_schema_is_refused(shared_database: str) -> None:
             pass
 
     asyncio.run(create())
-    on_database(shared_database, "UPDATE cachefleet_schema SET schema_version = 99")
+    asyncio.run(past_the_store(shared_database, "UPDATE cachefleet_schema SET schema_version = 99"))
     message = refusal(shared_database)
     assert "schema version 99, this Cachefleet knows 1" in message and "newer Cachefleet" in message
-    on_database(shared_database, "UPDATE cachefleet_schema SET schema_version = 1")
+    asyncio.run(past_the_store(shared_database, "UPDATE cachefleet_schema SET schema_version = 1"))
     asyncio.run(create())
 
 
 def test_a_strangers_database_is_left_alone(shared_database: str) -> None:
-    on_database(shared_database, "CREATE TABLE events (mine TEXT)")
+    asyncio.run(past_the_store(shared_database, "CREATE TABLE events (mine TEXT)"))
     assert "a table 'events' that Cachefleet did not make" in refusal(shared_database)
-    on_database(shared_database, "SELECT mine FROM events", "DROP TABLE events")
+    asyncio.run(past_the_store(shared_database, "SELECT mine FROM events", "DROP TABLE events"))
     asyncio.run(_count(shared_database))
 
 
