@@ -85,15 +85,18 @@ def replication_group(client: Any, group: str, **more: Any) -> Iterator[dict[str
         delete(client, group)
 
 
-@contextmanager
-def cache_cluster(client: Any, cluster: str, **more: Any) -> Iterator[dict[str, Any]]:
-    client.create_cache_cluster(CacheClusterId=cluster, CacheNodeType="cache.t4g.micro", **more)
-
+def await_cluster(client: Any, cluster: str, timeout_s: float = 30.0) -> dict[str, Any]:
     def available() -> dict[str, Any] | None:
         found = describe_cluster(client, cluster)
         return found if found is not None and found["CacheClusterStatus"] == "available" else None
 
+    return wait_for(f"{cluster} is available", available, timeout_s)
+
+
+@contextmanager
+def cache_cluster(client: Any, cluster: str, **more: Any) -> Iterator[dict[str, Any]]:
+    client.create_cache_cluster(CacheClusterId=cluster, CacheNodeType="cache.t4g.micro", **more)
     try:
-        yield wait_for(f"{cluster} is available", available)
+        yield await_cluster(client, cluster)
     finally:
         delete_cluster(client, cluster)
