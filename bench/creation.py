@@ -16,10 +16,10 @@ import redis
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
 from redis.retry import Retry
-from tests.engine.groups import address, delete, describe
-from tests.fixtures.service import running_service, wait_for
 
 from bench.row import Row
+from tests.engine.groups import address, delete, describe
+from tests.fixtures.service import running_service, wait_for
 
 NOTE = __doc__
 ROUNDS = 5

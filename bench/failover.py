@@ -22,12 +22,12 @@ from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
 from redis.crc import key_slot
 from redis.retry import Retry
-from tests.engine.groups import address, await_healthy, primary_member, replication_group
-from tests.fixtures.service import Service, running_service, wait_for
 
 from bench.creation import CLUSTER, KEYS_OF_THREE_SHARDS, PAIR
 from bench.row import Row
 from bench.writer import Write, Writer
+from tests.engine.groups import address, await_healthy, primary_member, replication_group
+from tests.fixtures.service import Service, running_service, wait_for
 
 NOTE = __doc__
 ROUNDS = 10
