@@ -7,6 +7,8 @@ import time
 from types import TracebackType
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tests.fixtures.service import wait_for
 
@@ -31,7 +33,7 @@ class Writer:
         self._thread.join(10)
 
     def _run(self) -> None:
-        client = redis.Redis(self._host, self._port, socket_timeout=1, retry=None)
+        client = redis.Redis(self._host, self._port, socket_timeout=1, retry=Retry(NoBackoff(), 0))
         value = 0
         while not self._stop.is_set():
             value += 1

@@ -108,8 +108,8 @@ async def _serve(settings: Settings, credentials: Credentials, sock: socket.sock
             engine: ValkeyDriver(engine, settings.control.cluster_node_timeout_ms) for engine in (Engine.VALKEY, Engine.REDIS)
         }
         memcached, discovery = MemcachedDriver(), DiscoveryDriver()
-        for driver in (*drivers.values(), memcached, discovery):
-            stack.push_async_callback(driver.close)
+        for close in (*(driver.close for driver in drivers.values()), memcached.close, discovery.close):
+            stack.push_async_callback(close)
         controller = Controller(
             Seams(
                 store=store,
