@@ -14,8 +14,9 @@ import pytest
 from pymemcache.client.base import Client as Memcached
 from pymemcache.exceptions import MemcacheError
 
+from cachefleet.model.group import Engine
+from tests.engine.engine_processes import build_of
 from tests.engine.groups import address, await_cluster, cache_cluster, describe_cluster
-from tests.fixtures.installed import require_engine
 from tests.fixtures.service import Service, wait_for
 
 django.conf.settings.configure(DEBUG=False)
@@ -26,7 +27,7 @@ NODES = ["0001", "0002", "0003"]
 
 @pytest.fixture(autouse=True)
 def memcached() -> None:
-    require_engine("memcached")
+    build_of(Engine.MEMCACHED, "1.6")
 
 
 @pytest.fixture
