@@ -1,0 +1,225 @@
+"""The control loop over a fake machine: what it does when the store, the engines or itself fail in the middle."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import pytest
+
+from cachefleet.clock import SystemClock
+from cachefleet.control.controller import Controller
+from cachefleet.control.seams import Seams
+from cachefleet.interfaces import Conflict
+from cachefleet.model.group import DesiredNode, DesiredShard, Engine, GroupDesired, Shape
+from cachefleet.model.resource import Key, Kind
+from cachefleet.model.row import GroupRow
+from cachefleet.settings import Settings
+from tests.fakes.catalogue import StaticCatalogue
+from tests.fakes.clock import ManualClock
+from tests.fakes.engines import FakeDriver
+from tests.fakes.host import FakeHost, FakeMachine
+from tests.fakes.store import MemoryStore
+from tests.fixtures.machine import seen
+
+KEY = Key(Kind.REPLICATION_GROUP, "0", "local-1", "demo")
+
+
+@dataclass
+class Stage:
+    machine: FakeMachine = field(default_factory=FakeMachine)
+    store: MemoryStore = field(default_factory=MemoryStore)
+    clock: Any = field(default_factory=ManualClock)
+
+    def __post_init__(self) -> None:
+        self.driver = FakeDriver(self.machine)
+        self.controller = self.restart()
+
+    def restart(self) -> Controller:
+        """Another control plane on the same machine and store."""
+        self.host = FakeHost(self.machine)
+        seams = Seams(
+            store=self.store,
+            host=self.host,
+            catalogue=StaticCatalogue(),
+            drivers=dict.fromkeys(Engine, self.driver),
+            discovery=self.driver,
+            node_list_file=lambda address, version, nodes: b"",
+            clock=self.clock,
+            settings=Settings(),
+        )
+        self.controller = Controller(seams)
+        return self.controller
+
+    async def create(self, nodes: int = 2) -> None:
+        (version,) = {build.version for build in StaticCatalogue().builds()[:1]}
+        members = tuple(DesiredNode(f"demo-{number:03}", "0001", "local-1a", 0.0) for number in range(1, nodes + 1))
+        desired = GroupDesired(
+            uid="feed", shape=Shape.REPLICATED, engine=Engine.VALKEY, engine_version=version, node_type="cache.t4g.micro",
+            port=6379, shards=(DesiredShard("0001", members),), parameter_group="p", subnet_group="default",
+            automatic_failover=True,
+        )  # fmt: skip
+        async with self.store.transaction() as transaction:
+            await transaction.insert(GroupRow(key=KEY, desired=desired), [member.name for member in members])
+
+    async def row(self) -> GroupRow:
+        found = await self.store.get(KEY)
+        assert found is not None
+        return found
+
+    async def settle(self, passes: int = 60) -> None:
+        for _ in range(passes):
+            again_s = await self.controller.step(KEY)
+            if again_s is None or again_s >= 1:
+                return
+            self.clock.pass_time(again_s)
+        raise AssertionError(f"did not settle: {(await self.row()).status}")
+
+    async def change(self, **changes: Any) -> None:
+        row = await self.row()
+        async with self.store.transaction() as transaction:
+            await transaction.update(msgspec.structs.replace(row, desired=msgspec.structs.replace(row.desired, **changes)))
+
+    def running(self) -> list[str]:
+        return sorted(name for name, view in self.machine.views.items() if view.running)
+
+
+def on_stage(test: Callable[[Stage], Awaitable[None]]) -> Callable[[], None]:
+    def run() -> None:
+        asyncio.run(_run(test))
+
+    run.__name__ = test.__name__
+    return run
+
+
+async def _run(test: Callable[[Stage], Awaitable[None]]) -> None:
+    stage = Stage()
+    await stage.controller.adopt()
+    await test(stage)
+
+
+@on_stage
+async def test_a_group_comes_up_and_goes_away(stage: Stage) -> None:
+    await stage.create()
+    await stage.settle()
+    row = await stage.row()
+    assert row.status.state == "available"
+    assert stage.running() == ["feed.demo-001.1", "feed.demo-002.1"]
+    await stage.change(deleting=True)
+    await stage.settle()
+    assert await stage.store.get(KEY) is None
+    assert stage.machine.views == {}
+    messages = [event.message for event in await stage.store.events(KEY.scope, start=0, end=2e9)]
+    assert messages.count("Cache cluster deleted") == 2
+    assert "Replication group demo created" in messages
+
+
+@on_stage
+async def test_a_row_that_changed_during_the_pass_is_left_alone(stage: Stage) -> None:
+    await stage.create()
+    stale = await stage.row()
+    await stage.change(description="changed meanwhile")
+    real_get = stage.store.get
+
+    async def old(key: Key) -> GroupRow:
+        return stale
+
+    stage.store.get = old  # type: ignore[method-assign]
+    with pytest.raises(Conflict):
+        await stage.controller.step(KEY)
+    stage.store.get = real_get  # type: ignore[method-assign]
+    assert stage.machine.views == {}, "nothing may be done by a plan that could not be saved"
+    await stage.settle()
+    assert (await stage.row()).desired.description == "changed meanwhile"
+
+
+@on_stage
+async def test_a_failing_engine_is_tried_again_with_growing_pauses(stage: Stage) -> None:
+    await stage.create()
+    for _ in range(2):
+        await stage.controller.step(KEY)
+    stage.driver.refusing = "the network is gone"
+    pauses = [await stage.controller.step(KEY) or 0.0 for _ in range(5)]
+    assert pauses == sorted(pauses)
+    assert pauses[-1] > pauses[0]
+    stage.driver.refusing = ""
+    await stage.settle()
+    assert (await stage.row()).status.state == "available"
+
+
+@on_stage
+async def test_our_death_between_saving_and_acting_changes_nothing_for_good(stage: Stage) -> None:
+    await stage.create()
+    for _ in range(30):
+        planned = len(stage.driver.calls)
+        real_start, real_stop = stage.host.start, stage.host.stop
+        stage.host.start = _nothing  # type: ignore[method-assign]
+        stage.host.stop = _nothing  # type: ignore[method-assign]
+        stage.driver.refusing = "we are dead"
+        await stage.controller.step(KEY)
+        stage.host.start, stage.host.stop = real_start, real_stop  # type: ignore[method-assign]
+        stage.driver.refusing = ""
+        await stage.restart().adopt()
+        again_s = await stage.controller.step(KEY)
+        stage.clock.pass_time(max(again_s or 0.0, 0.5))
+        if len(stage.driver.calls) == planned and (await stage.row()).status.state == "available":
+            break
+    await stage.settle()
+    assert (await stage.row()).status.state == "available"
+    assert len(stage.running()) == 2
+
+
+async def _nothing(*arguments: object, **options: object) -> None:
+    return None
+
+
+@on_stage
+async def test_the_next_control_plane_adopts_what_runs(stage: Stage) -> None:
+    await stage.create()
+    await stage.settle()
+    before = stage.running()
+    await stage.restart().adopt()
+    await stage.settle()
+    assert stage.running() == before
+    free = stage.host.offer("other", {"": 1, "a": 1})
+    held = set((await stage.row()).memory.endpoints.values())
+    assert not held & set(free[""]), "addresses of adopted groups are not given away"
+
+
+@on_stage
+async def test_an_exit_makes_the_group_due_at_once(stage: Stage) -> None:
+    await stage.create()
+    await stage.settle()
+    stage.clock = SystemClock()
+    await stage.restart().adopt()
+    loop = asyncio.create_task(stage.controller.run())
+    before = len(stage.driver.calls)
+    stage.machine.end("feed.demo-001.1")
+    await seen(lambda: any(call.startswith("promote") for call in stage.driver.calls[before:]))
+    await seen(lambda: len(stage.running()) == 2)
+    loop.cancel()
+    await asyncio.gather(loop, return_exceptions=True)
+    assert (await stage.row()).memory.shards["0001"].primary == "demo-002"
+
+
+@on_stage
+async def test_orphans_are_stopped_and_groups_are_not(stage: Stage) -> None:
+    await stage.create()
+    await stage.settle()
+    row = await stage.row()
+    rendering = stage.machine.renderings["feed.demo-001.1"]
+    stage.machine.launch("dead.gone-001.1", rendering)
+    assert await stage.controller.stop_orphans() == 1
+    assert stage.running() == ["feed.demo-001.1", "feed.demo-002.1"]
+    async with stage.store.transaction() as transaction:
+        await transaction.delete(row)
+    assert await stage.controller.stop_orphans() == 2
+    assert stage.machine.views == {}
+
+
+@on_stage
+async def test_an_unknown_group_ends_the_passes(stage: Stage) -> None:
+    assert await stage.controller.step(KEY) is None

@@ -1,0 +1,103 @@
+"""Engines in memory on a FakeMachine, cluster mode disabled: roles, offsets and addresses, no data and no sockets.
+
+A FakeDriver is what the control loop talks to; several drivers on one machine see the same engines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from cachefleet.interfaces import Build, EngineRefused, NodeSpec, Rendering
+from cachefleet.model.observed import Address, NodeView
+from tests.fakes.host import FakeMachine
+
+
+@dataclass
+class FakeEngine:
+    incarnation: str
+    host: str
+    primary: bool = False
+    follows: str = ""
+    offset: int = 0
+    bound: list[str] = field(default_factory=list)
+
+
+class FakeDriver:
+    """interfaces.ReplicationDriver. `refusing` makes every verb fail; `calls` tells which were made."""
+
+    def __init__(self, machine: FakeMachine) -> None:
+        self._machine = machine
+        self._engines: dict[str, FakeEngine] = {}
+        self.refusing = ""
+        self.calls: list[str] = []
+
+    def render(self, spec: NodeSpec, build: Build, folder: str) -> Rendering:
+        return Rendering(argv=(build.binary, folder), files={"spec.json": msgspec.json.encode(spec)})
+
+    def at(self, address: Address) -> FakeEngine | None:
+        """The engine of the running process with that address."""
+        for incarnation, rendering in self._machine.renderings.items():
+            spec = msgspec.json.decode(rendering.files["spec.json"], type=NodeSpec)
+            if spec.address == address and self._machine.views[incarnation].running:
+                made = FakeEngine(incarnation, address.host, follows=spec.follow.host if spec.follow else "")
+                return self._engines.setdefault(incarnation, made)
+        return None
+
+    async def probe(self, at: Address, clustered: bool) -> NodeView:
+        engine = self.at(at)
+        if engine is None:
+            return NodeView(reachable=False, why="Connection refused")
+        source = self.at(Address(engine.follows, at.port)) if engine.follows else None
+        link_up = source is not None and source.primary
+        if link_up and source is not None:
+            engine.offset = source.offset
+        return NodeView(
+            reachable=True,
+            incarnation=engine.incarnation,
+            primary=engine.primary,
+            offset=engine.offset,
+            link_up=link_up,
+            follows=engine.follows,
+            streams_to=tuple(sorted(other.host for other in self._running(at.port) if other.follows == engine.host)),
+            bound=(engine.host, *engine.bound),
+        )
+
+    def _running(self, port: int) -> list[FakeEngine]:
+        hosts = {engine.host for engine in self._engines.values()}
+        return [engine for host in hosts if (engine := self.at(Address(host, port))) is not None]
+
+    def _must(self, at: Address, verb: str) -> FakeEngine:
+        self.calls.append(f"{verb} {at.host}")
+        engine = self.at(at)
+        if engine is None or self.refusing:
+            raise EngineRefused(f"{verb} did not reach {at}: {self.refusing or 'Connection refused'}")
+        return engine
+
+    async def promote(self, at: Address, bind: Sequence[str]) -> None:
+        engine = self._must(at, "promote")
+        engine.primary, engine.follows, engine.bound = True, "", list(bind)
+
+    async def follow(self, at: Address, primary: Address, bind: Sequence[str]) -> None:
+        engine = self._must(at, "follow")
+        engine.primary, engine.follows, engine.bound = False, primary.host, list(bind)
+
+    async def bind(self, at: Address, addresses: Sequence[str]) -> None:
+        self._must(at, "bind").bound = list(addresses)
+
+    async def switch(
+        self, at: Address, to: Address, *, to_bind: Sequence[str], from_bind: Sequence[str], others: Sequence[Address]
+    ) -> None:
+        self._must(at, "switch")
+        await self.promote(to, to_bind)
+        await self.follow(at, to, from_bind)
+        for other in others:
+            await self.follow(other, to, ())
+
+    async def set_parameters(self, at: Address, values: Mapping[str, str]) -> None:
+        self._must(at, "set_parameters")
+
+    async def close(self) -> None:
+        return None
