@@ -40,7 +40,8 @@ class Transaction(Protocol):
     """All or nothing. Row versions are checked at once; nothing is visible to others before the end."""
 
     async def insert(self, row: AnyRow, members: Sequence[str] = ()) -> AnyRow:
-        """Store a new row (version 1) and claim its member names (unique per account and region). Raises NameTaken."""
+        """Store a new row and claim its member names (unique per account and region). Its version is 1, or higher when rows
+        were deleted before: a key never has the same version twice. Raises NameTaken."""
 
     async def update(self, row: AnyRow, members: Sequence[str] | None = None) -> AnyRow:
         """Replace the row that still has row.version; returns it with the next version. members: the new full set of

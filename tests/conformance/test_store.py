@@ -222,6 +222,18 @@ async def test_large_documents(store: Store) -> None:
     assert (await found(store)).desired.description == text + "!"
 
 
+@sql_scenario
+async def test_unchanged_rows_are_not_decoded_again(store: Store) -> None:
+    for name in "abc":
+        await insert(store, group(name), [f"{name}-001"])
+    first = await store.rows(GROUP, SCOPE)
+    await update(store, first[1])
+    second = await store.rows(GROUP, SCOPE)
+    assert [old is new for old, new in zip(first, second, strict=True)] == [True, False, True]
+    assert [row is new for (_, row), new in zip(await store.members(SCOPE), second, strict=True)] == [True] * 3
+    assert await store.get(key("b")) is second[1] is await store.owner(SCOPE, "b-001")
+
+
 @scenario
 async def test_many_members_of_one_row(store: Store) -> None:
     names = [f"demo-{number:04}" for number in range(1500)]

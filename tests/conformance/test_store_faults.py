@@ -113,18 +113,31 @@ def test_a_row_that_could_not_be_read_again_is_not_stored(sql_database: str) -> 
     asyncio.run(body())
 
 
-def test_postgresql_may_be_restarted(postgres: Postgres, postgres_url: str) -> None:
+def test_postgresql_may_be_restarted_between_two_calls(postgres: Postgres, postgres_url: str) -> None:
     async def body() -> None:
         async with opened(postgres_url) as store:
             row = await insert(store, group())
-            await asyncio.gather(*(found(store) for _ in range(5)))
-            with pytest.raises(StoreError):
+            for _ in range(2):
+                await asyncio.gather(*(found(store) for _ in range(5)))
+                await asyncio.to_thread(postgres.restart)
+                assert await asyncio.gather(*(found(store) for _ in range(5))) == [row] * 5
+            await asyncio.to_thread(postgres.restart)
+            assert (await update(store, row)).version == 2
+
+    asyncio.run(body())
+
+
+def test_postgresql_may_be_restarted_within_a_transaction(postgres: Postgres, postgres_url: str) -> None:
+    async def body() -> None:
+        async with opened(postgres_url) as store:
+            row = await insert(store, group())
+            with pytest.raises(StoreError, match="postgresql://cachefleet@"):
                 async with store.transaction() as transaction:
-                    row = await transaction.update(row)
-                    await asyncio.to_thread(postgres.restart)
                     await transaction.update(row)
-            assert await asyncio.gather(*(found(store) for _ in range(10))) == [await found(store)] * 10
-            assert (await update(store, await found(store))).version == 2
+                    await asyncio.to_thread(postgres.restart)
+                    await transaction.insert(group("new"))
+            assert await store.rows(GROUP, SCOPE) == [row]
+            assert (await update(store, row)).version == 2
 
     asyncio.run(body())
 

@@ -253,6 +253,17 @@ def test_two_stores_lose_no_increment(shared_database: str) -> None:
     asyncio.run(body())
 
 
+def test_two_stores_write_at_the_same_time(shared_database: str) -> None:
+    async def body() -> None:
+        async with opened(shared_database) as here, opened(shared_database) as there:
+            names = [f"group-{number:02}" for number in range(60)]
+            await asyncio.gather(*(insert((here, there)[n % 2], group(name), [f"{name}-001"]) for n, name in enumerate(names)))
+            assert [row.key.name for row in await here.rows(GROUP, SCOPE)] == names
+            assert [member for member, _ in await there.members(SCOPE)] == [f"{name}-001" for name in names]
+
+    asyncio.run(body())
+
+
 def test_close_waits_for_work_under_way_and_then_refuses(sql_database: str) -> None:
     async def body() -> None:
         async with opened(sql_database) as store:
