@@ -65,10 +65,9 @@ class InstalledEngines:
 
     def resolve(self, engine: Engine, asked: str | None) -> Build | None:
         """None or "": the newest. "9.1", "9.1.2", "7.x", "9": the newest whose version begins with these numbers."""
-        text = (asked or "").removesuffix(".x")
-        if text and not re.fullmatch(r"\d+(\.\d+)*", text):
+        if asked and not re.fullmatch(r"\d+(\.\d+)*(\.x)?", asked):
             return None
-        prefix = version_numbers(text)
+        prefix = version_numbers((asked or "").removesuffix(".x"))
         return next(
             (
                 build

@@ -149,10 +149,9 @@ def parse_slots(words: Sequence[str]) -> SlotRanges:
     """ "0-5461" and "5462"; marks of open slots such as "[93-<-...]" say nothing about ownership."""
     ranges: list[tuple[int, int]] = []
     for word in words:
-        if not word or word.startswith("["):
-            continue
         first, dash, last = word.partition("-")
-        ranges.append((int(first), int(last if dash else first)))
+        if first.isdecimal() and (last.isdecimal() or not dash):
+            ranges.append((int(first), int(last or first)))
     return tuple(sorted(ranges))
 
 

@@ -1,0 +1,171 @@
+"""The configuration files of nodes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cachefleet.engines.capabilities import capabilities
+from cachefleet.engines.valkey_config import render
+from cachefleet.interfaces import Build, EngineRefused, NodeSpec
+from cachefleet.model.group import Engine
+from cachefleet.model.observed import Address
+
+FOLDER = "/var/lib/cachefleet/nodes/u1.demo-001.1"
+
+
+def build(engine: Engine, version: str) -> Build:
+    return Build(engine, version, "/usr/bin/server", "PATH", capabilities(engine, version))
+
+
+VALKEY_9 = build(Engine.VALKEY, "9.1.2")
+VALKEY_8 = build(Engine.VALKEY, "8.1.8")
+REDIS_7 = build(Engine.REDIS, "7.0.15")
+REDIS_6 = build(Engine.REDIS, "6.2.14")
+ALL = (VALKEY_9, VALKEY_8, REDIS_7, REDIS_6)
+
+
+def lines(version: Build, **fields: Any) -> list[str]:
+    spec = NodeSpec(
+        **{
+            "name": "demo-001",
+            "incarnation": "u1.demo-001.1",
+            "address": Address("127.0.1.1", 6379),
+            "zone": "local-1a",
+            "maxmemory_bytes": 100_000_007,
+            "parameters": {},
+            **fields,
+        }
+    )
+    rendering = render(spec, version, FOLDER, 2000)
+    assert rendering.argv == ("/usr/bin/server", f"{FOLDER}/engine.conf")
+    assert not rendering.environment and list(rendering.files) == ["engine.conf"]
+    return rendering.files["engine.conf"].decode().splitlines()
+
+
+@pytest.mark.parametrize("version", ALL)
+def test_what_every_node_has(version: Build) -> None:
+    found = lines(version, bind=("127.0.1.9", "127.0.1.1"))
+    assert {
+        "bind 127.0.1.1 127.0.1.9",
+        "port 6379",
+        "protected-mode no",
+        "daemonize no",
+        f"dir {FOLDER}",
+        f"logfile {FOLDER}/engine.log",
+        'save ""',
+        "appendonly no",
+        "repl-diskless-sync-delay 0",
+        "maxmemory 100000007",
+        "client-output-buffer-limit replica 10000000 10000000 60",
+    } <= set(found)
+
+
+@pytest.mark.parametrize("version", ALL)
+def test_a_node_without_a_role_follows_nobody_and_serves_nothing(version: Build) -> None:
+    found = lines(version)
+    assert {"replicaof 127.0.1.1 0", "replica-serve-stale-data no", "loglevel warning"} <= set(found)
+
+
+@pytest.mark.parametrize("version", ALL)
+def test_a_replica_follows_from_the_start(version: Build) -> None:
+    found = lines(version, follow=Address("127.0.1.2", 6379))
+    assert {"replicaof 127.0.1.2 6379", "replica-serve-stale-data yes"} <= set(found)
+    assert "loglevel warning" not in found
+
+
+@pytest.mark.parametrize("version", ALL)
+def test_a_cluster_node(version: Build) -> None:
+    found = lines(version, clustered=True)
+    assert {"cluster-enabled yes", "cluster-node-timeout 2000", "cluster-announce-ip 127.0.1.1"} <= set(found)
+    assert not [line for line in found if line.startswith("replicaof")]
+
+
+def test_the_cluster_bus_needs_a_port_too() -> None:
+    assert lines(VALKEY_9, clustered=True, address=Address("127.0.1.1", 55535))
+    with pytest.raises(EngineRefused, match=r"port 55536 .* at most 55535"):
+        lines(VALKEY_9, clustered=True, address=Address("127.0.1.1", 55536))
+    assert lines(VALKEY_9, address=Address("127.0.1.1", 65535))
+
+
+def test_each_version_gets_only_what_it_knows() -> None:
+    parameters = {"cluster-databases": "4", "commandlog-reply-larger-than": "5", "latency-tracking": "no"}
+    names = {each.version: {line.split()[0] for line in lines(each, parameters=parameters, clustered=True)} for each in ALL}
+    assert names["9.1.2"] - names["8.1.8"] == {"cluster-databases", "cluster-config-save-behavior"}
+    assert names["8.1.8"] - names["7.0.15"] == {
+        "availability-zone",
+        "commandlog-reply-larger-than",
+        "dual-channel-replication-enabled",
+    }
+    assert names["7.0.15"] - names["6.2.14"] == {"latency-tracking", "cluster-allow-replica-migration"}
+    assert names["6.2.14"] - names["7.0.15"] == {"cluster-migration-barrier"}
+
+
+def test_parameters_become_directives() -> None:
+    parameters = {
+        "maxmemory-policy": "allkeys-lru",
+        "notify-keyspace-events": "",
+        "client-output-buffer-limit-pubsub-hard-limit": "5",
+        "client-output-buffer-limit-pubsub-soft-seconds": "7",
+        "client-output-buffer-limit-replica-hard-limit": "11",
+        "hash-max-listpack-entries": "99",
+        "timeout": "20",
+    }
+    found = lines(VALKEY_9, parameters=parameters)
+    assert {
+        "maxmemory-policy allkeys-lru",
+        'notify-keyspace-events ""',
+        "client-output-buffer-limit pubsub 5 8388608 7",
+        "client-output-buffer-limit replica 11 10000000 60",
+        "client-output-buffer-limit normal 0 0 0",
+        "hash-max-listpack-entries 99",
+        "timeout 20",
+    } <= set(found)
+    assert "hash-max-ziplist-entries 99" in lines(REDIS_6, parameters=parameters)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "appendonly",
+        "appendfsync",
+        "close-on-replica-write",
+        "cluster-enabled",
+        "maxmemory",
+        "replica-allow-chaining",
+        "reserved-memory",
+        "reserved-memory-percent",
+        "activedefrag",
+        "search-default-timeout-ms",
+        "something-new",
+    ],
+)
+def test_what_the_node_decides_or_the_engine_does_not_have_is_left_out(name: str) -> None:
+    assert lines(VALKEY_9, parameters={name: "yes"}) == lines(VALKEY_9)
+
+
+def test_no_several_databases_in_a_cluster_unless_asked() -> None:
+    assert lines(VALKEY_9, parameters={"cluster-databases": "0"}) == lines(VALKEY_9)
+
+
+def test_commands_are_renamed_except_those_that_we_speak() -> None:
+    found = lines(VALKEY_9, parameters={"rename-commands": "flushall blocked KEYS allkeys INFO hidden client blocked odd"})
+    renamed = [line for line in found if line.startswith("rename-command")]
+    assert renamed == ['rename-command flushall ""', "rename-command KEYS allkeys"]
+
+
+def test_threads() -> None:
+    assert not [line for line in lines(VALKEY_9, threads=2) if line.startswith("io-threads")]
+    assert "io-threads 7" in lines(VALKEY_9, threads=8)
+    assert not [line for line in lines(REDIS_7, threads=8) if line.startswith("io-threads")]
+
+
+@given(st.text(max_size=20))
+def test_no_value_breaks_out_of_its_line(value: str) -> None:
+    found = lines(VALKEY_9, parameters={"notify-keyspace-events": value})
+    assert len(found) == len(lines(VALKEY_9, parameters={"notify-keyspace-events": "K"}))
+    line = next(line for line in found if line.startswith("notify-keyspace-events "))
+    assert line.isprintable()
