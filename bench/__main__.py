@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
-from bench import creation, failover
+from bench import creation, failover, throughput
 from bench.machine import busy_share, description
 from bench.row import Row, shown
 from bench.table import page, print_table
@@ -22,6 +22,7 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
 PARTS: dict[str, tuple[Callable[[Path], Iterator[Row]], str | None]] = {
     "creation": (creation.measure, creation.NOTE),
     "failover": (failover.measure, failover.NOTE),
+    "throughput": (throughput.measure, throughput.NOTE),
 }
 
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from types import TracebackType
 
 from tests.fixtures.service import wait_for
@@ -19,9 +20,9 @@ PAUSE_S = 0.001
 
 
 class Writer:
-    """connect is called in the writer's thread; it returns what writes. Keys take turns."""
+    """connect is called in the writer's thread; it gives what writes. Keys take turns."""
 
-    def __init__(self, connect: Callable[[], Write], keys: Sequence[str]) -> None:
+    def __init__(self, connect: Callable[[], AbstractContextManager[Write]], keys: Sequence[str]) -> None:
         self._connect, self._keys = connect, keys
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -37,7 +38,10 @@ class Writer:
         self._thread.join(20)
 
     def _run(self) -> None:
-        write = self._connect()
+        with self._connect() as write:
+            self._append(write)
+
+    def _append(self, write: Write) -> None:
         for value in itertools.count():
             if self._stop.is_set():
                 return

@@ -1,0 +1,131 @@
+"""Requests a second through an endpoint over requests a second of the same engine started by hand with the same configuration
+(without our addresses), measured in turn: A B, B A, A B ... in many short runs, so that whatever else the machine does meets
+both. Where two processes are compared, the processor time that each spends on a request is given, too: it depends less on the
+rest of the machine.
+
+redis-benchmark with 50 connections, one request in flight on each (-P 1) and 16 (-P 16). A reader endpoint is compared
+with the own address of the replica that serves it; with several replicas the kernel spreads connections over them, and the
+sum is compared with one replica alone.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import socket
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from bench.row import Row, shown
+from tests.engine.groups import address, describe_cluster, replication_group
+from tests.fixtures.machine import data_folder
+from tests.fixtures.service import Service, running_service, wait_for
+
+NOTE = __doc__
+PAIRS = 31
+REQUESTS = {1: 20_000, 16: 150_000}
+OWN_WORDS = frozenset({"bind", "dir", "logfile", "loglevel", "replicaof", "replica-announce-ip", "replica-serve-stale-data"})
+BY_HAND = "by hand"
+Where = tuple[str, int]
+
+
+def measure(data: Path) -> Iterator[Row]:
+    with running_service(data) as service:
+        client = service.client()
+        with replication_group(client, "single", NumCacheClusters=1) as group, _by_hand(service, "single-001") as reference:
+            endpoint = address(group["NodeGroups"][0]["PrimaryEndpoint"])
+            for depth in REQUESTS:
+                yield from _compare("primary endpoint", endpoint, BY_HAND, reference, ("SET", "GET"), depth, 0.97)
+        for replicas in (1, 3):
+            with replication_group(client, "read", NumCacheClusters=1 + replicas, AutomaticFailoverEnabled=True) as group:
+                endpoint = address(group["NodeGroups"][0]["ReaderEndpoint"])
+                name = f"reader endpoint, {replicas} replica{'s' * (replicas > 1)}"
+                target = 0.97 if replicas == 1 else None
+                yield from _compare(name, endpoint, "one replica", _replica(client, "read"), ("GET",), 1, target)
+
+
+def _compare(
+    name: str, ours: Where, other_name: str, other: Where, tests: Sequence[str], depth: int, target: float | None
+) -> Iterator[Row]:
+    """A ratio a pair, and the rates themselves."""
+    for where in (ours, other):
+        _benchmark(where, tests, depth)  # not counted: memory is touched, processor speeds settle
+    before = _spent_s(ours), _spent_s(other)
+    rates: dict[str, tuple[list[float], list[float]]] = {test: ([], []) for test in tests}
+    for number in range(PAIRS):
+        for side in (0, 1) if number % 2 == 0 else (1, 0):
+            for test, rate in _benchmark((ours, other)[side], tests, depth).items():
+                rates[test][side].append(rate)
+    requests = PAIRS * len(tests) * REQUESTS[depth]
+    spent = [1e6 * (_spent_s(where) - begun) / requests for where, begun in zip((ours, other), before, strict=True)]
+    cost = f"; {spent[0]:.2f} over {spent[1]:.2f} µs of processor a request" if other_name == BY_HAND else ""
+    for test, (here, there) in rates.items():
+        own = Row(figure="", unit="1/s", values=here)
+        reference = Row(figure="", unit="1/s", values=there)
+        yield Row(
+            figure=f"{name}, {test}, -P {depth}",
+            unit="",
+            values=[a / b for a, b in zip(here, there, strict=True)],
+            target=target,
+            at_least=True,
+            reference=f"{shown(own.median, '1/s')} over {shown(reference.median, '1/s')} {other_name}{cost}",
+        )
+
+
+def _benchmark(where: Where, tests: Sequence[str], depth: int) -> dict[str, float]:
+    """Requests a second by test."""
+    host, port = where
+    command = ["redis-benchmark", "-h", host, "-p", str(port), "-t", ",".join(tests).lower(), "-n", str(REQUESTS[depth])]
+    done = subprocess.run([*command, "-c", "50", "-P", str(depth), "-q", "--csv"], check=True, capture_output=True, text=True)
+    rows = csv.reader(io.StringIO(done.stdout))
+    return {row[0]: float(row[1]) for row in rows if row and row[0] in tests}
+
+
+def _spent_s(where: Where) -> float:
+    """Processor time of the process that answers there."""
+    with redis.Redis(*where, socket_timeout=5) as client:
+        info = client.info("cpu")
+    return float(info["used_cpu_user"]) + float(info["used_cpu_sys"])
+
+
+def _replica(client: Any, group: str) -> Where:
+    """The own address of the group's second node."""
+    found = describe_cluster(client, f"{group}-002")
+    assert found is not None
+    return address(found["CacheNodes"][0]["Endpoint"])
+
+
+@contextmanager
+def _by_hand(service: Service, node: str) -> Iterator[Where]:
+    """The node's binary and its configuration, without what is ours, as a process of its own."""
+    pid = service.pid_of(node)
+    folder = Path(f"/proc/{pid}/cwd").resolve()
+    lines = (folder / "engine.conf").read_text().splitlines()
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    with data_folder() as data:
+        own = data / "by-hand"
+        own.mkdir()
+        kept = [line for line in lines if line.split(" ", 1)[0] not in OWN_WORDS | {"port"}]
+        config = [*kept, "bind 127.0.0.1", f"port {port}", f"dir {own}", f"logfile {own / 'engine.log'}"]
+        (own / "engine.conf").write_text("\n".join(config) + "\n")
+        process = subprocess.Popen([str(Path(f"/proc/{pid}/exe").readlink()), "engine.conf"], cwd=own)
+        try:
+            wait_for("the engine answers", lambda: _answers(port))
+            yield "127.0.0.1", port
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _answers(port: int) -> bool:
+    try:
+        with redis.Redis("127.0.0.1", port, socket_timeout=1) as client:
+            return bool(client.ping())
+    except redis.exceptions.RedisError:
+        return False
