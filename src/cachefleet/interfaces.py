@@ -36,6 +36,10 @@ class NameTaken(Exception):
         self.name = name
 
 
+class StoreError(Exception):
+    """The database cannot be opened or used at present; the message says which one and why, never with a password."""
+
+
 class Transaction(Protocol):
     """All or nothing. Row versions are checked at once; nothing is visible to others before the end."""
 

@@ -60,6 +60,8 @@ def run_service(settings: Settings, announce: Callable[[Running], None]) -> int:
     Raises AlreadyRunning, StartFailed.
     """
     installation = Installation(settings.data_dir)
+    if "?" in str(settings.data_dir):
+        raise StartFailed(f"the data folder's path must not contain a question mark: {settings.data_dir}")
     try:
         credentials = installation.prepare()
     except OSError as error:

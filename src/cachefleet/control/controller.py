@@ -13,7 +13,7 @@ from cachefleet.control.executor import Executor
 from cachefleet.control.observer import observe
 from cachefleet.control.queue import KeyedQueue
 from cachefleet.control.seams import Seams
-from cachefleet.interfaces import Conflict
+from cachefleet.interfaces import Conflict, StoreError
 from cachefleet.model.plan import Plan
 from cachefleet.model.resource import GROUP_KINDS, Key, Kind
 from cachefleet.model.row import GroupRow
@@ -72,6 +72,9 @@ class Controller:
                 again_s = await self.step(key)
             except Conflict:
                 again_s = 0.0
+            except StoreError as error:
+                log.warning("store failed", group=str(key), why=str(error))
+                again_s = self._back_off(key)
             except Exception:
                 log.exception("pass failed", group=str(key))
                 again_s = self._back_off(key)

@@ -16,7 +16,7 @@ from cachefleet.api.context import Caller, Context
 from cachefleet.clock import Clock, Entropy
 from cachefleet.gateway.credential import Credential
 from cachefleet.gateway.exchange import AsgiScope, Disconnected, Receive, Reply, Send, read_request, send_reply
-from cachefleet.interfaces import Conflict
+from cachefleet.interfaces import Conflict, StoreError
 from cachefleet.model.errors import AwsError
 from cachefleet.protocol.authorization import Authorization, read_authorization
 from cachefleet.protocol.codec import Codec, Codecs
@@ -123,6 +123,9 @@ class Gateway:
             return Reply(200, trace.codec.content_type, body)
         except AwsError as error:
             return _refusal(error, trace)
+        except StoreError as error:
+            log.warning("store failed", request_id=trace.request_id, operation=trace.operation, why=str(error))
+            return _refusal(AwsError("ServiceUnavailable", "The database cannot be used at present; try again."), trace)
         except Disconnected:
             raise
         except Exception:

@@ -10,14 +10,12 @@ from contextlib import contextmanager
 
 import sqlalchemy.exc
 
-from cachefleet.interfaces import Conflict
+from cachefleet.interfaces import Conflict, StoreError
+
+__all__ = ["StoreError", "reason", "translated"]
 
 # PostgreSQL: serialization failure, deadlock, lock not available. Reading again and trying again helps.
 _CONFLICT_STATES = {"40001", "40P01", "55P03"}
-
-
-class StoreError(Exception):
-    """The database cannot be opened or used; the message says which one and why."""
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from cachefleet.gateway import gateway as gateway_module
 from cachefleet.gateway.gateway import CONFLICT_TRIES
-from cachefleet.interfaces import Conflict
+from cachefleet.interfaces import Conflict, StoreError
 from cachefleet.model.errors import AwsError
 from cachefleet.protocol.message import HttpRequest
 from cachefleet.settings import ApiSettings, Settings
@@ -174,6 +174,15 @@ def test_a_race_that_is_always_lost_is_given_back_for_a_retry() -> None:
     answer = asyncio.run(scenario())
     assert (answer.status, code(answer)) == (503, "ServiceUnavailable")
     assert len(tries) == CONFLICT_TRIES
+
+
+def test_a_database_that_is_away_is_given_back_for_a_retry_without_its_name() -> None:
+    async def operate(call: Call) -> Mapping[str, Any]:
+        raise StoreError("database postgresql://db.internal/x: the connection was refused")
+
+    answer = ask(make_gateway(operate), sign(DESCRIBE))
+    assert (answer.status, code(answer)) == (503, "ServiceUnavailable")
+    assert b"db.internal" not in answer.body
 
 
 def test_bodies_up_to_the_limit_are_read_and_larger_ones_are_not_kept() -> None:
