@@ -103,7 +103,7 @@ def test_down_stops_the_service_and_the_caches(stopped: Service) -> None:
     start_with_demo(stopped)
     result = run("down", "--data", str(stopped.data))
     assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout.splitlines() == ["The service has stopped.", "2 cache nodes have stopped."]
+    assert result.stdout.splitlines() == ["The service has stopped.", "2 cache processes have stopped."]
     assert stopped.engine_pids() == {}
     assert run("down", "--data", str(stopped.data)).stdout.splitlines() == ["Nothing was running."]
 
@@ -113,7 +113,7 @@ def test_down_may_keep_the_caches_and_stop_them_later(stopped: Service) -> None:
     result = run("down", "--keep-caches", "--data", str(stopped.data))
     assert result.stdout.splitlines() == ["The service has stopped.", "The caches go on."]
     assert len(stopped.engine_pids()) == 2
-    assert run("down", "--data", str(stopped.data)).stdout.splitlines() == ["2 cache nodes have stopped."]
+    assert run("down", "--data", str(stopped.data)).stdout.splitlines() == ["2 cache processes have stopped."]
 
 
 def test_two_services_on_one_folder_are_refused(stopped: Service) -> None:

@@ -21,7 +21,7 @@ def run_down(settings: Settings, keep_caches: bool) -> None:
         print("The service has stopped.")
     stopped = 0 if keep_caches else asyncio.run(installation.stop_caches())
     if stopped:
-        print(f"{stopped} cache {'node has' if stopped == 1 else 'nodes have'} stopped.")
+        print(f"{stopped} cache {'process has' if stopped == 1 else 'processes have'} stopped.")
     elif not had_service:
         print("Nothing was running.")
     elif keep_caches:
