@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
-from bench import creation, failover, throughput
+from bench import api, creation, failover, idle, throughput
 from bench.machine import busy_share, description
 from bench.row import Row, shown
 from bench.table import page, print_table
@@ -23,6 +23,8 @@ PARTS: dict[str, tuple[Callable[[Path], Iterator[Row]], str | None]] = {
     "creation": (creation.measure, creation.NOTE),
     "failover": (failover.measure, failover.NOTE),
     "throughput": (throughput.measure, throughput.NOTE),
+    "api": (api.measure, api.NOTE),
+    "idle": (idle.measure, idle.NOTE),
 }
 
 
