@@ -67,13 +67,22 @@ class Group:
         self._client.reboot_cache_cluster(CacheClusterId=cluster, CacheNodeIdsToReboot=["0001"])
 
     def kill_one(self) -> None:
-        """The engine process that matters most: a primary's, or a Memcached cluster's endpoint."""
-        node = {ALONE: self.name, CLUSTERED: f"{self.name}-0001-001", MEMCACHED: f"{self.name}.discovery"}.get(self.shape)
-        if node is None:
-            found = self.describe()
-            assert found is not None
-            node = primary_member(found)
-        os.kill(self._service.pid_of(node), signal.SIGKILL)
+        """The engine process that matters most: the primary's that holds the mark, or a Memcached cluster's endpoint."""
+        os.kill(self._service.pid_of(self._foremost()), signal.SIGKILL)
+
+    def _foremost(self) -> str:
+        if self.shape == ALONE:
+            return self.name
+        if self.shape == MEMCACHED:
+            return f"{self.name}.discovery"
+        found = self.describe()
+        assert found is not None
+        if self.shape == REPLICATED:
+            return primary_member(found)
+        with closing(self._data_client(found)) as client:
+            host = client.get_node_from_key("mark").host
+        clusters = [describe_cluster(self._client, member) for member in found["MemberClusters"]]
+        return next(str(each["CacheClusterId"]) for each in clusters if each and host == address(_first_node(each))[0])
 
     # --- looking ---
 
@@ -135,7 +144,7 @@ class Group:
             host, port = address(found["ConfigurationEndpoint"])
             return RedisCluster(host, port, decode_responses=True, socket_timeout=2)
         if self.shape == ALONE:
-            host, port = address(found["CacheNodes"][0]["Endpoint"])
+            host, port = address(_first_node(found))
         else:
             host, port = address(found["NodeGroups"][0]["PrimaryEndpoint"])
         return redis.Redis(host, port, decode_responses=True, socket_timeout=2)
@@ -150,6 +159,10 @@ class Group:
         host, port = address(found["NodeGroups"][0]["ReaderEndpoint"])
         with closing(redis.Redis(host, port, decode_responses=True, socket_timeout=2)) as reader:
             return written and reader.info("replication")["role"] == "slave"
+
+
+def _first_node(cluster: dict[str, Any]) -> dict[str, Any]:
+    return dict(cluster["CacheNodes"][0]["Endpoint"])
 
 
 def _memcached_places(found: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,0 +1,116 @@
+"""The control plane dies exactly between saving and acting, amid acting, and between acting and looking again.
+
+Each change of each shape of group, at each kind of point (see doomed_service): the next control plane finishes what was begun.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.fleet import ALONE, CLUSTERED, MEMCACHED, REPLICATED, Group
+from tests.faults.remains import NOTHING, everything
+from tests.fixtures.machine import data_folder
+from tests.fixtures.service import Service, running_service, wait_for
+
+PROGRAM = (sys.executable, str(Path(__file__).with_name("doomed_service.py")))
+CONVERGENCE_S = 30.0
+
+# shape, then the points at which its creation and its deletion are cut off
+LIVES = [
+    (REPLICATED, "before Launch", "before Stop"),
+    (REPLICATED, "amid Launch", "amid Stop"),
+    (REPLICATED, "before Promote", "after Erase"),
+    (REPLICATED, "before Spread", "before Spread"),
+    (CLUSTERED, "amid Launch", "amid Erase"),
+    (CLUSTERED, "amid OwnSlots", "after Stop"),
+    (CLUSTERED, "amid Meet", "after Row"),
+    (MEMCACHED, "after Launch", "amid Stop"),
+    (MEMCACHED, "before PublishNodes", "before Row"),
+]
+FAILOVERS = [
+    (REPLICATED, "before Promote"),
+    (REPLICATED, "after Promote"),
+    (REPLICATED, "amid Follow"),
+    (REPLICATED, "before Launch"),
+    (CLUSTERED, "before TakeOver"),
+    (CLUSTERED, "after TakeOver"),
+    (CLUSTERED, "before Forget"),
+    (CLUSTERED, "before Replicate"),
+    (ALONE, "before Promote"),
+    (MEMCACHED, "before PublishNodes"),
+]
+REBOOTS = [
+    (REPLICATED, "before Switch"),
+    (REPLICATED, "after Switch"),
+    (REPLICATED, "before Stop"),
+    (REPLICATED, "after Stop"),
+    (ALONE, "before Stop"),
+    (MEMCACHED, "after Stop"),
+]
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    with data_folder() as data, running_service(data, program=PROGRAM) as running:
+        yield running
+
+
+def dies_at(service: Service, point: str, change: Callable[[], None]) -> None:
+    """Ask for the change, see the control plane die on the way, start the next one."""
+    (service.data / "doom").write_text(point)
+    change()
+    assert service.process is not None
+    assert service.process.wait(CONVERGENCE_S) == -signal.SIGKILL
+    assert not (service.data / "doom").exists()
+    service.process = None
+    service.start()
+
+
+def become_whole(group: Group) -> None:
+    last = [""]
+
+    def whole() -> bool:
+        last[0] = group.why_not_whole()
+        return not last[0]
+
+    try:
+        wait_for(group.name, whole, CONVERGENCE_S)
+    except AssertionError:
+        raise AssertionError(f"{group.name} {last[0]}") from None
+
+
+@pytest.mark.parametrize(("shape", "creation", "deletion"), LIVES)
+def test_creation_and_deletion_are_finished(service: Service, shape: str, creation: str, deletion: str) -> None:
+    group = Group(service, shape, "life")
+    dies_at(service, creation, group.create)
+    become_whole(group)
+    dies_at(service, deletion, group.delete)
+    wait_for("it is gone", group.is_gone, CONVERGENCE_S)
+    wait_for("nothing is left of it", lambda: everything(service) == NOTHING)
+
+
+@pytest.mark.parametrize("shape", [REPLICATED, CLUSTERED, ALONE, MEMCACHED])
+def test_failovers_and_reboots_are_finished_and_lose_nothing(service: Service, shape: str) -> None:
+    group = Group(service, shape, f"{shape}-life")
+    group.create()
+    become_whole(group)
+    for point in [point for its, point in FAILOVERS if its == shape]:
+        group.put_mark(f"failover {point}")
+        dies_at(service, point, group.kill_one)
+        become_whole(group)
+        assert group.kept_its_mark(), point
+    for point in [point for its, point in REBOOTS if its == shape]:
+        group.put_mark(f"reboot {point}")
+        before = service.engine_pids()
+        dies_at(service, point, group.reboot)
+        become_whole(group)
+        assert group.kept_its_mark(), point
+        assert len(set(before) - set(service.engine_pids())) == 1, f"{point}: one process was to be ended"
+    group.delete()
+    wait_for("it is gone", group.is_gone, CONVERGENCE_S)
+    wait_for("nothing is left of it", lambda: everything(service) == NOTHING)
