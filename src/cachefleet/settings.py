@@ -1,12 +1,13 @@
 """Settings: one TOML file and CACHEFLEET_* variables, read once into frozen structs.
 
-A variable CACHEFLEET_A_B sets key b of section a (top-level keys: CACHEFLEET_KEY) and wins over the file. An unknown key or
-a value of the wrong type is refused with its name.
+A variable CACHEFLEET_A_B sets key b of section a (top-level keys: CACHEFLEET_KEY) and wins over the file. An unknown key, a
+value of the wrong type and one that cannot be meant are refused with their name; so nobody else has to check them again.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,12 +20,25 @@ class SettingsError(Exception):
     """A setting that is unknown or of the wrong type; the message names it."""
 
 
+def _check_positive(section: msgspec.Struct, name: str, but: tuple[str, ...] = ()) -> None:
+    """Every number of the section but those. Raises ValueError."""
+    for key in section.__struct_fields__:
+        value = getattr(section, key)
+        if isinstance(value, int | float) and key not in but and not value > 0:  # NaN is not, either
+            raise ValueError(f"{name}.{key} is {value}; it must be more than 0")
+
+
 class NodeTypeSetting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A node type of one's own: [node_types."cache.tiny"]."""
 
     maxmemory_bytes: int  # what the node may hold, before reserved-memory-percent
-    vcpu: int = 1  # engine threads
+    vcpu: int = 1  # worker threads of Memcached; Valkey and Redis have one
     memcached_mb: int = 0  # 0: maxmemory in MB
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "node_types", but=("memcached_mb",))
+        if self.memcached_mb < 0:
+            raise ValueError(f"node_types: memcached_mb is {self.memcached_mb}; it is a number of MB, or 0 for maxmemory")
 
 
 class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,6 +55,14 @@ class HostSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     memory: str = "overcommit"  # overcommit: node types are upper bounds; reserve: their sum must fit the machine
     spread: str = "auto"  # auto: nftables spreads the reader endpoint where that may be done; never
 
+    def __post_init__(self) -> None:
+        if self.memory not in ("overcommit", "reserve"):
+            raise ValueError(f"host.memory is {self.memory!r}; it is overcommit or reserve")
+        if self.spread not in ("auto", "never"):
+            raise ValueError(f"host.spread is {self.spread!r}; it is auto or never")
+        if not 0 <= self.network <= 254:
+            raise ValueError(f"host.network is {self.network}; it is 1 to 254, or 0 for any that is free")
+
 
 class ControlSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The control loop. Times in seconds."""
@@ -50,6 +72,9 @@ class ControlSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     launch_timeout_s: float = 20.0  # a launch that has not answered by then has failed
     create_attempts: int = 3  # failed launches of one node before a creation is given up
     cluster_node_timeout_ms: int = 2000  # cluster mode: silence after which nodes fail over by themselves
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "control")
 
 
 class ApiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,6 +87,9 @@ class ApiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     memcached_nodes: int = 40  # of one Memcached cluster
     subnet_groups: int = 300  # of one account and region
     subnets_per_group: int = 20  # of one subnet group
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "api")
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -105,16 +133,26 @@ def load(environment: Mapping[str, str], overrides: Mapping[str, Any] | None = N
     if path:
         try:
             document = tomllib.loads(Path(path).read_text())
-        except (OSError, tomllib.TOMLDecodeError) as error:
+        except OSError as error:
+            raise SettingsError(f"{path}: {error.strerror}") from error
+        except ValueError as error:  # no TOML, or no UTF-8
             raise SettingsError(f"{path}: {error}") from error
     for name, value in environment.items():
         if name.startswith("CACHEFLEET_") and name != "CACHEFLEET_CONFIG":
             _place(document, name.removeprefix("CACHEFLEET_").lower(), value)
     document.update({key: value for key, value in (overrides or {}).items() if value is not None})
     try:
-        return msgspec.convert(document, Settings, strict=False)
+        settings = msgspec.convert(document, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise SettingsError(f"settings: {error}") from error
+    if not re.fullmatch(r"[0-9]{12}", settings.account, re.ASCII):
+        raise SettingsError(f"settings: account is {settings.account!r}; it has 12 digits")
+    if not re.fullmatch(r"[a-z0-9-]{1,32}", settings.region):
+        raise SettingsError(
+            f"settings: region is {settings.region!r}; it has 1 to 32 lower-case letters, digits and hyphens, or no client "
+            "could sign for it"
+        )
+    return settings
 
 
 def _place(document: dict[str, Any], name: str, value: str) -> None:
@@ -125,6 +163,8 @@ def _place(document: dict[str, Any], name: str, value: str) -> None:
         key = name.removeprefix(section + "_")
         if name.startswith(section + "_") and key in fields.__struct_fields__:  # type: ignore[attr-defined]
             is_list = "tuple" in str(fields.__annotations__[key])
-            document.setdefault(section, {})[key] = value.split(os.pathsep) if is_list else value
+            keys = document.setdefault(section, {})
+            if isinstance(keys, dict):  # else the file is wrong, and refused for it
+                keys[key] = value.split(os.pathsep) if is_list else value
             return
     raise SettingsError(f"CACHEFLEET_{name.upper()} is not a setting")

@@ -20,7 +20,7 @@ import uvloop
 from cachefleet.clock import SystemClock
 from cachefleet.hosts import LocalHost
 from cachefleet.interfaces import HostRefused, Rendering
-from cachefleet.settings import HostSettings, SettingsError
+from cachefleet.settings import HostSettings
 from tests.fixtures.machine import data_folder, seen
 from tests.fixtures.machine_guard import dwellers
 
@@ -274,17 +274,3 @@ def test_a_process_is_detached_private_and_without_secrets_of_ours(
         assert modes(folder) == (0o700, {0o600})
 
     play(scenario)
-
-
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        (HostSettings(memory="huge"), "host.memory is 'huge'; it is overcommit or reserve"),
-        (HostSettings(spread="yes"), "host.spread is 'yes'; it is auto or never"),
-        (HostSettings(network=255), "host.network is 255"),
-        (HostSettings(network=-1), "host.network is -1"),
-    ],
-)
-def test_wrong_settings_are_named(tmp_path: Path, settings: HostSettings, words: str) -> None:
-    with pytest.raises(SettingsError, match=words):
-        LocalHost(tmp_path, settings, SystemClock())

@@ -24,7 +24,7 @@ from cachefleet.hosts.network import PLACES, Registry
 from cachefleet.hosts.spread import Spreader
 from cachefleet.interfaces import HostRefused, Rendering
 from cachefleet.model.observed import ProcessView
-from cachefleet.settings import HostSettings, SettingsError
+from cachefleet.settings import HostSettings
 
 _log = structlog.get_logger()
 _LOOK_S = 15.0  # how often the kernel's rules are read back: a firewall that is loaded anew drops them
@@ -37,8 +37,7 @@ class LocalHost:
     def __init__(
         self, data_dir: Path, settings: HostSettings, clock: Clock, *, registry_places: Sequence[Path] = PLACES
     ) -> None:
-        """data_dir: the installation's folder, ours alone. registry_places: see network.PLACES. Raises SettingsError."""
-        _check(settings)
+        """data_dir: the installation's folder, ours alone. registry_places: see network.PLACES."""
         self._data_dir = data_dir.resolve()
         self._settings = settings
         self._clock = clock
@@ -197,12 +196,3 @@ class Cursors:
         with suppress(OSError):
             replace_file(self._file, msgspec.json.encode(cursors))
             self._written = cursors
-
-
-def _check(settings: HostSettings) -> None:
-    if settings.memory not in ("overcommit", "reserve"):
-        raise SettingsError(f"host.memory is {settings.memory!r}; it is overcommit or reserve")
-    if settings.spread not in ("auto", "never"):
-        raise SettingsError(f"host.spread is {settings.spread!r}; it is auto or never")
-    if not 0 <= settings.network <= 254:
-        raise SettingsError(f"host.network is {settings.network}; it is 1 to 254, or 0 for any that is free")
