@@ -110,6 +110,7 @@ class NodeMemory(msgspec.Struct):
     launched_at: float = 0.0
     ended_at: float = 0.0  # when its process was first seen to be gone, 0 while it runs
     failures: int = 0  # launches in a row that never answered
+    failure: str = ""  # how the last of them failed, for people
     retry_at: float = 0.0  # no launch before
     reboots: int = 0  # of DesiredNode.reboots, how many were begun
     reboot_of: int = 0  # the launch that the last reboot has to end; 0 when that reboot is done

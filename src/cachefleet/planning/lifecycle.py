@@ -13,6 +13,7 @@ from cachefleet.planning.draft import Draft
 
 BACKOFF_FIRST_S = 0.5
 BACKOFF_CAP_S = 60.0
+UNSEEN_S = 1.0  # a launch that the host knows nothing of by then was not made
 
 
 def clear_all(draft: Draft) -> bool:
@@ -111,15 +112,21 @@ def note_failures(draft: Draft, nodes: list[str]) -> None:
             _count_failure(
                 draft, node, f"ended at its start: {process.exit or 'nobody saw how'}" + (f": {log[-1]}" if log else "")
             )
-        elif late_s > draft.rules.launch_timeout_s:
-            _count_failure(draft, node, "was never seen to run")
+        elif late_s > UNSEEN_S:
+            # We died before the start, or the host refused it (then the log says why): no proof that it cannot succeed.
+            _back_off(draft, node, "could not be started; the service's log says why")
+
+
+def _back_off(draft: Draft, node: str, why: str) -> None:
+    memory = draft.remembered(node)
+    memory.failures += 1
+    memory.retry_at = draft.now + min(BACKOFF_CAP_S, BACKOFF_FIRST_S * 2 ** min(memory.failures - 1, 20))
+    memory.failure = why
 
 
 def _count_failure(draft: Draft, node: str, why: str) -> None:
     memory = draft.remembered(node)
-    memory.failures += 1
-    memory.retry_at = draft.now + min(BACKOFF_CAP_S, BACKOFF_FIRST_S * 2 ** (memory.failures - 1))
-    draft.why[node] = why
+    _back_off(draft, node, why)
     draft.tell_node(node, f"Cache node {_node_id(draft, node)} failed to start: {why}")
     if not draft.memory.provisioned and memory.failures >= draft.rules.create_attempts:
         draft.memory.failure = f"{node} {why}"
@@ -131,12 +138,12 @@ def launch_missing(draft: Draft, nodes: list[str], may_launch: Callable[[str], s
         memory = draft.remembered(node)
         if draft.running(node) or not memory.address:
             continue
-        if memory.launches and draft.process(node) is None and draft.now - memory.launched_at < 1.0:
+        if memory.launches and draft.process(node) is None and draft.now - memory.launched_at < UNSEEN_S:
             draft.waiting = True  # launched a moment ago; a launch is not repeated before it can be seen
             continue
         if draft.now < memory.retry_at:
             draft.waiting = True
-            draft.why.setdefault(node, f"is started again after {memory.failures} failed starts")
+            draft.why.setdefault(node, f"{memory.failure} (is started again after {memory.failures} failed starts)")
             continue
         follow = may_launch(node)
         if follow is None:
@@ -163,7 +170,7 @@ def note_ready(draft: Draft, nodes: list[str]) -> None:
                 draft.tell_node(node, f"Finished recovery for cache nodes {_node_id(draft, node)}")
             elif draft.memory.provisioned:
                 draft.tell_node(node, f"Added cache node {_node_id(draft, node)} in availability zone {memory.zone}")
-            memory.failures = 0
+            memory.failures, memory.failure = 0, ""
             memory.reboot_of = 0
             memory.became_ready = True
         memory.ready = ready

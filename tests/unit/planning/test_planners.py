@@ -266,6 +266,25 @@ def test_a_node_that_answers_but_takes_long_to_join_is_not_given_up() -> None:
     assert world.runs("demo-002")
 
 
+def test_starts_that_are_refused_are_repeated_with_growing_pauses_and_a_reason() -> None:
+    world = World(replicated(1))
+    world.step(apply=False)
+    launched = []
+    for _ in range(400):
+        launches = world.memory.nodes["demo-001"].launches
+        world.step(apply=False)
+        if world.memory.nodes["demo-001"].launches > launches:
+            launched.append(world.now)
+        world.now += 0.1
+    pauses = [after - before for before, after in zip(launched, launched[1:], strict=False)]
+    assert len(pauses) >= 3
+    assert pauses[-1] > 2 * pauses[0]
+    assert "could not be started" in world.status.why
+    world.now += 100
+    world.settle()
+    assert world.status.state == "available"
+
+
 def test_a_node_that_never_answers_is_started_again() -> None:
     world = World(replicated(2))
     world.step()
