@@ -1,5 +1,6 @@
 # make up     set everything up, run the service here, have a demo cache to talk to
 # make test   set everything up, run every test
+# ARGS='...' is handed on by up, test and bench.
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
@@ -34,7 +35,7 @@ $(TESTING): requirements/test.txt $(RUNTIME)
 	@touch $@
 
 up: $(RUNTIME)
-	@exec $(BIN)/cachefleet up
+	@exec $(BIN)/cachefleet up $(ARGS)
 
 test: $(TESTING)
 	@scripts/install-test-engines
