@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -208,7 +209,7 @@ def test_a_second_service_on_the_same_folder_is_refused(service: Service) -> Non
 
 
 def test_the_command_line_waits_for_a_group(service: Service, elasticache: Any) -> None:
-    aws = CACHEFLEET.replace("cachefleet", "aws")
+    aws = Path(CACHEFLEET).with_name("aws")
     with replication_group(elasticache, "viacli", NumCacheClusters=1):
         done = subprocess.run(
             [aws, "elasticache", "wait", "replication-group-available", "--replication-group-id", "viacli"],
