@@ -17,7 +17,7 @@ from cachefleet.api.cluster_views import cluster_nodes, cluster_view
 from cachefleet.api.context import Context
 from cachefleet.api.group_changes import not_yet, refuse_node_changes
 from cachefleet.api.group_inputs import MODIFY_REFUSED, RECORDED
-from cachefleet.api.group_rows import Change, change_group, load_cluster
+from cachefleet.api.group_rows import Change, load_cluster, update_group
 from cachefleet.api.group_state import is_group, require_member_available
 from cachefleet.api.group_validation import changed_settings
 from cachefleet.api.names import folded
@@ -56,24 +56,20 @@ if TYPE_CHECKING:
 async def modify_cache_cluster(context: Context, request: ModifyCacheClusterMessageTypeDef) -> dict[str, Any]:
     name = folded(request["CacheClusterId"])
     changes = changed_settings(context, request)
-
-    def decide(row: GroupRow) -> Change | None:
-        require_member_available(row, cluster_nodes(row, name)[0], name)
-        _refuse_other_nodes(row, name, request)
-        refuse_node_changes(row.desired, request)
-        if row.desired.shape is Shape.MEMCACHED:
-            refuse_memcached_snapshots(request)
-        desired = replace(row.desired, **changes)
-        if desired == row.desired:
-            return None
+    row = await load_cluster(context, name)
+    require_member_available(row, cluster_nodes(row, name)[0], name)
+    _refuse_other_nodes(row, name, request)
+    refuse_node_changes(row.desired, request)
+    if row.desired.shape is Shape.MEMCACHED:
+        refuse_memcached_snapshots(request)
+    desired = replace(row.desired, **changes)
+    if desired != row.desired:
         if is_group(row):
             raise invalid_combination(
                 f"CacheClusterId: {name} is a member of replication group {row.key.name}, whose clusters share these settings; "
                 "use ModifyReplicationGroup."
             )
-        return Change(replace(row, desired=desired))
-
-    row = await change_group(context, lambda: load_cluster(context, name), decide)
+        row = await update_group(context, Change(replace(row, desired=desired)))
     return {"CacheCluster": cluster_view(row, name)}
 
 

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from cachefleet.api.cluster_views import cluster_fragment, cluster_nodes, cluster_view
 from cachefleet.api.context import Context
 from cachefleet.api.group_inputs import FINAL_SNAPSHOT
-from cachefleet.api.group_rows import Change, change_group, load_cluster
-from cachefleet.api.group_state import REBOOTING, is_group, require_member_available
+from cachefleet.api.group_rows import Change, load_cluster, update_group
+from cachefleet.api.group_state import DELETING, REBOOTING, is_group, require_member_available
 from cachefleet.api.names import folded, quoted
 from cachefleet.api.paging import cut, page_of, reply
 from cachefleet.api.registry import operation
@@ -57,27 +57,16 @@ async def describe_cache_clusters(context: Context, request: DescribeCacheCluste
 @operation("DeleteCacheCluster", effective=("CacheClusterId",), refused={"FinalSnapshotIdentifier": FINAL_SNAPSHOT})
 async def delete_cache_cluster(context: Context, request: DeleteCacheClusterMessageTypeDef) -> dict[str, Any]:
     name = folded(request["CacheClusterId"])
-    before: list[GroupRow] = []
-
-    def decide(row: GroupRow) -> Change:
-        before[:] = [row]
-        return without_replica(row, name) if is_group(row) else Change(deleted(row))
-
-    after = await change_group(context, lambda: load_cluster(context, name), decide)
-    if not is_group(after):
-        return {"CacheCluster": cluster_view(after, name)}
-    return {"CacheCluster": {**cluster_view(before[0], name), "CacheClusterStatus": "deleting"}}
+    row = await load_cluster(context, name)
+    await update_group(context, without_replica(row, name) if is_group(row) else Change(deleted(row)))
+    return {"CacheCluster": {**cluster_view(row, name), "CacheClusterStatus": DELETING}}
 
 
 @operation("RebootCacheCluster", effective=("CacheClusterId", "CacheNodeIdsToReboot"))
 async def reboot_cache_cluster(context: Context, request: RebootCacheClusterMessageTypeDef) -> dict[str, Any]:
     name = folded(request["CacheClusterId"])
-    row = await change_group(
-        context,
-        lambda: load_cluster(context, name),
-        lambda row: Change(rebooted(row, name, request["CacheNodeIdsToReboot"])),
-    )
-    return {"CacheCluster": cluster_view(row, name)}
+    row = rebooted(await load_cluster(context, name), name, request["CacheNodeIdsToReboot"])
+    return {"CacheCluster": cluster_view(await update_group(context, Change(row)), name)}
 
 
 def rebooted(row: GroupRow, cluster: str, node_ids: Sequence[str]) -> GroupRow:

@@ -1,27 +1,21 @@
-"""Group rows in the store: looked up by group or member name, inserted, and changed by read - decide - compare-and-swap.
+"""Group rows in the store: looked up by group or member name, inserted, changed and exchanged.
 
-Decides nothing itself: `decide` functions are pure. Wakes the controller only after the commit. Called by the group operations.
+Decides nothing itself. A row that was changed since it was read is a Conflict, on which the whole operation is run again.
+Wakes the controller only after the commit. Called by the group operations.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 import msgspec
 
 from cachefleet.api.context import Context
-from cachefleet.api.group_state import group_status, refused_state
 from cachefleet.api.names import CLUSTER_ID_LENGTH, folded, quoted
-from cachefleet.interfaces import Conflict, NameTaken
+from cachefleet.interfaces import NameTaken
 from cachefleet.model.errors import AwsError
-from cachefleet.model.group import DesiredNode, GroupDesired, Shape
+from cachefleet.model.group import GroupDesired, Shape
 from cachefleet.model.plan import EventDraft
 from cachefleet.model.resource import Kind
 from cachefleet.model.row import GroupRow, Row
-
-Load = Callable[[], Awaitable[GroupRow]]
-
-ATTEMPTS = 50  # the controller writes the same row; each attempt that is lost means that somebody else made progress
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -30,13 +24,6 @@ class Change(msgspec.Struct, frozen=True):
     row: GroupRow
     members: tuple[str, ...] | None = None
     events: tuple[EventDraft, ...] = ()
-
-
-class Exchange(msgspec.Struct, frozen=True):
-    """The row that is gone, and the one that stands in its place."""
-
-    old: GroupRow
-    new: GroupRow
 
 
 async def load_group(context: Context, name: str) -> GroupRow:
@@ -53,11 +40,6 @@ async def load_cluster(context: Context, name: str) -> GroupRow:
     if row is None:
         raise AwsError("CacheClusterNotFound", f"CacheCluster not found: {_shown(name)}")
     return row
-
-
-def member_node(row: GroupRow, cluster: str) -> DesiredNode:
-    """The node behind a member name of a replication group or a standalone cluster; Memcached: its first node."""
-    return next((node for node in row.desired.nodes if node.name == cluster), row.desired.nodes[0])
 
 
 def member_names(kind: Kind, name: str, desired: GroupDesired) -> tuple[str, ...]:
@@ -87,48 +69,33 @@ async def insert_group(context: Context, kind: Kind, name: str, desired: GroupDe
     return stored
 
 
-async def change_group(context: Context, load: Load, decide: Callable[[GroupRow], Change | None]) -> GroupRow:
-    """Read, decide, write; again when somebody else wrote in between. Returns the row as it is then; when decide finds nothing
-    to change (None), nothing is written and nobody is woken. Raises what load and decide raise, CacheClusterAlreadyExists, and
-    the noun's invalid-state error when the row never stands still."""
-    for _ in range(ATTEMPTS):
-        row = await load()
-        change = decide(row)
-        if change is None:
-            return row
-        try:
-            async with context.store.transaction() as transaction:
-                stored: GroupRow = await transaction.update(change.row, change.members)
-                await transaction.add_events(context.scope, context.clock.now(), change.events)
-        except Conflict:
-            continue
-        except NameTaken as taken:
-            raise _taken(row.key.kind, row.key.name, taken.name) from None
-        context.wake(stored.key)
-        return stored
-    raise refused_state(row, group_status(row), "it is being changed by others at the same time; try again")
+async def update_group(context: Context, change: Change) -> GroupRow:
+    """Write a row that was read before and wake the controller. Raises Conflict, CacheClusterAlreadyExists."""
+    key = change.row.key
+    try:
+        async with context.store.transaction() as transaction:
+            stored: GroupRow = await transaction.update(change.row, change.members)
+            await transaction.add_events(context.scope, context.clock.now(), change.events)
+    except NameTaken as taken:
+        raise _taken(key.kind, key.name, taken.name) from None
+    context.wake(key)
+    return stored
 
 
-async def exchange_group(context: Context, load: Load, decide: Callable[[GroupRow], Change]) -> Exchange:
+async def exchange_group(context: Context, old: GroupRow, change: Change) -> GroupRow:
     """Put a row of the other kind in the place of one: the processes, addresses and member names go on under the new key.
-    Raises as change_group."""
-    for _ in range(ATTEMPTS):
-        old = await load()
-        change = decide(old)
-        new = change.row
-        try:
-            async with context.store.transaction() as transaction:
-                await transaction.delete(old)
-                stored: GroupRow = await transaction.insert(new, member_names(new.key.kind, new.key.name, new.desired))
-                await transaction.add_events(context.scope, context.clock.now(), change.events)
-        except Conflict:
-            continue
-        except NameTaken as taken:
-            raise _taken(new.key.kind, new.key.name, taken.name) from None
-        context.wake(old.key)
-        context.wake(stored.key)
-        return Exchange(old, stored)
-    raise refused_state(old, group_status(old), "it is being changed by others at the same time; try again")
+    Raises as update_group, and ReplicationGroupAlreadyExists."""
+    new = change.row
+    try:
+        async with context.store.transaction() as transaction:
+            await transaction.delete(old)
+            stored: GroupRow = await transaction.insert(new, member_names(new.key.kind, new.key.name, new.desired))
+            await transaction.add_events(context.scope, context.clock.now(), change.events)
+    except NameTaken as taken:
+        raise _taken(new.key.kind, new.key.name, taken.name) from None
+    context.wake(old.key)
+    context.wake(new.key)
+    return stored
 
 
 def _shown(name: str) -> str:

@@ -55,23 +55,20 @@ async def adopt_cluster(context: Context, name: str, request: Mapping[str, Any])
     text = asked_description(request["ReplicationGroupDescription"])
     tags = read_tags(request.get("Tags") or ())
     cluster = folded(request["PrimaryClusterId"])
-
-    def decide(old: GroupRow) -> Change:
-        _check_adoptable(old, cluster)
-        (shard,) = old.desired.shards
-        (node,) = shard.nodes
-        shards = (replace(shard, nodes=(replace(node, tags={**old.tags, **tags}),)),)
-        desired = replace(old.desired, shards=shards, description=text, created_at=context.clock.now(), **settings)
-        row: GroupRow = Row(
-            key=context.scope.key(Kind.REPLICATION_GROUP, name),
-            desired=desired,
-            memory=old.memory,
-            status=replace(old.status, state=MODIFYING),
-            tags=tags,
-        )
-        return Change(row, events=(EventDraft("replication-group", name, f"Replication group {name} created"),))
-
-    return (await exchange_group(context, lambda: load_cluster(context, cluster), decide)).new
+    old = await load_cluster(context, cluster)
+    _check_adoptable(old, cluster)
+    (shard,) = old.desired.shards
+    (node,) = shard.nodes
+    shards = (replace(shard, nodes=(replace(node, tags={**old.tags, **tags}),)),)
+    row: GroupRow = Row(
+        key=context.scope.key(Kind.REPLICATION_GROUP, name),
+        desired=replace(old.desired, shards=shards, description=text, created_at=context.clock.now(), **settings),
+        memory=old.memory,
+        status=replace(old.status, state=MODIFYING),
+        tags=tags,
+    )
+    created = EventDraft("replication-group", name, f"Replication group {name} created")
+    return await exchange_group(context, old, Change(row, events=(created,)))
 
 
 def _check_adoptable(row: GroupRow, cluster: str) -> None:
@@ -88,29 +85,28 @@ async def retain_primary(context: Context, name: str) -> GroupRow:
     """Delete the group but keep its primary as a standalone cluster; the group as it was. Its endpoints go on to answer for
     clients that still use them. Raises ReplicationGroupNotFoundFault, InvalidReplicationGroupState,
     InvalidParameterCombination (cluster mode enabled)."""
-
-    def decide(old: GroupRow) -> Change:
-        require_available(old)
-        if old.desired.shape is Shape.CLUSTERED:
-            raise invalid_combination("RetainPrimaryCluster is not possible when cluster mode is enabled.")
-        (shard,) = old.desired.shards
-        primary = next((node for node in shard.nodes if is_primary(old, node)), shard.nodes[0])
-        desired = replace(
-            old.desired,
-            shards=(DesiredShard(shard.shard_id, (replace(primary, tags={}),)),),
-            description="",
-            automatic_failover=False,
-            multi_az=False,
-            created_at=primary.created_at,
-        )
-        known = {primary.name: old.status.nodes[primary.name]} if primary.name in old.status.nodes else {}
-        row: GroupRow = Row(
-            key=context.scope.key(Kind.CACHE_CLUSTER, primary.name),
-            desired=desired,
-            memory=old.memory,
-            status=GroupStatus(MODIFYING, known),
-            tags=primary.tags,
-        )
-        return Change(row, events=(EventDraft("replication-group", old.key.name, f"Replication group {old.key.name} deleted"),))
-
-    return (await exchange_group(context, lambda: load_group(context, name), decide)).old
+    old = await load_group(context, name)
+    require_available(old)
+    if old.desired.shape is Shape.CLUSTERED:
+        raise invalid_combination("RetainPrimaryCluster is not possible when cluster mode is enabled.")
+    (shard,) = old.desired.shards
+    primary = next((node for node in shard.nodes if is_primary(old, node)), shard.nodes[0])
+    desired = replace(
+        old.desired,
+        shards=(DesiredShard(shard.shard_id, (replace(primary, tags={}),)),),
+        description="",
+        automatic_failover=False,
+        multi_az=False,
+        created_at=primary.created_at,
+    )
+    known = {primary.name: old.status.nodes[primary.name]} if primary.name in old.status.nodes else {}
+    row: GroupRow = Row(
+        key=context.scope.key(Kind.CACHE_CLUSTER, primary.name),
+        desired=desired,
+        memory=old.memory,
+        status=GroupStatus(MODIFYING, known),
+        tags=primary.tags,
+    )
+    removed = EventDraft("replication-group", old.key.name, f"Replication group {old.key.name} deleted")
+    await exchange_group(context, old, Change(row, events=(removed,)))
+    return old

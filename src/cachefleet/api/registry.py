@@ -12,9 +12,12 @@ from typing import Any
 import msgspec
 
 from cachefleet.api.context import Context
+from cachefleet.interfaces import Conflict
 from cachefleet.model.errors import AwsError, invalid_value
 
 Handler = Callable[[Context, Any], Awaitable[Any]]
+
+ATTEMPTS = 50  # the controller writes the same rows; each attempt that is lost means that somebody else made progress
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -54,8 +57,10 @@ def operation(
 
 
 async def dispatch(context: Context, service: str, name: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Run an operation. Raises AwsError: InvalidAction for one that is not built, InvalidParameterValue for a member that
-    has no effect yet."""
+    """Run an operation; again, from its first check on, when a row that it read was changed by someone else before it wrote.
+
+    Raises AwsError: InvalidAction for one that is not built, InvalidParameterValue for a member that has no effect yet,
+    ServiceUnavailable when the row never stands still."""
     found = OPERATIONS.get((service, name))
     if found is None:
         raise AwsError("InvalidAction", f"The action {name} is not implemented yet by Cachefleet; see docs/api-coverage.md.")
@@ -67,5 +72,10 @@ async def dispatch(context: Context, service: str, name: str, request: Mapping[s
             raise invalid_value(f"{member} is not implemented yet for {name}; leave it out.")
         if value not in refusal.unless:
             raise invalid_value(f"{member}: {refusal.why}")
-    reply: Mapping[str, Any] = await found.handler(context, request)
-    return reply
+    for _ in range(ATTEMPTS):
+        try:
+            reply: Mapping[str, Any] = await found.handler(context, request)
+        except Conflict:
+            continue
+        return reply
+    raise AwsError("ServiceUnavailable", "The resource is being changed by others without a pause; try again in a moment.")

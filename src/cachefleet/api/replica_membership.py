@@ -11,7 +11,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from cachefleet.api.context import Context
-from cachefleet.api.group_rows import Change, change_group, load_group
+from cachefleet.api.group_rows import Change, load_group, update_group
 from cachefleet.api.group_state import (
     AVAILABLE,
     MODIFYING,
@@ -42,23 +42,23 @@ async def add_replica(context: Context, cluster: str, request: Mapping[str, Any]
     CacheClusterAlreadyExists, NodeQuotaForClusterExceeded, InsufficientCacheClusterCapacity and the parameter errors."""
     if any(value not in (None, "", []) for member, value in request.items() if member not in _ALLOWED):
         raise invalid_combination("Cannot specify additional cache cluster parameters when creating a replica cluster")
-    group = await load_group(context, request["ReplicationGroupId"])
-    usable = await subnet_group_zones(context, group.desired.subnet_group)
+    row = await load_group(context, request["ReplicationGroupId"])
+    usable = await subnet_group_zones(context, row.desired.subnet_group)
     zone = request.get("PreferredAvailabilityZone") or ""
     check_zones([zone] if zone else [], usable, zones(context.scope.region), "PreferredAvailabilityZone")
     tags = read_tags(request.get("Tags") or ())
-    now = context.clock.now()
-
-    def decide(row: GroupRow) -> Change:
-        _check_addition(row, cluster, request)
-        refuse_capacity(context, asked_node_type(context, row.desired.node_type), row.desired.engine, 1)
-        (shard,) = row.desired.shards
-        present = [node.zone for node in shard.nodes]
-        chosen = zone or fill(present, len(present) + 1, usable, 0)[-1]
-        node = DesiredNode(name=cluster, node_id="0001", zone=chosen, created_at=now, tags=added(row.tags, tags))
-        return _with_nodes(row, (*shard.nodes, node))
-
-    return await change_group(context, lambda: load_group(context, group.key.name), decide)
+    _check_addition(row, cluster, request)
+    refuse_capacity(context, asked_node_type(context, row.desired.node_type), row.desired.engine, 1)
+    (shard,) = row.desired.shards
+    present = [node.zone for node in shard.nodes]
+    node = DesiredNode(
+        name=cluster,
+        node_id="0001",
+        zone=zone or fill(present, len(present) + 1, usable, 0)[-1],
+        created_at=context.clock.now(),
+        tags=added(row.tags, tags),
+    )
+    return await update_group(context, _with_nodes(row, (*shard.nodes, node)))
 
 
 def _check_addition(row: GroupRow, cluster: str, request: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from cachefleet.api.context import Context
 from cachefleet.api.group_changes import not_yet, refuse_node_changes
 from cachefleet.api.group_inputs import MODIFY_REFUSED, RECORDED
-from cachefleet.api.group_rows import Change, change_group, load_group
+from cachefleet.api.group_rows import Change, load_group, update_group
 from cachefleet.api.group_state import is_primary, require_available
 from cachefleet.api.group_validation import asked_description, changed_settings, check_failover
 from cachefleet.api.group_views import group_view, snapshotting_cluster
@@ -66,19 +66,15 @@ async def modify_replication_group(context: Context, request: ModifyReplicationG
     changes = changed_settings(context, request)
     if request.get("ReplicationGroupDescription") is not None:
         changes["description"] = asked_description(request["ReplicationGroupDescription"])
-
-    def decide(row: GroupRow) -> Change | None:
-        require_available(row)
-        _refuse_roles(row, request)
-        refuse_node_changes(row.desired, request)
-        if request.get("ClusterMode") not in (None, "", row.desired.cluster_mode):
-            raise not_yet("ClusterMode", row.desired.cluster_mode)
-        desired = replace(row.desired, **changes, **_failover(row.desired, request))
-        if desired == row.desired:
-            return None
-        return Change(replace(row, desired=desired), events=_events(row, desired))
-
-    row = await change_group(context, lambda: load_group(context, request["ReplicationGroupId"]), decide)
+    row = await load_group(context, request["ReplicationGroupId"])
+    require_available(row)
+    _refuse_roles(row, request)
+    refuse_node_changes(row.desired, request)
+    if request.get("ClusterMode") not in (None, "", row.desired.cluster_mode):
+        raise not_yet("ClusterMode", row.desired.cluster_mode)
+    desired = replace(row.desired, **changes, **_failover(row.desired, request))
+    if desired != row.desired:
+        row = await update_group(context, Change(replace(row, desired=desired), events=_events(row, desired)))
     return {"ReplicationGroup": group_view(row)}
 
 

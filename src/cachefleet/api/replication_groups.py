@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from cachefleet.api.context import Context
 from cachefleet.api.group_inputs import FINAL_SNAPSHOT
-from cachefleet.api.group_rows import Change, change_group, load_group
+from cachefleet.api.group_rows import Change, load_group, update_group
 from cachefleet.api.group_state import DELETING, require_deletable
 from cachefleet.api.group_views import group_fragment, group_view
 from cachefleet.api.names import folded
@@ -45,7 +45,7 @@ async def delete_replication_group(context: Context, request: DeleteReplicationG
     name = folded(request["ReplicationGroupId"])
     if request.get("RetainPrimaryCluster"):
         return {"ReplicationGroup": group_view(deleted(await retain_primary(context, name)))}
-    row = await change_group(context, lambda: load_group(context, name), lambda row: Change(deleted(row)))
+    row = await update_group(context, Change(deleted(await load_group(context, name))))
     return {"ReplicationGroup": group_view(row)}
 
 

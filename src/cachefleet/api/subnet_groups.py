@@ -14,7 +14,7 @@ from cachefleet.api import names
 from cachefleet.api.context import Context
 from cachefleet.api.paging import cut, page_of, reply
 from cachefleet.api.registry import operation
-from cachefleet.api.rows import change_row, delete_row
+from cachefleet.api.rows import update_row
 from cachefleet.api.tag_rules import read_tags
 from cachefleet.interfaces import NameTaken
 from cachefleet.model.errors import AwsError, invalid_value
@@ -88,19 +88,15 @@ async def modify_cache_subnet_group(context: Context, request: ModifyCacheSubnet
     name = names.folded(request["CacheSubnetGroupName"])
     if name == DEFAULT_SUBNET_GROUP:
         raise invalid_value(f"{_NAME}: the subnet group default is built in and cannot be modified; create one of your own.")
-    await find_subnet_group_row(context, name)
+    row = await find_subnet_group_row(context, name)
     changes: dict[str, Any] = {}
     if "CacheSubnetGroupDescription" in request:
         changes["description"] = names.description(request["CacheSubnetGroupDescription"], _DESCRIPTION)
     if "SubnetIds" in request:
         changes["subnets"] = choose_subnets(context.scope, request["SubnetIds"], context.settings.api.subnets_per_group)
         _check_zones_free(await _groups_in(context, name), SubnetGroupDesired("", "", changes["subnets"]).zones, name)
-    row = await change_row(
-        context,
-        lambda: find_subnet_group_row(context, name),
-        lambda row: msgspec.structs.replace(row, desired=msgspec.structs.replace(row.desired, **changes)),
-        EventDraft(_SOURCE, name, "Cache subnet group modified"),
-    )
+    changed = msgspec.structs.replace(row, desired=msgspec.structs.replace(row.desired, **changes))
+    row = await update_row(context, row, changed, EventDraft(_SOURCE, name, "Cache subnet group modified"))
     return {"CacheSubnetGroup": subnet_group_view(context.scope, name, row.desired)}
 
 
@@ -109,12 +105,13 @@ async def delete_cache_subnet_group(context: Context, request: DeleteCacheSubnet
     name = names.folded(request["CacheSubnetGroupName"])
     if name == DEFAULT_SUBNET_GROUP:
         raise AwsError("CacheSubnetGroupInUse", "The subnet group default is built in and cannot be deleted.")
-    await delete_row(
-        context,
-        lambda: find_subnet_group_row(context, name),
-        lambda: _check_unused(context, name),
-        EventDraft(_SOURCE, name, "Cache subnet group deleted"),
-    )
+    row = await find_subnet_group_row(context, name)
+    async with context.store.transaction() as transaction:
+        await _check_unused(context, name)
+        await transaction.delete(row)
+        await transaction.add_events(
+            context.scope, context.clock.now(), [EventDraft(_SOURCE, name, "Cache subnet group deleted")]
+        )
     return {}
 
 

@@ -16,7 +16,7 @@ from cachefleet.api.context import Context
 from cachefleet.api.group_rows import load_cluster, load_group
 from cachefleet.api.parameter_groups import find_parameter_group
 from cachefleet.api.registry import operation
-from cachefleet.api.rows import change_row
+from cachefleet.api.rows import update_row
 from cachefleet.api.tag_rules import added, check_present, read_tags, removed, show_tags
 from cachefleet.interfaces import AnyRow
 from cachefleet.model.errors import AwsError, invalid_value
@@ -106,17 +106,15 @@ async def _change(context: Context, arn: names.Arn, change: TagChange, change_no
     """The resource's tags after the change. change_node: what becomes of the nodes' tags when a group's are changed."""
     if _is_built_in(arn):
         raise invalid_value(f"ResourceName: {arn.name} belongs to the service and takes no tags; use one of your own.")
-
-    def with_tags(row: AnyRow) -> AnyRow:
-        _check_not_deleting(row, arn)
-        if _is_member(row, arn):
-            return _with_nodes(row, lambda node: change(node.tags) if node.name == arn.name else node.tags)
+    row = await _find(context, arn)
+    _check_not_deleting(row, arn)
+    if _is_member(row, arn):
+        changed = _with_nodes(row, lambda node: change(node.tags) if node.name == arn.name else node.tags)
+    else:
         changed = msgspec.structs.replace(row, tags=change(row.tags))
         if row.key.kind is Kind.REPLICATION_GROUP:
-            return _with_nodes(changed, lambda node: change_node(node.tags))
-        return changed
-
-    return tags_of(await change_row(context, lambda: _find(context, arn), with_tags), arn)
+            changed = _with_nodes(changed, lambda node: change_node(node.tags))
+    return tags_of(await update_row(context, row, changed), arn)
 
 
 def tags_of(row: AnyRow, arn: names.Arn) -> dict[str, str]:

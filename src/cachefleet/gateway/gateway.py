@@ -16,7 +16,7 @@ from cachefleet.api.context import Caller, Context
 from cachefleet.clock import Clock, Entropy
 from cachefleet.gateway.credential import Credential
 from cachefleet.gateway.exchange import AsgiScope, Disconnected, Receive, Reply, Send, read_request, send_reply
-from cachefleet.interfaces import Conflict, StoreError
+from cachefleet.interfaces import StoreError
 from cachefleet.model.errors import AwsError
 from cachefleet.protocol.authorization import Authorization, read_authorization
 from cachefleet.protocol.codec import Codec, Codecs
@@ -29,7 +29,6 @@ Authenticate = Callable[[str], Credential | None]  # by access key id
 Dispatch = Callable[[Context, str, str, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]  # context, service, operation, input
 
 BODY_TIMEOUT_S = 30.0
-CONFLICT_TRIES = 8  # a change that keeps losing against others is given back to the client, whose SDK retries
 
 _METHODS = {"/": ("POST", "GET"), "/healthz": ("GET", "HEAD")}
 _TEXT = "text/plain; charset=utf-8"
@@ -118,7 +117,7 @@ class Gateway:
                 user_id=credential.user_id,
                 request_id=trace.request_id,
             )
-            result = await self._run(caller, claim.service, trace.operation, parameters)
+            result = await self._dispatch(self._context(caller), claim.service, trace.operation, parameters)
             body = trace.codec.encode(service(claim.service), trace.operation, result, trace.request_id)
             return Reply(200, trace.codec.content_type, body)
         except AwsError as error:
@@ -144,16 +143,6 @@ class Gateway:
             raise AwsError("InvalidClientTokenId", "The security token included in the request is invalid.")
         verify(request, claim, credential.secret_access_key, self._clock.now(), self._limits.clock_skew_s)
         return credential
-
-    async def _run(self, caller: Caller, service_name: str, operation: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Dispatch; again when a row changed under the operation, which then validates anew."""
-        context = self._context(caller)
-        for attempt in range(CONFLICT_TRIES):
-            try:
-                return await self._dispatch(context, service_name, operation, parameters)
-            except Conflict:
-                await self._clock.sleep((attempt + 1) * (1 + self._entropy.below(8)) / 1000)
-        raise AwsError("ServiceUnavailable", "The resource is being changed by other requests; try again.")
 
     def _request_id(self) -> str:
         digits = self._entropy.hex(16)

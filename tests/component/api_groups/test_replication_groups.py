@@ -249,5 +249,5 @@ async def test_a_row_that_never_stands_still(stage: GroupStage) -> None:
     await stage.create_group()
     await stage.settle()
     stage.context = replace(stage.context, store=BusyStore(stage.store, turns=1000))
-    await stage.refused("InvalidReplicationGroupState", "try again", "DeleteReplicationGroup", ReplicationGroupId="demo")
+    await stage.refused("ServiceUnavailable", "try again", "DeleteReplicationGroup", ReplicationGroupId="demo")
     assert not (await stage.row(stage.key("demo"))).desired.deleting

@@ -13,13 +13,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from cachefleet.gateway import gateway as gateway_module
-from cachefleet.gateway.gateway import CONFLICT_TRIES
-from cachefleet.interfaces import Conflict, StoreError
+from cachefleet.interfaces import StoreError
 from cachefleet.model.errors import AwsError
 from cachefleet.protocol.message import HttpRequest
 from cachefleet.settings import ApiSettings, Settings
-from tests.fakes.clock import ManualClock
-from tests.fixtures.gateway import KEY, NOW, URL, Answer, Call, ask, ask_async, make_gateway, no_reply, sign
+from tests.fixtures.gateway import KEY, NOW, URL, Answer, Call, ask, make_gateway, no_reply, sign
 
 NAMESPACE = "{http://elasticache.amazonaws.com/doc/2015-02-02/}"
 
@@ -136,44 +134,6 @@ def test_what_goes_wrong_inside_stays_inside(reply: Any) -> None:
         assert inside not in answer.text
     (failure,) = [line for line in logs if line["log_level"] == "error"]
     assert (failure["event"], failure["request_id"], failure["exc_info"]) == ("request failed", request_id, True)
-
-
-def test_a_lost_race_is_run_again() -> None:
-    tries: list[Call] = []
-
-    async def operate(call: Call) -> Mapping[str, Any]:
-        tries.append(call)
-        if len(tries) < 3:
-            raise Conflict
-        return {}
-
-    async def scenario() -> Answer:
-        clock = ManualClock(NOW)
-        asked = asyncio.create_task(ask_async(make_gateway(operate, clock=clock), sign(DESCRIBE)))
-        await clock.advance(1.0)
-        return await asked
-
-    assert asyncio.run(scenario()).status == 200
-    assert len(tries) == 3
-    assert tries[0] == tries[2]
-
-
-def test_a_race_that_is_always_lost_is_given_back_for_a_retry() -> None:
-    tries: list[Call] = []
-
-    async def operate(call: Call) -> Mapping[str, Any]:
-        tries.append(call)
-        raise Conflict
-
-    async def scenario() -> Answer:
-        clock = ManualClock(NOW)
-        asked = asyncio.create_task(ask_async(make_gateway(operate, clock=clock), sign(DESCRIBE)))
-        await clock.advance(1.0)
-        return await asked
-
-    answer = asyncio.run(scenario())
-    assert (answer.status, code(answer)) == (503, "ServiceUnavailable")
-    assert len(tries) == CONFLICT_TRIES
 
 
 def test_a_database_that_is_away_is_given_back_for_a_retry_without_its_name() -> None:
