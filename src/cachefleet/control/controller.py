@@ -13,7 +13,7 @@ from cachefleet.control.executor import Executor
 from cachefleet.control.observer import observe
 from cachefleet.control.queue import KeyedQueue
 from cachefleet.control.seams import Seams
-from cachefleet.interfaces import Conflict, StoreError
+from cachefleet.interfaces import Conflict, HostRefused, StoreError
 from cachefleet.model.plan import Plan
 from cachefleet.model.resource import GROUP_KINDS, Key, Kind
 from cachefleet.model.row import GroupRow
@@ -147,22 +147,38 @@ class Controller:
             await self._seams.clock.sleep(ORPHAN_INTERVAL_S)
 
     async def stop_orphans(self) -> int:
-        """Returns how many processes or folders were cleared away. The host is asked before the store: a group that appears in
-        between is then in the store, and so never taken for an orphan."""
+        """Returns how many processes, folders and rules were cleared away. The host is asked before the store: a group that
+        appears in between is then in the store, and so never taken for an orphan."""
         host = self._seams.host
-        present = host.uids()
-        known = set()
+        present, standing = host.uids(), list(host.spreads())
+        known: set[str] = set()
+        addresses: set[str] = set()
         for key in await self._seams.store.keys(GROUP_KINDS):
             row = await self._seams.store.get(key)
             if row is None:
                 return 0  # gone, or become another kind of group, since the keys were read: ask again next time
             known.add(row.desired.uid)
+            addresses.update(held(row.memory))
         cleared = 0
         for uid in present - known:
-            for incarnation in host.inspect(uid):
-                log.warning("orphan found", incarnation=incarnation)
-                await host.stop(incarnation, kill=True)
-                await host.erase(incarnation)
+            gone = [await self._clear(incarnation) for incarnation in host.inspect(uid)]
+            cleared += sum(gone)
+            if all(gone):
+                host.keep(uid, [])
+        for address, port in standing:
+            if address not in addresses:
+                log.warning("orphaned rule found", address=address, port=port)
+                await host.spread(address, port, ())
                 cleared += 1
-            host.keep(uid, [])
         return cleared
+
+    async def _clear(self, incarnation: str) -> bool:
+        """Whether nothing is left of it."""
+        log.warning("orphan found", incarnation=incarnation)
+        try:
+            await self._seams.host.stop(incarnation, kill=True)
+            await self._seams.host.erase(incarnation)
+        except HostRefused as error:
+            log.warning("orphan stays for now", incarnation=incarnation, why=str(error))
+            return False
+        return True

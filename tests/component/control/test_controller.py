@@ -13,7 +13,7 @@ import pytest
 from cachefleet.clock import SystemClock
 from cachefleet.control.controller import Controller
 from cachefleet.control.seams import Seams
-from cachefleet.interfaces import Conflict
+from cachefleet.interfaces import Conflict, HostRefused
 from cachefleet.model.group import DesiredNode, DesiredShard, Engine, GroupDesired, Shape
 from cachefleet.model.resource import Key, Kind
 from cachefleet.model.row import GroupRow
@@ -218,6 +218,36 @@ async def test_orphans_are_stopped_and_groups_are_not(stage: Stage) -> None:
         await transaction.delete(row)
     assert await stage.controller.stop_orphans() == 2
     assert stage.machine.views == {}
+
+
+@on_stage
+async def test_rules_of_addresses_that_nobody_holds_are_taken_away(stage: Stage) -> None:
+    stage.machine.can_spread = True
+    await stage.create(nodes=3)
+    await stage.settle()
+    (standing,) = stage.machine.rules
+    stage.machine.rules["127.41.0.99", 6379] = ("127.41.1.1", "127.41.1.2")
+    assert await stage.controller.stop_orphans() == 1
+    assert list(stage.machine.rules) == [standing]
+
+
+@on_stage
+async def test_an_orphan_that_does_not_go_keeps_no_other_from_going(stage: Stage) -> None:
+    await stage.create()
+    await stage.settle()
+    rendering = stage.machine.renderings["feed.demo-001.1"]
+    for incarnation in ("dead.a.1", "dead.b.1", "gone.c.1"):
+        stage.machine.launch(incarnation, rendering)
+    stop = stage.host.stop
+
+    async def stubborn(incarnation: str, *, kill: bool, grace_s: float = 5.0) -> None:
+        if incarnation == "dead.a.1":
+            raise HostRefused("dead.a.1 does not end")
+        await stop(incarnation, kill=kill, grace_s=grace_s)
+
+    stage.host.stop = stubborn  # type: ignore[method-assign]
+    assert await stage.controller.stop_orphans() == 2
+    assert stage.running() == ["dead.a.1", "feed.demo-001.1", "feed.demo-002.1"]
 
 
 @on_stage
