@@ -16,6 +16,7 @@ import msgspec
 
 from cachefleet.clock import Entropy, SystemClock, SystemEntropy
 from cachefleet.hosts.local import LocalHost
+from cachefleet.hosts.residents import kill_all, residents
 from cachefleet.settings import HostSettings
 
 
@@ -25,6 +26,10 @@ class NotInstalled(Exception):
 
 class AlreadyRunning(Exception):
     """Another service holds this data folder."""
+
+
+class FolderLost(Exception):
+    """The data folder was deleted or moved under a running service."""
 
 
 class Credentials(msgspec.Struct, frozen=True):
@@ -105,7 +110,9 @@ class Installation:
         """End every engine process of this installation and take its rules out of the kernel; returns how many processes ran.
         Only while no service runs."""
         if not self.data_dir.is_dir():
-            return 0
+            left = residents(self.data_dir / "nodes")  # of a folder that was deleted
+            kill_all(left)
+            return len(left)
         host = LocalHost(self.data_dir, HostSettings(), SystemClock())
         try:
             await host.adopt()
@@ -138,6 +145,21 @@ class ServiceLock:
     def tell(self, info: ServiceInfo) -> None:
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, msgspec.json.encode(info), 0)
+
+    def lost(self) -> bool:
+        """Whether what is locked is no longer this data folder: others could start a service there."""
+        try:
+            found = self._path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:
+            return False  # not known
+        mine = os.fstat(self._descriptor)
+        return (found.st_dev, found.st_ino) != (mine.st_dev, mine.st_ino)
+
+    def erased(self) -> bool:
+        """Whether the folder that was locked is no more, under no name: its caches could never be managed again."""
+        return os.fstat(self._descriptor).st_nlink == 0 and not self._path.parent.exists()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         os.close(self._descriptor)

@@ -21,9 +21,9 @@ import uvloop
 import cachefleet.api.operations  # noqa: F401  (registers them)
 from cachefleet.api.context import Caller, Context
 from cachefleet.api.registry import dispatch
-from cachefleet.app.installation import AlreadyRunning, Credentials, Installation, ServiceInfo, ServiceLock
+from cachefleet.app.installation import AlreadyRunning, Credentials, FolderLost, Installation, ServiceInfo, ServiceLock
 from cachefleet.app.logs import configure_logs
-from cachefleet.clock import SystemClock, SystemEntropy
+from cachefleet.clock import Clock, SystemClock, SystemEntropy
 from cachefleet.control.controller import Controller
 from cachefleet.control.seams import Seams
 from cachefleet.engines.catalogue import InstalledEngines
@@ -40,8 +40,9 @@ from cachefleet.settings import Settings
 from cachefleet.store import StoreError, open_store
 
 log = structlog.get_logger()
+FOLDER_LOOK_S = 2.0
 
-__all__ = ["AlreadyRunning", "Running", "StartFailed", "run_service"]
+__all__ = ["AlreadyRunning", "FolderLost", "Running", "StartFailed", "run_service"]
 
 
 class StartFailed(Exception):
@@ -57,7 +58,7 @@ class Running(msgspec.Struct, frozen=True):
 def run_service(settings: Settings, announce: Callable[[Running], None]) -> int:
     """Serve until SIGINT or SIGTERM; caches go on afterwards. announce is called once, when the API answers.
 
-    Raises AlreadyRunning, StartFailed.
+    Raises AlreadyRunning, StartFailed, FolderLost.
     """
     installation = Installation(settings.data_dir)
     if "?" in str(settings.data_dir):
@@ -77,7 +78,7 @@ def run_service(settings: Settings, announce: Callable[[Running], None]) -> int:
 
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(_serve(settings, credentials, sock, started))
+                runner.run(_serve(settings, credentials, sock, lock, started))
         except (StoreError, HostRefused) as error:
             raise StartFailed(str(error)) from error
     return 0
@@ -93,7 +94,9 @@ def _listen(where: str) -> socket.socket:
     return sock
 
 
-async def _serve(settings: Settings, credentials: Credentials, sock: socket.socket, started: Callable[[], None]) -> None:
+async def _serve(
+    settings: Settings, credentials: Credentials, sock: socket.socket, lock: ServiceLock, started: Callable[[], None]
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -147,8 +150,32 @@ async def _serve(settings: Settings, credentials: Credentials, sock: socket.sock
         log.info("service started", engines=[f"{build.engine} {build.version}" for build in catalogue.builds()])
         loop.call_soon(started)
         control.add_done_callback(lambda _: stop.set())
+        watch = asyncio.create_task(_watch(lock, clock, stop))
+        stack.push_async_callback(_end, watch)
         await serve(gateway.app, sock, stop)
+        if lock.lost():
+            await _end(control)
+            await _leave(lock, host, settings.data_dir)
         log.info("service stops; caches go on")
+
+
+async def _watch(lock: ServiceLock, clock: Clock, stop: asyncio.Event) -> None:
+    """Until the data folder is no longer the one that was locked."""
+    while not lock.lost():
+        await clock.sleep(FOLDER_LOOK_S)
+    stop.set()
+
+
+async def _leave(lock: ServiceLock, host: LocalHost, data_dir: Path) -> None:
+    """Raises FolderLost. Caches of a moved folder go on, and are found again where it is now."""
+    if not lock.erased():
+        raise FolderLost(
+            f"the data folder {data_dir} was moved, or its service.lock removed; the caches go on. "
+            "Start the service again with --data and the folder's present place"
+        )
+    stopped = await host.stop_everything()
+    await host.remove_all()
+    raise FolderLost(f"the data folder {data_dir} was deleted; its caches ({stopped} processes) have been stopped, too")
 
 
 async def _end(task: asyncio.Task[None]) -> None:
