@@ -273,7 +273,8 @@ class Host(Protocol):
         """What `spread` last put in place and still stands."""
 
     def refuses(self, nodes: int, memory_bytes: int) -> str:
-        """Why that many more nodes with that memory in all cannot run here; "" when they can."""
+        """Why that many more nodes cannot run here; "" when they can. memory_bytes: what all nodes together, with those that
+        exist, may then hold; of those alone where the host's settings let them share (host.memory)."""
 
     async def close(self) -> None:
         """Let go of what we hold (pidfds); processes go on."""

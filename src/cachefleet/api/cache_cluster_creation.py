@@ -14,8 +14,8 @@ from cachefleet.api.cluster_views import cluster_view
 from cachefleet.api.context import Context
 from cachefleet.api.engine_choice import asked_engine, choose_build
 from cachefleet.api.group_inputs import CREATE_REFUSED, RECORDED
-from cachefleet.api.group_rows import insert_group, refuse_taken
-from cachefleet.api.group_validation import asked_node_type, asked_port, new_settings, refuse_capacity
+from cachefleet.api.group_rows import insert_group
+from cachefleet.api.group_validation import asked_node_type, asked_port, new_settings
 from cachefleet.api.parameter_groups import resolve_parameter_group
 from cachefleet.api.registry import Refusal, operation
 from cachefleet.api.replica_membership import add_replica
@@ -68,8 +68,6 @@ async def create_cache_cluster(context: Context, request: CreateCacheClusterMess
         return {"CacheCluster": cluster_view(await add_replica(context, name, request), name)}
     tags = read_tags(request.get("Tags") or ())
     desired = await _desired(context, name, request)
-    await refuse_taken(context, Kind.CACHE_CLUSTER, name)
-    refuse_capacity(context, asked_node_type(context, desired.node_type), desired.engine, len(desired.nodes))
     row = await insert_group(context, Kind.CACHE_CLUSTER, name, desired, tags)
     return {"CacheCluster": cluster_view(row, name)}
 

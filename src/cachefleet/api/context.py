@@ -30,7 +30,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     entropy: Entropy
     settings: Settings
     catalogue: Catalogue
-    refuses: Callable[[int, int], str]  # (more nodes, their bytes in all) -> why they cannot run, "" when they can
+    refuses: Callable[[int, int], str]  # (more nodes, bytes) -> why they cannot run, "" when they can: Host.refuses
     wake: Callable[[Key], None]  # tell the controller that this row changed (after the transaction)
 
     @property

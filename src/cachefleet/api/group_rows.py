@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import msgspec
 
+from cachefleet.api.capacity import refuse_capacity
 from cachefleet.api.context import Context
 from cachefleet.api.names import CLUSTER_ID_LENGTH, folded, quoted
+from cachefleet.api.subnet_groups import hold_subnet_group
 from cachefleet.interfaces import NameTaken
 from cachefleet.model.errors import AwsError
 from cachefleet.model.group import GroupDesired, Shape
@@ -19,10 +21,11 @@ from cachefleet.model.row import GroupRow, Row
 
 
 class Change(msgspec.Struct, frozen=True):
-    """What becomes of a row. members: the new full set of member names, None for no change."""
+    """What becomes of a row. members: the new full set of member names, None for no change. more_nodes: how many it gains."""
 
     row: GroupRow
     members: tuple[str, ...] | None = None
+    more_nodes: int = 0
     events: tuple[EventDraft, ...] = ()
 
 
@@ -49,20 +52,15 @@ def member_names(kind: Kind, name: str, desired: GroupDesired) -> tuple[str, ...
     return tuple(node.name for node in desired.nodes)
 
 
-async def refuse_taken(context: Context, kind: Kind, name: str) -> None:
-    """Early, so that a name that is taken is the first thing said; what decides is the insert. Raises as insert_group."""
-    if await context.store.get(context.scope.key(kind, name)) is not None:
-        raise _taken(kind, name, name)
-    if kind is Kind.CACHE_CLUSTER and await context.store.owner(context.scope, name) is not None:
-        raise _taken(kind, name, name)
-
-
 async def insert_group(context: Context, kind: Kind, name: str, desired: GroupDesired, tags: dict[str, str]) -> GroupRow:
-    """Store a new group and wake the controller. Raises ReplicationGroupAlreadyExists, CacheClusterAlreadyExists."""
+    """Store a new group and wake the controller. Raises ReplicationGroupAlreadyExists, CacheClusterAlreadyExists,
+    InsufficientCacheClusterCapacity, and Conflict when the subnet group is not what it was any more."""
     row: GroupRow = Row(key=context.scope.key(kind, name), desired=desired, tags=tags)
     try:
         async with context.store.transaction() as transaction:
             stored: GroupRow = await transaction.insert(row, member_names(kind, name, desired))
+            await hold_subnet_group(context, transaction, desired)
+            await refuse_capacity(context, desired, len(desired.nodes))
     except NameTaken as taken:
         raise _taken(kind, name, taken.name) from None
     context.wake(stored.key)
@@ -70,12 +68,16 @@ async def insert_group(context: Context, kind: Kind, name: str, desired: GroupDe
 
 
 async def update_group(context: Context, change: Change) -> GroupRow:
-    """Write a row that was read before and wake the controller. Raises Conflict, CacheClusterAlreadyExists."""
+    """Write a row that was read before and wake the controller. Raises Conflict, CacheClusterAlreadyExists,
+    InsufficientCacheClusterCapacity."""
     key = change.row.key
     try:
         async with context.store.transaction() as transaction:
             stored: GroupRow = await transaction.update(change.row, change.members)
             await transaction.add_events(context.scope, context.clock.now(), change.events)
+            if change.more_nodes:
+                await hold_subnet_group(context, transaction, stored.desired)
+                await refuse_capacity(context, stored.desired, change.more_nodes)
     except NameTaken as taken:
         raise _taken(key.kind, key.name, taken.name) from None
     context.wake(key)

@@ -13,7 +13,7 @@ from typing import Any
 from cachefleet.api.context import Context
 from cachefleet.api.names import description, quoted
 from cachefleet.api.windows import maintenance_window, snapshot_window
-from cachefleet.model.errors import AwsError, invalid_combination, invalid_value
+from cachefleet.model.errors import invalid_combination, invalid_value
 from cachefleet.model.group import Engine
 from cachefleet.model.resource import Scope
 from cachefleet.reference.engines import DEFAULT_PORTS
@@ -107,14 +107,6 @@ def asked_snapshot_window(context: Context, value: str | None) -> str:
     if value:
         return snapshot_window(value)
     return default_snapshot_window(context.scope.region, context.entropy.below(_WINDOW_DRAWS))
-
-
-def refuse_capacity(context: Context, kind: NodeType, engine: Engine, nodes: int) -> None:
-    """Raises InsufficientCacheClusterCapacity when that many more nodes cannot run here."""
-    node_bytes = kind.memcached_mb * 1024 * 1024 if engine is Engine.MEMCACHED else kind.maxmemory_bytes
-    why = context.refuses(nodes, nodes * node_bytes)
-    if why:
-        raise AwsError("InsufficientCacheClusterCapacity", f"{nodes} more {kind.name} nodes cannot run here: {why}")
 
 
 def new_settings(context: Context, request: Mapping[str, Any]) -> dict[str, Any]:

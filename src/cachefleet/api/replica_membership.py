@@ -21,7 +21,6 @@ from cachefleet.api.group_state import (
     member_status,
     require_available,
 )
-from cachefleet.api.group_validation import asked_node_type, refuse_capacity
 from cachefleet.api.placement import check_zones, fill
 from cachefleet.api.subnet_groups import subnet_group_zones
 from cachefleet.api.tag_rules import added, read_tags
@@ -48,7 +47,6 @@ async def add_replica(context: Context, cluster: str, request: Mapping[str, Any]
     check_zones([zone] if zone else [], usable, zones(context.scope.region), "PreferredAvailabilityZone")
     tags = read_tags(request.get("Tags") or ())
     _check_addition(row, cluster, request)
-    refuse_capacity(context, asked_node_type(context, row.desired.node_type), row.desired.engine, 1)
     (shard,) = row.desired.shards
     present = [node.zone for node in shard.nodes]
     node = DesiredNode(
@@ -58,7 +56,7 @@ async def add_replica(context: Context, cluster: str, request: Mapping[str, Any]
         created_at=context.clock.now(),
         tags=added(row.tags, tags),
     )
-    return await update_group(context, _with_nodes(row, (*shard.nodes, node)))
+    return await update_group(context, replace(_with_nodes(row, (*shard.nodes, node)), more_nodes=1))
 
 
 def _check_addition(row: GroupRow, cluster: str, request: Mapping[str, Any]) -> None:

@@ -13,14 +13,13 @@ from cachefleet.api.cluster_mode import asked_mode, is_clustered
 from cachefleet.api.context import Context
 from cachefleet.api.engine_choice import asked_engine, choose_build
 from cachefleet.api.group_inputs import CREATE_REFUSED, RECORDED
-from cachefleet.api.group_rows import insert_group, refuse_taken
+from cachefleet.api.group_rows import insert_group
 from cachefleet.api.group_validation import (
     asked_description,
     asked_node_type,
     asked_port,
     check_failover,
     new_settings,
-    refuse_capacity,
 )
 from cachefleet.api.group_views import group_view
 from cachefleet.api.parameter_groups import find_parameter_group, resolve_parameter_group
@@ -84,9 +83,6 @@ async def create_replication_group(context: Context, request: CreateReplicationG
         return {"ReplicationGroup": group_view(await adopt_cluster(context, name, request))}
     tags = read_tags(request.get("Tags") or ())
     desired = await _desired(context, name, request, tags)
-    await refuse_taken(context, Kind.REPLICATION_GROUP, name)
-    kind = asked_node_type(context, desired.node_type)
-    refuse_capacity(context, kind, desired.engine, len(desired.nodes))
     row = await insert_group(context, Kind.REPLICATION_GROUP, name, desired, tags)
     return {"ReplicationGroup": group_view(row)}
 

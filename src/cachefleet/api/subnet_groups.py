@@ -16,8 +16,9 @@ from cachefleet.api.paging import cut, page_of, reply
 from cachefleet.api.registry import operation
 from cachefleet.api.rows import update_row
 from cachefleet.api.tag_rules import read_tags
-from cachefleet.interfaces import NameTaken
+from cachefleet.interfaces import Conflict, NameTaken, Transaction
 from cachefleet.model.errors import AwsError, invalid_value
+from cachefleet.model.group import GroupDesired
 from cachefleet.model.network import (
     DEFAULT_SUBNET_GROUP,
     Subnet,
@@ -136,6 +137,18 @@ async def find_subnet_group_row(context: Context, name: str) -> SubnetGroupRow:
     if row is None:
         raise AwsError("CacheSubnetGroupNotFoundFault", f"CacheSubnetGroup {names.quoted(name)} not found.")
     return row
+
+
+async def hold_subnet_group(context: Context, transaction: Transaction, desired: GroupDesired) -> None:
+    """In the transaction that puts nodes into a subnet group: its row gets a new version, so that whoever deletes it, or takes
+    one of its zones, at the same time loses the race and looks again. Raises CacheSubnetGroupNotFoundFault, and Conflict when
+    a zone was taken already."""
+    if desired.subnet_group == DEFAULT_SUBNET_GROUP:
+        return
+    row = await find_subnet_group_row(context, desired.subnet_group)
+    if not {node.zone for node in desired.nodes} <= set(row.desired.zones):
+        raise Conflict(f"{row.key} has lost a zone")
+    await transaction.update(row)
 
 
 def subnet_group_view(scope: Scope, name: str, desired: SubnetGroupDesired) -> CacheSubnetGroupTypeDef:

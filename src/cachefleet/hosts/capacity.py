@@ -32,23 +32,25 @@ class Room(msgspec.Struct, frozen=True):
 
 
 def refusal(room: Room, nodes: int, memory_bytes: int, *, reserve: bool) -> str:
-    """Why that many more nodes cannot run, and what to do; "" when they can. memory_bytes: of all of them, by node type;
-    counts when reserve is set."""
+    """Why that many more nodes cannot run, and what to do; "" when they can. memory_bytes: what all nodes, with those that
+    exist, may hold by their node types; counts when reserve is set, whatever they hold at present."""
     tasks = nodes * _TASKS_PER_NODE + _TASKS_SPARE
     if tasks > room.tasks:
         return (
             f"{nodes} more nodes need about {tasks} processes and threads, and this machine lets us start {max(0, room.tasks)} "
             "more. Raise the limit (pids.max of the container, ulimit -u, kernel.pid_max) or delete caches."
         )
-    left = room.available_bytes - max(_SPARE_BYTES, int(room.total_bytes * _SPARE_SHARE))
+    spare_bytes = max(_SPARE_BYTES, int(room.total_bytes * _SPARE_SHARE))
+    left = room.available_bytes - spare_bytes
     if nodes * _EMPTY_NODE_BYTES > left:
         return (
             f"{nodes} more nodes need {_mib(nodes * _EMPTY_NODE_BYTES)} even when empty, and this machine has "
             f"{_mib(max(0, left))} to spare. Delete caches or add memory."
         )
-    if reserve and memory_bytes > left:
+    most = room.total_bytes - spare_bytes
+    if reserve and memory_bytes > most:
         return (
-            f"{nodes} more nodes of this type need {_mib(memory_bytes)}, and this machine has {_mib(max(0, left))} to spare. "
+            f"with them all nodes may hold {_mib(memory_bytes)}, and this machine has {_mib(max(0, most))} for them. "
             "Choose a smaller node type, delete caches, or set host.memory to overcommit."
         )
     return ""

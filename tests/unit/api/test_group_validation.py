@@ -123,22 +123,6 @@ def test_a_modify_request_changes_what_it_names() -> None:
     }
 
 
-def test_capacity_counts_nodes_and_their_memory() -> None:
-    asked: list[tuple[int, int]] = []
-
-    def refuses(nodes: int, size_bytes: int) -> str:
-        asked.append((nodes, size_bytes))
-        return "memory is used up"
-
-    context = make_context(refuses=refuses)
-    kind = validation.asked_node_type(context, "cache.t4g.micro")
-    with refused("InsufficientCacheClusterCapacity", "memory is used up"):
-        validation.refuse_capacity(context, kind, Engine.VALKEY, 3)
-    with refused("InsufficientCacheClusterCapacity", "3 more cache.t4g.micro nodes"):
-        validation.refuse_capacity(context, kind, Engine.MEMCACHED, 3)
-    assert asked == [(3, 3 * 536870912), (3, 3 * 512 * 1024 * 1024)]
-
-
 @pytest.mark.parametrize(
     ("rule", "clustered", "failover", "multi_az", "nodes", "kind"),
     [

@@ -21,8 +21,9 @@ def room(**changes: int) -> Room:
     ("where", "nodes", "memory_bytes", "reserve", "words"),
     [
         (room(), 2, 100 * GIB, False, ""),
-        (room(), 2, 3 * GIB, True, ""),
-        (room(), 2, 4 * GIB, True, "Choose a smaller node type"),
+        (room(), 2, 7 * GIB, True, ""),
+        (room(available_bytes=GIB), 2, 7 * GIB, True, ""),
+        (room(), 2, 8 * GIB, True, "Choose a smaller node type"),
         (room(), 299, 0, False, ""),
         (room(), 400, 0, False, "even when empty"),
         (room(available_bytes=0), 0, 0, False, "0 more nodes"),
