@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -107,6 +108,43 @@ def test_a_primary_without_replicas_comes_back_empty_at_its_address(service: Ser
                 return False
 
         wait_for("the node is back", empty_again)
+
+
+def test_the_reader_endpoint_leads_to_replicas_only_and_follows_them(service: Service, elasticache: Any) -> None:
+    """To one replica, or where the kernel can spread connections to all; to the primary when there is none."""
+    with replication_group(elasticache, "readers", NumCacheClusters=3, AutomaticFailoverEnabled=True) as group:
+        reader = group["NodeGroups"][0]["ReaderEndpoint"]
+        nodes = {
+            member["ReadEndpoint"]["Address"]: member["CurrentRole"] for member in group["NodeGroups"][0]["NodeGroupMembers"]
+        }
+        replicas = {host for host, role in nodes.items() if role == "replica"}
+        spread = may_spread()
+        wait_for("the reader leads to its replicas", lambda: _reached(reader, 40) == replicas if spread else True)
+        assert _reached(reader, 40) <= replicas
+        victim = next(
+            member["CacheClusterId"]
+            for member in group["NodeGroups"][0]["NodeGroupMembers"]
+            if member["CurrentRole"] == "replica"
+        )
+        os.kill(service.pid_of(victim), signal.SIGKILL)
+        wait_for("the reader still answers", lambda: _reached(reader, 5) <= replicas)
+        await_healthy(elasticache, "readers")
+
+
+def may_spread() -> bool:
+    return os.geteuid() == 0 and shutil.which("nft") is not None
+
+
+def _reached(endpoint: dict[str, Any], connections: int) -> set[str]:
+    """Own addresses of the nodes that new connections to the endpoint lead to."""
+    reached = set()
+    for _ in range(connections):
+        try:
+            with connect(endpoint) as client:
+                reached.add(str(client.config_get("replica-announce-ip")["replica-announce-ip"]))
+        except redis.exceptions.ConnectionError:
+            continue
+    return reached
 
 
 def test_a_rebooted_primary_keeps_its_role_and_its_data(elasticache: Any, service: Service) -> None:
