@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -276,7 +278,7 @@ def test_starts_that_are_refused_are_repeated_with_growing_pauses_and_a_reason()
         if world.memory.nodes["demo-001"].launches > launches:
             launched.append(world.now)
         world.now += 0.1
-    pauses = [after - before for before, after in zip(launched, launched[1:], strict=False)]
+    pauses = [after - before for before, after in pairwise(launched)]
     assert len(pauses) >= 3
     assert pauses[-1] > 2 * pauses[0]
     assert "could not be started" in world.status.why
