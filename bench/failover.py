@@ -2,7 +2,8 @@
 writes without a pause and connects anew at once; and how many acknowledged writes are gone afterwards.
 
 Replication is asynchronous in the engine: a write that a primary acknowledged and had not yet sent when it was killed is lost
-whoever manages it. Writes that a replica had must all be there. In cluster mode a second client shows when the shard's
+whoever manages it. A client with a connection for every write sees, too, whether the endpoint takes connections at every
+moment until the killed node is back as a replica. Writes that a replica had must all be there. In cluster mode a second client shows when the shard's
 new primary itself takes writes; the rest of the gap is the time in which the cluster client learns of it.
 """
 
@@ -15,11 +16,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import redis
-from redis.backoff import NoBackoff
+from redis.backoff import ConstantBackoff, NoBackoff
 from redis.cluster import RedisCluster
 from redis.crc import key_slot
 from redis.retry import Retry
@@ -35,7 +37,8 @@ ROUNDS = 10
 WRITES = 500
 GLIDE_TIMEOUT_MS = 100
 GLIDE = f"of it {GLIDE_TIMEOUT_MS} ms: the client's request timeout, which it waits out"
-PATIENT = Retry(NoBackoff(), 100)
+PATIENT = Retry(ConstantBackoff(0.01), 500)
+EAGER = Retry(NoBackoff(), 100)
 IMPATIENT = Retry(NoBackoff(), 0)
 
 
@@ -43,33 +46,38 @@ def measure(data: Path) -> Iterator[Row]:
     with running_service(data) as service:
         client = service.client()
         with replication_group(client, "pair", **PAIR) as group:
-            yield from _of_pair(service, client, address(group["NodeGroups"][0]["PrimaryEndpoint"]))
+            where = address(group["NodeGroups"][0]["PrimaryEndpoint"])
+            yield from _of_pair(service, client, "redis-py", partial(_redis, *where), where)
+            yield from _of_pair(service, client, "a connection a write", partial(_redis_anew, *where), where)
         with replication_group(client, "cluster", **CLUSTER) as group:
             where = address(group["ConfigurationEndpoint"])
-            yield from _of_cluster(service, client, where, "redis-py", lambda: _redis_cluster(*where), "")
-            yield from _of_cluster(service, client, where, "valkey-glide", lambda: _glide_cluster(*where), GLIDE)
+            yield from _of_cluster(service, client, where, "redis-py", partial(_redis_cluster, *where), "")
+            yield from _of_cluster(service, client, where, "valkey-glide", partial(_glide_cluster, *where), GLIDE)
 
 
 # --- cluster mode disabled ---
 
 
-def _of_pair(service: Service, client: Any, where: tuple[str, int]) -> Iterator[Row]:
+def _of_pair(
+    service: Service, client: Any, name: str, connect: Callable[[], AbstractContextManager[Write]], where: tuple[str, int]
+) -> Iterator[Row]:
     gaps_ms, lost, broken = [], [], []
     for _ in range(ROUNDS):
         healed = await_healthy(client, "pair")
         with _client(*where, PATIENT) as reader:
             reader.delete("log")
-        with Writer(lambda: _redis(*where), ["log"]) as writer:
+        with Writer(connect, ["log"]) as writer:
             writer.await_writes(WRITES)
             os.kill(service.pid_of(primary_member(healed)), signal.SIGKILL)
             writer.await_writes(WRITES)
+            await_healthy(client, "pair")
         with _client(*where, PATIENT) as reader:
             gone, wrong = writer.lost({"log": [int(value) for value in reader.lrange("log", 0, -1)]})
         gaps_ms.append(1000 * writer.longest_gap_s())
         lost.append(float(gone))
         broken.append(float(wrong))
-    yield Row(figure="1+1, redis-py: gap in writes", unit="ms", values=gaps_ms, target=100)
-    yield from _losses("1+1, redis-py", lost, broken)
+    yield Row(figure=f"1+1, {name}: gap in writes", unit="ms", values=gaps_ms, target=100)
+    yield from _losses(f"1+1, {name}", lost, broken)
 
 
 def _losses(what: str, lost: list[float], broken: list[float]) -> Iterator[Row]:
@@ -94,6 +102,15 @@ def _redis(host: str, port: int) -> Iterator[Write]:
 
     with client:
         yield write
+
+
+@contextmanager
+def _redis_anew(host: str, port: int) -> Iterator[Write]:
+    def write(key: str, value: int) -> None:
+        with _client(host, port) as client:
+            client.rpush(key, value)
+
+    yield write
 
 
 # --- cluster mode enabled ---
@@ -179,7 +196,7 @@ class Successor:
 @contextmanager
 def _redis_cluster(host: str, port: int) -> Iterator[Write]:
     """Short time limits, and retries that come at once: what someone would set who cares for gaps."""
-    with RedisCluster(host, port, socket_timeout=0.5, socket_connect_timeout=0.25, retry=PATIENT) as client:
+    with RedisCluster(host, port, socket_timeout=0.5, socket_connect_timeout=0.25, retry=EAGER) as client:
         yield client.rpush
 
 
