@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from cachefleet.api.group_state import endpoint, group_status, is_provisioned, node_address, shard_status
-from cachefleet.api.names import format_slots
+from cachefleet.api.slots import format_slots
 from cachefleet.interfaces import Fragment
 from cachefleet.model.group import DesiredNode, DesiredShard, EndpointRole, GroupDesired, Shape
 from cachefleet.model.row import GroupRow

@@ -1,4 +1,4 @@
-"""Identifiers, texts, slots and ARNs as callers write them: checked and brought into the form that is stored (reference 3.1).
+"""Identifiers and texts as callers write them: checked and brought into the form that is stored (reference 3.1).
 
 Pure; every check raises InvalidParameterValue with the field, the rule and the remedy. Called by every operation.
 """
@@ -8,11 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-import msgspec
-
-from cachefleet.model.errors import AwsError, invalid_value
-from cachefleet.model.group import SLOTS, SlotRanges
-from cachefleet.model.resource import Scope
+from cachefleet.model.errors import invalid_value
 
 CLUSTER_ID_LENGTH = 50
 REPLICATION_GROUP_ID_LENGTH = 40
@@ -22,7 +18,6 @@ _LONGEST_QUOTE = 120
 
 _ID = re.compile(r"[a-zA-Z](?:-?[a-zA-Z0-9])*", re.ASCII)
 _GROUP_NAME = re.compile(r"[a-zA-Z0-9-]+", re.ASCII)
-_SLOT_RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", re.ASCII)
 
 
 def cluster_id(value: str, field: str = "CacheClusterId") -> str:
@@ -87,62 +82,3 @@ def node_group_id(value: str, field: str = "NodeGroupId") -> str:
     if not re.fullmatch(r"[0-9]{1,4}", value, re.ASCII) or int(value) == 0:
         raise invalid_value(f"{field} {quoted(value)} is not valid: it must be a number from 0001 to 9999.")
     return value.zfill(4)
-
-
-# --- slots ---------------------------------------------------------------------------------------------------------
-
-
-def parse_slots(value: str, field: str = "Slots") -> SlotRanges:
-    """The ranges of "0-1023,2048", ascending, neighbours joined. Raises InvalidParameterValue (overlaps too)."""
-    ranges: list[tuple[int, int]] = []
-    for first, last in sorted(_slot_range(part.strip(), field) for part in value.split(",")):
-        if ranges and first <= ranges[-1][1]:
-            raise invalid_value(f"{field} {quoted(value)} names slot {first} twice; name every slot once.")
-        if ranges and first == ranges[-1][1] + 1:
-            ranges[-1] = (ranges[-1][0], last)
-        else:
-            ranges.append((first, last))
-    return tuple(ranges)
-
-
-def _slot_range(part: str, field: str) -> tuple[int, int]:
-    match = _SLOT_RANGE.fullmatch(part)
-    if match is None:
-        raise invalid_value(f"{field}: {quoted(part)} is not a slot or a range of slots; write them as in 0-1023,2048.")
-    first, last = int(match[1]), int(match[2] or match[1])
-    if not first <= last < SLOTS:
-        raise invalid_value(
-            f"{field}: {quoted(part)} is not a range of slots; they go from 0 to {SLOTS - 1}, the smaller one first."
-        )
-    return first, last
-
-
-def format_slots(slots: SlotRanges) -> str:
-    """ "0-1023,2048"."""
-    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in slots)
-
-
-# --- ARNs ----------------------------------------------------------------------------------------------------------
-
-
-class Arn(msgspec.Struct, frozen=True):
-    """type_word: cluster, replicationgroup, subnetgroup, parametergroup ... name: in lower case."""
-
-    type_word: str
-    name: str
-
-
-def parse_arn(value: str, scope: Scope, field: str = "ResourceName") -> Arn:
-    """What an ARN names. Raises InvalidARN when it is none of ElastiCache's, of this region and this account."""
-    parts = value.split(":", 6)
-    if len(parts) != 7 or parts[0] != "arn" or parts[2] != "elasticache" or not parts[5] or not parts[6]:
-        raise AwsError(
-            "InvalidARN",
-            f"{field} {quoted(value)} is not an ElastiCache ARN; one looks like {scope.arn('replicationgroup', 'my-group')}.",
-        )
-    if (parts[3], parts[4]) != (scope.region, scope.account):
-        raise AwsError(
-            "InvalidARN",
-            f"{field} {quoted(value)} is not of region {scope.region} and account {scope.account}, which this request is for.",
-        )
-    return Arn(parts[5], folded(parts[6]))

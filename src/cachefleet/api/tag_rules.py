@@ -6,7 +6,7 @@ Called by the tag operations and by every operation that takes Tags.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cachefleet.api.names import quoted
@@ -22,8 +22,9 @@ _MARKS = frozenset("_.:/=+-@")
 _RESERVED = "aws:"
 
 
-def read_tags(tags: Iterable[Mapping[str, Any]], field: str = "Tags") -> dict[str, str]:
+def read_tags(tags: Sequence[Mapping[str, Any]], field: str = "Tags") -> dict[str, str]:
     """Tags of a request. Raises InvalidParameterValue, TagQuotaPerResourceExceeded."""
+    _check_quota(len(tags))  # before any of them is looked at
     read: dict[str, str] = {}
     for tag in tags:
         key, text = tag.get("Key", ""), tag.get("Value") or ""
@@ -36,17 +37,20 @@ def read_tags(tags: Iterable[Mapping[str, Any]], field: str = "Tags") -> dict[st
         if key in read:
             raise invalid_value(f"{field} names the key {quoted(key)} twice; name each once.")
         read[key] = text
-    return _within_quota(read)
+    return read
 
 
 def added(tags: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
     """Raises TagQuotaPerResourceExceeded."""
-    return _within_quota({**tags, **more})
+    all_tags = {**tags, **more}
+    _check_quota(len(all_tags))
+    return all_tags
 
 
 def removed(tags: Mapping[str, str], keys: Sequence[str]) -> dict[str, str]:
     """Keys that are not there are no error here; see check_present."""
-    return {key: text for key, text in tags.items() if key not in keys}
+    gone = frozenset(keys)
+    return {key: text for key, text in tags.items() if key not in gone}
 
 
 def check_present(tags: Mapping[str, str], keys: Sequence[str]) -> None:
@@ -76,7 +80,6 @@ def _check_characters(text: str, what: str) -> None:
         )
 
 
-def _within_quota(tags: dict[str, str]) -> dict[str, str]:
-    if len(tags) > MAX_TAGS:
-        raise AwsError("TagQuotaPerResourceExceeded", f"{len(tags)} tags are too many; a resource may have {MAX_TAGS}.")
-    return tags
+def _check_quota(count: int) -> None:
+    if count > MAX_TAGS:
+        raise AwsError("TagQuotaPerResourceExceeded", f"{count} tags are too many; a resource may have {MAX_TAGS}.")

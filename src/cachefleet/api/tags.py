@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from cachefleet.api import names, subnet_groups
+from cachefleet.api.arns import Arn, parse_arn
 from cachefleet.api.context import Context
 from cachefleet.api.group_rows import load_cluster, load_group
 from cachefleet.api.parameter_groups import find_parameter_group
@@ -46,7 +47,7 @@ TagChange = Callable[[Mapping[str, str]], dict[str, str]]
 
 @operation("AddTagsToResource", effective=("ResourceName", "Tags"))
 async def add_tags_to_resource(context: Context, request: AddTagsToResourceMessageTypeDef) -> dict[str, Any]:
-    arn = names.parse_arn(request["ResourceName"], context.scope)
+    arn = parse_arn(request["ResourceName"], context.scope)
     more = read_tags(request["Tags"])
     if not more:
         raise invalid_value("Tags: at least one tag must be named.")
@@ -56,7 +57,7 @@ async def add_tags_to_resource(context: Context, request: AddTagsToResourceMessa
 
 @operation("ListTagsForResource", effective=("ResourceName",))
 async def list_tags_for_resource(context: Context, request: ListTagsForResourceMessageTypeDef) -> dict[str, Any]:
-    arn = names.parse_arn(request["ResourceName"], context.scope)
+    arn = parse_arn(request["ResourceName"], context.scope)
     if _is_built_in(arn):
         return {"TagList": []}
     return {"TagList": show_tags(tags_of(await _find(context, arn), arn))}
@@ -64,8 +65,8 @@ async def list_tags_for_resource(context: Context, request: ListTagsForResourceM
 
 @operation("RemoveTagsFromResource", effective=("ResourceName", "TagKeys"))
 async def remove_tags_from_resource(context: Context, request: RemoveTagsFromResourceMessageTypeDef) -> dict[str, Any]:
-    arn = names.parse_arn(request["ResourceName"], context.scope)
-    keys = request["TagKeys"]
+    arn = parse_arn(request["ResourceName"], context.scope)
+    keys = list(dict.fromkeys(request["TagKeys"]))
     if not keys:
         raise invalid_value("TagKeys: at least one key must be named.")
 
@@ -80,15 +81,15 @@ async def remove_tags_from_resource(context: Context, request: RemoveTagsFromRes
 # --- the resource of an ARN ----------------------------------------------------------------------------------------
 
 
-def _is_built_in(arn: names.Arn) -> bool:
+def _is_built_in(arn: Arn) -> bool:
     """One of the service's own resources, which have no tags. Raises CacheParameterGroupNotFound."""
     if arn.type_word == Kind.PARAMETER_GROUP:
         find_parameter_group(arn.name)
         return True
-    return arn == names.Arn(Kind.SUBNET_GROUP, DEFAULT_SUBNET_GROUP)
+    return arn == Arn(Kind.SUBNET_GROUP, DEFAULT_SUBNET_GROUP)
 
 
-async def _find(context: Context, arn: names.Arn) -> AnyRow:
+async def _find(context: Context, arn: Arn) -> AnyRow:
     """The row that holds the resource's tags; a member of a replication group is in the group's row. Raises the resource's
     not-found code, InvalidARN."""
     if arn.type_word == Kind.REPLICATION_GROUP:
@@ -102,7 +103,7 @@ async def _find(context: Context, arn: names.Arn) -> AnyRow:
     raise AwsError("InvalidARN", f"ResourceName: {names.quoted(arn.type_word)} is not a type of resource that has tags.")
 
 
-async def _change(context: Context, arn: names.Arn, change: TagChange, change_node: TagChange) -> dict[str, str]:
+async def _change(context: Context, arn: Arn, change: TagChange, change_node: TagChange) -> dict[str, str]:
     """The resource's tags after the change. change_node: what becomes of the nodes' tags when a group's are changed."""
     if _is_built_in(arn):
         raise invalid_value(f"ResourceName: {arn.name} belongs to the service and takes no tags; use one of your own.")
@@ -117,14 +118,14 @@ async def _change(context: Context, arn: names.Arn, change: TagChange, change_no
     return tags_of(await update_row(context, row, changed), arn)
 
 
-def tags_of(row: AnyRow, arn: names.Arn) -> dict[str, str]:
+def tags_of(row: AnyRow, arn: Arn) -> dict[str, str]:
     """The tags of the resource with this ARN, out of the row that holds it."""
     if _is_member(row, arn):
         return next(node.tags for node in row.desired.nodes if node.name == arn.name)
     return row.tags
 
 
-def _is_member(row: AnyRow, arn: names.Arn) -> bool:
+def _is_member(row: AnyRow, arn: Arn) -> bool:
     return arn.type_word == Kind.CACHE_CLUSTER and row.key.kind is Kind.REPLICATION_GROUP
 
 
@@ -136,7 +137,7 @@ def _with_nodes(row: AnyRow, tags: Callable[[DesiredNode], dict[str, str]]) -> A
     return msgspec.structs.replace(row, desired=msgspec.structs.replace(row.desired, shards=shards))
 
 
-def _check_not_deleting(row: AnyRow, arn: names.Arn) -> None:
+def _check_not_deleting(row: AnyRow, arn: Arn) -> None:
     if not isinstance(row.desired, GroupDesired) or not row.desired.deleting:
         return
     code = "InvalidReplicationGroupState" if arn.type_word == Kind.REPLICATION_GROUP else "InvalidCacheClusterState"

@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from cachefleet.api.names import node_group_id, parse_slots
+from cachefleet.api.names import node_group_id
 from cachefleet.api.placement import check_multi_az, check_zones, fill
-from cachefleet.api.slots import check_complete, even_split
+from cachefleet.api.slots import even_split, parse_split
 from cachefleet.model.errors import AwsError, invalid_combination, invalid_value
 from cachefleet.model.group import DesiredNode, DesiredShard, SlotRanges
 
@@ -129,9 +129,7 @@ def _slots(entries: Sequence[Mapping[str, Any]]) -> list[SlotRanges]:
         return even_split(len(entries))
     if not all(given):
         raise invalid_value(f"{CONFIGURATION}.Slots: give slots for every shard or for none.")
-    ranges = [parse_slots(text, f"{CONFIGURATION}.Slots") for text in given]
-    check_complete(ranges, f"{CONFIGURATION}.Slots")
-    return ranges
+    return parse_split(given, f"{CONFIGURATION}.Slots")
 
 
 # --- replicas ------------------------------------------------------------------------------------------------------

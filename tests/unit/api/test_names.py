@@ -1,22 +1,14 @@
-"""Identifiers, texts, slots, ARNs and windows as callers write them."""
+"""Identifiers, texts and windows as callers write them."""
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from cachefleet.api.names import (
-    Arn,
     cluster_id,
     description,
-    format_slots,
     group_name,
     node_group_id,
-    parse_arn,
-    parse_slots,
     quoted,
     replication_group_id,
 )
@@ -77,72 +69,6 @@ def test_node_group_ids() -> None:
     for text in ("", "0", "0000", "10000", "x1", "-1", "١"):
         with _invalid("NodeGroupId .* must be a number from 0001 to 9999"):
             node_group_id(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "ranges"),
-    [
-        ("0-5461", ((0, 5461),)),
-        ("0-1023,2048", ((0, 1023), (2048, 2048))),
-        ("6000, 0-5", ((0, 5), (6000, 6000))),
-        ("0-5,6-10,11", ((0, 11),)),
-        ("16383", ((16383, 16383),)),
-    ],
-)
-def test_slots(text: str, ranges: tuple[tuple[int, int], ...]) -> None:
-    assert parse_slots(text) == ranges
-
-
-@pytest.mark.parametrize(
-    ("text", "rule"),
-    [
-        ("", "is not a slot"),
-        ("0-", "is not a slot"),
-        ("-1", "is not a slot"),
-        ("a", "is not a slot"),
-        ("1,,2", "is not a slot"),
-        ("1-2-3", "is not a slot"),
-        ("5-4", "the smaller one first"),
-        ("16384", "from 0 to 16383"),
-        ("0-99999", "from 0 to 16383"),
-        ("0-10,5", "names slot 5 twice"),
-        ("7,7", "names slot 7 twice"),
-    ],
-)
-def test_refused_slots(text: str, rule: str) -> None:
-    with _invalid(f"Slots.*{rule}"):
-        parse_slots(text)
-
-
-@given(st.sets(st.integers(0, 16383), min_size=1, max_size=60))
-def test_slots_come_back(slots: set[int]) -> None:
-    ranges = parse_slots(",".join(map(str, slots)))
-    assert {slot for first, last in ranges for slot in range(first, last + 1)} == slots
-    assert parse_slots(format_slots(ranges)) == ranges
-    assert all(after[0] > before[1] + 1 for before, after in pairwise(ranges))
-
-
-def test_arns() -> None:
-    assert parse_arn("arn:aws:elasticache:local-1:000000000000:replicationgroup:Demo", SCOPE) == Arn("replicationgroup", "demo")
-    assert parse_arn(SCOPE.arn("subnetgroup", "net"), SCOPE) == Arn("subnetgroup", "net")
-
-
-@pytest.mark.parametrize(
-    ("text", "rule"),
-    [
-        ("", "not an ElastiCache ARN"),
-        ("demo", "not an ElastiCache ARN"),
-        ("arn:aws:rds:local-1:000000000000:cluster:demo", "not an ElastiCache ARN"),
-        ("arn:aws:elasticache:local-1:000000000000:cluster", "not an ElastiCache ARN"),
-        ("arn:aws:elasticache:local-1:000000000000:cluster:", "not an ElastiCache ARN"),
-        ("arn:aws:elasticache:eu-west-1:000000000000:cluster:demo", "not of region local-1 and account 000000000000"),
-        ("arn:aws:elasticache:local-1:111111111111:cluster:demo", "not of region local-1 and account 000000000000"),
-    ],
-)
-def test_refused_arns(text: str, rule: str) -> None:
-    with pytest.raises(AwsError, match=rule) as refused:
-        parse_arn(text, SCOPE)
-    assert refused.value.code == "InvalidARN"
 
 
 def test_windows() -> None:

@@ -65,3 +65,9 @@ def test_removing() -> None:
     with pytest.raises(AwsError, match="no tag with the key 'A'") as refused:
         check_present({"a": "1"}, ["A"])
     assert (refused.value.code, refused.value.http_status) == ("TagNotFound", 404)
+
+
+def test_more_tags_than_may_be_are_not_even_read() -> None:
+    with pytest.raises(AwsError) as refused:
+        read_tags([{"Key": "not*allowed", "Value": ""}] * 51)
+    assert refused.value.code == "TagQuotaPerResourceExceeded"
