@@ -30,6 +30,7 @@ def plan_group(
 ) -> Plan:
     """now: epoch seconds. replication_group: False for a standalone or Memcached cluster."""
     draft = Draft(name, replication_group, desired, observed, memory, now, rules)
+    lifecycle.follow_clock(draft)
     if desired.deleting:
         return _plan_deletion(draft)
     if not memory.failure:

@@ -16,6 +16,21 @@ BACKOFF_CAP_S = 60.0
 UNSEEN_S = 1.0  # a launch that the host knows nothing of by then was not made
 
 
+def follow_clock(draft: Draft) -> None:
+    """When the machine's clock was set back, move everything remembered along with it: waits keep their length."""
+    nodes, shards = draft.memory.nodes.values(), draft.memory.shards.values()
+    past = [at for node in nodes for at in (node.launched_at, node.ended_at)] + [shard.decided_at for shard in shards]
+    ahead_s = max(past, default=0.0) - draft.now
+    if ahead_s <= 0:
+        return
+    for node in nodes:
+        node.launched_at, node.ended_at, node.retry_at = (
+            at and at - ahead_s for at in (node.launched_at, node.ended_at, node.retry_at)
+        )
+    for shard in shards:
+        shard.decided_at -= ahead_s
+
+
 def clear_all(draft: Draft) -> bool:
     """Stop and erase everything of the group. True when nothing is left."""
     for process in draft.observed.processes.values():

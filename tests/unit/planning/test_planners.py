@@ -182,6 +182,38 @@ def test_a_reboot_that_was_saved_but_not_done_is_done_afterwards(desired: GroupD
     assert world.status.nodes[rebooted].state == "available"
 
 
+@pytest.mark.parametrize(
+    "desired",
+    [replicated(1), replicated(3), clustered(2, 1), memcached(2)],
+    ids=["alone", "replicated", "clustered", "memcached"],
+)
+@pytest.mark.parametrize("passes", [0, 1, 2, 3])
+def test_a_clock_that_is_set_back_holds_nothing_up(desired: GroupDesired, passes: int) -> None:
+    world = created(desired, replication_group=desired.shape is not Shape.MEMCACHED)
+    for node in desired.nodes:
+        world.kill(node.name)
+    for _ in range(passes):
+        world.step(apply=False)
+    world.now -= 900
+    world.settle()
+    assert world.status.state == "available"
+
+
+def test_a_clock_that_is_set_back_keeps_the_pause_between_failing_starts() -> None:
+    world = created(replicated(1))
+    world.failing_starts = {"demo-001"}
+    world.kill("demo-001")
+    while world.memory.nodes["demo-001"].failures < 3:
+        world.step()
+    launches = world.memory.nodes["demo-001"].launches
+    world.now -= 900
+    world.step()
+    assert world.memory.nodes["demo-001"].launches == launches
+    assert 1 < world.memory.nodes["demo-001"].retry_at - world.now <= 2
+    world.failing_starts = set()
+    world.settle()
+
+
 def test_a_hand_over_that_was_saved_but_not_done_does_not_make_two_primaries() -> None:
     world = created(replicated(2))
     world.write(1)
