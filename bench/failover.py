@@ -1,10 +1,11 @@
 """How long a client cannot write after kill -9 of a primary: the longest gap between two acknowledged writes of one client that
-writes without a pause and connects anew at once; and how many acknowledged writes are gone afterwards.
+writes without a pause and connects anew at once, from before the kill until the killed node is back as a replica; and how
+many acknowledged writes are gone afterwards. A client with a connection for every write sees, too, whether the endpoint takes
+connections at every moment.
 
 Replication is asynchronous in the engine: a write that a primary acknowledged and had not yet sent when it was killed is lost
-whoever manages it. A client with a connection for every write sees, too, whether the endpoint takes connections at every
-moment until the killed node is back as a replica. Writes that a replica had must all be there. In cluster mode a second client shows when the shard's
-new primary itself takes writes; the rest of the gap is the time in which the cluster client learns of it.
+whoever manages it. Writes that a replica had must all be there. In cluster mode a second client shows when the shard's new
+primary itself takes writes; the rest of the gap is the time in which the cluster client learns of it.
 """
 
 from __future__ import annotations
