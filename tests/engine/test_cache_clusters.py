@@ -147,24 +147,27 @@ def test_every_version_makes_a_cluster_that_fails_over(
 
 
 def test_a_replica_is_added_and_removed_by_its_id(service: Service, elasticache: Any) -> None:
-    with replication_group(elasticache, "grows", NumCacheClusters=1) as group:
+    with replication_group(elasticache, "grows", NumCacheClusters=2) as group:
         shard = group["NodeGroups"][0]
         assert put(shard["PrimaryEndpoint"], "a", "1")
         elasticache.create_cache_cluster(CacheClusterId="extra", ReplicationGroupId="grows")
         await_cluster(elasticache, "extra")
         grown = await_healthy(elasticache, "grows")
-        assert sorted(grown["MemberClusters"]) == ["extra", "grows-001"]
+        assert sorted(grown["MemberClusters"]) == ["extra", "grows-001", "grows-002"]
         assert get(shard["ReaderEndpoint"], "a") == "1"
         with connect(shard["ReaderEndpoint"]) as reader:
             assert reader.info("replication")["role"] == "slave"
         with pytest.raises(ClientError) as refused:
             elasticache.delete_cache_cluster(CacheClusterId="grows-001")
         assert code_of(refused) == "InvalidCacheClusterState"
-        delete_cluster(elasticache, "extra")
+        delete_cluster(elasticache, "grows-002")
         shrunk = await_healthy(elasticache, "grows")
-        assert shrunk["MemberClusters"] == ["grows-001"]
-        wait_for("its process is gone", lambda: not any(".extra." in name for name in service.engine_pids().values()))
+        assert sorted(shrunk["MemberClusters"]) == ["extra", "grows-001"]
+        wait_for("its process is gone", lambda: not any(".grows-002." in name for name in service.engine_pids().values()))
         wait_for("the reader endpoint leads on", lambda: get(shard["ReaderEndpoint"], "a") == "1")
+        with pytest.raises(ClientError, match="last replica") as refused:
+            elasticache.delete_cache_cluster(CacheClusterId="extra")
+        assert code_of(refused) == "InvalidCacheClusterState"
 
 
 def test_a_cluster_becomes_a_group_and_the_group_a_cluster_again(service: Service, elasticache: Any) -> None:

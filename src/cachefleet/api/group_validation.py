@@ -57,6 +57,16 @@ def asked_port(value: int | None, engine: Engine, clustered: bool) -> int:
     return port
 
 
+def asked_at_rest_encryption(value: bool | None, engine: Engine, kind: str) -> bool:
+    """By default on for Valkey, where the node type has it (reference 3.3)."""
+    lacking = kind.startswith(("cache.t1.", "cache.m1.", "cache.m2."))
+    if value and lacking:
+        raise invalid_combination(
+            f"AtRestEncryptionEnabled: {kind} nodes have no encryption at rest; use false or another type."
+        )
+    return (engine is Engine.VALKEY and not lacking) if value is None else value
+
+
 def asked_retention(days: int) -> int:
     if not 0 <= days <= MAX_RETENTION_DAYS:
         raise invalid_value(f"SnapshotRetentionLimit: {days} must be from 0 to {MAX_RETENTION_DAYS} days; 0 turns backups off.")

@@ -92,8 +92,10 @@ def _check_removal(row: GroupRow, node: DesiredNode) -> None:
         raise _refused(node, f"is not available: its status is {state}")
     if is_primary(row, node):
         raise _refused(node, f"is serving as primary for replication group {group} and cannot be deleted")
-    if row.desired.automatic_failover and len(row.desired.nodes) <= 2:
-        raise invalid_value("Must have at least 1 replica when cluster mode is disabled with auto failover enabled.")
+    if len(row.desired.nodes) <= 2:
+        if row.desired.automatic_failover:
+            raise invalid_value("Must have at least 1 replica when cluster mode is disabled with auto failover enabled.")
+        raise _refused(node, f"is the last replica of replication group {group} and cannot be deleted by itself")
     if row.desired.multi_az:
         raise _refused(node, f"cannot be deleted while Multi-AZ is enabled for {group}; set MultiAZEnabled to false first")
 

@@ -15,6 +15,7 @@ from cachefleet.api.engine_choice import asked_engine, choose_build
 from cachefleet.api.group_inputs import CREATE_REFUSED, RECORDED
 from cachefleet.api.group_rows import insert_group
 from cachefleet.api.group_validation import (
+    asked_at_rest_encryption,
     asked_description,
     asked_node_type,
     asked_port,
@@ -101,7 +102,6 @@ async def _desired(context: Context, name: str, request: Mapping[str, Any], tags
     failover = request.get("AutomaticFailoverEnabled")
     failover = clustered if failover is None else failover
     check_failover(clustered, failover, place.multi_az, sum(len(plan.zones) for plan in plans), kind.name)
-    at_rest = request.get("AtRestEncryptionEnabled")
     now = context.clock.now()
     return GroupDesired(
         uid=context.entropy.hex(UID_BYTES),
@@ -117,7 +117,7 @@ async def _desired(context: Context, name: str, request: Mapping[str, Any], tags
         automatic_failover=failover,
         multi_az=place.multi_az,
         cluster_mode=cluster_mode,
-        at_rest_encryption=engine is Engine.VALKEY if at_rest is None else at_rest,
+        at_rest_encryption=asked_at_rest_encryption(request.get("AtRestEncryptionEnabled"), engine, kind.name),
         created_at=now,
         **new_settings(context, request),
     )

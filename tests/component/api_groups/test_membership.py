@@ -127,8 +127,9 @@ async def test_clusters_that_cannot_leave(stage: GroupStage) -> None:
     await stage.create_group("far", NumCacheClusters=3, AutomaticFailoverEnabled=True, MultiAZEnabled=True)
     await stage.create_group("big", NumNodeGroups=2, ReplicasPerNodeGroup=1)
     await stage.create_group("new")
-    await stage.create_group("busy")
-    for name in ("lone", "far", "big", "busy"):
+    await stage.create_group("busy", NumCacheClusters=3)
+    await stage.create_group("pair")
+    for name in ("lone", "far", "big", "busy", "pair"):
         await stage.settle(name)
     await stage.call("RebootCacheCluster", CacheClusterId="busy-002", CacheNodeIdsToReboot=["0001"])
     for code, rule, name in (
@@ -138,6 +139,7 @@ async def test_clusters_that_cannot_leave(stage: GroupStage) -> None:
         ("InvalidCacheClusterState", "cluster mode enabled", "big-0001-002"),
         ("InvalidCacheClusterState", "not available: its status is creating", "new-002"),
         ("InvalidCacheClusterState", "rebooting", "busy-002"),
+        ("InvalidCacheClusterState", "last replica of replication group pair", "pair-002"),
     ):
         before = await members(stage)
         await stage.refused(code, rule, "DeleteCacheCluster", CacheClusterId=name)

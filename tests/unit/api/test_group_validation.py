@@ -210,3 +210,13 @@ def test_node_changes_are_not_built_yet(member: str, value: str) -> None:
     if member == "EngineVersion":
         with refused("InvalidParameterValue", "patch version"):
             refuse_node_changes(group_row().desired, {member: "9.1.7"})
+
+
+def test_encryption_at_rest() -> None:
+    asked = validation.asked_at_rest_encryption
+    assert asked(None, Engine.VALKEY, "cache.t4g.micro") and not asked(None, Engine.REDIS, "cache.t4g.micro")
+    assert asked(True, Engine.REDIS, "cache.t4g.micro") and not asked(False, Engine.VALKEY, "cache.t4g.micro")
+    for kind in ("cache.t1.micro", "cache.m1.small", "cache.m2.xlarge"):
+        assert not asked(None, Engine.VALKEY, kind) and not asked(False, Engine.VALKEY, kind)
+        with refused("InvalidParameterCombination", f"AtRestEncryptionEnabled: {kind}"):
+            asked(True, Engine.VALKEY, kind)
