@@ -139,7 +139,7 @@ def test_bind_survives_children_that_hold_the_old_sockets(engine: Engine, versio
             await driver.promote(node.address, ())
             with Client(node.address.host, PORT) as client:  # so that a fork takes a while
                 client.call("EVAL", "for i = 1, 100000 do redis.call('SET', i, i) end", "0")
-            for turn in range(30):
+            for turn in range(20):
                 with Client(node.address.host, PORT) as replica:
                     replica.call("REPLCONF", "capa", "eof")
                     replica.send("SYNC")

@@ -167,6 +167,41 @@ def test_a_switch_that_cannot_catch_up_is_undone(engine: Engine, version: str) -
     asyncio.run(scenario())
 
 
+@every_version
+def test_what_a_control_plane_left_when_it_died_is_finished(engine: Engine, version: str) -> None:
+    """It died after the promotion, before the old primary was demoted: two primaries, one of them paused, and clients on it."""
+
+    async def scenario() -> None:
+        async with resp_processes(engine, version) as (driver, engines):
+            endpoint, reader = endpoints(2)
+            old, new, _ = await group_of_three(driver, engines, endpoint, reader)
+            with (
+                Client(endpoint, PORT) as left,
+                Client(old.address.host, PORT) as direct,
+                Client(new.address.host, PORT) as dead,
+            ):
+                assert left.call("PING") == "PONG"
+                assert direct.call("CLIENT", "PAUSE", "600000", "WRITE") == "OK"
+                assert direct.call("CONFIG", "SET", "bind", at_old) == "OK"
+                left.send("SET", "unacknowledged", "1")
+                assert dead.call("REPLICAOF", "NO", "ONE") == "OK"
+                assert dead.call("CONFIG", "SET", "bind", f"{at_new} {endpoint}") == "OK"
+
+                again = ValkeyDriver(engine, 1000)
+                assert (await again.probe(old.address, False)).primary
+                with pytest.raises(ConnectionError):
+                    left.reply()
+                await again.follow(old.address, new.address, [])
+                assert direct.call("SET", "a", "1").startswith("-READONLY")
+                await again.close()
+            assert (await engines.view(old, lambda view: view.link_up)).follows == new.address.host
+            with Client(endpoint, PORT) as client:
+                assert client.call("GET", "unacknowledged") is None
+                assert client.call("SET", "a", "1") == "OK"
+
+    asyncio.run(scenario())
+
+
 def test_a_switch_may_be_cancelled_at_any_moment() -> None:
     """Whatever the moment: never two primaries, and repeating the switch (or promoting the one that is due) ends well."""
 
@@ -185,6 +220,7 @@ def test_a_switch_may_be_cancelled_at_any_moment() -> None:
                                 old.address, new.address, to_bind=[endpoint], from_bind=[reader], others=[third.address]
                             )
                     roles = [(await engines.view(node)).primary for node in (old, new)]
+                    assert (await engines.view(old)).bound  # what was sent to undo it has been answered by now
                     outcomes.add((roles[0], roles[1]))
                     assert roles != [True, True]
                     if roles[0]:

@@ -38,6 +38,7 @@ class Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self.identity: Identity | None = None
         self.ended = ""
+        self.deaf = False  # a change of its addresses is under way, failed or was cut short: it may listen nowhere
         self.closed = asyncio.Event()
         self.last_view: NodeView | None = None  # what a probe last saw here
         self._transport: asyncio.Transport | None = None

@@ -38,34 +38,42 @@ class Connections:
 
     async def ask(self, address: Address, *commands: Command) -> list[Any]:
         """The replies of a batch, ErrorReply among them. Raises EngineRefused when it did not arrive."""
+        connection = await self._opened(address, commands[0])
         try:
-            connection = await self.open(address)
             return await connection.batch(*commands)
-        except (OSError, ConnectionEnded) as error:
+        except ConnectionEnded as error:
             raise EngineRefused(f"{_spoken(commands[0])} did not reach {address}: {reason(error)}") from error
 
     async def call(self, address: Address, *commands: Command) -> list[Any]:
         """The replies of a batch in which every command must succeed. Raises EngineRefused."""
         return accepted(address, commands, await self.ask(address, *commands))
 
-    def send(self, address: Address, *commands: Command) -> None:
-        """Write a batch at once on the connection that is open, if one is, and do not wait for the replies."""
+    async def ask_change(self, address: Address, *commands: Command) -> list[Any]:
+        """`ask` for a batch that changes the node's addresses: they are in doubt until all of it was accepted, also when nobody
+        waits for that any more."""
+        connection = await self._opened(address, commands[0])
+        try:
+            return await asyncio.shield(_in_doubt(connection, commands))
+        except ConnectionEnded as error:
+            raise EngineRefused(f"{_spoken(commands[0])} did not reach {address}: {reason(error)}") from error
+
+    def send(self, address: Address, *commands: Command, change: bool = False) -> None:
+        """Write a batch at once on the connection that is open, if one is, without waiting for the replies."""
         connection = self._cached.get(address)
-        if connection is not None and not connection.ended:
+        if connection is None or connection.ended:
+            return
+        if change:
+            _in_doubt(connection, commands)
+        else:
             connection.send(*commands)
 
-    def drop(self, address: Address, why: str) -> None:
-        """End the connection, so that the next call has to come in by the address as everybody does."""
-        connection = self._cached.pop(address, None)
-        if connection is not None:
-            connection.abort(why)
+    def doubted(self, address: Address) -> bool:
+        connection = self._cached.get(address)
+        return connection is not None and connection.deaf
 
     async def identity(self, address: Address) -> Identity:
         """Who answers there. Raises EngineRefused."""
-        try:
-            identity = (await self.open(address)).identity
-        except (OSError, ConnectionEnded) as error:
-            raise EngineRefused(f"{address} does not answer: {reason(error)}") from error
+        identity = (await self._opened(address, ("INFO", "server"))).identity
         if identity is None:
             raise EngineRefused(f"{address} does not tell who it is (it is busy, or wants a password)")
         return identity
@@ -78,6 +86,12 @@ class Connections:
             connection.abort("no longer needed")
             await connection.closed.wait()
 
+    async def _opened(self, address: Address, command: Command) -> Connection:
+        try:
+            return await self.open(address)
+        except (OSError, ConnectionEnded) as error:
+            raise EngineRefused(f"{_spoken(command)} did not reach {address}: {reason(error)}") from error
+
     async def _connect(self, address: Address) -> Connection:
         loop = asyncio.get_running_loop()
         _, made = await loop.create_connection(Connection, address.host, address.port)
@@ -87,6 +101,19 @@ class Connections:
             return first
         self._cached[address] = made
         return made
+
+
+def _in_doubt(connection: Connection, commands: Sequence[Command]) -> asyncio.Future[list[Any]]:
+    """Raises ConnectionEnded."""
+    connection.deaf = True
+    future = connection.send(*commands)
+    future.add_done_callback(lambda done: _heard(connection, done))
+    return future
+
+
+def _heard(connection: Connection, done: asyncio.Future[list[Any]]) -> None:
+    if not done.cancelled() and done.exception() is None:
+        connection.deaf = any(isinstance(reply, ErrorReply) for reply in done.result())
 
 
 async def _introduce(connection: Connection) -> None:

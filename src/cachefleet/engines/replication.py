@@ -10,14 +10,16 @@ from collections.abc import Mapping, Sequence
 
 from cachefleet.engines.connection import Command
 from cachefleet.engines.connections import Connections
-from cachefleet.engines.listening import GET_BIND, bound_at, change
-from cachefleet.engines.replies import parse_config, parse_fields
+from cachefleet.engines.listening import GET_BIND, bound_at, bound_in, change
+from cachefleet.engines.replies import parse_fields
 from cachefleet.model.observed import Address
 
-# A node that waits for a role answers no reads and logs little (valkey_config); with a role it does as ElastiCache does.
+# A node that waits for a role answers no reads and logs little (valkey_config); with a role it does as ElastiCache does, and
+# no hand-over that was begun and never finished keeps its clients waiting.
 SETTLED: tuple[Command, ...] = (
     ("CONFIG", "SET", "replica-serve-stale-data", "yes"),
     ("CONFIG", "SET", "loglevel", "notice"),
+    ("CLIENT", "UNPAUSE"),
 )
 
 
@@ -35,7 +37,7 @@ class ReplicationVerbs:
     async def follow(self, at: Address, primary: Address, bind: Sequence[str]) -> None:
         """Give up addresses and end the connections that came through them, then REPLICAOF; new addresses at the very end."""
         info, reply = await self._connections.call(at, ("INFO", "replication"), GET_BIND)
-        bound = parse_config(reply).get("bind", "").split()
+        bound = bound_in(self._connections, at, reply)
         kept = [name for name in bound if name in bind]
         await change(self._connections, at, bound, kept)
         if not _follows(parse_fields(info), primary):

@@ -3,14 +3,15 @@
 Measured and ordered so that at no instant two nodes accept writes, no acknowledged write is lost, and a client that is cut
 finds the new primary at once (operations 1.3, 2, 5). Called by ValkeyDriver.switch.
 
-    1  old: pause writes (the pause ends by itself: it is the fence for a crash of ours)
+    1  old: pause writes
     2  new: wait until it has applied everything that old has written
-    3  old: become a replica of new, give up the endpoint addresses; its clients stay connected, their writes stay paused
-    4  new: become primary, take its addresses
-    5  old: take its new addresses, cut the clients of those that it gave up, end the pause; others: follow new
+    3  old: pause for long, stop listening on the endpoint; its clients stay connected and wait
+    4  new: become primary, listen on the endpoint
+    5  old: cut the clients of the addresses that it gave up, become a replica, end the pause; others: follow new
 
-A failure up to 3 undoes everything. From 4 on nothing is undone: whether new became primary may be unknown then, and old
-stays a replica, which the next look at the group shows.
+Were old demoted before new is promoted, clients would be told READONLY in between. The pause is what keeps old from writing
+until then, also when we die: after 1 it ends by itself soon, after 3 only after long, so that there is time to come back and
+demote it. A failure up to 3 undoes everything; from 4 on old is demoted in any case, whatever became of new.
 """
 
 from __future__ import annotations
@@ -20,14 +21,15 @@ from collections.abc import Mapping, Sequence
 
 from cachefleet.engines.connection import Command
 from cachefleet.engines.connections import Connections
-from cachefleet.engines.listening import GET_BIND, bound_at, change, kill_through, set_bind
+from cachefleet.engines.listening import GET_BIND, bound_at, bound_in, change, kill_through, set_bind
 from cachefleet.engines.replication import SETTLED, ReplicationVerbs
-from cachefleet.engines.replies import parse_config, parse_fields
+from cachefleet.engines.replies import parse_fields
 from cachefleet.interfaces import EngineRefused
 from cachefleet.model.observed import Address
 
 PAUSE_MS = 3000
-CATCH_UP_S = 2.0  # shorter than the pause
+CATCH_UP_S = 2.0  # shorter than that pause
+LONG_PAUSE_MS = 600_000
 MAX_LAG_BYTES = 1_048_576  # a replica that is further behind must catch up before writes are paused
 
 _REPLICATION: Command = ("INFO", "replication")
@@ -48,8 +50,8 @@ class Switchover:
         self._connections = connections
         self._at, self._to, self._others = at, to, others
         self._to_bind, self._from_bind = to_bind, from_bind
-        self._at_bound: list[str] = []
-        self._to_bound: list[str] = []
+        self._at_bound: tuple[str, ...] = ()
+        self._to_bound: tuple[str, ...] = ()
 
     async def run(self) -> None:
         """Raises EngineRefused. Cancelled or failed before step 4, the old primary goes on as before."""
@@ -64,8 +66,8 @@ class Switchover:
         ask = self._connections.call
         old_info, old_bind = await ask(self._at, _REPLICATION, GET_BIND)
         new_info, new_bind = await ask(self._to, _REPLICATION, GET_BIND)
-        self._at_bound = parse_config(old_bind).get("bind", "").split()
-        self._to_bound = parse_config(new_bind).get("bind", "").split()
+        self._at_bound = bound_in(self._connections, self._at, old_bind)
+        self._to_bound = bound_in(self._connections, self._to, new_bind)
         old_says, new_says = parse_fields(old_info), parse_fields(new_info)
         if old_says.get("role") == "master" and new_says.get("role") == "master":
             raise EngineRefused(f"switch from {self._at} to {self._to}: both are primaries")
@@ -73,6 +75,8 @@ class Switchover:
             return False
         if old_says.get("role") != "master":
             raise EngineRefused(f"switch from {self._at}: it is not a primary")
+        if not self._at_bound or not self._to_bound:
+            raise EngineRefused(f"switch from {self._at} to {self._to}: where they listen is in doubt, bind them again first")
         self._check_replica(new_says)
         return True
 
@@ -84,17 +88,34 @@ class Switchover:
         ask = self._connections.call
         (info,) = await ask(self._at, _REPLICATION)
         await self._caught_up(_written(info) - MAX_LAG_BYTES)
+        gives_up = False
         try:
-            _, info = await ask(self._at, ("CLIENT", "PAUSE", str(PAUSE_MS), "WRITE"), _REPLICATION)
+            _, info = await ask(self._at, _pause(PAUSE_MS), _REPLICATION)
             await self._caught_up(_written(info))
-            demotion: Command = ("REPLICAOF", self._to.host, str(self._to.port))
-            await change(self._connections, self._at, self._at_bound, (), first=(demotion,), kill=False)
+            gives_up = True
+            await change(self._connections, self._at, self._at_bound, (), first=(_pause(LONG_PAUSE_MS),), kill=False)
         except BaseException:
-            # The engine carries it out after whatever was sent before on the same connection.
-            self._send((("REPLICAOF", "NO", "ONE"), set_bind(self._at, self._at_bound), ("CLIENT", "UNPAUSE")))
+            self._undo(gives_up)
             raise
         promotion = (("REPLICAOF", "NO", "ONE"), *SETTLED)
-        await change(self._connections, self._to, self._to_bound, self._to_bind, first=promotion, kill=False)
+        try:
+            await change(self._connections, self._to, self._to_bound, self._to_bind, first=promotion, kill=False)
+        except BaseException:
+            self._connections.send(self._at, *self._retirement())
+            raise
+
+    def _undo(self, gives_up: bool) -> None:
+        """Sent without waiting, so that it also works while being cancelled; the engine carries it out after whatever was
+        sent before on the same connection."""
+        if gives_up:
+            self._connections.send(self._at, set_bind(self._at, self._at_bound), ("CLIENT", "UNPAUSE"), change=True)
+        else:
+            self._connections.send(self._at, ("CLIENT", "UNPAUSE"))
+
+    def _retirement(self) -> tuple[Command, ...]:
+        """Of the old primary, in one write."""
+        given_up = [name for name in self._at_bound if name not in self._from_bind]
+        return *kill_through(self._at, given_up), ("REPLICAOF", self._to.host, str(self._to.port)), *SETTLED
 
     async def _caught_up(self, offset: int) -> None:
         """Asks again and again without a pause in between: it is a matter of a few round trips."""
@@ -109,10 +130,6 @@ class Switchover:
         except TimeoutError:
             raise EngineRefused(f"switch to {self._to}: it did not catch up within {CATCH_UP_S:g} s") from None
 
-    def _send(self, commands: Sequence[Command]) -> None:
-        """To the old primary, without waiting, so that it also works while being cancelled."""
-        self._connections.send(self._at, *commands)
-
     async def _settle(self) -> None:
         """Step 5. One that fails does not keep the rest from being done; the first failure is raised at the end."""
         outcomes = await asyncio.gather(
@@ -123,14 +140,8 @@ class Switchover:
                 raise outcome
 
     async def _settle_pair(self) -> None:
-        given_up = [name for name in self._at_bound if name not in self._from_bind]
-        release = (*kill_through(self._at, given_up), ("CLIENT", "UNPAUSE"))
-        try:
-            await change(self._connections, self._at, [self._at.host], self._from_bind, first=SETTLED)
-        except BaseException:
-            self._send(release)
-            raise
-        await self._connections.call(self._at, *release)
+        await self._connections.call(self._at, *self._retirement())
+        await change(self._connections, self._at, [self._at.host], self._from_bind)
         lost = kill_through(self._to, [name for name in self._to_bound if name not in self._to_bind])
         if lost:
             await self._connections.call(self._to, *lost)
@@ -147,6 +158,10 @@ class Switchover:
         await verbs.follow(self._at, self._to, self._from_bind)
         for other in self._others:
             await verbs.follow(other, self._to, await bound_at(self._connections, other))
+
+
+def _pause(duration_ms: int) -> Command:
+    return "CLIENT", "PAUSE", str(duration_ms), "WRITE"
 
 
 def _written(info: str) -> int:

@@ -6,6 +6,7 @@ nothing, sets no deadline. Called by the control loop through interfaces.Replica
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,10 +16,10 @@ from cachefleet.engines import replies, valkey_config
 from cachefleet.engines.cluster import ClusterVerbs
 from cachefleet.engines.connection import Command, Connection, ConnectionEnded, ErrorReply
 from cachefleet.engines.connections import Connections, reason
-from cachefleet.engines.listening import listen
+from cachefleet.engines.listening import cut_strays, listen
 from cachefleet.engines.replication import ReplicationVerbs
 from cachefleet.engines.switchover import Switchover
-from cachefleet.interfaces import Build, NodeSpec, Rendering
+from cachefleet.interfaces import Build, EngineRefused, NodeSpec, Rendering
 from cachefleet.model.group import Engine, SlotRanges
 from cachefleet.model.observed import Address, NodeView
 
@@ -40,13 +41,19 @@ class ValkeyDriver:
         return valkey_config.render(spec, build, folder, self._cluster_node_timeout_ms)
 
     async def probe(self, at: Address, clustered: bool) -> NodeView:
+        """The first look over a connection also ends what an earlier control plane, which died between two steps of a
+        hand-over, may have left: client connections through addresses that the node has given up."""
         try:
             connection = await self._connections.open(at)
             answers = await connection.batch(*_REPLICATION, *(_CLUSTER if clustered else ()))
         except (OSError, ConnectionEnded) as error:
             return NodeView(reachable=False, why=reason(error))
         view = _view(connection, answers)
-        connection.last_view = view if not view.why else connection.last_view
+        if not view.why:
+            if connection.last_view is None:
+                with contextlib.suppress(EngineRefused):
+                    await cut_strays(self._connections, at)
+            connection.last_view = view
         return view
 
     async def close(self) -> None:
@@ -98,10 +105,10 @@ def _view(connection: Connection, answers: list[Any]) -> NodeView:
     if connection.identity is None or isinstance(replication, ErrorReply) or isinstance(persistence, ErrorReply):
         alive = connection.last_view or NodeView(reachable=True)
         return msgspec.structs.replace(alive, why=str(refused), loading=refused is not None and refused.code == "LOADING")
-    info = replies.parse_fields(replication) | replies.parse_fields(persistence)
-    bound = () if isinstance(bind, ErrorReply) else replies.parse_config(bind).get("bind", "").split()
+    info = replies.parse_fields(str(replication)) | replies.parse_fields(str(persistence))
+    bound = replies.parse_config(bind).get("bind", "").split() if isinstance(bind, list) and not connection.deaf else []
     seen = None
     if cluster and not any(isinstance(answer, ErrorReply) for answer in cluster):
-        seen = replies.parse_cluster(cluster[1], replies.parse_fields(cluster[0]))
+        seen = replies.parse_cluster(str(cluster[1]), replies.parse_fields(str(cluster[0])))
     view = replies.parse_node(connection.identity, info, bound, seen)
     return view if refused is None or view.why else msgspec.structs.replace(view, why=str(refused))
