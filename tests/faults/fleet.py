@@ -66,6 +66,18 @@ class Group:
         cluster = primary_member(found) if self.shape == REPLICATED else self.name
         self._client.reboot_cache_cluster(CacheClusterId=cluster, CacheNodeIdsToReboot=["0001"])
 
+    def resize(self) -> None:
+        """One replica more, or one less when there are four nodes (replicated groups only)."""
+        found = self.describe()
+        assert found is not None
+        members = found["MemberClusters"]
+        if len(members) < 4:
+            taken = {int(member.rpartition("-x")[2]) for member in members if "-x" in member}
+            number = next(number for number in range(9) if number not in taken)
+            self._client.create_cache_cluster(CacheClusterId=f"{self.name}-x{number}", ReplicationGroupId=self.name)
+        else:
+            self._client.delete_cache_cluster(CacheClusterId=next(name for name in members if name != primary_member(found)))
+
     def kill_one(self) -> None:
         """The engine process that matters most: the primary's that holds the mark, or a Memcached cluster's endpoint."""
         os.kill(self._service.pid_of(self._foremost()), signal.SIGKILL)
@@ -133,7 +145,8 @@ class Group:
         with closing(self._data_client(found)) as client:
             assert client.set("mark", mark)
             if self.shape == REPLICATED:
-                assert client.wait(2, 5000) == 2
+                replicas = len(found["MemberClusters"]) - 1
+                assert client.wait(replicas, 5000) == replicas
             else:
                 node = client.get_node_from_key("mark")
                 assert client.execute_command("WAIT", 1, 5000, target_nodes=node) == 1

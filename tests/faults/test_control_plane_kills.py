@@ -1,4 +1,4 @@
-"""kill -9 of the control plane at random instants, while groups are created, failed over, rebooted and deleted.
+"""kill -9 of the control plane at random instants, while groups are created, failed over, resized, rebooted and deleted.
 
 After each restart everything converges: what was acknowledged is there and serves, no data is lost that a living replica had,
 what was deleted is gone; at the end nothing is left on the machine. TEST_KILLS=50 kills more often, TEST_SEED=n
@@ -48,11 +48,13 @@ class Unrest:
         """What to do in this round, to be done concurrently."""
         chosen: list[Callable[[], None]] = []
         for group in list(self.groups):
-            what = self._chance.choices(["nothing", "kill", "reboot", "delete"], [3, 4, 3, 2])[0]
+            what = self._chance.choices(["nothing", "kill", "reboot", "resize", "delete"], [3, 4, 3, 3, 2])[0]
             if what == "kill":
                 chosen.append(self._named(what, group, group.kill_one))
             elif what == "reboot" and group.shape in (REPLICATED, ALONE, MEMCACHED):
                 chosen.append(self._named(what, group, group.reboot))
+            elif what == "resize" and group.shape == REPLICATED:
+                chosen.append(self._named(what, group, group.resize))
             elif what == "delete":
                 self.groups.remove(group)
                 chosen.append(self._named(what, group, lambda group=group: self._delete(group)))  # type: ignore[misc]

@@ -48,10 +48,10 @@ REBOOTS = [
     (REPLICATED, "before Switch"),
     (REPLICATED, "after Switch"),
     (REPLICATED, "before Stop"),
-    (REPLICATED, "after Stop"),
     (ALONE, "before Stop"),
     (MEMCACHED, "after Stop"),
 ]
+RESIZES = ["before Launch", "before Stop", "after Launch", "amid Erase"]  # one more and one less, twice
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_creation_and_deletion_are_finished(service: Service, shape: str, creati
 
 
 @pytest.mark.parametrize("shape", [REPLICATED, CLUSTERED, ALONE, MEMCACHED])
-def test_failovers_and_reboots_are_finished_and_lose_nothing(service: Service, shape: str) -> None:
+def test_failovers_reboots_and_resizes_are_finished_and_lose_nothing(service: Service, shape: str) -> None:
     group = Group(service, shape, f"{shape}-life")
     group.create()
     become_whole(group)
@@ -111,6 +111,13 @@ def test_failovers_and_reboots_are_finished_and_lose_nothing(service: Service, s
         become_whole(group)
         assert group.kept_its_mark(), point
         assert len(set(before) - set(service.engine_pids())) == 1, f"{point}: one process was to be ended"
+    for point in RESIZES if shape == REPLICATED else []:
+        group.put_mark(f"resize {point}")
+        count = len(service.engine_pids())
+        dies_at(service, point, group.resize)
+        become_whole(group)
+        assert group.kept_its_mark(), point
+        wait_for("there is one process more or less", lambda: len(service.engine_pids()) in (count - 1, count + 1))  # noqa: B023
     group.delete()
     wait_for("it is gone", group.is_gone, CONVERGENCE_S)
     wait_for("nothing is left of it", lambda: everything(service) == NOTHING)
