@@ -108,25 +108,27 @@ class Installation:
 
     async def stop_caches(self) -> int:
         """End every engine process of this installation and take its rules out of the kernel; returns how many processes ran.
-        Only while no service runs."""
+        Raises AlreadyRunning when a service has begun meanwhile."""
         if not self.data_dir.is_dir():
             left = residents(self.data_dir / "nodes")  # of a folder that was deleted
             kill_all(left)
             return len(left)
-        host = LocalHost(self.data_dir, HostSettings(), SystemClock())
-        try:
-            await host.adopt()
-            stopped = await host.stop_everything()
-            await host.remove_all()
-            return stopped
-        finally:
-            await host.close()
+        with ServiceLock(self):
+            host = LocalHost(self.data_dir, HostSettings(), SystemClock())
+            try:
+                await host.adopt()
+                stopped = await host.stop_everything()
+                await host.remove_all()
+                return stopped
+            finally:
+                await host.close()
 
 
 class ServiceLock:
     """Held while a service runs on the data folder; the kernel lets go of it when the process ends, however it ends."""
 
     def __init__(self, installation: Installation) -> None:
+        self._installation = installation
         self._path = installation.data_dir / "service.lock"
         self._descriptor = -1
 
@@ -140,6 +142,8 @@ class ServiceLock:
                 f"a Cachefleet already runs on the data folder {self._path.parent}; "
                 "stop it with `cachefleet down --keep-caches`, or choose another folder with --data"
             ) from None
+        before = self._installation.last_service() or ServiceInfo(0, "", "")
+        self.tell(msgspec.structs.replace(before, pid=os.getpid()))  # the one before is gone, its number may be another's now
         return self
 
     def tell(self, info: ServiceInfo) -> None:

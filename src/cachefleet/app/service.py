@@ -70,7 +70,7 @@ def run_service(settings: Settings, announce: Callable[[Running], None]) -> int:
     with ServiceLock(installation) as lock, _listen(settings.listen) as sock:
         configure_logs(settings.data_dir)
         host, port = sock.getsockname()[:2]
-        running = Running(f"http://{host}:{port}", settings.region, settings.data_dir)
+        running = Running(f"http://{f'[{host}]' if ':' in host else host}:{port}", settings.region, settings.data_dir)
 
         def started() -> None:
             lock.tell(ServiceInfo(os.getpid(), running.url, running.region))

@@ -23,7 +23,8 @@ from cachefleet.planning.group import plan_group
 log = structlog.get_logger()
 WORKERS = 16
 AFTER_ACTIONS_S = 0.002
-ORPHAN_INTERVAL_S = 30.0
+SWEEP_INTERVAL_S = 30.0
+EVENTS_KEPT_S = 14 * 86_400.0  # reference 8.1
 TROUBLE_FIRST_S = 0.05
 TROUBLE_CAP_S = 10.0
 
@@ -59,7 +60,7 @@ class Controller:
                 self._queue.add(key)
 
     async def run(self) -> None:
-        """Workers and the search for orphans; ends only by cancellation."""
+        """Workers and the sweep; ends only by cancellation."""
         async with asyncio.TaskGroup() as group:
             for _ in range(WORKERS):
                 group.create_task(self._work())
@@ -138,13 +139,14 @@ class Controller:
         return row
 
     async def _sweep(self) -> None:
-        """Stop what runs for groups that are no more."""
+        """Stop what runs for groups that are no more; forget old events."""
         while True:
             try:
                 await self.stop_orphans()
+                await self._seams.store.forget_events(self._seams.clock.now() - EVENTS_KEPT_S)
             except Exception:
-                log.exception("search for orphans failed")
-            await self._seams.clock.sleep(ORPHAN_INTERVAL_S)
+                log.exception("sweep failed")
+            await self._seams.clock.sleep(SWEEP_INTERVAL_S)
 
     async def stop_orphans(self) -> int:
         """Returns how many processes, folders and rules were cleared away. The host is asked before the store: a group that

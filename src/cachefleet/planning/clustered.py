@@ -12,8 +12,8 @@ from cachefleet.model.observed import ClusterView
 from cachefleet.model.plan import Bind, Forget, Meet, OwnSlots, Replicate, TakeOver
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.lifecycle import launch_missing
+from cachefleet.planning.succession import candidates, decide, must_wait, tell_failover
 
-UNDECIDED_S = 5.0  # how long replicas that run but do not answer are waited for before a dead primary starts empty
 VOTE_PATIENCE_S = 0.4  # after that a takeover replaces the vote: the old primary is proven dead anyway
 
 
@@ -26,7 +26,7 @@ def plan_clustered(draft: Draft) -> None:
     for shard in draft.desired.shards:
         memory = draft.shard_memory(shard)
         if memory.primary not in [node.name for node in shard.nodes]:
-            _decide(draft, memory, shard.nodes[0].name)
+            decide(draft, memory, shard.nodes[0].name)
         _adopt_election(draft, shard, memory)
         _replace_dead_primary(draft, shard, memory)
     launch_missing(draft, names, lambda node: _follow_on_launch(draft, node))
@@ -42,14 +42,6 @@ def plan_clustered(draft: Draft) -> None:
 
 
 # --- who is primary ------------------------------------------------------------------------------------------------
-
-
-def _decide(draft: Draft, memory: ShardMemory, primary: str) -> None:
-    draft.memory.epoch += 1
-    memory.primary = primary
-    memory.epoch = draft.memory.epoch
-    memory.decided_at = draft.now
-    memory.taken = False
 
 
 def _cluster(draft: Draft, name: str) -> ClusterView | None:
@@ -73,9 +65,9 @@ def _adopt_election(draft: Draft, shard: DesiredShard, memory: ShardMemory) -> N
     if memory.primary in [name for _, name in owners]:
         return  # two claim the slots; the engines settle that by epoch, then this is looked at again
     old = memory.primary
-    _decide(draft, memory, owner)
+    decide(draft, memory, owner)
     memory.taken = True
-    _tell_failover(draft, old, owner)
+    tell_failover(draft, old, owner)
 
 
 def _replace_dead_primary(draft: Draft, shard: DesiredShard, memory: ShardMemory) -> None:
@@ -84,30 +76,12 @@ def _replace_dead_primary(draft: Draft, shard: DesiredShard, memory: ShardMemory
         if not memory.taken and draft.live(old) is not None and _replica_of_dead(draft, shard, old):
             draft.act(TakeOver(node=old, vote=_may_vote(draft, shard, memory)))
         return
-    candidates = _candidates(draft, shard, old)
-    if not candidates:
+    heirs = candidates(draft, [node.name for node in shard.nodes if node.name != old])
+    if not heirs:
         return
-    _decide(draft, memory, candidates[0])
-    draft.act(TakeOver(node=candidates[0], vote=_may_vote(draft, shard, memory)))
-    _tell_failover(draft, old, candidates[0])
-
-
-def _tell_failover(draft: Draft, old: str, new: str) -> None:
-    message = f"Failover from primary node {old} to replica node {new} completed"
-    draft.tell_node(old, message)
-    draft.tell_group(message)
-
-
-def _candidates(draft: Draft, shard: DesiredShard, dead: str) -> list[str]:
-    """Replicas with a whole data set, best first: highest offset, then smallest name."""
-    found: list[tuple[int, str]] = []
-    for node in shard.nodes:
-        view = draft.live(node.name)
-        if node.name == dead or view is None or view.primary or view.syncing:
-            continue
-        if draft.remembered(node.name).became_ready:
-            found.append((-view.offset, node.name))
-    return [name for _, name in sorted(found)]
+    decide(draft, memory, heirs[0])
+    draft.act(TakeOver(node=heirs[0], vote=_may_vote(draft, shard, memory)))
+    tell_failover(draft, old, heirs[0])
 
 
 def _replica_of_dead(draft: Draft, shard: DesiredShard, name: str) -> bool:
@@ -143,13 +117,7 @@ def _follow_on_launch(draft: Draft, name: str) -> str | None:
     memory = draft.shard_memory(shard)
     if name != memory.primary:
         return None if draft.memory.provisioned and not memory.taken and draft.running(memory.primary) else ""
-    holders = [
-        node.name
-        for node in shard.nodes
-        if node.name != name and draft.running(node.name) and draft.remembered(node.name).became_ready
-    ]
-    if holders and draft.now - draft.remembered(name).ended_at < UNDECIDED_S:
-        draft.why[name] = f"waits for word from {', '.join(holders)}, which may hold its data"
+    if must_wait(draft, name, [node.name for node in shard.nodes]):
         return None
     memory.taken = False
     return ""

@@ -6,7 +6,7 @@ and stays listed while it is desired: a replacement has the same address, so the
 
 from __future__ import annotations
 
-from cachefleet.model.group import EndpointRole, GroupDesired, NodeMemory
+from cachefleet.model.group import EndpointRole, NodeMemory
 from cachefleet.model.observed import NodeView
 from cachefleet.model.plan import PublishNodes
 from cachefleet.planning.draft import Draft
@@ -69,8 +69,3 @@ def _publish(draft: Draft, endpoint: str) -> None:
         )
     else:
         draft.ready.add(endpoint)
-
-
-def extra_nodes(desired: GroupDesired, name: str) -> list[str]:
-    """Processes that a Memcached group has besides its desired nodes."""
-    return [discovery_node(name)]

@@ -11,8 +11,7 @@ from cachefleet.model.observed import NodeView
 from cachefleet.model.plan import Bind, Follow, Promote, Spread, Switch
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.lifecycle import begin_reboot, launch_missing
-
-UNDECIDED_S = 5.0  # how long replicas that run but do not answer are waited for before a dead primary starts empty
+from cachefleet.planning.succession import candidates, decide, must_wait, tell_failover
 
 
 def plan_replicated(draft: Draft) -> None:
@@ -39,8 +38,8 @@ def plan_replicated(draft: Draft) -> None:
 
 def _choose_first(draft: Draft, shard: DesiredShard, memory: ShardMemory) -> None:
     """At creation the first node; later (the primary was removed) the most advanced replica."""
-    survivors = _candidates(draft, [node.name for node in shard.nodes])
-    _decide(draft, memory, survivors[0] if survivors else shard.nodes[0].name)
+    survivors = candidates(draft, [node.name for node in shard.nodes])
+    decide(draft, memory, survivors[0] if survivors else shard.nodes[0].name)
 
 
 def _replace_dead_primary(draft: Draft, names: list[str], memory: ShardMemory) -> None:
@@ -48,36 +47,13 @@ def _replace_dead_primary(draft: Draft, names: list[str], memory: ShardMemory) -
     old = memory.primary
     if not draft.remembered(old).launches or draft.running(old):
         return
-    candidates = _candidates(draft, [name for name in names if name != old])
-    if not candidates:
+    heirs = candidates(draft, [name for name in names if name != old])
+    if not heirs:
         return
-    best = candidates[0]
     if not draft.desired.automatic_failover and not memory.return_to:
         memory.return_to = old
-    _decide(draft, memory, best)
-    message = f"Failover from primary node {old} to replica node {best} completed"
-    draft.tell_node(old, message)
-    draft.tell_group(message)
-
-
-def _candidates(draft: Draft, names: list[str]) -> list[str]:
-    """Replicas that may be promoted, best first: they answer, hold a whole data set (not loading, not in a full sync, synced
-    once), then highest offset, then smallest name."""
-    found: list[tuple[int, str]] = []
-    for name in names:
-        view = draft.live(name)
-        if view is None or view.primary or view.syncing or not draft.remembered(name).became_ready:
-            continue
-        found.append((-view.offset, name))
-    return [name for _, name in sorted(found)]
-
-
-def _decide(draft: Draft, memory: ShardMemory, primary: str) -> None:
-    draft.memory.epoch += 1
-    memory.primary = primary
-    memory.epoch = draft.memory.epoch
-    memory.decided_at = draft.now
-    memory.taken = False
+    decide(draft, memory, heirs[0])
+    tell_failover(draft, old, heirs[0])
 
 
 def _follow_on_launch(draft: Draft, names: list[str], memory: ShardMemory, node: str) -> str | None:
@@ -88,11 +64,7 @@ def _follow_on_launch(draft: Draft, names: list[str], memory: ShardMemory, node:
         if view is not None and view.primary:
             return draft.address(memory.primary)
         return None if draft.memory.provisioned and not memory.taken else ""
-    holders = [name for name in names if name != node and draft.running(name) and draft.remembered(name).became_ready]
-    if holders and draft.now - draft.remembered(node).ended_at < UNDECIDED_S:
-        draft.why[node] = f"waits for word from {', '.join(holders)}, which may hold its data"
-        return None
-    return ""
+    return None if must_wait(draft, node, names) else ""
 
 
 # --- roles and addresses -------------------------------------------------------------------------------------------
@@ -109,7 +81,7 @@ def _give_roles(draft: Draft, names: list[str], memory: ShardMemory, primary_vie
         elif _in_sync(draft, primary, rivals[0]) and not memory.taken:
             draft.act(_switch_action(draft, rivals[0], primary))
         else:
-            _decide(draft, memory, rivals[0])  # a hand-over that failed, or one made by hand: the truth is adopted
+            decide(draft, memory, rivals[0])  # a hand-over that failed, or one made by hand: the truth is adopted
         return
     memory.taken = True
     host = draft.address(primary)
@@ -234,12 +206,10 @@ def _switch(draft: Draft, memory: ShardMemory, to: str) -> None:
     """Planned hand-over. The decision is saved first: if we die in the middle, the next pass does the rest of it, or takes
     the decision back when the old primary went on."""
     old = memory.primary
-    _decide(draft, memory, to)
+    decide(draft, memory, to)
     draft.actions.clear()
     draft.act(_switch_action(draft, old, to))
-    message = f"Failover from primary node {old} to replica node {to} completed"
-    draft.tell_node(old, message)
-    draft.tell_group(message)
+    tell_failover(draft, old, to)
 
 
 def _switch_action(draft: Draft, old: str, to: str) -> Switch:

@@ -15,6 +15,7 @@ from cachefleet.control.controller import Controller
 from cachefleet.control.seams import Seams
 from cachefleet.interfaces import Conflict, HostRefused
 from cachefleet.model.group import DesiredNode, DesiredShard, Engine, GroupDesired, Shape
+from cachefleet.model.plan import EventDraft
 from cachefleet.model.resource import Key, Kind
 from cachefleet.model.row import GroupRow
 from cachefleet.settings import Settings
@@ -248,6 +249,19 @@ async def test_an_orphan_that_does_not_go_keeps_no_other_from_going(stage: Stage
     stage.host.stop = stubborn  # type: ignore[method-assign]
     assert await stage.controller.stop_orphans() == 2
     assert stage.running() == ["dead.a.1", "feed.demo-001.1", "feed.demo-002.1"]
+
+
+@on_stage
+async def test_events_are_kept_for_fourteen_days(stage: Stage) -> None:
+    now = stage.clock.now()
+    async with stage.store.transaction() as transaction:
+        await transaction.add_events(KEY.scope, now - 14.1 * 86_400, [EventDraft("cache-cluster", "old", "long ago")])
+        await transaction.add_events(KEY.scope, now - 13.9 * 86_400, [EventDraft("cache-cluster", "new", "of late")])
+    loop = asyncio.create_task(stage.controller.run())
+    await stage.clock.settle()
+    loop.cancel()
+    await asyncio.gather(loop, return_exceptions=True)
+    assert [event.message for event in await stage.store.events(KEY.scope, start=0, end=now)] == ["of late"]
 
 
 @on_stage
