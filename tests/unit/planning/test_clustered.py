@@ -1,0 +1,68 @@
+"""Cluster mode enabled, against a model world: slots, succession, forgotten identities, and any order of kills."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cachefleet.model.group import EndpointRole
+from tests.unit.planning.groups import clustered, created, holder
+
+
+@pytest.mark.parametrize(("shards", "replicas"), [(1, 0), (1, 1), (2, 1), (3, 1), (5, 2)])
+def test_a_new_cluster_owns_every_slot_once(shards: int, replicas: int) -> None:
+    world = created(clustered(shards, replicas))
+    owned = sorted(pair for engine in world.engines.values() for pair in engine.slots)
+    assert owned == sorted(pair for shard in world.desired.shards for pair in shard.slots)
+    assert len({engine.epoch for engine in world.engines.values() if engine.slots}) == shards
+    holder(world, EndpointRole.CONFIGURATION)
+
+
+@pytest.mark.parametrize("shards", [1, 2, 3])
+def test_a_killed_cluster_primary_is_succeeded_and_its_old_identity_forgotten(shards: int) -> None:
+    world = created(clustered(shards, 1))
+    old = world.of("demo-0001-001").engine_id
+    world.of("demo-0001-002").data = {7}
+    world.kill("demo-0001-001")
+    world.settle()
+    assert world.memory.shards["0001"].primary == "demo-0001-002"
+    assert world.of("demo-0001-001").data == {7}
+    assert not any(old in engine.knows for engine in world.engines.values() if engine.running)
+
+
+def test_an_election_among_engines_is_adopted() -> None:
+    world = created(clustered(3, 1))
+    first, second = world.of("demo-0001-001"), world.of("demo-0001-002")
+    second.slots, first.slots = first.slots, ()
+    second.primary, second.primary_id, second.follows, second.epoch = True, "", "", 9
+    first.primary, first.primary_id, first.follows, first.synced = False, second.engine_id, second.host, True
+    world.settle()
+    assert world.memory.shards["0001"].primary == "demo-0001-002"
+
+
+def test_a_whole_shard_that_died_comes_back_with_its_slots() -> None:
+    world = created(clustered(3, 1))
+    world.kill("demo-0002-001")
+    world.kill("demo-0002-002")
+    world.settle()
+    owned = sorted(pair for engine in world.engines.values() if engine.running for pair in engine.slots)
+    assert owned == sorted(pair for shard in world.desired.shards for pair in shard.slots)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    shards=st.integers(1, 4),
+    script=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 1), st.integers(0, 5), st.booleans()), max_size=8),
+)
+def test_clusters_converge_with_every_slot_owned_once(shards: int, script: list[tuple[int, int, int, bool]]) -> None:
+    world = created(clustered(shards, 1))
+    for shard, member, passes, dies in script:
+        name = f"demo-{shard % shards + 1:04}-{member + 1:03}"
+        if world.runs(name):
+            world.kill(name)
+        for number in range(passes):
+            world.step(apply=not (dies and number == 0))
+    world.settle(600)
+    owned = sorted(pair for engine in world.engines.values() if engine.running for pair in engine.slots)
+    assert owned == sorted(pair for shard in world.desired.shards for pair in shard.slots)
