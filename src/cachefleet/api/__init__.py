@@ -4,7 +4,6 @@ What is where: `registry` runs operations, `operations` imports them all, `conte
 the module of their noun: `replication_groups`, `replication_group_*`, `cache_clusters`, `cache_cluster_*`, `subnet_groups`,
 `parameter_groups`, `engine_versions`, `events`, `tags`, `sts`. Modules named `group_*` serve both kinds of rows that have
 nodes, replication groups and clusters of their own: `group_rows` reads and writes them, `group_state` puts their state into
-words, `group_validation` reads what requests ask of both. `topology` (replication groups) and `cluster_topology` decide nodes,
-with `placement` and `slots`; `group_views` and `cluster_views` show them. `names`, `arns`, `windows`, `tag_rules` and `paging`
-read what callers write.
+words, `group_validation` reads what requests ask of both. The `*_topology` modules decide nodes, with `placement` and `slots`;
+the `*_views` modules show them. `names`, `arns`, `windows`, `tag_rules` and `paging` read what callers write.
 """

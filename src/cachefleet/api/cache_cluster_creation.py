@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from cachefleet.api import names
-from cachefleet.api.cluster_topology import asked_nodes, build_cluster, place_nodes
-from cachefleet.api.cluster_views import cluster_view
+from cachefleet.api.cache_cluster_topology import asked_nodes, build_cluster, place_nodes
+from cachefleet.api.cache_cluster_views import cluster_view
 from cachefleet.api.context import Context
 from cachefleet.api.engine_choice import asked_engine, choose_build
 from cachefleet.api.group_inputs import CREATE_REFUSED, RECORDED
@@ -19,9 +19,9 @@ from cachefleet.api.group_validation import asked_node_type, asked_port, new_set
 from cachefleet.api.parameter_groups import resolve_parameter_group
 from cachefleet.api.registry import Refusal, operation
 from cachefleet.api.replica_membership import add_replica
+from cachefleet.api.replication_group_topology import Place
 from cachefleet.api.subnet_groups import subnet_group_zones
 from cachefleet.api.tag_rules import read_tags
-from cachefleet.api.topology import Place
 from cachefleet.model.errors import invalid_combination
 from cachefleet.model.group import Engine, GroupDesired, Shape
 from cachefleet.model.network import DEFAULT_SUBNET_GROUP

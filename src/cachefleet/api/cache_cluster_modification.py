@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from cachefleet.api.cache_cluster_creation import refuse_memcached_snapshots
-from cachefleet.api.cluster_topology import CROSS_AZ, SINGLE_AZ
-from cachefleet.api.cluster_views import cluster_nodes, cluster_view
+from cachefleet.api.cache_cluster_topology import CROSS_AZ, SINGLE_AZ
+from cachefleet.api.cache_cluster_views import cluster_nodes, cluster_view
 from cachefleet.api.context import Context
 from cachefleet.api.group_changes import not_yet, refuse_node_changes
 from cachefleet.api.group_inputs import MODIFY_REFUSED, RECORDED

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from cachefleet.api.cluster_views import cluster_fragment, cluster_nodes, cluster_view
+from cachefleet.api.cache_cluster_views import cluster_fragment, cluster_nodes, cluster_view
 from cachefleet.api.context import Context
 from cachefleet.api.group_inputs import FINAL_SNAPSHOT
 from cachefleet.api.group_rows import Change, load_cluster, update_group

@@ -22,9 +22,9 @@ from cachefleet.api.group_state import (
     require_available,
 )
 from cachefleet.api.placement import check_zones, fill
+from cachefleet.api.replication_group_topology import MAX_REPLICAS
 from cachefleet.api.subnet_groups import subnet_group_zones
 from cachefleet.api.tag_rules import added, read_tags
-from cachefleet.api.topology import MAX_REPLICAS
 from cachefleet.model.errors import AwsError, invalid_combination, invalid_value
 from cachefleet.model.group import DesiredNode, DesiredShard, Shape
 from cachefleet.model.row import GroupRow

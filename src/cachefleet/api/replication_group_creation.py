@@ -22,13 +22,13 @@ from cachefleet.api.group_validation import (
     check_failover,
     new_settings,
 )
-from cachefleet.api.group_views import group_view
 from cachefleet.api.parameter_groups import find_parameter_group, resolve_parameter_group
 from cachefleet.api.primary_exchange import adopt_cluster
 from cachefleet.api.registry import Refusal, operation
+from cachefleet.api.replication_group_topology import Place, Quota, asked_shards, build_shards, plan_shards
+from cachefleet.api.replication_group_views import group_view
 from cachefleet.api.subnet_groups import subnet_group_zones
 from cachefleet.api.tag_rules import read_tags
-from cachefleet.api.topology import Place, Quota, asked_shards, build_shards, plan_shards
 from cachefleet.model.group import Engine, GroupDesired, Shape
 from cachefleet.model.network import DEFAULT_SUBNET_GROUP
 from cachefleet.model.resource import Kind

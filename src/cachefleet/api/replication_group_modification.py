@@ -16,10 +16,10 @@ from cachefleet.api.group_inputs import MODIFY_REFUSED, RECORDED
 from cachefleet.api.group_rows import Change, load_group, update_group
 from cachefleet.api.group_state import is_primary, require_available
 from cachefleet.api.group_validation import asked_description, changed_settings, check_failover
-from cachefleet.api.group_views import group_view, snapshotting_cluster
 from cachefleet.api.names import folded, quoted
 from cachefleet.api.placement import check_multi_az
 from cachefleet.api.registry import Refusal, operation
+from cachefleet.api.replication_group_views import group_view, snapshotting_cluster
 from cachefleet.model.errors import AwsError, invalid_combination
 from cachefleet.model.group import GroupDesired, Shape
 from cachefleet.model.plan import EventDraft

@@ -13,11 +13,11 @@ from cachefleet.api.context import Context
 from cachefleet.api.group_inputs import FINAL_SNAPSHOT
 from cachefleet.api.group_rows import Change, load_group, update_group
 from cachefleet.api.group_state import DELETING, require_deletable
-from cachefleet.api.group_views import group_fragment, group_view
 from cachefleet.api.names import folded
 from cachefleet.api.paging import cut, page_of, reply
 from cachefleet.api.primary_exchange import retain_primary
 from cachefleet.api.registry import operation
+from cachefleet.api.replication_group_views import group_fragment, group_view
 from cachefleet.model.resource import Kind
 from cachefleet.model.row import GroupRow
 

@@ -12,7 +12,7 @@ import msgspec
 
 from cachefleet.api.names import quoted
 from cachefleet.api.placement import check_zones, fill
-from cachefleet.api.topology import Place
+from cachefleet.api.replication_group_topology import Place
 from cachefleet.model.errors import AwsError, invalid_combination, invalid_value
 from cachefleet.model.group import DesiredNode, DesiredShard, Engine
 

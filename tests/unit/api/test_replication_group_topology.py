@@ -10,8 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cachefleet.api.replication_group_topology import (
+    Place,
+    Quota,
+    ShardPlan,
+    asked_shards,
+    build_shards,
+    member_name,
+    plan_shards,
+)
 from cachefleet.api.slots import check_complete, even_split, format_slots, parse_slots
-from cachefleet.api.topology import Place, Quota, ShardPlan, asked_shards, build_shards, member_name, plan_shards
 from cachefleet.model.errors import AwsError
 from cachefleet.model.group import SLOTS
 
