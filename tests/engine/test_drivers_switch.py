@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+import types
+from collections.abc import Coroutine, Generator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -175,6 +178,7 @@ def test_what_a_control_plane_left_when_it_died_is_finished(engine: Engine, vers
         async with resp_processes(engine, version) as (driver, engines):
             endpoint, reader = endpoints(2)
             old, new, _ = await group_of_three(driver, engines, endpoint, reader)
+            at_old, at_new = old.address.host, new.address.host
             with (
                 Client(endpoint, PORT) as left,
                 Client(old.address.host, PORT) as direct,
@@ -202,32 +206,57 @@ def test_what_a_control_plane_left_when_it_died_is_finished(engine: Engine, vers
     asyncio.run(scenario())
 
 
-def test_a_switch_may_be_cancelled_at_any_moment() -> None:
+@types.coroutine
+def interrupted(work: Coroutine[Any, Any, None], after: int) -> Generator[Any, Any, bool]:
+    """Runs it in the current task and cancels that while the work waits for the n-th time; False when it never came to that."""
+    task = asyncio.current_task()
+    assert task is not None
+    waits = 0
+    answer: Any = None
+    while True:
+        try:
+            waiting = work.send(answer)
+        except StopIteration:
+            return False
+        if waits == after:
+            task.cancel()
+        waits += 1
+        try:
+            answer = yield waiting
+        except asyncio.CancelledError as cancelled:
+            task.uncancel()
+            with suppress(asyncio.CancelledError):
+                work.throw(cancelled)
+            work.close()
+            return True
+
+
+@every_version
+def test_a_switch_may_be_cancelled_at_any_moment(engine: Engine, version: str) -> None:
     """Whatever the moment: never two primaries, and repeating the switch (or promoting the one that is due) ends well."""
 
     async def scenario() -> None:
-        async with resp_processes(Engine.VALKEY, "9.1") as (driver, engines):
+        async with resp_processes(engine, version) as (driver, engines):
             endpoint, reader = endpoints(2)
             old, new, third = await group_of_three(driver, engines, endpoint, reader)
             writer = Writer(endpoint)
             writer.start()
-            outcomes = set()
+            outcomes = []
             try:
-                for step in range(40):
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(step * 0.0001):
-                            await driver.switch(
-                                old.address, new.address, to_bind=[endpoint], from_bind=[reader], others=[third.address]
-                            )
-                    roles = [(await engines.view(node)).primary for node in (old, new)]
+                for moment in range(200):
+                    work = driver.switch(
+                        old.address, new.address, to_bind=[endpoint], from_bind=[reader], others=[third.address]
+                    )
+                    cut_short = await interrupted(work, moment)
+                    roles = ((await engines.view(old)).primary, (await engines.view(new)).primary)
+                    outcomes.append(roles)
+                    assert roles != (True, True)
                     assert (await engines.view(old)).bound  # what was sent to undo it has been answered by now
-                    outcomes.add((roles[0], roles[1]))
-                    assert roles != [True, True]
-                    if roles[0]:
+                    if roles == (True, False):
                         await engines.view(new, lambda view: view.link_up)
                         await writer.progress(1)
                         continue
-                    if roles == [False, False]:
+                    if roles == (False, False):
                         await driver.promote(new.address, [endpoint])
                     await driver.switch(
                         old.address, new.address, to_bind=[endpoint], from_bind=[reader], others=[third.address]
@@ -235,12 +264,14 @@ def test_a_switch_may_be_cancelled_at_any_moment() -> None:
                     for node in (old, third):
                         assert (await engines.view(node, lambda view: view.link_up)).follows == new.address.host
                     assert set((await engines.view(new)).bound) == {new.address.host, endpoint}
+                    await writer.progress(1)
                     old, new = new, old
+                    if not cut_short:
+                        break
             finally:
                 writer.end()
-            assert (True, False) in outcomes and (False, True) in outcomes
-            primary = old if (await engines.view(old)).primary else new
-            assert lost(primary, writer) == []
+            assert {(True, False), (False, True)} <= set(outcomes)
+            assert lost(old, writer) == []
             assert not refused(endpoint, PORT)
 
     asyncio.run(scenario())

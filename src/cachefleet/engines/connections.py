@@ -57,15 +57,14 @@ class Connections:
         except ConnectionEnded as error:
             raise EngineRefused(f"{_spoken(commands[0])} did not reach {address}: {reason(error)}") from error
 
-    def send(self, address: Address, *commands: Command, change: bool = False) -> None:
-        """Write a batch at once on the connection that is open, if one is, without waiting for the replies."""
+    def send(self, address: Address, *commands: Command, change: bool = False) -> asyncio.Future[list[Any]] | None:
+        """Write a batch at once on the connection that is open; the replies need not be waited for. None without a connection.
+
+        change: it changes the node's addresses (see ask_change)."""
         connection = self._cached.get(address)
         if connection is None or connection.ended:
-            return
-        if change:
-            _in_doubt(connection, commands)
-        else:
-            connection.send(*commands)
+            return None
+        return _in_doubt(connection, commands) if change else connection.send(*commands)
 
     def doubted(self, address: Address) -> bool:
         connection = self._cached.get(address)

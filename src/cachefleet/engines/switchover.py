@@ -18,9 +18,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from cachefleet.engines.connection import Command
-from cachefleet.engines.connections import Connections
+from cachefleet.engines.connection import Command, ConnectionEnded
+from cachefleet.engines.connections import Connections, accepted
 from cachefleet.engines.listening import GET_BIND, bound_at, bound_in, change, kill_through, set_bind
 from cachefleet.engines.replication import SETTLED, ReplicationVerbs
 from cachefleet.engines.replies import parse_fields
@@ -52,6 +53,7 @@ class Switchover:
         self._to_bind, self._from_bind = to_bind, from_bind
         self._at_bound: tuple[str, ...] = ()
         self._to_bound: tuple[str, ...] = ()
+        self._retired: asyncio.Future[list[Any]] | None = None
 
     async def run(self) -> None:
         """Raises EngineRefused. Cancelled or failed before step 4, the old primary goes on as before."""
@@ -100,9 +102,8 @@ class Switchover:
         promotion = (("REPLICAOF", "NO", "ONE"), *SETTLED)
         try:
             await change(self._connections, self._to, self._to_bound, self._to_bind, first=promotion, kill=False)
-        except BaseException:
-            self._connections.send(self._at, *self._retirement())
-            raise
+        finally:  # at once, whatever comes of it: old must not write again
+            self._retired = self._connections.send(self._at, *self._retirement())
 
     def _undo(self, gives_up: bool) -> None:
         """Sent without waiting, so that it also works while being cancelled; the engine carries it out after whatever was
@@ -140,7 +141,12 @@ class Switchover:
                 raise outcome
 
     async def _settle_pair(self) -> None:
-        await self._connections.call(self._at, *self._retirement())
+        if self._retired is None:
+            raise EngineRefused(f"REPLICAOF did not reach {self._at}: the connection was lost")
+        try:
+            accepted(self._at, self._retirement(), await self._retired)
+        except ConnectionEnded as error:
+            raise EngineRefused(f"REPLICAOF did not reach {self._at}: {error}") from error
         await change(self._connections, self._at, [self._at.host], self._from_bind)
         lost = kill_through(self._to, [name for name in self._to_bound if name not in self._to_bind])
         if lost:
