@@ -70,7 +70,7 @@ def rows(service: Service) -> dict[str, int]:
 def everything(service: Service) -> dict[str, object]:
     """What must be empty when there are no groups."""
     return {
-        "processes": service.engine_pids(),
+        "processes": service.engine_pids(children=True),
         "folders": folders(service),
         "sockets": listening(service),
         "rules": rules(service),
