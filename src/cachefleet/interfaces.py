@@ -210,6 +210,10 @@ class ClusterDriver(EngineDriver, Protocol):
     async def bind(self, at: Address, addresses: Sequence[str]) -> None: ...
 
 
+class RespDriver(ReplicationDriver, ClusterDriver, Protocol):
+    """Valkey and Redis: both modes in one driver."""
+
+
 # --- hosts ---------------------------------------------------------------------------------------------------------
 
 

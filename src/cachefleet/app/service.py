@@ -109,18 +109,19 @@ async def _serve(
         host = LocalHost(settings.data_dir, settings.host, clock)
         stack.push_async_callback(host.close)
         catalogue = InstalledEngines(settings.engines)
-        drivers = {
+        resp = {
             engine: ValkeyDriver(engine, settings.control.cluster_node_timeout_ms) for engine in (Engine.VALKEY, Engine.REDIS)
         }
         memcached, discovery = MemcachedDriver(), DiscoveryDriver()
-        for close in (*(driver.close for driver in drivers.values()), memcached.close, discovery.close):
+        for close in (*(driver.close for driver in resp.values()), memcached.close, discovery.close):
             stack.push_async_callback(close)
         controller = Controller(
             Seams(
                 store=store,
                 host=host,
                 catalogue=catalogue,
-                drivers={**drivers, Engine.MEMCACHED: memcached},
+                resp=resp,
+                memcached=memcached,
                 discovery=discovery,
                 node_list_file=node_list_file,
                 clock=clock,

@@ -14,7 +14,7 @@ import structlog
 from cachefleet.control.observer import driver_of
 from cachefleet.control.seams import Seams
 from cachefleet.control.specs import node_spec
-from cachefleet.interfaces import Build, EngineRefused, HostRefused
+from cachefleet.interfaces import Build, EngineRefused, HostRefused, RespDriver
 from cachefleet.model import plan as actions
 from cachefleet.model.group import Engine, Shape
 from cachefleet.model.observed import Address
@@ -33,7 +33,6 @@ class Executor:
     def __init__(self, seams: Seams, row: GroupRow) -> None:
         self._seams = seams
         self._row = row
-        self._driver: Any = seams.drivers[row.desired.engine]
 
     async def run(self, planned: tuple[actions.Action, ...]) -> int:
         """Run all concurrently; returns how many failed."""
@@ -104,17 +103,21 @@ class Executor:
 
     # --- replication ---
 
+    @property
+    def _resp(self) -> RespDriver:
+        return self._seams.resp[self._row.desired.engine]
+
     async def promote(self, action: actions.Promote) -> None:
-        await self._driver.promote(self._at(action.node), action.bind)
+        await self._resp.promote(self._at(action.node), action.bind)
 
     async def follow(self, action: actions.Follow) -> None:
-        await self._driver.follow(self._at(action.node), self._host_at(action.host), action.bind)
+        await self._resp.follow(self._at(action.node), self._host_at(action.host), action.bind)
 
     async def bind(self, action: actions.Bind) -> None:
-        await self._driver.bind(self._at(action.node), action.addresses)
+        await self._resp.bind(self._at(action.node), action.addresses)
 
     async def switch(self, action: actions.Switch) -> None:
-        await self._driver.switch(
+        await self._resp.switch(
             self._at(action.node),
             self._host_at(action.to),
             to_bind=action.to_bind,
@@ -125,20 +128,20 @@ class Executor:
     # --- cluster ---
 
     async def own_slots(self, action: actions.OwnSlots) -> None:
-        await self._driver.own_slots(self._at(action.node), action.slots, action.epoch)
+        await self._resp.own_slots(self._at(action.node), action.slots, action.epoch)
 
     async def meet(self, action: actions.Meet) -> None:
         others = {self._host_at(host): engine_id for host, engine_id in action.others.items()}
-        await self._driver.meet(self._at(action.node), others)
+        await self._resp.meet(self._at(action.node), others)
 
     async def replicate(self, action: actions.Replicate) -> None:
-        await self._driver.replicate(self._at(action.node), action.primary_id)
+        await self._resp.replicate(self._at(action.node), action.primary_id)
 
     async def forget(self, action: actions.Forget) -> None:
-        await self._driver.forget(self._at(action.node), action.engine_ids)
+        await self._resp.forget(self._at(action.node), action.engine_ids)
 
     async def take_over(self, action: actions.TakeOver) -> None:
-        await self._driver.take_over(self._at(action.node), action.vote)
+        await self._resp.take_over(self._at(action.node), action.vote)
 
 
 _HANDLERS: dict[type[actions.Action], Callable[[Executor, Any], Awaitable[None]]] = {

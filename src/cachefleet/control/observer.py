@@ -47,10 +47,9 @@ def _spread(seams: Seams, desired: GroupDesired, memory: GroupMemory) -> tuple[s
 
 
 def driver_of(seams: Seams, row: GroupRow, node: str) -> EngineDriver:
-    if row.desired.shape is Shape.MEMCACHED and node == discovery_node(row.key.name):
-        return seams.discovery
-    driver: EngineDriver = seams.drivers[row.desired.engine]
-    return driver
+    if row.desired.shape is not Shape.MEMCACHED:
+        return seams.resp[row.desired.engine]
+    return seams.discovery if node == discovery_node(row.key.name) else seams.memcached
 
 
 async def _probe(seams: Seams, row: GroupRow, nodes: list[str]) -> dict[str, NodeView]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
 from cachefleet.clock import Clock
-from cachefleet.interfaces import Catalogue, EngineDriver, Host, Store
+from cachefleet.interfaces import Catalogue, EngineDriver, Host, RespDriver, Store
 from cachefleet.model.group import Engine
 from cachefleet.model.observed import Address
 from cachefleet.settings import Settings
@@ -24,7 +24,8 @@ class Seams(msgspec.Struct, frozen=True, kw_only=True):
     store: Store
     host: Host
     catalogue: Catalogue
-    drivers: Mapping[Engine, Any]  # ReplicationDriver and ClusterDriver for Valkey and Redis, EngineDriver for Memcached
+    resp: Mapping[Engine, RespDriver]  # Valkey and Redis
+    memcached: EngineDriver
     discovery: EngineDriver  # the process behind a Memcached configuration endpoint
     node_list_file: NodeListFile
     clock: Clock

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -13,7 +13,7 @@ import pytest
 from cachefleet.clock import SystemClock
 from cachefleet.control.controller import Controller
 from cachefleet.control.seams import Seams
-from cachefleet.interfaces import Conflict, HostRefused
+from cachefleet.interfaces import Conflict, HostRefused, RespDriver
 from cachefleet.model.group import DesiredNode, DesiredShard, Engine, GroupDesired, Shape
 from cachefleet.model.plan import EventDraft
 from cachefleet.model.resource import Key, Kind
@@ -46,7 +46,8 @@ class Stage:
             store=self.store,
             host=self.host,
             catalogue=StaticCatalogue(),
-            drivers=dict.fromkeys(Engine, self.driver),
+            resp=dict.fromkeys(Engine, cast(RespDriver, self.driver)),
+            memcached=self.driver,
             discovery=self.driver,
             node_list_file=lambda address, version, nodes: b"",
             clock=self.clock,
