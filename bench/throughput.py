@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +37,10 @@ Where = tuple[str, int]
 
 
 def measure(data: Path) -> Iterator[Row]:
+    """Nothing where there is no redis-benchmark."""
+    if shutil.which("redis-benchmark") is None:
+        print("throughput: redis-benchmark is missing; install redis-tools", file=sys.stderr)
+        return
     with running_service(data) as service:
         client = service.client()
         with replication_group(client, "single", NumCacheClusters=1) as group, _by_hand(service, "single-001") as reference:
