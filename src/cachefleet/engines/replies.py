@@ -75,6 +75,7 @@ def parse_node(
         version=identity.version,
         primary=primary,
         loading=loading,
+        has_child=info.get("rdb_bgsave_in_progress", "0") != "0",
         offset=_offset(info, primary),
         link_up=link_up and not primary,
         link_down_s=-1 if primary or link_up else _number(info.get("master_link_down_since_seconds", "-1"), -1),

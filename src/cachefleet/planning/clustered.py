@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from cachefleet.model.group import DesiredShard, EndpointRole, ShardMemory
 from cachefleet.model.observed import ClusterView
-from cachefleet.model.plan import Bind, Forget, Meet, OwnSlots, Replicate, TakeOver
+from cachefleet.model.plan import Forget, Meet, OwnSlots, Replicate, TakeOver
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.lifecycle import launch_missing
+from cachefleet.planning.listening import bind_when_possible
 from cachefleet.planning.succession import candidates, decide, must_wait, tell_failover
 
 VOTE_PATIENCE_S = 0.4  # after that a takeover replaces the vote: the old primary is proven dead anyway
@@ -221,23 +222,20 @@ def _orphaned(draft: Draft, slot: int) -> bool:
 def _lead_configuration(draft: Draft, views: dict[str, ClusterView]) -> None:
     """Any member can tell the topology; the endpoint stays where it is while that one lives and belongs to the mesh."""
     endpoint = draft.endpoint(EndpointRole.CONFIGURATION)
-    bound = {name: view.bound for name in views if (view := draft.live(name)) is not None}
-    holders = [name for name, addresses in bound.items() if endpoint in addresses]
+    live = {name: view for name in views if (view := draft.live(name)) is not None}
+    holders = [name for name, view in live.items() if endpoint in view.bound]
     able = [name for name in views if views[name].ok] or list(views)
     holder = next((name for name in holders if name in able), able[0] if able else "")
-    for name, addresses in bound.items():
-        wanted = (endpoint,) if name == holder and holders in ([], [name]) else ()
-        if set(addresses) != {draft.address(name), *wanted}:
-            draft.act(Bind(node=name, addresses=wanted))
+    for name, view in live.items():
+        bind_when_possible(draft, name, view, (endpoint,) if name == holder and holders in ([], [name]) else ())
 
 
 def _judge(draft: Draft, views: dict[str, ClusterView]) -> None:
-    ids = {view.my_id for view in views.values()}
     for shard in draft.desired.shards:
         memory = draft.shard_memory(shard)
         primary = views.get(memory.primary)
         for node in shard.nodes:
-            why = _why_not_ready(draft, node.name, memory, primary, views, ids)
+            why = _why_not_ready(draft, node.name, memory, primary, views)
             if why:
                 draft.why.setdefault(node.name, why)
             else:
@@ -245,7 +243,7 @@ def _judge(draft: Draft, views: dict[str, ClusterView]) -> None:
 
 
 def _why_not_ready(
-    draft: Draft, name: str, memory: ShardMemory, primary: ClusterView | None, views: dict[str, ClusterView], ids: set[str]
+    draft: Draft, name: str, memory: ShardMemory, primary: ClusterView | None, views: dict[str, ClusterView]
 ) -> str:
     view, cluster = draft.live(name), views.get(name)
     if view is None or cluster is None:
@@ -254,9 +252,9 @@ def _why_not_ready(
         seen = draft.observed.views.get(name)
         return seen.why if seen is not None and seen.why else "has not answered yet"
     mine = cluster.nodes[cluster.my_id]
-    met = {known.engine_id for known in cluster.nodes.values() if not known.handshake}
-    if not ids <= met:
-        return f"does not know {len(ids - met)} of the other nodes yet"
+    strangers = _strangers(cluster, views, thorough=not draft.remembered(name).became_ready)
+    if strangers:
+        return f"has not heard of {strangers} of the other nodes yet"
     if name == memory.primary:
         if not mine.slots:
             return "has no slots yet"
@@ -268,3 +266,15 @@ def _why_not_ready(
     if not view.link_up or view.syncing or not streamed:
         return "is being synchronised with its primary"
     return "" if cluster.ok else "says that the cluster is not ok yet"
+
+
+def _strangers(cluster: ClusterView, views: dict[str, ClusterView], thorough: bool) -> int:
+    """How many of the other nodes this one does not know. thorough: nor their roles, as they themselves say; clients ask any
+    node for the topology, so a new node tells only when it has heard all."""
+    count = 0
+    for other in views.values():
+        known, own = cluster.nodes.get(other.my_id), other.nodes[other.my_id]
+        met = known is not None and not known.handshake
+        agrees = known is not None and (known.primary, known.primary_id) == (own.primary, own.primary_id)
+        count += not met or (thorough and not agrees)
+    return count

@@ -185,7 +185,7 @@ def _look_again_s(draft: Draft) -> float:
     settled = all(node.name in draft.ready for node in draft.desired.nodes) and draft.memory.provisioned
     if settled and not draft.actions and not draft.waiting:
         return draft.rules.probe_interval_s
-    changes = [known.launched_at for known in draft.memory.nodes.values()]
+    changes = [max(known.launched_at, known.ended_at) for known in draft.memory.nodes.values()]
     changes += [shard.decided_at for shard in draft.memory.shards.values()]
     quiet_s = draft.now - max(changes, default=draft.now)
     crowd = max(1.0, len(draft.memory.nodes) / 20)  # looking at many costs the time that they need themselves

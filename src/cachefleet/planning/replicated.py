@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from cachefleet.model.group import DesiredShard, EndpointRole, ShardMemory
 from cachefleet.model.observed import NodeView
-from cachefleet.model.plan import Bind, Follow, Promote, Spread, Switch
+from cachefleet.model.plan import Follow, Promote, Spread, Switch
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.lifecycle import begin_reboot, launch_missing
+from cachefleet.planning.listening import bind_when_possible
 from cachefleet.planning.succession import candidates, decide, must_wait, tell_failover
 
 
@@ -132,9 +133,7 @@ def _lead_reader(draft: Draft, names: list[str], memory: ShardMemory, in_sync: l
         wanted = _primary_bind(draft, names, memory) if name == memory.primary else []
         if name == holder:
             wanted.append(reader)
-        bind = _free_for(draft, name, wanted)
-        if set(view.bound) != {draft.address(name), *bind}:
-            draft.act(Bind(node=name, addresses=bind))
+        bind_when_possible(draft, name, view, _free_for(draft, name, wanted))
     targets = tuple(sorted(draft.address(name) for name in in_sync)) if len(in_sync) > 1 else ()
     if reader and draft.observed.can_spread and targets != draft.observed.spread:
         draft.act(Spread(node=memory.primary, address=reader, port=draft.desired.port, targets=targets))

@@ -50,6 +50,21 @@ def test_the_promotion_comes_in_the_first_pass_after_the_kill() -> None:
     assert world.of("demo-002").data == {1, 2}
 
 
+def test_a_primary_that_feeds_its_replica_keeps_its_sockets_until_the_child_has_ended() -> None:
+    world = created(replicated(2))
+    world.kill("demo-001")
+    world.step()
+    primary = world.of("demo-002")
+    primary.has_child = True
+    for _ in range(20):
+        world.step()
+    assert world.of("demo-001").synced
+    assert holder(world, EndpointRole.READER) == primary.host, "the reader endpoint is served meanwhile"
+    primary.has_child = False
+    world.settle()
+    assert holder(world, EndpointRole.READER) == world.of("demo-001").host
+
+
 def test_a_primary_without_replicas_comes_back_empty_with_its_endpoint() -> None:
     world = created(replicated(1))
     world.write(1)

@@ -34,6 +34,7 @@ class Engine:
     primary_id: str = ""
     published: str = ""
     synced: bool = False
+    has_child: bool = False
 
 
 class World:
@@ -135,6 +136,7 @@ class World:
             reachable=True,
             incarnation="" if self.desired.shape is Shape.MEMCACHED else engine.incarnation,
             primary=engine.primary,
+            has_child=engine.has_child,
             offset=len(engine.data),
             link_up=link_up,
             follows=engine.follows,
@@ -240,6 +242,7 @@ class World:
         self._attach(engine, action.host)
 
     def _bind(self, action: actions.Bind) -> None:
+        assert not self._current(action.node).has_child, "the sockets of an engine with a child were touched"
         self._bind_all(self._current(action.node), action.addresses)
 
     def _switch(self, action: actions.Switch) -> None:
