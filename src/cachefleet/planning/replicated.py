@@ -97,9 +97,11 @@ def _follows(view: NodeView, host: str) -> bool:
 
 
 def _primary_bind(draft: Draft, names: list[str], memory: ShardMemory) -> list[str]:
-    """The primary serves its endpoint, and the reader endpoint while there is no replica in sync."""
+    """The primary serves its endpoint, and the reader endpoint while there is no replica in sync. At creation the reader
+    endpoint waits for the first replica: nobody has been given it yet."""
     wanted = [draft.endpoint(EndpointRole.PRIMARY)]
-    if not any(_in_sync(draft, name, memory.primary) for name in names):
+    awaits_replicas = not draft.memory.provisioned and len(names) > 1
+    if not awaits_replicas and not any(_in_sync(draft, name, memory.primary) for name in names):
         wanted.append(draft.endpoint(EndpointRole.READER))
     return [address for address in wanted if address]
 
