@@ -80,7 +80,7 @@ class Unrest:
         try:
             group.create()
         except BotoCoreError:
-            wait_for("the API answers again", lambda: _knows(group), CONVERGENCE_S)
+            self._await_answer(group)
             if group.describe() is None:
                 raise
         self.groups.append(group)
@@ -89,12 +89,18 @@ class Unrest:
         try:
             group.delete()
         except BotoCoreError:
-            wait_for("the API answers again", lambda: _knows(group), CONVERGENCE_S)
+            self._await_answer(group)
             found = group.describe()
             if found is not None and "deleting" not in (found.get("Status"), found.get("CacheClusterStatus")):
                 self.groups.append(group)
                 raise
         wait_for(f"{group.name} is gone", group.is_gone, CONVERGENCE_S)
+
+    def _await_answer(self, group: Group) -> None:
+        try:
+            wait_for("the API answers again", lambda: _knows(group), CONVERGENCE_S, every_s=0.1)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; {self.done}; {(self._service.data / 'up.log').read_text()[-3000:]}") from None
 
     def converge(self) -> None:
         for group in self.groups:
