@@ -116,6 +116,10 @@ class Executor:
     async def bind(self, action: actions.Bind) -> None:
         await self._resp.bind(self._at(action.node), action.addresses)
 
+    async def hand_address(self, action: actions.HandAddress) -> None:
+        await self._resp.bind(self._at(action.node), action.from_bind)
+        await self._resp.bind(self._host_at(action.to), action.to_bind)
+
     async def switch(self, action: actions.Switch) -> None:
         await self._resp.switch(
             self._at(action.node),
@@ -153,6 +157,7 @@ _HANDLERS: dict[type[actions.Action], Callable[[Executor, Any], Awaitable[None]]
     actions.Promote: Executor.promote,
     actions.Follow: Executor.follow,
     actions.Bind: Executor.bind,
+    actions.HandAddress: Executor.hand_address,
     actions.Switch: Executor.switch,
     actions.OwnSlots: Executor.own_slots,
     actions.Meet: Executor.meet,

@@ -55,6 +55,14 @@ class Bind(Action, frozen=True):
     addresses: tuple[str, ...]
 
 
+class HandAddress(Action, frozen=True):
+    """An endpoint moves from `node` to `to` (a host) with the shortest possible pause: one lets go, at once the other takes."""
+
+    to: str
+    from_bind: tuple[str, ...]
+    to_bind: tuple[str, ...]
+
+
 class Switch(Action, frozen=True):
     """Planned hand-over (cluster mode disabled): pause writes on `node`, wait until `to` has them all, swap roles, repoint."""
 

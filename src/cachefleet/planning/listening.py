@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cachefleet.model.observed import NodeView
-from cachefleet.model.plan import Bind
+from cachefleet.model.plan import Bind, HandAddress
 from cachefleet.planning.draft import Draft
 
 
@@ -12,7 +12,20 @@ def bind_when_possible(draft: Draft, node: str, view: NodeView, addresses: tuple
     waits for the child to end, unless the node listens nowhere at present."""
     if set(view.bound) == {draft.address(node), *addresses}:
         return
-    if view.has_child and view.bound:
+    if _busy(view):
         draft.waiting = True
         return
     draft.act(Bind(node=node, addresses=addresses))
+
+
+def hand_when_possible(draft: Draft, address: str, giver: str, taker: str, keeps: list[str]) -> None:
+    """Move an address from one node to another that has no further one; the giver `keeps` those."""
+    views = [view for node in (giver, taker) if (view := draft.live(node)) is not None]
+    if len(views) < 2 or any(_busy(view) for view in views):
+        draft.waiting = True
+        return
+    draft.act(HandAddress(node=giver, to=draft.address(taker), from_bind=tuple(keeps), to_bind=(address,)))
+
+
+def _busy(view: NodeView) -> bool:
+    return view.has_child and bool(view.bound)

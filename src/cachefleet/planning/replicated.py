@@ -11,7 +11,7 @@ from cachefleet.model.observed import NodeView
 from cachefleet.model.plan import Follow, Promote, Spread, Switch
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.lifecycle import begin_reboot, launch_missing
-from cachefleet.planning.listening import bind_when_possible
+from cachefleet.planning.listening import bind_when_possible, hand_when_possible
 from cachefleet.planning.succession import candidates, decide, must_wait, tell_failover
 
 
@@ -125,13 +125,14 @@ def _lead_reader(draft: Draft, names: list[str], memory: ShardMemory, in_sync: l
     there is none; where the kernel can, it spreads new connections over all replicas."""
     reader = draft.endpoint(EndpointRole.READER)
     holder = _reader_holder(draft, reader, in_sync)
-    for name in names:
-        view = draft.live(name)
-        is_primary = name == memory.primary
-        if view is None or (is_primary and not view.primary):
+    settled = {name: view for name in names if (view := draft.live(name)) is not None and _has_role(draft, name, view, memory)}
+    giver = next((name for name, view in settled.items() if holder not in ("", name) and reader in view.bound), "")
+    if giver:
+        keeps = _primary_bind(draft, names, memory) if giver == memory.primary else []
+        hand_when_possible(draft, reader, giver, holder, keeps)
+    for name, view in settled.items():
+        if giver and name in (giver, holder):
             continue
-        if not is_primary and not _follows(view, draft.address(memory.primary)):
-            continue  # it is being told whom to follow, which sets its addresses, too
         wanted = _primary_bind(draft, names, memory) if name == memory.primary else []
         if name == holder:
             wanted.append(reader)
@@ -139,6 +140,11 @@ def _lead_reader(draft: Draft, names: list[str], memory: ShardMemory, in_sync: l
     targets = tuple(sorted(draft.address(name) for name in in_sync)) if len(in_sync) > 1 else ()
     if reader and draft.observed.can_spread and targets != draft.observed.spread:
         draft.act(Spread(node=memory.primary, address=reader, port=draft.desired.port, targets=targets))
+
+
+def _has_role(draft: Draft, name: str, view: NodeView, memory: ShardMemory) -> bool:
+    """Others are being given theirs, which sets their addresses, too."""
+    return view.primary if name == memory.primary else _follows(view, draft.address(memory.primary))
 
 
 def _reader_holder(draft: Draft, reader: str, in_sync: list[str]) -> str:

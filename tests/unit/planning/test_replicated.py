@@ -65,6 +65,17 @@ def test_a_primary_that_feeds_its_replica_keeps_its_sockets_until_the_child_has_
     assert holder(world, EndpointRole.READER) == world.of("demo-001").host
 
 
+def test_the_reader_endpoint_is_never_without_a_server_once_it_was_given_out() -> None:
+    world = created(replicated(2))
+    for victim in ("demo-001", "demo-002", "demo-001"):
+        world.kill(victim)
+        world.step()
+        for _ in range(30):
+            world.step()
+            assert holder(world, EndpointRole.READER)
+        world.settle()
+
+
 def test_a_primary_without_replicas_comes_back_empty_with_its_endpoint() -> None:
     world = created(replicated(1))
     world.write(1)

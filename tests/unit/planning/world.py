@@ -245,6 +245,12 @@ class World:
         assert not self._current(action.node).has_child, "the sockets of an engine with a child were touched"
         self._bind_all(self._current(action.node), action.addresses)
 
+    def _handaddress(self, action: actions.HandAddress) -> None:
+        giver, taker = self._current(action.node), self._must(action.to)
+        assert not giver.has_child and not taker.has_child, "the sockets of an engine with a child were touched"
+        self._bind_all(giver, action.from_bind)
+        self._bind_all(taker, action.to_bind)
+
     def _switch(self, action: actions.Switch) -> None:
         old, new = self._current(action.node), self._must(action.to)
         assert new.synced and new.follows == old.host
