@@ -15,6 +15,7 @@ from cachefleet.engines.replies import parse_cluster, parse_fields
 from cachefleet.interfaces import EngineRefused
 from cachefleet.model.group import SlotRanges
 from cachefleet.model.observed import Address, ClusterNodeView, ClusterView
+from cachefleet.model.slots import without
 
 
 class ClusterVerbs:
@@ -83,21 +84,6 @@ class ClusterVerbs:
 def _knows(view: ClusterView, address: Address, engine_id: str) -> bool:
     known = view.nodes.get(engine_id)
     return known is not None and known.host == address.host and not known.handshake
-
-
-def without(slots: SlotRanges, taken: SlotRanges) -> SlotRanges:
-    """The slots that are not taken, as ranges."""
-    have = {slot for first, last in taken for slot in range(first, last + 1)}
-    left: list[tuple[int, int]] = []
-    for first, last in slots:
-        for slot in range(first, last + 1):
-            if slot in have:
-                continue
-            if left and left[-1][1] == slot - 1:
-                left[-1] = (left[-1][0], slot)
-            else:
-                left.append((slot, slot))
-    return tuple(left)
 
 
 def _add_slots(slots: SlotRanges, ranges: bool) -> Command:

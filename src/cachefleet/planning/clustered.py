@@ -10,6 +10,7 @@ from __future__ import annotations
 from cachefleet.model.group import DesiredShard, EndpointRole, ShardMemory
 from cachefleet.model.observed import ClusterView
 from cachefleet.model.plan import Forget, Meet, OwnSlots, Replicate, TakeOver
+from cachefleet.model.slots import count, without
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.lifecycle import launch_missing
 from cachefleet.planning.listening import bind_when_possible
@@ -132,7 +133,10 @@ def _own_slots(draft: Draft, shard: DesiredShard, views: dict[str, ClusterView])
     epoch, above all that were seen, settles what dead nodes' records still say."""
     memory = draft.shard_memory(shard)
     view = views.get(memory.primary)
-    if view is None or view.nodes[view.my_id].slots or not view.nodes[view.my_id].primary:
+    if view is None or not view.nodes[view.my_id].primary:
+        return
+    if view.nodes[view.my_id].slots:
+        _reclaim_slots(draft, shard, view, views)
         return
     if any(other in views and views[other].nodes[views[other].my_id].slots for other in (node.name for node in shard.nodes)):
         return
@@ -140,6 +144,19 @@ def _own_slots(draft: Draft, shard: DesiredShard, views: dict[str, ClusterView])
     if memory.epoch <= max((known.current_epoch for known in views.values()), default=0) and draft.memory.provisioned:
         memory.epoch = draft.memory.epoch = seen + 1
     draft.act(OwnSlots(node=memory.primary, slots=shard.slots, epoch=memory.epoch))
+
+
+def _reclaim_slots(draft: Draft, shard: DesiredShard, view: ClusterView, views: dict[str, ClusterView]) -> None:
+    """What a primary has lost to nobody (a client said CLUSTER DELSLOTS) is claimed again: others would send clients to it
+    for ever. What another owns, by its own or by the primary's word, is not."""
+    mine = view.nodes[view.my_id].slots
+    if count(mine) >= count(shard.slots):
+        return  # found first: nearly always so, and cheap
+    said = [known.slots for known in view.nodes.values()] + [other.nodes[other.my_id].slots for other in views.values()]
+    lost = without(shard.slots, tuple(pair for slots in said for pair in slots))
+    if lost:
+        memory = draft.shard_memory(shard)
+        draft.act(OwnSlots(node=memory.primary, slots=lost, epoch=memory.epoch))
 
 
 def _introduce(draft: Draft, views: dict[str, ClusterView]) -> None:

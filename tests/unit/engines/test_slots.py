@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachefleet.engines.cluster import without
 from cachefleet.engines.replies import parse_slots
 from cachefleet.model.group import SlotRanges
+from cachefleet.model.slots import without
 
 
 def flat(ranges: SlotRanges) -> set[int]:

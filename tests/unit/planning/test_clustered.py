@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cachefleet.model.group import EndpointRole
+from cachefleet.model.slots import without
 from tests.unit.planning.groups import clustered, created, holder
 
 
@@ -48,6 +49,22 @@ def test_a_whole_shard_that_died_comes_back_with_its_slots() -> None:
     world.settle()
     owned = sorted(pair for engine in world.engines.values() if engine.running for pair in engine.slots)
     assert owned == sorted(pair for shard in world.desired.shards for pair in shard.slots)
+
+
+def test_slots_that_a_primary_gave_up_are_claimed_again() -> None:
+    world = created(clustered(3, 1))
+    first = world.of("demo-0001-001")
+    first.slots = without(first.slots, ((100, 199), (5000, 5000)))  # a client said CLUSTER DELSLOTS
+    world.settle()
+    assert first.slots == world.desired.shards[0].slots
+
+
+def test_slots_that_a_client_moved_to_another_shard_are_not_taken_back() -> None:
+    world = created(clustered(3, 0))
+    first, second = world.of("demo-0001-001"), world.of("demo-0002-001")
+    first.slots, second.slots = moved = (without(first.slots, ((0, 0),)), ((0, 0), *second.slots))
+    world.settle()
+    assert (first.slots, second.slots) == moved
 
 
 @settings(max_examples=40, deadline=None)

@@ -12,6 +12,7 @@ from cachefleet.model import plan as actions
 from cachefleet.model.group import EndpointRole, GroupDesired, GroupMemory, GroupStatus, Shape
 from cachefleet.model.observed import ClusterNodeView, ClusterView, NodeView, Observed, ProcessView
 from cachefleet.model.plan import Plan
+from cachefleet.model.slots import without
 from cachefleet.planning.addresses import held, wanted
 from cachefleet.planning.group import plan_group
 from cachefleet.settings import ControlSettings
@@ -264,7 +265,10 @@ class World:
 
     def _ownslots(self, action: actions.OwnSlots) -> None:
         engine = self._current(action.node)
-        engine.slots, engine.epoch = action.slots, action.epoch
+        if not engine.slots:
+            engine.epoch = action.epoch
+        claimed = without(action.slots, engine.slots)
+        engine.slots = without(tuple(sorted(engine.slots + claimed)), ())  # joined where they meet
 
     def _meet(self, action: actions.Meet) -> None:
         viewer = self._current(action.node)
