@@ -28,6 +28,10 @@ class AlreadyRunning(Exception):
     """Another service holds this data folder."""
 
 
+class CredentialsDamaged(Exception):
+    """The file that holds the access key cannot be understood."""
+
+
 class FolderLost(Exception):
     """The data folder was deleted or moved under a running service."""
 
@@ -49,7 +53,7 @@ class Installation:
         self._lock_path = data_dir / "service.lock"
 
     def prepare(self, entropy: Entropy | None = None) -> Credentials:
-        """Make the folder (0700) and the first user's access key (0600) unless they are there."""
+        """Make the folder (0700) and the first user's access key (0600) unless they are there. Raises CredentialsDamaged."""
         self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.data_dir.chmod(0o700)
         try:
@@ -61,11 +65,17 @@ class Installation:
             return made
 
     def credentials(self) -> Credentials:
-        """Raises NotInstalled."""
+        """Raises NotInstalled, CredentialsDamaged."""
+        path = self.data_dir / "credentials.json"
         try:
-            return msgspec.json.decode((self.data_dir / "credentials.json").read_bytes(), type=Credentials)
+            return msgspec.json.decode(path.read_bytes(), type=Credentials)
         except FileNotFoundError:
             raise NotInstalled(f"no Cachefleet has been started with the data folder {self.data_dir}") from None
+        except msgspec.DecodeError as error:
+            raise CredentialsDamaged(
+                f"{path} is damaged ({error}); put it back from a backup, or delete it: the next start makes a new key, "
+                "which clients must then be given"
+            ) from None
 
     def last_service(self) -> ServiceInfo | None:
         """What the last service said of itself, running or not."""

@@ -85,7 +85,9 @@ def run_service(settings: Settings, announce: Callable[[Running], None]) -> int:
 
 
 def _listen(where: str) -> socket.socket:
-    host, _, port = where.rpartition(":")
+    host, colon, port = where.rpartition(":")
+    if not colon or not port.isdecimal():
+        raise StartFailed(f"cannot listen on {where}: give an address and a port, such as --listen 127.0.0.1:8300")
     try:
         sock = socket.create_server((host.strip("[]"), int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except (OSError, ValueError, OverflowError) as error:

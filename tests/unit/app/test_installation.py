@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cachefleet.app.installation import AlreadyRunning, Installation, NotInstalled, ServiceInfo, ServiceLock
+from cachefleet.app.installation import AlreadyRunning, CredentialsDamaged, Installation, NotInstalled, ServiceInfo, ServiceLock
 
 
 def test_the_first_users_key_is_made_once_and_is_nobody_elses_to_read(tmp_path: Path) -> None:
@@ -20,6 +20,15 @@ def test_the_first_users_key_is_made_once_and_is_nobody_elses_to_read(tmp_path: 
     assert installation.prepare() == made == installation.credentials()
     assert stat.S_IMODE((tmp_path / "data" / "credentials.json").stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("content", [b"", b'{"access', b"[]", b'{"access_key_id": 1}', b"\xff"])
+def test_a_damaged_key_file_is_named_and_left_as_it_is(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "credentials.json"
+    path.write_bytes(content)
+    with pytest.raises(CredentialsDamaged, match=rf"{path} is damaged .* delete it"):
+        Installation(tmp_path).prepare()
+    assert path.read_bytes() == content
 
 
 def test_a_lock_tells_who_holds_it_from_the_first_moment(tmp_path: Path) -> None:
