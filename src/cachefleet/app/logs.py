@@ -15,6 +15,18 @@ LOG_FILES = 3
 
 
 class _PrivateFile(logging.handlers.RotatingFileHandler):
+    """A disk that is full costs lines of the log, not a stack trace on the screen for each of them."""
+
+    _told = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        error = sys.exception()
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif not self._told:
+            self._told = True
+            print(f"{self.baseFilename} cannot be written: {error.strerror}", file=sys.stderr)
+
     def _open(self):  # type: ignore[no-untyped-def]
         return os.fdopen(os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", encoding="utf-8")
 

@@ -53,6 +53,8 @@ class Registry:
                         else "Set host.network to another number, or to 0."
                     )
                 )
+            if had and _claimant(mine / str(number)) == str(self._data_dir):
+                return number  # nothing to write: caches can be stopped on a full disk, too
             try:
                 replace_file(mine / str(number), f"{self._data_dir}\n".encode(), 0o644)
                 replace_file(self._record, f"{number}\n".encode())

@@ -50,6 +50,14 @@ def test_a_folder_keeps_its_network(claim: Claim, tmp_path: Path) -> None:
         claim("one", number - 1)
 
 
+def test_a_claim_that_stands_is_not_written_again(claim: Claim, tmp_path: Path, places: list[Path]) -> None:
+    number = claim("one")
+    files = [tmp_path / "one" / "network", places[0] / str(number)]
+    before = [file.stat().st_ino for file in files]
+    assert claim("one") == number
+    assert [file.stat().st_ino for file in files] == before
+
+
 def test_two_folders_never_share(claim: Claim) -> None:
     numbers = [claim(f"folder{number}") for number in range(30)]
     assert len(set(numbers)) == 30

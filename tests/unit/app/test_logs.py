@@ -1,0 +1,23 @@
+"""What becomes of the log when its disk is full."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+WRITE = """
+import logging, pathlib, sys
+from cachefleet.app.logs import configure_logs
+configure_logs(pathlib.Path(sys.argv[1]))
+for _ in range(3):
+    logging.getLogger().info("lost")
+"""
+
+
+def test_a_full_disk_is_told_once_and_without_a_stack_trace(tmp_path: Path) -> None:
+    (tmp_path / "service.log").symlink_to("/dev/full")
+    found = subprocess.run([sys.executable, "-c", WRITE, str(tmp_path)], capture_output=True, text=True, timeout=30)
+    assert f"{tmp_path}/service.log cannot be written: No space left on device\n" in found.stderr
+    assert found.stderr.count("cannot be written") == 1
+    assert "Traceback" not in found.stderr
