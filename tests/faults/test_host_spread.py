@@ -86,6 +86,45 @@ def test_connections_reach_every_target_and_answers_come_back(data_dir: Path) ->
     play(data_dir, scenario)
 
 
+def test_connections_under_way_stay_where_they_are_when_rules_come_and_go(data_dir: Path) -> None:
+    async def scenario(host: LocalHost) -> None:
+        endpoint = host.offer("u", {"": 1})[""][0]
+        node = host.offer("u", {"a": 1})["a"][0]
+        holder = await asyncio.start_server(_echo, endpoint, PORT)
+        other = await asyncio.start_server(_echo, node, PORT)
+        try:
+            await host.spread(endpoint, PORT, [node])
+            await host.spread(endpoint, PORT, [])
+            await _converse(endpoint, host, [node])
+            await _converse(endpoint, host, [])
+        finally:
+            for server in (holder, other):
+                server.close()
+                await server.wait_closed()
+
+    play(data_dir, scenario)
+
+
+async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while line := await reader.readline():
+        writer.write(line)
+    writer.close()
+
+
+async def _converse(endpoint: str, host: LocalHost, targets: list[str]) -> None:
+    """Say something before and after the rule changes."""
+    reader, writer = await asyncio.open_connection(endpoint, PORT)
+    try:
+        for word in (b"before\n", b"after\n"):
+            writer.write(word)
+            async with asyncio.timeout(5):
+                assert await reader.readline() == word
+            await host.spread(endpoint, PORT, targets)
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
 def test_rules_that_someone_dropped_are_missed_and_put_back_by_the_next_change(data_dir: Path) -> None:
     clock = ManualClock()
 

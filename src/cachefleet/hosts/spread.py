@@ -19,16 +19,23 @@ from cachefleet.interfaces import HostRefused
 Rules = dict[tuple[str, int], tuple[str, ...]]  # (address, port) -> where new connections go
 _TIMEOUT_S = 10.0
 _CHAIN = "chain output { type nat hook output priority -100; policy accept;"
+_FOLLOW = "ct state new continue"  # does nothing, but the kernel follows connections only while a rule asks about them
+_BEGINS = "tcp flags & (fin | syn | rst | ack) == syn"  # never a connection under way that the kernel has not seen before
 
 
 def script(table: str, rules: Mapping[tuple[str, int], Sequence[str]]) -> str:
-    """nft's input that leaves exactly these rules in the table. Pure."""
-    lines = [f"add table ip {table}", f"delete table ip {table}"]
-    if rules:
-        lines += [f"table ip {table} {{", _CHAIN]
-        lines += [_rule(address, port, targets) for (address, port), targets in sorted(rules.items())]
-        lines += ["}", "}"]
-    return "\n".join(lines) + "\n"
+    """nft's input that leaves exactly these rules in the table. Pure.
+
+    Without rules a table stays that has the kernel follow connections. Would it cease to with the last rule and begin anew
+    with the next, connections that were led elsewhere were reset, and others taken for closed ones of the same port."""
+    lines = [*_without(table), f"table ip {table} {{", _CHAIN, _FOLLOW]
+    lines += [_rule(address, port, targets) for (address, port), targets in sorted(rules.items())]
+    return "\n".join([*lines, "}", "}"]) + "\n"
+
+
+def _without(table: str) -> list[str]:
+    """Deleting what is not there fails, adding what is there does not."""
+    return [f"add table ip {table}", f"delete table ip {table}"]
 
 
 def parse(listing: str) -> Rules:
@@ -97,7 +104,8 @@ class Spreader:
         """Delete the table. Raises HostRefused."""
         self._wanted = {}
         self._changes += 1
-        await self._bring_about(self._changes)
+        async with self._lock:
+            await self._apply("\n".join(_without(self._table)) + "\n", {}, self._changes)
 
     async def settle(self) -> None:
         """Wait for transactions under way."""
@@ -109,10 +117,13 @@ class Spreader:
             if self._applied >= change:
                 return
             rules, changes = dict(self._wanted), self._changes
-            status, output = await self._run("-f", "-", text=script(self._table, rules))
-            if status:
-                raise HostRefused(f"nftables did not take the rules that spread connections: {output.strip()[:300]}")
-            self._standing, self._applied = rules, changes
+            await self._apply(script(self._table, rules), rules, changes)
+
+    async def _apply(self, text: str, rules: Rules, changes: int) -> None:
+        status, output = await self._run("-f", "-", text=text)
+        if status:
+            raise HostRefused(f"nftables did not take the rules that spread connections: {output.strip()[:300]}")
+        self._standing, self._applied = rules, changes
 
     async def _run(self, *arguments: str, text: str = "") -> tuple[int, str]:
         return await asyncio.to_thread(_call, [self._nft or "nft", *arguments], text)
@@ -128,7 +139,7 @@ def _call(argv: list[str], text: str) -> tuple[int, str]:
 
 
 def _rule(address: str, port: int, targets: Sequence[str]) -> str:
-    match = f"ip daddr {address} tcp dport {port}"
+    match = f"ip daddr {address} tcp dport {port} {_BEGINS}"
     if len(targets) == 1:
         return f"{match} dnat to {targets[0]}"
     choices = ", ".join(f"{number} : {target}" for number, target in enumerate(targets))
@@ -136,7 +147,8 @@ def _rule(address: str, port: int, targets: Sequence[str]) -> str:
 
 
 def _parse_rule(expressions: list[dict[str, Any]]) -> tuple[tuple[str, int], tuple[str, ...]]:
-    matches = {part["match"]["left"]["payload"]["field"]: part["match"]["right"] for part in expressions if "match" in part}
+    fields = [part["match"] for part in expressions if "match" in part and "payload" in part["match"]["left"]]
+    matches = {match["left"]["payload"]["field"]: match["right"] for match in fields}
     target = [part["dnat"]["addr"] for part in expressions if "dnat" in part][0]  # noqa: RUF015 - IndexError, not StopIteration
     targets = (target,) if isinstance(target, str) else tuple(host for _, host in target["map"]["data"]["set"])
     return (matches["daddr"], int(matches["dport"])), targets

@@ -7,6 +7,8 @@ from typing import Any
 
 from cachefleet.hosts.spread import parse, script
 
+BEGINS = "tcp flags & (fin | syn | rst | ack) == syn"
+
 
 def match(field: str, value: Any) -> dict[str, Any]:
     return {"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": field}}, "right": value}}
@@ -23,24 +25,35 @@ def test_a_script_replaces_the_whole_table() -> None:
         "delete table ip t",
         "table ip t {",
         "chain output { type nat hook output priority -100; policy accept;",
-        "ip daddr 127.9.0.1 tcp dport 7000 dnat to 127.9.64.3",
-        "ip daddr 127.9.0.2 tcp dport 6379 dnat to numgen random mod 2 map { 0 : 127.9.64.1, 1 : 127.9.64.2 }",
+        "ct state new continue",
+        f"ip daddr 127.9.0.1 tcp dport 7000 {BEGINS} dnat to 127.9.64.3",
+        f"ip daddr 127.9.0.2 tcp dport 6379 {BEGINS} dnat to numgen random mod 2 map {{ 0 : 127.9.64.1, 1 : 127.9.64.2 }}",
         "}",
         "}",
     ]
 
 
-def test_without_rules_there_is_no_table() -> None:
-    assert script("t", {}).splitlines() == ["add table ip t", "delete table ip t"]
+def test_without_rules_connections_are_followed_all_the_same() -> None:
+    assert script("t", {}).splitlines() == [
+        "add table ip t",
+        "delete table ip t",
+        "table ip t {",
+        "chain output { type nat hook output priority -100; policy accept;",
+        "ct state new continue",
+        "}",
+        "}",
+    ]
 
 
 def test_a_listing_is_read_and_foreign_rules_are_passed_over() -> None:
     spread = {"map": {"key": {"numgen": {}}, "data": {"set": [[0, "127.9.64.1"], [1, "127.9.64.2"]]}}}
+    flags = {"&": [{"payload": {"protocol": "tcp", "field": "flags"}}, ["fin", "syn", "rst", "ack"]]}
+    begins = {"match": {"op": "==", "left": flags, "right": "syn"}}
     listing = {
         "nftables": [
             {"metainfo": {"version": "1.0.6"}},
             {"chain": {"name": "output"}},
-            rule(match("daddr", "127.9.0.2"), match("dport", 6379), {"dnat": {"addr": spread}}),
+            rule(match("daddr", "127.9.0.2"), match("dport", 6379), begins, {"dnat": {"addr": spread}}),
             rule(match("daddr", "127.9.0.1"), match("dport", 7000), {"dnat": {"addr": "127.9.64.3"}}),
             rule(match("daddr", "127.9.0.3"), {"accept": None}),
             rule({"counter": {"packets": 0}}, {"drop": None}),
