@@ -130,7 +130,7 @@ def test_an_address_that_is_taken_is_named(stopped: Service, tmp_path: Path) -> 
     assert "--listen" in line
 
 
-@pytest.mark.parametrize("listen", ["nonsense", "127.0.0.1", "127.0.0.1:99999", "127.0.0.1:x", ":"])
+@pytest.mark.parametrize("listen", ["nonsense", "127.0.0.1", "127.0.0.1:99999", "127.0.0.1:x", ":", ":8300"])
 def test_a_listen_address_that_is_none_is_refused(data: Path, listen: str) -> None:
     line = one_line(run("up", "--data", str(data), "--listen", listen, "--no-demo"))
     assert f"cannot listen on {listen}" in line

@@ -56,14 +56,20 @@ def operation(
     return register
 
 
+def require(service: str, name: str) -> Operation:
+    """The operation. Raises AwsError: InvalidAction when it is not built."""
+    found = OPERATIONS.get((service, name))
+    if found is None:
+        raise AwsError("InvalidAction", f"The action {name} is not implemented yet by Cachefleet; see docs/api-coverage.md.")
+    return found
+
+
 async def dispatch(context: Context, service: str, name: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
     """Run an operation; again, from its first check on, when a row that it read was changed by someone else before it wrote.
 
     Raises AwsError: InvalidAction for one that is not built, InvalidParameterValue for a member that has no effect yet,
     ServiceUnavailable when the row never stands still."""
-    found = OPERATIONS.get((service, name))
-    if found is None:
-        raise AwsError("InvalidAction", f"The action {name} is not implemented yet by Cachefleet; see docs/api-coverage.md.")
+    found = require(service, name)
     for member, value in request.items():
         if member in found.effective or member in found.recorded:
             continue

@@ -20,7 +20,7 @@ import uvloop
 
 import cachefleet.api.operations  # noqa: F401  (registers them)
 from cachefleet.api.context import Caller, Context
-from cachefleet.api.registry import dispatch
+from cachefleet.api.registry import dispatch, require
 from cachefleet.app.installation import AlreadyRunning, Credentials, FolderLost, Installation, ServiceInfo, ServiceLock
 from cachefleet.app.logs import configure_logs
 from cachefleet.clock import Clock, SystemClock, SystemEntropy
@@ -86,7 +86,7 @@ def run_service(settings: Settings, announce: Callable[[Running], None]) -> int:
 
 def _listen(where: str) -> socket.socket:
     host, colon, port = where.rpartition(":")
-    if not colon or not port.isdecimal():
+    if not colon or not host or not port.isdecimal():
         raise StartFailed(f"cannot listen on {where}: give an address and a port, such as --listen 127.0.0.1:8300")
     try:
         sock = socket.create_server((host.strip("[]"), int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
@@ -144,12 +144,15 @@ async def _serve(
                 wake=controller.wake,
             )
 
-        gateway = Gateway(_root(settings, credentials), context, dispatch, clock, entropy, settings)
+        gateway = Gateway(_root(settings, credentials), context, dispatch, clock, entropy, settings, _admit)
         # What exists now lives as long as the process: keep the garbage collector from walking it again and again.
         gc.collect()
         gc.freeze()
         control = asyncio.create_task(controller.run())
         stack.push_async_callback(_end, control)
+        for path, why in catalogue.skipped():
+            if path in settings.engines.binaries:
+                log.warning("engine of the settings cannot be used", path=path, why=why)
         log.info("service started", engines=[f"{build.engine} {build.version}" for build in catalogue.builds()])
         loop.call_soon(started)
         control.add_done_callback(lambda _: stop.set())
@@ -179,6 +182,10 @@ async def _leave(lock: ServiceLock, host: LocalHost, data_dir: Path) -> None:
     stopped = await host.stop_everything()
     await host.remove_all()
     raise FolderLost(f"the data folder {data_dir} was deleted; its caches ({stopped} processes) have been stopped, too")
+
+
+def _admit(service: str, operation: str) -> None:
+    require(service, operation)
 
 
 async def _end(task: asyncio.Task[None]) -> None:

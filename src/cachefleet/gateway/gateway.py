@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -60,7 +61,10 @@ class Gateway:
         clock: Clock,
         entropy: Entropy,
         settings: Settings,
+        admit: Callable[[str, str], None] | None = None,
     ) -> None:
+        """admit: refuses (service, operation) by raising AwsError, before anything else is said of the request's input."""
+        self._admit = admit or (lambda service_name, operation: None)
         self._authenticate = authenticate
         self._context = context
         self._dispatch = dispatch
@@ -108,7 +112,9 @@ class Gateway:
             claim = self._identify(request, trace)
             credential = self._verify(request, claim, trace)
             trace.codec = self._codecs.choose(request)
-            trace.operation, parameters = trace.codec.decode(service(claim.service), request)
+            trace.operation, parameters = trace.codec.decode(
+                service(claim.service), request, partial(self._admit, claim.service)
+            )
             caller = Caller(
                 account=credential.account,
                 region=claim.region,

@@ -5,7 +5,7 @@ Called by the gateway; codecs are pure and hold nothing but compiled shapes and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -24,10 +24,13 @@ class Codec(Protocol):
     @property
     def content_type(self) -> str: ...
 
-    def decode(self, service: Service, request: HttpRequest) -> tuple[str, dict[str, Any]]:
+    def decode(
+        self, service: Service, request: HttpRequest, admit: Callable[[str], None] | None = None
+    ) -> tuple[str, dict[str, Any]]:
         """(operation name, input by its shape: str, int, float, bool, list, dict; timestamps are epoch seconds).
 
-        Raises AwsError naming the parameter when it is not what the model says."""
+        admit: called with the name before the input is read; may raise. Raises AwsError naming the parameter when it is not
+        what the model says."""
 
     def encode(self, service: Service, operation: str, reply: Mapping[str, Any], request_id: str) -> bytes:
         """Members that are None are left out; a structure may be an interfaces.Fragment. Raises TypeError for a reply that

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from cachefleet.model.errors import AwsError
@@ -24,7 +24,9 @@ class QueryCodec:
         self._outputs: dict[str, OutputShapes] = {}
         self._writers: dict[tuple[str, str], tuple[bytes, Write | None, bytes]] = {}
 
-    def decode(self, service: Service, request: HttpRequest) -> tuple[str, dict[str, Any]]:
+    def decode(
+        self, service: Service, request: HttpRequest, admit: Callable[[str], None] | None = None
+    ) -> tuple[str, dict[str, Any]]:
         tree = parse_form(request.query.encode("latin-1"), request.body)
         name = _single(tree, "Action")
         if not name:
@@ -38,6 +40,8 @@ class QueryCodec:
                 "NoSuchVersion",
                 f"The requested version ({clip(version)}) of service {service.name} does not exist; use {service.api_version}.",
             )
+        if admit is not None:
+            admit(name)
         if shape is None:
             if tree:
                 raise AwsError("InvalidParameterValue", f"Unknown parameter {clip(next(iter(tree)))}; {name} takes none.")
