@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import valkey
 
-from tests.fixtures.service import CACHEFLEET, Service, running_service, wait_for
+from tests.fixtures.service import CACHEFLEET, Service, release_networks, running_service, wait_for
 
 
 def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -32,7 +32,10 @@ def one_line(result: subprocess.CompletedProcess[str]) -> str:
 @pytest.fixture
 def data() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="cachefleet-test-") as folder:
-        yield Path(folder)
+        try:
+            yield Path(folder)
+        finally:
+            release_networks(Path(folder))
 
 
 @pytest.fixture
