@@ -27,7 +27,13 @@ _REQUESTS: dict[str, dict[str, Any]] = {
     CLUSTERED: {**_COMMON, "NumNodeGroups": 2, "ReplicasPerNodeGroup": 1},
 }
 _MARKED = (REPLICATED, CLUSTERED)
-_UNSEEN = (BotoCoreError, OSError, redis.exceptions.RedisError, MemcacheError)
+_UNSEEN = (
+    BotoCoreError,
+    OSError,
+    redis.exceptions.RedisError,
+    redis.exceptions.RedisClusterException,
+    MemcacheError,
+)
 
 
 class Group:

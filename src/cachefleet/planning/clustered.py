@@ -286,12 +286,16 @@ def _why_not_ready(
 
 
 def _strangers(cluster: ClusterView, views: dict[str, ClusterView], thorough: bool) -> int:
-    """How many of the other nodes this one does not know. thorough: nor their roles, as they themselves say; clients ask any
-    node for the topology, so a new node tells only when it has heard all."""
+    """How many of the other nodes this one does not know. thorough: nor their roles and slots, as they themselves say; clients
+    ask any node for the topology, so a new node tells only when it has heard all (its own state is ok without all slots)."""
     count = 0
     for other in views.values():
         known, own = cluster.nodes.get(other.my_id), other.nodes[other.my_id]
         met = known is not None and not known.handshake
-        agrees = known is not None and (known.primary, known.primary_id) == (own.primary, own.primary_id)
+        agrees = known is not None and (known.primary, known.primary_id, known.slots) == (
+            own.primary,
+            own.primary_id,
+            own.slots,
+        )
         count += not met or (thorough and not agrees)
     return count

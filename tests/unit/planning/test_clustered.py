@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from cachefleet.model.group import EndpointRole
 from cachefleet.model.slots import without
 from tests.unit.planning.groups import clustered, created, holder
+from tests.unit.planning.world import World
 
 
 @pytest.mark.parametrize(("shards", "replicas"), [(1, 0), (1, 1), (2, 1), (3, 1), (5, 2)])
@@ -30,6 +31,20 @@ def test_a_killed_cluster_primary_is_succeeded_and_its_old_identity_forgotten(sh
     assert world.memory.shards["0001"].primary == "demo-0001-002"
     assert world.of("demo-0001-001").data == {7}
     assert not any(old in engine.knows for engine in world.engines.values() if engine.running)
+
+
+def test_a_cluster_is_available_only_when_every_node_has_heard_of_all_slots() -> None:
+    world = World(clustered(2, 0))
+    while len(world.engines) < 2:
+        world.step()
+    world.of("demo-0001-001").unheard = {world.of("demo-0002-001").engine_id}
+    for _ in range(30):
+        world.step()
+    assert world.status.state == "creating"
+    assert "has not heard of 1 of the other nodes" in world.status.why
+    world.of("demo-0001-001").unheard = set()
+    world.settle()
+    assert world.status.state == "available"
 
 
 def test_an_election_among_engines_is_adopted() -> None:

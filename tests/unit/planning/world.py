@@ -36,6 +36,7 @@ class Engine:
     published: str = ""
     synced: bool = False
     has_child: bool = False
+    unheard: set[str] = field(default_factory=set)  # engine ids that it knows, but not their slots yet
 
 
 class World:
@@ -165,7 +166,7 @@ class World:
                 primary_id=other.primary_id,
                 failed=not other.running,
                 epoch=other.epoch,
-                slots=other.slots,
+                slots=() if engine_id in engine.unheard else other.slots,
             )
             for engine_id, other in known.items()
         }
