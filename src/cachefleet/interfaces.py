@@ -13,8 +13,8 @@ import msgspec
 
 from cachefleet.model.event import Event
 from cachefleet.model.group import Engine, SlotRanges
-from cachefleet.model.observed import Address, NodeView, ProcessView
-from cachefleet.model.plan import EventDraft
+from cachefleet.model.observed import Activity, Address, NodeView, ProcessView
+from cachefleet.model.plan import EventDraft, TakeOverBy
 from cachefleet.model.resource import Key, Kind, Scope
 from cachefleet.model.row import Row
 
@@ -164,6 +164,10 @@ class EngineDriver(Protocol):
     async def probe(self, at: Address, clustered: bool) -> NodeView:
         """One look; never raises (cancellation excepted), an unreachable node is a view with a reason."""
 
+    def pulse(self, at: Address) -> bool | None:
+        """Whether everything that was asked before is answered; then asks for another sign of life, without waiting for it.
+        None: there is no open connection (a probe opens one)."""
+
     async def close(self) -> None:
         """Drop cached connections."""
 
@@ -204,8 +208,8 @@ class ClusterDriver(EngineDriver, Protocol):
     async def forget(self, at: Address, engine_ids: Sequence[str]) -> None:
         """Ids that the node does not know (any more) are no error."""
 
-    async def take_over(self, at: Address, vote: bool) -> None:
-        """CLUSTER FAILOVER FORCE (vote) or TAKEOVER; idempotent on a primary."""
+    async def take_over(self, at: Address, by: TakeOverBy) -> None:
+        """CLUSTER FAILOVER, with FORCE for a vote or TAKEOVER for an order; idempotent on a primary."""
 
     async def bind(self, at: Address, addresses: Sequence[str]) -> None: ...
 
@@ -252,6 +256,12 @@ class Host(Protocol):
 
     def inspect(self, uid: str) -> dict[str, ProcessView]:
         """Every incarnation of the group with this uid that has a process or a folder. No I/O that waits."""
+
+    def activity(self, incarnation: str) -> Activity | None:
+        """What its process does at this instant; None when it has none. No I/O that waits."""
+
+    def zones_out(self) -> frozenset[str]:
+        """Letters of zones in which nothing can run at present."""
 
     def uids(self) -> set[str]:
         """Groups that own anything here (orphans of deleted groups too)."""

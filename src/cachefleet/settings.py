@@ -68,6 +68,9 @@ class ControlSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The control loop. Times in seconds."""
 
     probe_interval_s: float = 2.0  # how often a quiet group is looked at
+    pulse_interval_s: float = 0.25  # how often every node is asked for a sign of life
+    silence_budget_s: float = 1.5  # a silent node is given up within that time of its last sign of life
+    busy_limit_s: float = 30.0  # the same for one that is busy with a command, or whose data no other node has
     probe_timeout_s: float = 0.5  # a node that has not answered by then counts as not reachable in this look
     launch_timeout_s: float = 20.0  # a launch that has not answered by then has failed
     create_attempts: int = 3  # failed launches of one node before a creation is given up
@@ -87,6 +90,7 @@ class ApiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     memcached_nodes: int = 40  # of one Memcached cluster
     subnet_groups: int = 300  # of one account and region
     subnets_per_group: int = 20  # of one subnet group
+    test_failovers_per_day: int = 15  # shards of one account and region in any 24 hours
 
     def __post_init__(self) -> None:
         _check_positive(self, "api")

@@ -10,6 +10,7 @@ from cachefleet.engines.valkey import ValkeyDriver
 from cachefleet.interfaces import EngineRefused
 from cachefleet.model.group import Engine
 from cachefleet.model.observed import ClusterView, NodeView
+from cachefleet.model.plan import TakeOverBy
 from tests.engine.engine_processes import Client, EngineProcesses, Node, endpoints, every_version, refused, resp_processes
 
 PORT = 6379
@@ -68,9 +69,9 @@ def test_a_cluster_from_nothing_to_a_forgotten_node(engine: Engine, version: str
                 assert client.call("WAIT", "1", "5000") == 1
 
             nodes[0].kill()
-            await driver.take_over(replica.address, vote=True)
+            await driver.take_over(replica.address, by=TakeOverBy.VOTE)
             await engines.view(replica, lambda view: view.primary, clustered=True)
-            await driver.take_over(replica.address, vote=True)
+            await driver.take_over(replica.address, by=TakeOverBy.VOTE)
             mine = await table(engines, replica)
             assert mine.nodes[ids[3]].slots == THIRDS[0]
             with Client(replica.address.host, PORT) as client:
@@ -101,7 +102,7 @@ def test_one_shard_is_taken_over_without_a_vote(engine: Engine, version: str) ->
             await all_ok(engines, [primary, replica])
             assert (await table(engines, replica)).nodes[ids[0]].slots == ((0, 16383),)
             primary.kill()
-            await driver.take_over(replica.address, vote=False)
+            await driver.take_over(replica.address, by=TakeOverBy.ORDER)
             await engines.view(
                 replica, lambda view: view.primary and view.cluster is not None and view.cluster.ok, clustered=True
             )

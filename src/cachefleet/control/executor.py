@@ -145,7 +145,7 @@ class Executor:
         await self._resp.forget(self._at(action.node), action.engine_ids)
 
     async def take_over(self, action: actions.TakeOver) -> None:
-        await self._resp.take_over(self._at(action.node), action.vote)
+        await self._resp.take_over(self._at(action.node), action.by)
 
 
 _HANDLERS: dict[type[actions.Action], Callable[[Executor, Any], Awaitable[None]]] = {

@@ -15,7 +15,10 @@ from cachefleet.engines.replies import parse_cluster, parse_fields
 from cachefleet.interfaces import EngineRefused
 from cachefleet.model.group import SlotRanges
 from cachefleet.model.observed import Address, ClusterNodeView, ClusterView
+from cachefleet.model.plan import TakeOverBy
 from cachefleet.model.slots import without
+
+_TAKE_OVER_WORDS = {TakeOverBy.AGREEMENT: (), TakeOverBy.VOTE: ("FORCE",), TakeOverBy.ORDER: ("TAKEOVER",)}
 
 
 class ClusterVerbs:
@@ -62,11 +65,12 @@ class ClusterVerbs:
         if known:
             await self._connections.call(at, *(("CLUSTER", "FORGET", engine_id) for engine_id in known))
 
-    async def take_over(self, at: Address, vote: bool) -> None:
-        """Answers when the engine has begun (FORCE: a vote follows, about 10 ms) or has done it (TAKEOVER)."""
+    async def take_over(self, at: Address, by: TakeOverBy) -> None:
+        """Answers when the engine has begun (a vote follows FORCE, about 10 ms; an agreement takes some 100 ms) or has done it
+        (TAKEOVER)."""
         _, me = await self._table(at)
         if not me.primary:
-            await self._connections.call(at, ("CLUSTER", "FAILOVER", "FORCE" if vote else "TAKEOVER"))
+            await self._connections.call(at, ("CLUSTER", "FAILOVER", *_TAKE_OVER_WORDS[by]))
 
     async def _table(self, at: Address) -> tuple[ClusterView, ClusterNodeView]:
         info, nodes = await self._connections.call(at, ("CLUSTER", "INFO"), ("CLUSTER", "NODES"))

@@ -79,6 +79,7 @@ def parse_node(
         offset=_offset(info, primary),
         link_up=link_up and not primary,
         link_down_s=-1 if primary or link_up else _number(info.get("master_link_down_since_seconds", "-1"), -1),
+        heard_s=-1 if primary or not link_up else _number(info.get("master_last_io_seconds_ago", "-1"), -1),
         syncing=syncing and not primary,
         follows=follows,
         streams_to=_streams_to(identity, info) if primary else (),

@@ -22,6 +22,7 @@ from cachefleet.engines.switchover import Switchover
 from cachefleet.interfaces import Build, EngineRefused, NodeSpec, Rendering
 from cachefleet.model.group import Engine, SlotRanges
 from cachefleet.model.observed import Address, NodeView
+from cachefleet.model.plan import TakeOverBy
 
 _REPLICATION: tuple[Command, ...] = (("INFO", "replication"), ("INFO", "persistence"), ("CONFIG", "GET", "bind"))
 _CLUSTER: tuple[Command, ...] = (("CLUSTER", "INFO"), ("CLUSTER", "NODES"))
@@ -94,8 +95,8 @@ class ValkeyDriver:
     async def forget(self, at: Address, engine_ids: Sequence[str]) -> None:
         await self._cluster.forget(at, engine_ids)
 
-    async def take_over(self, at: Address, vote: bool) -> None:
-        await self._cluster.take_over(at, vote)
+    async def take_over(self, at: Address, by: TakeOverBy) -> None:
+        await self._cluster.take_over(at, by)
 
 
 def _view(connection: Connection, answers: list[Any]) -> NodeView:

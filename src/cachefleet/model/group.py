@@ -60,6 +60,8 @@ class DesiredShard(msgspec.Struct, frozen=True):
     shard_id: str
     nodes: tuple[DesiredNode, ...]
     slots: SlotRanges = ()
+    handovers: int = 0  # how often a planned hand-over of the primary role was asked for; worked off as reboots are
+    handover_to: str = ""  # to which node the last of them goes; "" any replica
 
 
 class GroupDesired(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +119,10 @@ class NodeMemory(msgspec.Struct):
     engine_id: str = ""  # cluster-bus node id of the current incarnation
     ready: bool = False  # was ready in the last pass
     became_ready: bool = False  # the current incarnation was ready once
+    ready_at: float = 0.0  # when that was, 0 before
+    in_sync: bool = False  # a replica: had every write of its primary when that was last seen alive
+    given_up: int = 0  # the launch that was silent for too long and has to end; 0 none
+    crashes: int = 0  # ends in a row soon after having become ready
 
 
 class ShardMemory(msgspec.Struct):
@@ -124,6 +130,8 @@ class ShardMemory(msgspec.Struct):
     epoch: int = 0  # of that decision
     decided_at: float = 0.0  # when it was made
     taken: bool = False  # the role was seen to be taken since
+    previous: str = ""  # who had the role before that decision; told when the role is taken
+    handovers: int = 0  # of DesiredShard.handovers, how many were done or begun
     return_to: str = ""  # the node that shall be primary again once it is back in sync (reboot; failover off)
 
 

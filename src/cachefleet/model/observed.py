@@ -25,6 +25,22 @@ class ProcessView(msgspec.Struct, frozen=True):
     log_tail: str = ""  # last lines of its log, only for one that ended
 
 
+class Activity(msgspec.Struct, frozen=True):
+    """What the kernel says of a process at one instant."""
+
+    stopped: bool = False  # by a signal or a debugger
+    busy: bool = False  # it runs or wants to, or waits for a disk or for memory; not just for input
+    cpu_s: float = 0.0  # processor time that it has used so far
+
+
+class Silence(msgspec.Struct, frozen=True):
+    """A process that runs and does not answer."""
+
+    seconds: float  # since the first question that was not answered in time, time of our own not counted
+    stopped: bool = False  # see Activity, at this look
+    busy: bool = False  # at this look, or it used a good share of a processor since it fell silent
+
+
 class ClusterNodeView(msgspec.Struct, frozen=True):
     """One line of CLUSTER NODES."""
 
@@ -63,6 +79,7 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     offset: int = 0  # replication offset: of the stream it writes (primary) or has applied (replica; -1: never had data)
     link_up: bool = False  # replica: connected to its primary and in sync
     link_down_s: int = -1  # replica: seconds since the link broke, -1 when up or never up
+    heard_s: int = -1  # replica: whole seconds since it last heard from its primary, -1 without a link
     syncing: bool = False  # replica: full sync under way
     follows: str = ""  # replica: host of the primary it was told to follow
     streams_to: tuple[str, ...] = ()  # primary: hosts of the replicas that get every write at once
@@ -75,6 +92,8 @@ class Observed(msgspec.Struct, frozen=True):
 
     processes: dict[str, ProcessView] = {}  # by incarnation, everything of this group that the host knows
     views: dict[str, NodeView] = {}  # by node name; absent when not probed
+    silences: dict[str, Silence] = {}  # by node name, those that have not answered for a while
+    zones_out: frozenset[str] = frozenset()  # letters of zones in which nothing can run at present
     offers: dict[str, tuple[str, ...]] = {}  # free addresses by zone ("" for endpoints), reserved for this group
     no_addresses: str = ""  # why there are no offers
     spread: tuple[str, ...] = ()  # where the kernel spreads the reader endpoint to at present

@@ -5,6 +5,8 @@ Actions of one plan do not depend on each other and run concurrently; order is e
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 import msgspec
 
 from cachefleet.model.group import GroupMemory, GroupStatus, SlotRanges
@@ -97,11 +99,18 @@ class Forget(Action, frozen=True):
     engine_ids: tuple[str, ...]
 
 
-class TakeOver(Action, frozen=True):
-    """A cluster replica becomes primary. vote=True: CLUSTER FAILOVER FORCE (needs a majority); False: TAKEOVER, only when
-    the old primary is proven dead."""
+class TakeOverBy(StrEnum):
+    """How a cluster replica becomes primary."""
 
-    vote: bool
+    AGREEMENT = "agreement"  # CLUSTER FAILOVER: with the living primary, which waits until the replica has everything
+    VOTE = "vote"  # CLUSTER FAILOVER FORCE: the primary is dead, a majority of the others votes
+    ORDER = "order"  # CLUSTER FAILOVER TAKEOVER: only when the old primary is proven dead
+
+
+class TakeOver(Action, frozen=True):
+    """A cluster replica becomes primary."""
+
+    by: TakeOverBy
 
 
 class PublishNodes(Action, frozen=True):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from cachefleet.model.group import DesiredShard, EndpointRole, ShardMemory
 from cachefleet.model.observed import ClusterView
-from cachefleet.model.plan import Forget, Meet, OwnSlots, Replicate, TakeOver
+from cachefleet.model.plan import Forget, Meet, OwnSlots, Replicate, TakeOver, TakeOverBy
 from cachefleet.model.slots import count, without
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.lifecycle import launch_missing
@@ -76,13 +76,13 @@ def _replace_dead_primary(draft: Draft, shard: DesiredShard, memory: ShardMemory
     old = memory.primary
     if not draft.remembered(old).launches or draft.running(old):
         if not memory.taken and draft.live(old) is not None and _replica_of_dead(draft, shard, old):
-            draft.act(TakeOver(node=old, vote=_may_vote(draft, shard, memory)))
+            draft.act(TakeOver(node=old, by=_by(draft, shard, memory)))
         return
     heirs = candidates(draft, [node.name for node in shard.nodes if node.name != old])
     if not heirs:
         return
     decide(draft, memory, heirs[0])
-    draft.act(TakeOver(node=heirs[0], vote=_may_vote(draft, shard, memory)))
+    draft.act(TakeOver(node=heirs[0], by=_by(draft, shard, memory)))
     tell_failover(draft, old, heirs[0])
 
 
@@ -95,10 +95,10 @@ def _replica_of_dead(draft: Draft, shard: DesiredShard, name: str) -> bool:
     return all(draft.remembered(node.name).engine_id != primary_id or not draft.running(node.name) for node in shard.nodes)
 
 
-def _may_vote(draft: Draft, shard: DesiredShard, memory: ShardMemory) -> bool:
+def _by(draft: Draft, shard: DesiredShard, memory: ShardMemory) -> TakeOverBy:
     """A vote needs a majority of all slot-owning primaries; the shard in question counts as a dead one."""
     if draft.now - memory.decided_at > VOTE_PATIENCE_S:
-        return False
+        return TakeOverBy.ORDER
     alive = sum(
         1
         for other in draft.desired.shards
@@ -107,7 +107,7 @@ def _may_vote(draft: Draft, shard: DesiredShard, memory: ShardMemory) -> bool:
         and known.taken
         and draft.live(known.primary) is not None
     )
-    return alive > len(draft.desired.shards) // 2
+    return TakeOverBy.VOTE if alive > len(draft.desired.shards) // 2 else TakeOverBy.ORDER
 
 
 def _shard_of(draft: Draft, name: str) -> DesiredShard:
