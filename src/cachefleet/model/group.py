@@ -133,6 +133,7 @@ class ShardMemory(msgspec.Struct):
     previous: str = ""  # who had the role before that decision; told when the role is taken
     handovers: int = 0  # of DesiredShard.handovers, how many were done or begun
     return_to: str = ""  # the node that shall be primary again once it is back in sync (reboot; failover off)
+    headless: bool = False  # the primary has ended and no replica qualifies: somebody has to choose one
 
 
 class GroupMemory(msgspec.Struct):
