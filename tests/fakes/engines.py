@@ -5,6 +5,7 @@ A FakeDriver is what the control loop talks to; several drivers on one machine s
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -26,12 +27,14 @@ class FakeEngine:
 
 
 class FakeDriver:
-    """interfaces.ReplicationDriver. `refusing` makes every verb fail; `calls` tells which were made."""
+    """interfaces.ReplicationDriver. `refusing` makes every verb fail; `calls` tells which were made; engines of the hosts in
+    `frozen` answer nothing, for as long as they are there."""
 
     def __init__(self, machine: FakeMachine) -> None:
         self._machine = machine
         self._engines: dict[str, FakeEngine] = {}
         self.refusing = ""
+        self.frozen: set[str] = set()
         self.calls: list[str] = []
 
     def render(self, spec: NodeSpec, build: Build, folder: str) -> Rendering:
@@ -50,6 +53,7 @@ class FakeDriver:
         engine = self.at(at)
         if engine is None:
             return NodeView(reachable=False, why="Connection refused")
+        await self._answers(at)
         source = self.at(Address(engine.follows, at.port)) if engine.follows else None
         link_up = source is not None and source.primary
         if link_up and source is not None:
@@ -60,44 +64,54 @@ class FakeDriver:
             primary=engine.primary,
             offset=engine.offset,
             link_up=link_up,
+            heard_s=0 if link_up else -1,
             follows=engine.follows,
             streams_to=tuple(sorted(other.host for other in self._running(at.port) if other.follows == engine.host)),
             bound=(engine.host, *engine.bound),
         )
 
+    def pulse(self, at: Address) -> bool | None:
+        return None if self.at(at) is None else at.host not in self.frozen
+
+    async def _answers(self, at: Address) -> None:
+        if at.host in self.frozen:
+            await asyncio.Event().wait()  # never: the caller gives up
+
     def _running(self, port: int) -> list[FakeEngine]:
         hosts = {engine.host for engine in self._engines.values()}
         return [engine for host in hosts if (engine := self.at(Address(host, port))) is not None]
 
-    def _must(self, at: Address, verb: str) -> FakeEngine:
+    async def _must(self, at: Address, verb: str) -> FakeEngine:
         self.calls.append(f"{verb} {at.host}")
+        await self._answers(at)
         engine = self.at(at)
         if engine is None or self.refusing:
             raise EngineRefused(f"{verb} did not reach {at}: {self.refusing or 'Connection refused'}")
         return engine
 
     async def promote(self, at: Address, bind: Sequence[str]) -> None:
-        engine = self._must(at, "promote")
+        engine = await self._must(at, "promote")
         engine.primary, engine.follows, engine.bound = True, "", list(bind)
 
     async def follow(self, at: Address, primary: Address, bind: Sequence[str]) -> None:
-        engine = self._must(at, "follow")
+        engine = await self._must(at, "follow")
         engine.primary, engine.follows, engine.bound = False, primary.host, list(bind)
 
     async def bind(self, at: Address, addresses: Sequence[str]) -> None:
-        self._must(at, "bind").bound = list(addresses)
+        engine = await self._must(at, "bind")
+        engine.bound = list(addresses)
 
     async def switch(
         self, at: Address, to: Address, *, to_bind: Sequence[str], from_bind: Sequence[str], others: Sequence[Address]
     ) -> None:
-        self._must(at, "switch")
+        await self._must(at, "switch")
         await self.promote(to, to_bind)
         await self.follow(at, to, from_bind)
         for other in others:
             await self.follow(other, to, ())
 
     async def set_parameters(self, at: Address, values: Mapping[str, str]) -> None:
-        self._must(at, "set_parameters")
+        await self._must(at, "set_parameters")
 
     async def close(self) -> None:
         return None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from cachefleet.hosts.addresses import AddressPool
 from cachefleet.interfaces import HostRefused, Rendering
-from cachefleet.model.observed import ProcessView
+from cachefleet.model.observed import Activity, ProcessView
 
 
 class FakeMachine:
@@ -22,6 +22,8 @@ class FakeMachine:
         self.cursors: dict[str, int] = {}
         self.refusing = ""  # why no process can be started
         self.full = ""  # why no more nodes fit
+        self.activities: dict[str, Activity] = {}  # by incarnation; of others that run: asleep
+        self.zones_out: frozenset[str] = frozenset()
         self.watchers: list[Callable[[str], None]] = []
         self._pids = 1000
 
@@ -84,6 +86,13 @@ class FakeHost:
 
     def inspect(self, uid: str) -> dict[str, ProcessView]:
         return {name: view for name, view in self.machine.views.items() if name.partition(".")[0] == uid}
+
+    def activity(self, incarnation: str) -> Activity | None:
+        view = self.machine.views.get(incarnation)
+        return self.machine.activities.get(incarnation, Activity()) if view is not None and view.running else None
+
+    def zones_out(self) -> frozenset[str]:
+        return self.machine.zones_out
 
     def uids(self) -> set[str]:
         return {name.partition(".")[0] for name in self.machine.views}

@@ -11,7 +11,9 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from cachefleet.engines.connection import Command, Connection, ConnectionEnded, ErrorReply
+from cachefleet.engines.connection import Command, Connection, ErrorReply
+from cachefleet.engines.conversation import ConnectionEnded
+from cachefleet.engines.open_connections import OpenConnections
 from cachefleet.engines.replies import Identity, parse_fields, parse_identity
 from cachefleet.interfaces import EngineRefused
 from cachefleet.model.observed import Address
@@ -19,19 +21,15 @@ from cachefleet.model.observed import Address
 CLIENT_NAME = "cachefleet"
 
 
-class Connections:
-    """A connection stays with the process that accepted it: a new launch at the same address is a new connection and is asked
-    anew who it is."""
+class Connections(OpenConnections[Connection]):
+    """A new connection is asked who it is; see OpenConnections."""
 
     def __init__(self) -> None:
-        self._cached: dict[Address, Connection] = {}
+        super().__init__(Connection)
 
     async def open(self, address: Address) -> Connection:
         """The open connection, or a new one. Raises OSError, ConnectionEnded."""
-        connection = self._cached.get(address)
-        if connection is None or connection.ended:
-            self._cached.pop(address, None)
-            connection = await self._connect(address)
+        connection = await self.connected(address)
         if connection.identity is None:
             await _introduce(connection)
         return connection
@@ -61,8 +59,8 @@ class Connections:
         """Write a batch at once on the connection that is open; the replies need not be waited for. None without a connection.
 
         change: it changes the node's addresses (see ask_change)."""
-        connection = self._cached.get(address)
-        if connection is None or connection.ended:
+        connection = self.current(address)
+        if connection is None:
             return None
         return _in_doubt(connection, commands) if change else connection.send(*commands)
 
@@ -77,29 +75,11 @@ class Connections:
             raise EngineRefused(f"{address} does not tell who it is (it is busy, or wants a password)")
         return identity
 
-    async def close(self) -> None:
-        """Drop all of them."""
-        connections = list(self._cached.values())
-        self._cached.clear()
-        for connection in connections:
-            connection.abort("no longer needed")
-            await connection.closed.wait()
-
     async def _opened(self, address: Address, command: Command) -> Connection:
         try:
             return await self.open(address)
         except (OSError, ConnectionEnded) as error:
             raise EngineRefused(f"{_spoken(command)} did not reach {address}: {reason(error)}") from error
-
-    async def _connect(self, address: Address) -> Connection:
-        loop = asyncio.get_running_loop()
-        _, made = await loop.create_connection(Connection, address.host, address.port)
-        first = self._cached.get(address)
-        if first is not None and not first.ended:  # another call was faster
-            made.abort("not needed")
-            return first
-        self._cached[address] = made
-        return made
 
 
 def _in_doubt(connection: Connection, commands: Sequence[Command]) -> asyncio.Future[list[Any]]:

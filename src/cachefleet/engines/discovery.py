@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cachefleet.engines.connections import reason
-from cachefleet.engines.line_connections import LineConnection, LineConnections, LinesEnded
+from cachefleet.engines.conversation import ConnectionEnded
+from cachefleet.engines.line_connections import Exchange, LineConnections
 from cachefleet.interfaces import Build, NodeSpec, Rendering
 from cachefleet.model.observed import Address, NodeView
 
@@ -38,7 +39,7 @@ class DiscoveryDriver:
 
     def __init__(self, python: str = sys.executable) -> None:
         self._python = python
-        self._connections = LineConnections()
+        self._connections = LineConnections(_CONFIG)
 
     def render(self, spec: NodeSpec, build: Build, folder: str) -> Rendering:
         """Starts without nodes; `build` does not matter."""
@@ -49,24 +50,31 @@ class DiscoveryDriver:
 
     async def probe(self, at: Address, clustered: bool) -> NodeView:
         try:
-            async with self._connections.at(at) as connection:
-                return NodeView(reachable=True, version=await _version(connection), bound=(at.host,))
-        except (OSError, LinesEnded) as error:
+            lines = await self._connections.ask(at, _CONFIG)
+        except (OSError, ConnectionEnded) as error:
             return NodeView(reachable=False, why=reason(error))
+        return NodeView(reachable=True, version=_version(lines), bound=(at.host,))
+
+    def pulse(self, at: Address) -> bool | None:
+        """Asks what a probe does: anything else would be passed on to a node."""
+        return self._connections.pulse(at)
 
     async def close(self) -> None:
         await self._connections.close()
 
 
-async def _version(connection: LineConnection) -> str:
+def _version(lines: list[str]) -> str:
     """`CONFIG cluster 0 <len>`, version, nodes, empty line, END; or SERVER_ERROR while no list is published."""
-    connection.write(b"config get cluster\r\n")
-    head = await connection.line()
+    return "0" if lines[0].startswith("SERVER_ERROR") else lines[1]
+
+
+def _whole_config(lines: list[str]) -> bool:
+    head = lines[0]
     if head.startswith("SERVER_ERROR"):
-        return "0"
+        return True
     if not head.startswith("CONFIG cluster "):
-        raise LinesEnded(f"answered {head[:60]!r} to config get cluster")
-    version = await connection.line()
-    while await connection.line() != "END":
-        pass
-    return version
+        raise ConnectionEnded(f"answered {head[:60]!r} to config get cluster")
+    return len(lines) > 2 and lines[-1] == "END"
+
+
+_CONFIG = Exchange(b"config get cluster\r\n", _whole_config)

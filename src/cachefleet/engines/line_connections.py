@@ -1,80 +1,64 @@
-"""Connections that speak in lines (Memcached, the configuration endpoint): one user at a time, kept while they are sound.
+"""Connections that speak in lines (Memcached, the configuration endpoint): a question, and lines until its last.
 
-A connection that was left in the middle of an answer is closed. Sets no deadline and retries nothing. Called by the drivers of
-Memcached and of its configuration endpoint.
+Sets no deadline and retries nothing. Called by the drivers of Memcached and of its configuration endpoint.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 
+import msgspec
+
+from cachefleet.engines.conversation import ConnectionEnded, Conversation
+from cachefleet.engines.open_connections import OpenConnections
 from cachefleet.model.observed import Address
 
-_MOST_BYTES = 1_048_576  # of one line
+_MOST_BYTES = 1_048_576  # of lines that no answer ends with
 
 
-class LinesEnded(Exception):
-    """The other side closed, or said something that it never should; the message says what."""
+class Exchange(msgspec.Struct, frozen=True):
+    """A question. complete: whether these lines are a whole answer; raises ConnectionEnded for what no answer ever is."""
+
+    request: bytes
+    complete: Callable[[list[str]], bool]
 
 
-class LineConnection:
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
+class LineConnection(Conversation[str]):
+    """A reply is one line, without its end."""
 
-    @property
-    def sound(self) -> bool:
-        return not self._reader.at_eof() and not self._writer.is_closing()
+    def __init__(self, pulse: Exchange) -> None:
+        super().__init__(pulse.request, pulse.complete)
+        self._rest = b""  # the beginning of a line
+        self._read_bytes = 0  # since an answer was last complete
 
-    def write(self, data: bytes) -> None:
-        self._writer.write(data)
-
-    async def line(self) -> str:
-        """Without its end. Raises LinesEnded, OSError."""
+    def data_received(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        self._read_bytes += len(data)
         try:
-            data = await self._reader.readuntil(b"\n")
-        except asyncio.IncompleteReadError:
-            raise LinesEnded("connection closed") from None
-        except asyncio.LimitOverrunError:
-            raise LinesEnded("a line without end") from None
-        return data.decode("utf-8", "replace").rstrip("\r\n")
-
-    async def close(self) -> None:
-        self._writer.close()
-        with contextlib.suppress(OSError):
-            await self._writer.wait_closed()
-
-    def abort(self) -> None:
-        self._writer.transport.abort()
+            for line in lines:
+                self.take(line.decode("utf-8", "replace").rstrip("\r"))
+        except ConnectionEnded as error:
+            self.abort(str(error))
+        if not self._waiting:
+            self._read_bytes = len(self._rest)
+        elif self._read_bytes > _MOST_BYTES:
+            self.abort("an answer without end")
 
 
 class LineConnections:
-    """At most one idle connection per address."""
+    """What a driver asks of the connections that it keeps. pulse: the cheapest exchange."""
 
-    def __init__(self) -> None:
-        self._idle: dict[Address, LineConnection] = {}
+    def __init__(self, pulse: Exchange) -> None:
+        self._open = OpenConnections(lambda: LineConnection(pulse))
 
-    @contextlib.asynccontextmanager
-    async def at(self, address: Address) -> AsyncIterator[LineConnection]:
-        """A connection for the time of one exchange. Raises OSError."""
-        connection = self._idle.pop(address, None)
-        if connection is None or not connection.sound:
-            if connection is not None:
-                connection.abort()
-            connection = LineConnection(*await asyncio.open_connection(address.host, address.port, limit=_MOST_BYTES))
-        try:
-            yield connection
-        except BaseException:
-            connection.abort()
-            raise
-        if address in self._idle:
-            connection.abort()
-        else:
-            self._idle[address] = connection
+    async def ask(self, address: Address, exchange: Exchange) -> list[str]:
+        """The lines of the answer. Raises OSError, ConnectionEnded."""
+        connection = await self._open.connected(address)
+        return await connection.answer(connection.ask(exchange.request, exchange.complete))
+
+    def pulse(self, address: Address) -> bool | None:
+        """See interfaces.EngineDriver.pulse."""
+        return self._open.pulse(address)
 
     async def close(self) -> None:
-        idle, self._idle = self._idle, {}
-        for connection in idle.values():
-            await connection.close()
+        await self._open.close()

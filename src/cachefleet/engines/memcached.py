@@ -11,7 +11,8 @@ import resource
 
 from cachefleet.engines import memcached_config
 from cachefleet.engines.connections import reason
-from cachefleet.engines.line_connections import LineConnection, LineConnections, LinesEnded
+from cachefleet.engines.conversation import ConnectionEnded
+from cachefleet.engines.line_connections import Exchange, LineConnections
 from cachefleet.interfaces import Build, NodeSpec, Rendering
 from cachefleet.model.observed import Address, NodeView
 
@@ -25,7 +26,7 @@ class MemcachedDriver:
     def __init__(self, user: str | None = None, open_files: int | None = None) -> None:
         self._user = user
         self._open_files = open_files
-        self._connections = LineConnections()
+        self._connections = LineConnections(_VERSION)
 
     def render(self, spec: NodeSpec, build: Build, folder: str) -> Rendering:
         """As root it drops its privileges: Memcached does not start as root without being told whom to become."""
@@ -36,26 +37,35 @@ class MemcachedDriver:
     async def probe(self, at: Address, clustered: bool) -> NodeView:
         """`stats` on a connection that stays open, so that a node whose connections are all taken is still seen."""
         try:
-            async with self._connections.at(at) as connection:
-                stats = await _stats(connection)
-        except (OSError, LinesEnded) as error:
+            stats = _stats(await self._connections.ask(at, _STATS))
+        except (OSError, ConnectionEnded) as error:
             return NodeView(reachable=False, why=reason(error))
         pid = stats.get("pid", "")
         return NodeView(
             reachable=True, version=stats.get("version", ""), pid=int(pid) if pid.isdecimal() else 0, bound=(at.host,)
         )
 
+    def pulse(self, at: Address) -> bool | None:
+        return self._connections.pulse(at)
+
     async def close(self) -> None:
         await self._connections.close()
 
 
-async def _stats(connection: LineConnection) -> dict[str, str]:
-    connection.write(b"stats\r\n")
-    stats = {}
-    while (line := await connection.line()) != "END":
-        word, _, rest = line.partition(" ")
-        if word != "STAT":
-            raise LinesEnded(f"answered {line[:60]!r} to stats")
-        name, _, value = rest.partition(" ")
-        stats[name] = value
-    return stats
+def _stats(lines: list[str]) -> dict[str, str]:
+    """`STAT <name> <value>`, and END."""
+    pairs = (line.split(" ", 2) for line in lines[:-1])
+    return {name: value for _, name, value in pairs}
+
+
+def _all_stats(lines: list[str]) -> bool:
+    line = lines[-1]
+    if line.startswith("STAT ") and line.count(" ") > 1:
+        return False
+    if line == "END":
+        return True
+    raise ConnectionEnded(f"answered {line[:60]!r} to stats")
+
+
+_STATS = Exchange(b"stats\r\n", _all_stats)
+_VERSION = Exchange(b"version\r\n", lambda lines: True)

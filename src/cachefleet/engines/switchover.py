@@ -20,8 +20,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cachefleet.engines.connection import Command, ConnectionEnded
+from cachefleet.engines.connection import Command
 from cachefleet.engines.connections import Connections, accepted
+from cachefleet.engines.conversation import ConnectionEnded
 from cachefleet.engines.listening import GET_BIND, bound_at, bound_in, change, kill_through, set_bind
 from cachefleet.engines.replication import SETTLED, ReplicationVerbs
 from cachefleet.engines.replies import parse_fields

@@ -14,8 +14,9 @@ import msgspec
 
 from cachefleet.engines import replies, valkey_config
 from cachefleet.engines.cluster import ClusterVerbs
-from cachefleet.engines.connection import Command, Connection, ConnectionEnded, ErrorReply
+from cachefleet.engines.connection import Command, Connection, ErrorReply
 from cachefleet.engines.connections import Connections, reason
+from cachefleet.engines.conversation import ConnectionEnded
 from cachefleet.engines.listening import cut_strays, listen
 from cachefleet.engines.replication import ReplicationVerbs
 from cachefleet.engines.switchover import Switchover
@@ -56,6 +57,9 @@ class ValkeyDriver:
                     await cut_strays(self._connections, at)
             connection.last_view = view
         return view
+
+    def pulse(self, at: Address) -> bool | None:
+        return self._connections.pulse(at)
 
     async def close(self) -> None:
         await self._connections.close()

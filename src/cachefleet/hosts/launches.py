@@ -14,7 +14,7 @@ from cachefleet.hosts.folders import Folders
 from cachefleet.hosts.processes import Launch
 from cachefleet.hosts.residents import end_residents, group_exists, kill_all, residents
 from cachefleet.interfaces import HostRefused, Rendering
-from cachefleet.model.observed import ProcessView
+from cachefleet.model.observed import Activity, ProcessView
 
 
 def uid_of(incarnation: str) -> str:
@@ -40,6 +40,11 @@ class Launches:
     def views(self, uid: str) -> dict[str, ProcessView]:
         """By incarnation. One whose start is under way counts as running."""
         return {incarnation: self._view(launch) for incarnation, launch in self._by_uid.get(uid, {}).items()}
+
+    def activity(self, incarnation: str) -> Activity | None:
+        """See interfaces.Host.activity."""
+        launch = self._get(incarnation)
+        return processes.activity(launch.pid) if launch is not None and launch.held else None
 
     def on_exit(self, callback: Callable[[str], None]) -> None:
         self._callbacks.append(callback)

@@ -22,8 +22,9 @@ from cachefleet.hosts.folders import Folders
 from cachefleet.hosts.launches import Launches
 from cachefleet.hosts.network import PLACES, Registry
 from cachefleet.hosts.spread import Spreader
+from cachefleet.hosts.zones_out import FILE_NAME, ZonesOut
 from cachefleet.interfaces import HostRefused, Rendering
-from cachefleet.model.observed import ProcessView
+from cachefleet.model.observed import Activity, ProcessView
 from cachefleet.settings import HostSettings
 
 _log = structlog.get_logger()
@@ -45,6 +46,7 @@ class LocalHost:
         self._registry = Registry(self._data_dir, registry_places)
         self._launches = Launches(self._folders)
         self._cursors = Cursors(self._data_dir / "addresses.json")
+        self._zones_out = ZonesOut(self._data_dir / FILE_NAME)
         self._can_spread = False
         self._watch: asyncio.Task[None] | None = None
         self._pool: AddressPool
@@ -111,6 +113,13 @@ class LocalHost:
 
     def inspect(self, uid: str) -> dict[str, ProcessView]:
         return self._launches.views(uid)
+
+    def activity(self, incarnation: str) -> Activity | None:
+        return self._launches.activity(incarnation)
+
+    def zones_out(self) -> frozenset[str]:
+        """See interfaces.Host: those that an operator has declared lost, for a drill. All zones are this one machine."""
+        return self._zones_out.letters()
 
     def uids(self) -> set[str]:
         return self._launches.uids

@@ -1,0 +1,56 @@
+"""Open connections, one per address, kept between calls.
+
+Opens, keeps and drops; never retries and sets no deadline (the caller's asyncio.timeout does). The base of what each protocol
+keeps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from cachefleet.engines.conversation import Conversation
+from cachefleet.model.observed import Address
+
+C = TypeVar("C", bound=Conversation[Any])
+
+
+class OpenConnections(Generic[C]):
+    """A connection stays with the process that accepted it: a new launch at the same address is a new connection."""
+
+    def __init__(self, make: Callable[[], C]) -> None:
+        self._make = make
+        self._cached: dict[Address, C] = {}
+
+    def current(self, address: Address) -> C | None:
+        """The one that is open now."""
+        connection = self._cached.get(address)
+        return None if connection is None or connection.ended else connection
+
+    async def connected(self, address: Address) -> C:
+        """The open one, or a new one. Raises OSError."""
+        connection = self.current(address)
+        if connection is not None:
+            return connection
+        self._cached.pop(address, None)
+        _, made = await asyncio.get_running_loop().create_connection(self._make, address.host, address.port)
+        first = self.current(address)
+        if first is not None:  # another call was faster
+            made.abort("not needed")
+            return first
+        self._cached[address] = made
+        return made
+
+    def pulse(self, address: Address) -> bool | None:
+        """See interfaces.EngineDriver.pulse."""
+        connection = self._cached.get(address)
+        return None if connection is None else connection.pulse()
+
+    async def close(self) -> None:
+        """Drop all of them."""
+        connections = list(self._cached.values())
+        self._cached.clear()
+        for connection in connections:
+            connection.abort("no longer needed")
+            await connection.closed.wait()
