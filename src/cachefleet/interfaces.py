@@ -57,6 +57,11 @@ class Transaction(Protocol):
     async def add_events(self, scope: Scope, at: float, events: Sequence[EventDraft]) -> None:
         """Append to the event log."""
 
+    async def count_events(self, scope: Scope, *, since: float, source_type: str, beginning: str) -> int:
+        """How many events of this source type, at > since, have a message with that beginning; those of this transaction
+        count, too. Exact: until this transaction ends, no other one that counts gets past its counting. Count before the
+        first write, or two that wait for each other have to begin again (Conflict)."""
+
 
 class Store(Protocol):
     """Rows, member names and events. Reads outside a transaction see the last committed state."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 
 from cachefleet.interfaces import Store
 from cachefleet.model.event import Event
 from cachefleet.model.plan import EventDraft
 from cachefleet.model.resource import Scope
-from tests.fixtures.databases import SCOPE, scenario, sql_scenario
+from tests.fixtures.databases import SCOPE, opened, scenario, sql_scenario
 
 OTHER = Scope("111111111111", "local-1")
 
@@ -101,3 +102,43 @@ async def test_any_message_can_be_recorded(store: Store) -> None:
     first, second = await everything(store)
     assert first.message == "größer 😀"
     assert second.message.startswith("nul \ufffd lone \ufffd") and second.message.endswith(" tail")
+
+
+async def count(store: Store, since: float, beginning: str, scope: Scope = SCOPE) -> int:
+    async with store.transaction() as transaction:
+        return await transaction.count_events(scope, since=since, source_type="replication-group", beginning=beginning)
+
+
+@scenario
+async def test_counting_by_the_beginning_of_messages(store: Store) -> None:
+    await record(
+        store, 10.0, draft("called for 1"), draft("called for 2", "other"), draft("Called for 3"), draft("not called for 4")
+    )
+    await record(store, 20.0, draft("called for 1"), draft("called for 5", source_type="cache-cluster"))
+    await record(store, 20.0, draft("called for 6"), scope=OTHER)
+    assert await count(store, 0.0, "called for ") == 3
+    assert await count(store, 10.0, "called for ") == 1
+    assert await count(store, 20.0, "called for ") == 0
+    assert await count(store, 0.0, "called for ", OTHER) == 1
+    assert await count(store, 0.0, "called%") == await count(store, 0.0, "called_") == 0
+    async with store.transaction() as transaction:
+        await transaction.add_events(SCOPE, 30.0, [draft("called for 7")])
+        assert await transaction.count_events(SCOPE, since=0.0, source_type="replication-group", beginning="called for ") == 4
+
+
+async def record_up_to(store: Store, most: int) -> None:
+    async with store.transaction() as transaction:
+        told = await transaction.count_events(SCOPE, since=0.0, source_type="replication-group", beginning="called")
+        await asyncio.sleep(0)
+        if told < most:
+            await transaction.add_events(SCOPE, 1.0, [draft("called")])
+
+
+def test_two_stores_never_count_past_each_other(shared_database: str) -> None:
+    async def body() -> None:
+        async with opened(shared_database) as here, opened(shared_database) as there:
+            async with asyncio.timeout(60):
+                await asyncio.gather(*(record_up_to(store, 7) for store in (here, there) for _ in range(10)))
+            assert len(await everything(here)) == 7
+
+    asyncio.run(body())

@@ -61,6 +61,16 @@ class MemoryTransaction:
             event = Event(draft.source_type, draft.source_id, draft.message, at, self.contents.last_event)
             self.contents.events.append((scope, event))
 
+    async def count_events(self, scope: Scope, *, since: float, source_type: str, beginning: str) -> int:
+        self.check()
+        return sum(
+            event_scope == scope
+            and event.at > since
+            and event.source_type == source_type
+            and event.message.startswith(beginning)
+            for event_scope, event in self.contents.events
+        )
+
     def check(self) -> None:
         if self.refusal is not None:
             raise self.refusal

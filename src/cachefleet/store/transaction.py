@@ -52,6 +52,14 @@ _release = members.delete().where(_its_members, members.c.member == sa.bindparam
 _floor = sa.select(about.c.version_floor).with_for_update()
 _raise_floor = about.update().where(about.c.version_floor < sa.bindparam("floor")).values(version_floor=sa.bindparam("floor"))
 _add_events = events.insert()
+_count_events = sa.select(sa.func.count()).where(
+    events.c.account == sa.bindparam("account"),
+    events.c.region == sa.bindparam("region"),
+    events.c.source_type == sa.bindparam("source_type"),
+    events.c.at > sa.bindparam("since"),
+    sa.func.substr(events.c.message, 1, sa.bindparam("length", type_=sa.Integer)) == sa.bindparam("beginning"),
+)
+_COUNTING_LOCK = 0x63616369  # PostgreSQL; another number than that of schema.py
 
 
 def _unless_there(insert: Callable[[sa.Table], Any], table: sa.Table) -> sa.Insert:
@@ -85,6 +93,9 @@ class SqlTransaction:
     async def add_events(self, scope: Scope, at: float, events: Sequence[EventDraft]) -> None:
         if events:
             await self._step(partial(self._add_events, [_event_columns(scope, at, event) for event in events]))
+
+    async def count_events(self, scope: Scope, *, since: float, source_type: str, beginning: str) -> int:
+        return await self._step(partial(self._count_events, scope, since, source_type, beginning))
 
     def check(self) -> None:
         """Raises what ended this transaction, if anything did."""
@@ -138,6 +149,13 @@ class SqlTransaction:
 
     async def _add_events(self, columns: list[dict[str, Any]]) -> None:
         await self._connection.execute(_add_events, columns)
+
+    async def _count_events(self, scope: Scope, since: float, source_type: str, beginning: str) -> int:
+        if self._connection.dialect.name == "postgresql":  # in SQLite there is one writer at a time anyway
+            await self._connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_COUNTING_LOCK)))
+        found = {"source_type": source_type, "since": since, "beginning": beginning, "length": len(beginning)}
+        counted = await self._connection.scalar(_count_events, {"account": scope.account, "region": scope.region, **found})
+        return int(counted or 0)
 
     async def _replace_members(self, key: Key, wanted: set[str]) -> None:
         held = await self._members(key)
