@@ -120,9 +120,9 @@ class NodeMemory(msgspec.Struct):
     ready: bool = False  # was ready in the last pass
     became_ready: bool = False  # the current incarnation was ready once
     ready_at: float = 0.0  # when that was, 0 before
-    in_sync: bool = False  # a replica: had every write of its primary when that was last seen alive
+    lagging_since: float = 0.0  # a replica: since when it is seen not to get every write at once, 0 while it does
     given_up: int = 0  # the launch that was silent for too long and has to end; 0 none
-    crashes: int = 0  # ends in a row soon after having become ready
+    recovering: bool = False  # users were told that it is being recovered, and not yet that it is done
 
 
 class ShardMemory(msgspec.Struct):
@@ -131,7 +131,8 @@ class ShardMemory(msgspec.Struct):
     decided_at: float = 0.0  # when it was made
     taken: bool = False  # the role was seen to be taken since
     previous: str = ""  # who had the role before that decision; told when the role is taken
-    handovers: int = 0  # of DesiredShard.handovers, how many were done or begun
+    handovers: int = 0  # of DesiredShard.handovers, how many are done
+    handing_from: str = ""  # who had the role when a hand-over was begun that is not done yet
     return_to: str = ""  # the node that shall be primary again once it is back in sync (reboot; failover off)
     headless: bool = False  # the primary has ended and no replica qualifies: somebody has to choose one
 

@@ -9,14 +9,24 @@ from __future__ import annotations
 
 from cachefleet.model.group import DesiredShard, EndpointRole, ShardMemory
 from cachefleet.model.observed import ClusterView
-from cachefleet.model.plan import Forget, Meet, OwnSlots, Replicate, TakeOver, TakeOverBy
-from cachefleet.model.slots import count, without
+from cachefleet.model.plan import TakeOver, TakeOverBy
 from cachefleet.planning.draft import Draft
+from cachefleet.planning.handover import asked_for, begin, note_done
 from cachefleet.planning.lifecycle import launch_missing
 from cachefleet.planning.listening import bind_when_possible
-from cachefleet.planning.succession import candidates, decide, must_wait, tell_failover
+from cachefleet.planning.mesh import shard_of, weave
+from cachefleet.planning.succession import (
+    candidates,
+    decide,
+    last_resorts,
+    must_wait,
+    note_headless,
+    note_sync,
+    note_taken,
+)
 
 VOTE_PATIENCE_S = 0.4  # after that a takeover replaces the vote: the old primary is proven dead anyway
+AGREEMENT_PATIENCE_S = 6.0  # the engine gives a manual failover up after 5 s
 
 
 def plan_clustered(draft: Draft) -> None:
@@ -33,14 +43,11 @@ def plan_clustered(draft: Draft) -> None:
         _replace_dead_primary(draft, shard, memory)
     launch_missing(draft, names, lambda node: _follow_on_launch(draft, node))
     views = {name: view.cluster for name in names if (view := draft.live(name)) is not None and view.cluster is not None}
-    for shard in draft.desired.shards:
-        _own_slots(draft, shard, views)
-    _introduce(draft, views)
-    for shard in draft.desired.shards:
-        _replicate(draft, shard, views)
-    _forget(draft, views)
+    weave(draft, views)
     _lead_configuration(draft, views)
     _judge(draft, views)
+    for shard in draft.desired.shards:
+        _note_roles(draft, shard, views)
 
 
 # --- who is primary ------------------------------------------------------------------------------------------------
@@ -62,14 +69,21 @@ def _adopt_election(draft: Draft, shard: DesiredShard, memory: ShardMemory) -> N
         return
     owner = max(owners)[1]
     if owner == memory.primary:
-        memory.taken = True
+        note_taken(draft, memory)
         return
     if memory.primary in [name for _, name in owners]:
         return  # two claim the slots; the engines settle that by epoch, then this is looked at again
-    old = memory.primary
+    if _is_handing_over(draft, memory, owner):
+        draft.waiting = True
+        return
     decide(draft, memory, owner)
-    memory.taken = True
-    tell_failover(draft, old, owner)
+    note_taken(draft, memory)
+
+
+def _is_handing_over(draft: Draft, memory: ShardMemory, owner: str) -> bool:
+    """The role is about to pass to a living heir."""
+    begun = not memory.taken and memory.handing_from == owner and draft.now - memory.decided_at < AGREEMENT_PATIENCE_S
+    return begun and draft.live(memory.primary) is not None
 
 
 def _replace_dead_primary(draft: Draft, shard: DesiredShard, memory: ShardMemory) -> None:
@@ -78,12 +92,16 @@ def _replace_dead_primary(draft: Draft, shard: DesiredShard, memory: ShardMemory
         if not memory.taken and draft.live(old) is not None and _replica_of_dead(draft, shard, old):
             draft.act(TakeOver(node=old, by=_by(draft, shard, memory)))
         return
-    heirs = candidates(draft, [node.name for node in shard.nodes if node.name != old])
+    others = [node.name for node in shard.nodes if node.name != old]
+    heirs = candidates(draft, memory, others)
+    if not heirs and asked_for(shard, memory):
+        heirs = last_resorts(draft, memory, others)
     if not heirs:
+        note_headless(draft, shard, memory)
         return
+    memory.handing_from = old if asked_for(shard, memory) else ""
     decide(draft, memory, heirs[0])
     draft.act(TakeOver(node=heirs[0], by=_by(draft, shard, memory)))
-    tell_failover(draft, old, heirs[0])
 
 
 def _replica_of_dead(draft: Draft, shard: DesiredShard, name: str) -> bool:
@@ -110,12 +128,8 @@ def _by(draft: Draft, shard: DesiredShard, memory: ShardMemory) -> TakeOverBy:
     return TakeOverBy.VOTE if alive > len(draft.desired.shards) // 2 else TakeOverBy.ORDER
 
 
-def _shard_of(draft: Draft, name: str) -> DesiredShard:
-    return next(shard for shard in draft.desired.shards if any(node.name == name for node in shard.nodes))
-
-
 def _follow_on_launch(draft: Draft, name: str) -> str | None:
-    shard = _shard_of(draft, name)
+    shard = shard_of(draft, name)
     memory = draft.shard_memory(shard)
     if name != memory.primary:
         return None if draft.memory.provisioned and not memory.taken and draft.running(memory.primary) else ""
@@ -125,112 +139,29 @@ def _follow_on_launch(draft: Draft, name: str) -> str | None:
     return ""
 
 
-# --- the mesh ------------------------------------------------------------------------------------------------------
-
-
-def _own_slots(draft: Draft, shard: DesiredShard, views: dict[str, ClusterView]) -> None:
-    """A primary without slots claims those of its shard that nobody alive owns, before it is introduced to anybody: its own
-    epoch, above all that were seen, settles what dead nodes' records still say."""
-    memory = draft.shard_memory(shard)
-    view = views.get(memory.primary)
-    if view is None or not view.nodes[view.my_id].primary:
-        return
-    if view.nodes[view.my_id].slots:
-        _reclaim_slots(draft, shard, view, views)
-        return
-    if any(other in views and views[other].nodes[views[other].my_id].slots for other in (node.name for node in shard.nodes)):
-        return
-    seen = max([known.current_epoch for known in views.values()] + [draft.memory.epoch])
-    if memory.epoch <= max((known.current_epoch for known in views.values()), default=0) and draft.memory.provisioned:
-        memory.epoch = draft.memory.epoch = seen + 1
-    draft.act(OwnSlots(node=memory.primary, slots=shard.slots, epoch=memory.epoch))
-
-
-def _reclaim_slots(draft: Draft, shard: DesiredShard, view: ClusterView, views: dict[str, ClusterView]) -> None:
-    """What a primary has lost to nobody (a client said CLUSTER DELSLOTS) is claimed again: others would send clients to it
-    for ever. What another owns, by its own or by the primary's word, is not."""
-    mine = view.nodes[view.my_id].slots
-    if count(mine) >= count(shard.slots):
-        return  # found first: nearly always so, and cheap
-    said = [known.slots for known in view.nodes.values()] + [other.nodes[other.my_id].slots for other in views.values()]
-    lost = without(shard.slots, tuple(pair for slots in said for pair in slots))
-    if lost:
-        memory = draft.shard_memory(shard)
-        draft.act(OwnSlots(node=memory.primary, slots=lost, epoch=memory.epoch))
-
-
-def _introduce(draft: Draft, views: dict[str, ClusterView]) -> None:
-    """Whoever is not known to the anchor is introduced by it; a replica also by its own primary, which saves a round of
-    gossip. A primary is introduced only after it has its slots."""
-    settled = {name: view for name, view in views.items() if not _awaits_slots(draft, name, view)}
-    if not settled:
-        return
-    anchor = max(settled, key=lambda name: (len(settled[name].nodes), [-ord(letter) for letter in name]))
-    introductions: dict[str, dict[str, str]] = {}
-    for name, view in settled.items():
-        viewers = {anchor, draft.shard_memory(_shard_of(draft, name)).primary} & set(settled)
-        for viewer in viewers - {name}:
-            if view.my_id not in settled[viewer].nodes and not _shaking_hands(settled[viewer], draft.address(name)):
-                introductions.setdefault(viewer, {})[draft.address(name)] = view.my_id
-    for viewer, others in introductions.items():
-        draft.act(Meet(node=viewer, others=others))
-
-
-def _awaits_slots(draft: Draft, name: str, view: ClusterView) -> bool:
-    memory = draft.shard_memory(_shard_of(draft, name))
-    mine = view.nodes[view.my_id]
-    return name == memory.primary and mine.primary and not mine.slots
-
-
-def _shaking_hands(view: ClusterView, host: str) -> bool:
-    return any(node.handshake and node.host == host for node in view.nodes.values())
-
-
-def _replicate(draft: Draft, shard: DesiredShard, views: dict[str, ClusterView]) -> None:
+def _note_roles(draft: Draft, shard: DesiredShard, views: dict[str, ClusterView]) -> None:
+    """Who is in sync with a primary that is seen in its role; then hand it over when that was asked for."""
     memory = draft.shard_memory(shard)
     primary = views.get(memory.primary)
     if primary is None or not primary.nodes[primary.my_id].primary:
         return
-    for node in shard.nodes:
-        view = views.get(node.name)
-        if node.name == memory.primary or view is None:
-            continue
-        mine = view.nodes[view.my_id]
-        known = view.nodes.get(primary.my_id)
-        if known is None or known.handshake or (not mine.primary and mine.primary_id == primary.my_id):
-            continue
-        if not mine.slots:
-            draft.act(Replicate(node=node.name, primary_id=primary.my_id))
+    names = [node.name for node in shard.nodes]
+    note_sync(draft, names, memory.primary, [name for name in names if _is_fed(draft, name, memory.primary, primary, views)])
+    note_done(shard, memory)
+    to = begin(draft, shard, memory, [name for name in names if name != memory.primary and name in draft.ready])
+    if to:
+        decide(draft, memory, to)
+        draft.act(TakeOver(node=to, by=TakeOverBy.AGREEMENT))
 
 
-def _forget(draft: Draft, views: dict[str, ClusterView]) -> None:
-    """Identities that are no node's current one belong to ended processes. One that still owns slots is kept until its shard
-    has a successor, or is known to have lost everything."""
-    current = {draft.remembered(node.name).engine_id for node in draft.desired.nodes}
-    if any(draft.running(name) and name not in views for name in draft.memory.nodes):
-        return  # somebody's identity may not be known yet
-    for name, view in views.items():
-        mine = view.nodes[view.my_id]
-        gone = tuple(
-            sorted(
-                known.engine_id
-                for known in view.nodes.values()
-                if known.engine_id not in current
-                and not known.handshake
-                and known.engine_id != mine.primary_id
-                and (not known.slots or _orphaned(draft, known.slots[0][0]))
-            )
-        )
-        if gone:
-            draft.act(Forget(node=name, engine_ids=gone))
-
-
-def _orphaned(draft: Draft, slot: int) -> bool:
-    """The shard of this slot has no member left that held its data."""
-    for shard in draft.desired.shards:
-        if any(first <= slot <= last for first, last in shard.slots):
-            return not any(draft.running(node.name) and draft.remembered(node.name).became_ready for node in shard.nodes)
-    return False
+def _is_fed(draft: Draft, name: str, primary_name: str, primary: ClusterView, views: dict[str, ClusterView]) -> bool:
+    """It replicates this primary, has its data and gets every write at once."""
+    view, primary_view, cluster = draft.live(name), draft.live(primary_name), views.get(name)
+    if view is None or primary_view is None or cluster is None or name == primary_name:
+        return False
+    mine = cluster.nodes[cluster.my_id]
+    follows = not mine.primary and mine.primary_id == primary.my_id
+    return follows and view.link_up and not view.syncing and draft.address(name) in primary_view.streams_to
 
 
 # --- endpoint and readiness ----------------------------------------------------------------------------------------
@@ -278,9 +209,7 @@ def _why_not_ready(
         return "" if cluster.ok else "says that the cluster is not ok yet"
     if primary is None or mine.primary or mine.primary_id != primary.my_id:
         return "has no primary to replicate yet"
-    primary_view = draft.live(memory.primary)
-    streamed = primary_view is not None and draft.address(name) in primary_view.streams_to
-    if not view.link_up or view.syncing or not streamed:
+    if not _is_fed(draft, name, memory.primary, primary, views):
         return "is being synchronised with its primary"
     return "" if cluster.ok else "says that the cluster is not ok yet"
 

@@ -72,11 +72,21 @@ class Draft:
         return process is not None and process.running
 
     def live(self, node: str) -> NodeView | None:
-        """The view of a node whose current incarnation runs, answers and is usable; else None."""
+        """The view of a node whose current incarnation runs, answers and is usable; else None. One that was given up or whose
+        zone is out is as good as dead, whatever it still says."""
         view = self.observed.views.get(node)
-        if view is None or not view.reachable or view.loading or not self.running(node):
+        if view is None or not view.reachable or view.loading or not self.running(node) or self.is_doomed(node):
             return None
         return view if view.incarnation == self.current(node) else None
+
+    def is_doomed(self, node: str) -> bool:
+        """Its current incarnation has to end."""
+        known = self.memory.nodes[node]
+        return (bool(known.given_up) and known.given_up == known.launches) or self.is_out(node)
+
+    def is_out(self, node: str) -> bool:
+        """Nothing can run in its zone at present."""
+        return self.zone(node)[-1:] in self.observed.zones_out if self.zone(node) else False
 
     def address(self, node: str) -> str:
         return self.memory.nodes[node].address
@@ -100,6 +110,15 @@ class Draft:
         """An event of the replication group; a standalone cluster has none."""
         if self.replication_group:
             self.events.append(EventDraft("replication-group", self.name, message))
+
+    def tell_recovering(self, node: str) -> None:
+        """Once; note_ready tells the end of it."""
+        if not self.memory.nodes[node].recovering and self.is_desired(node):
+            self.memory.nodes[node].recovering = True
+            self.tell_node(node, f"Recovering cache nodes {self.node_id(node)}")
+
+    def node_id(self, node: str) -> str:
+        return next((desired.node_id for desired in self.desired.nodes if desired.name == node), "0001")
 
     def mark_ready(self, node: DesiredNode) -> None:
         self.ready.add(node.name)

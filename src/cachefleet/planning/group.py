@@ -14,6 +14,7 @@ from cachefleet.planning.clustered import plan_clustered
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.memcached import DISCOVERY, discovery_node, plan_memcached
 from cachefleet.planning.replicated import plan_replicated
+from cachefleet.planning.silence import give_up
 from cachefleet.settings import ControlSettings
 
 _SHAPES = {Shape.REPLICATED: plan_replicated, Shape.CLUSTERED: plan_clustered, Shape.MEMCACHED: plan_memcached}
@@ -48,13 +49,13 @@ def plan_group(
 
 def _plan_life(draft: Draft) -> None:
     complete = take_offers(draft)
-    if draft.observed.no_addresses and not complete:
-        draft.memory.failure = draft.observed.no_addresses if not draft.memory.provisioned else ""
-        draft.why.update({node.name: draft.observed.no_addresses for node in draft.desired.nodes})
-        return
     if not complete:
         draft.waiting = True
-        return
+        addressless = [node.name for node in draft.desired.nodes if not draft.address(node.name)]
+        draft.why.update(dict.fromkeys(addressless, draft.observed.no_addresses or "has no address yet"))
+        if not draft.memory.provisioned:
+            draft.memory.failure = draft.observed.no_addresses
+            return
     keep = {node.name for node in draft.desired.nodes}
     if draft.desired.shape is Shape.MEMCACHED:
         keep.add(discovery_node(draft.name))
@@ -66,6 +67,7 @@ def _plan_life(draft: Draft) -> None:
     if draft.memory.failure:
         return
     lifecycle.continue_reboots(draft, nodes)
+    give_up(draft, nodes)
     _SHAPES[draft.desired.shape](draft)
     lifecycle.note_ready(draft, nodes)
     if (

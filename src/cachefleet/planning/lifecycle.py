@@ -8,24 +8,29 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cachefleet.model.group import incarnation
+from cachefleet.model.observed import ProcessView
 from cachefleet.model.plan import Erase, Launch, Stop
 from cachefleet.planning.draft import Draft
 
 BACKOFF_FIRST_S = 0.5
 BACKOFF_CAP_S = 60.0
+STEADY_S = 2.0  # a node that ends sooner after it became ready has failed to start; so a crash loop is one at any speed
+ADDRESS_ATTEMPTS = 3  # failed starts in a row before a node tries another address: a stranger may sit on its own
+EPSILON_S = 1e-6  # a failure that costs no wait is counted all the same, once
 UNSEEN_S = 1.0  # a launch that the host knows nothing of by then was not made
 
 
 def follow_clock(draft: Draft) -> None:
     """When the machine's clock was set back, move everything remembered along with it: waits keep their length."""
     nodes, shards = draft.memory.nodes.values(), draft.memory.shards.values()
-    past = [at for node in nodes for at in (node.launched_at, node.ended_at)] + [shard.decided_at for shard in shards]
+    past = [at for node in nodes for at in (node.launched_at, node.ended_at, node.ready_at, node.lagging_since)]
+    past += [shard.decided_at for shard in shards]
     ahead_s = max(past, default=0.0) - draft.now
     if ahead_s <= 0:
         return
     for node in nodes:
-        node.launched_at, node.ended_at, node.retry_at = (
-            at and at - ahead_s for at in (node.launched_at, node.ended_at, node.retry_at)
+        node.launched_at, node.ended_at, node.retry_at, node.ready_at, node.lagging_since = (
+            at and at - ahead_s for at in (node.launched_at, node.ended_at, node.retry_at, node.ready_at, node.lagging_since)
         )
     for shard in shards:
         shard.decided_at -= ahead_s
@@ -81,7 +86,7 @@ def begin_reboot(draft: Draft, node: str, reboots: int) -> None:
     memory.reboots = reboots
     memory.reboot_of = memory.launches
     memory.became_ready = memory.ready = False
-    draft.tell_node(node, f"Cache node {_node_id(draft, node)} shutdown")
+    draft.tell_node(node, f"Cache node {draft.node_id(node)} shutdown")
     draft.act(Stop(node=node, incarnation=draft.current(node), kill=False))
 
 
@@ -105,6 +110,8 @@ def launch(draft: Draft, node: str, follow: str = "") -> None:
     memory.ended_at = 0.0
     memory.engine_id = ""
     memory.ready = memory.became_ready = False
+    memory.ready_at = memory.lagging_since = 0.0
+    memory.given_up = 0
     draft.act(Launch(node=node, incarnation=incarnation(draft.desired.uid, node, memory.launches), follow=follow))
 
 
@@ -113,23 +120,36 @@ def note_failures(draft: Draft, nodes: list[str]) -> None:
     for node in nodes:
         memory = draft.remembered(node)
         counted = memory.retry_at > memory.launched_at
-        if not memory.launches or memory.became_ready or counted or _is_going(draft, node):
+        if not memory.launches or counted or _is_going(draft, node) or draft.is_doomed(node):
             continue
         process = draft.process(node)
         late_s = draft.now - memory.launched_at
-        if process is not None and process.running:
+        if memory.became_ready:
+            if process is not None and not process.running and memory.ended_at - memory.ready_at < STEADY_S:
+                _count_crash(draft, node, f"ended soon after its start: {_last_words(process)}")
+        elif process is not None and process.running:
             view = draft.observed.views.get(node)
             if late_s > draft.rules.launch_timeout_s and view is not None and not view.reachable:
                 draft.act(Stop(node=node, incarnation=draft.current(node)))
                 _count_failure(draft, node, f"did not answer within {draft.rules.launch_timeout_s:g} s after its start")
         elif process is not None:
-            log = process.log_tail.strip().splitlines()
-            _count_failure(
-                draft, node, f"ended at its start: {process.exit or 'nobody saw how'}" + (f": {log[-1]}" if log else "")
-            )
+            _count_failure(draft, node, f"ended at its start: {_last_words(process)}")
+            _leave_address(draft, node)
         elif late_s > UNSEEN_S:
             # We died before the start, or the host refused it (then the log says why): no proof that it cannot succeed.
             _back_off(draft, node, "could not be started; the service's log says why")
+
+
+def _last_words(process: ProcessView) -> str:
+    log = process.log_tail.strip().splitlines()
+    return (process.exit or "nobody saw how") + (f": {log[-1]}" if log else "")
+
+
+def _leave_address(draft: Draft, node: str) -> None:
+    """A replacement may have another address (reference 2.5): what keeps the node from starting may sit on its own."""
+    memory = draft.remembered(node)
+    if draft.memory.provisioned and draft.is_desired(node) and memory.failures % ADDRESS_ATTEMPTS == 0:
+        memory.address = ""
 
 
 def _back_off(draft: Draft, node: str, why: str) -> None:
@@ -139,10 +159,20 @@ def _back_off(draft: Draft, node: str, why: str) -> None:
     memory.failure = why
 
 
+def _count_crash(draft: Draft, node: str, why: str) -> None:
+    """The first end of a node that was ready is an accident: it costs no time."""
+    memory = draft.remembered(node)
+    if memory.failures:
+        _count_failure(draft, node, why)
+        return
+    memory.failures, memory.failure = 1, why
+    memory.retry_at = memory.launched_at + EPSILON_S
+
+
 def _count_failure(draft: Draft, node: str, why: str) -> None:
     memory = draft.remembered(node)
     _back_off(draft, node, why)
-    draft.tell_node(node, f"Cache node {_node_id(draft, node)} failed to start: {why}")
+    draft.tell_node(node, f"Cache node {draft.node_id(node)} failed to start: {why}")
     if not draft.memory.provisioned and memory.failures >= draft.rules.create_attempts:
         draft.memory.failure = f"{node} {why}"
 
@@ -156,6 +186,10 @@ def launch_missing(draft: Draft, nodes: list[str], may_launch: Callable[[str], s
         if memory.launches and draft.process(node) is None and draft.now - memory.launched_at < UNSEEN_S:
             draft.waiting = True  # launched a moment ago; a launch is not repeated before it can be seen
             continue
+        if draft.is_out(node):
+            draft.waiting = True
+            draft.why[node] = f"waits for zone {memory.zone}, which is out"
+            continue
         if draft.now < memory.retry_at:
             draft.waiting = True
             draft.why.setdefault(node, f"{memory.failure} (is started again after {memory.failures} failed starts)")
@@ -164,8 +198,8 @@ def launch_missing(draft: Draft, nodes: list[str], may_launch: Callable[[str], s
         if follow is None:
             draft.waiting = True
             continue
-        if memory.became_ready and draft.is_desired(node):
-            draft.tell_node(node, f"Recovering cache nodes {_node_id(draft, node)}")
+        if memory.became_ready:
+            draft.tell_recovering(node)
         launch(draft, node, follow)
 
 
@@ -180,16 +214,15 @@ def note_ready(draft: Draft, nodes: list[str]) -> None:
             if not draft.is_desired(node):
                 pass  # the process behind an endpoint, which clients know nothing of
             elif memory.reboot_of:
-                draft.tell_node(node, f"Cache node {_node_id(draft, node)} restarted")
-            elif memory.launches > 1:
-                draft.tell_node(node, f"Finished recovery for cache nodes {_node_id(draft, node)}")
-            elif draft.memory.provisioned:
-                draft.tell_node(node, f"Added cache node {_node_id(draft, node)} in availability zone {memory.zone}")
-            memory.failures, memory.failure = 0, ""
+                draft.tell_node(node, f"Cache node {draft.node_id(node)} restarted")
+            elif draft.memory.provisioned and not memory.recovering and memory.launches == 1:
+                draft.tell_node(node, f"Added cache node {draft.node_id(node)} in availability zone {memory.zone}")
             memory.reboot_of = 0
             memory.became_ready = True
+            memory.ready_at = draft.now
+        if ready and memory.recovering:
+            memory.recovering = False
+            draft.tell_node(node, f"Finished recovery for cache nodes {draft.node_id(node)}")
+        if ready and memory.failures and draft.now - memory.ready_at >= STEADY_S:
+            memory.failures, memory.failure = 0, ""
         memory.ready = ready
-
-
-def _node_id(draft: Draft, node: str) -> str:
-    return next((desired.node_id for desired in draft.desired.nodes if desired.name == node), "0001")

@@ -8,11 +8,20 @@ from __future__ import annotations
 
 from cachefleet.model.group import DesiredShard, EndpointRole, ShardMemory
 from cachefleet.model.observed import NodeView
-from cachefleet.model.plan import Follow, Promote, Spread, Switch
+from cachefleet.model.plan import Erase, Follow, Launch, Promote, Stop, Switch
 from cachefleet.planning.draft import Draft
+from cachefleet.planning.endpoints import follows, in_sync_with, lead_reader, primary_bind, unclaimed
+from cachefleet.planning.handover import asked_for, begin, note_done
 from cachefleet.planning.lifecycle import begin_reboot, launch_missing
-from cachefleet.planning.listening import bind_when_possible, hand_when_possible
-from cachefleet.planning.succession import candidates, decide, must_wait, tell_failover
+from cachefleet.planning.succession import (
+    candidates,
+    decide,
+    last_resorts,
+    must_wait,
+    note_headless,
+    note_sync,
+    note_taken,
+)
 
 
 def plan_replicated(draft: Draft) -> None:
@@ -21,16 +30,20 @@ def plan_replicated(draft: Draft) -> None:
     names = [node.name for node in shard.nodes]
     if memory.primary not in names:
         _choose_first(draft, shard, memory)
-    _replace_dead_primary(draft, names, memory)
+    _replace_dead_primary(draft, shard, memory)
     launch_missing(draft, names, lambda node: _follow_on_launch(draft, names, memory, node))
     primary_view = draft.live(memory.primary)
     _give_roles(draft, names, memory, primary_view)
-    in_sync = [name for name in names if _in_sync(draft, name, memory.primary)]
-    _lead_reader(draft, names, memory, in_sync)
+    in_sync = [name for name in names if in_sync_with(draft, name, memory.primary)]
+    if primary_view is not None and primary_view.primary:
+        note_sync(draft, names, memory.primary, in_sync)
+    lead_reader(draft, names, memory, in_sync)
     for node in shard.nodes:
         if _is_ready(draft, node.name, memory, in_sync):
             draft.mark_ready(node)
+    note_done(shard, memory)
     _reboot(draft, shard, memory, in_sync)
+    _hand_over(draft, shard, memory, in_sync)
     _return_role(draft, memory, in_sync)
 
 
@@ -39,22 +52,31 @@ def plan_replicated(draft: Draft) -> None:
 
 def _choose_first(draft: Draft, shard: DesiredShard, memory: ShardMemory) -> None:
     """At creation the first node; later (the primary was removed) the most advanced replica."""
-    survivors = candidates(draft, [node.name for node in shard.nodes])
+    survivors = candidates(draft, memory, [node.name for node in shard.nodes])
     decide(draft, memory, survivors[0] if survivors else shard.nodes[0].name)
 
 
-def _replace_dead_primary(draft: Draft, names: list[str], memory: ShardMemory) -> None:
+def _replace_dead_primary(draft: Draft, shard: DesiredShard, memory: ShardMemory) -> None:
     """Promotion needs proof of death: the process has ended. (A rebooting primary has ended, too, but on purpose.)"""
     old = memory.primary
     if not draft.remembered(old).launches or draft.running(old):
         return
-    heirs = candidates(draft, [name for name in names if name != old])
-    if not heirs:
+    others = [node.name for node in shard.nodes if node.name != old]
+    holder = next((name for name in others if (view := draft.live(name)) is not None and view.primary), "")
+    if holder:
+        _adopt(draft, others, memory, holder)  # the heir of a hand-over died before it had the role
         return
-    if not draft.desired.automatic_failover and not memory.return_to:
+    heirs = candidates(draft, memory, others)
+    if not heirs and asked_for(shard, memory):
+        wanted = last_resorts(draft, memory, others)
+        heirs = [name for name in wanted if name == shard.handover_to] or wanted
+    if not heirs:
+        note_headless(draft, shard, memory)
+        return
+    if not draft.desired.automatic_failover and not memory.return_to and not asked_for(shard, memory):
         memory.return_to = old
+    memory.handing_from = old if asked_for(shard, memory) else ""
     decide(draft, memory, heirs[0])
-    tell_failover(draft, old, heirs[0])
 
 
 def _follow_on_launch(draft: Draft, names: list[str], memory: ShardMemory, node: str) -> str | None:
@@ -78,83 +100,18 @@ def _give_roles(draft: Draft, names: list[str], memory: ShardMemory, primary_vie
     if not primary_view.primary:
         rivals = [name for name in names if name != primary and (view := draft.live(name)) is not None and view.primary]
         if not rivals:
-            draft.act(Promote(node=primary, bind=_free_for(draft, primary, _primary_bind(draft, names, memory))))
-        elif _in_sync(draft, primary, rivals[0]) and not memory.taken:
+            draft.act(Promote(node=primary, bind=unclaimed(draft, primary, primary_bind(draft, names, memory))))
+        elif in_sync_with(draft, primary, rivals[0]) and not memory.taken:
             draft.act(_switch_action(draft, rivals[0], primary))
         else:
-            decide(draft, memory, rivals[0])  # a hand-over that failed, or one made by hand: the truth is adopted
+            _adopt(draft, names, memory, rivals[0])  # a hand-over that failed, or one made by hand
         return
-    memory.taken = True
+    note_taken(draft, memory)
     host = draft.address(primary)
     for name in names:
         view = draft.live(name)
-        if name != primary and view is not None and not _follows(view, host):
+        if name != primary and view is not None and not follows(view, host):
             draft.act(Follow(node=name, host=host, bind=()))
-
-
-def _follows(view: NodeView, host: str) -> bool:
-    return not view.primary and view.follows == host
-
-
-def _primary_bind(draft: Draft, names: list[str], memory: ShardMemory) -> list[str]:
-    """The primary serves its endpoint, and the reader endpoint while there is no replica in sync. At creation the reader
-    endpoint waits for the first replica: nobody has been given it yet."""
-    wanted = [draft.endpoint(EndpointRole.PRIMARY)]
-    awaits_replicas = not draft.memory.provisioned and len(names) > 1
-    if not awaits_replicas and not any(_in_sync(draft, name, memory.primary) for name in names):
-        wanted.append(draft.endpoint(EndpointRole.READER))
-    return [address for address in wanted if address]
-
-
-def _free_for(draft: Draft, node: str, addresses: list[str]) -> tuple[str, ...]:
-    """Those that no other live node listens on at present; an address moves only after it was let go."""
-    taken = {address for name in draft.memory.nodes if name != node and (view := draft.live(name)) for address in view.bound}
-    return tuple(address for address in addresses if address not in taken)
-
-
-def _in_sync(draft: Draft, name: str, primary: str) -> bool:
-    """It has its primary's data, and gets every further write at once."""
-    view, primary_view = draft.live(name), draft.live(primary)
-    if view is None or primary_view is None or name == primary or not _follows(view, draft.address(primary)):
-        return False
-    return view.link_up and not view.syncing and draft.address(name) in primary_view.streams_to
-
-
-def _lead_reader(draft: Draft, names: list[str], memory: ShardMemory, in_sync: list[str]) -> None:
-    """The reader endpoint is bound by one replica in sync (the one that has it, if it may keep it), by the primary while
-    there is none; where the kernel can, it spreads new connections over all replicas."""
-    reader = draft.endpoint(EndpointRole.READER)
-    holder = _reader_holder(draft, reader, in_sync)
-    settled = {name: view for name in names if (view := draft.live(name)) is not None and _has_role(draft, name, view, memory)}
-    giver = next((name for name, view in settled.items() if holder not in ("", name) and reader in view.bound), "")
-    if giver:
-        keeps = _primary_bind(draft, names, memory) if giver == memory.primary else []
-        hand_when_possible(draft, reader, giver, holder, keeps)
-    for name, view in settled.items():
-        if giver and name in (giver, holder):
-            continue
-        wanted = _primary_bind(draft, names, memory) if name == memory.primary else []
-        if name == holder:
-            wanted.append(reader)
-        bind_when_possible(draft, name, view, _free_for(draft, name, wanted))
-    targets = tuple(sorted(draft.address(name) for name in in_sync)) if len(in_sync) > 1 else ()
-    if reader and draft.observed.can_spread and targets != draft.observed.spread:
-        draft.act(Spread(node=memory.primary, address=reader, port=draft.desired.port, targets=targets))
-
-
-def _has_role(draft: Draft, name: str, view: NodeView, memory: ShardMemory) -> bool:
-    """Others are being given theirs, which sets their addresses, too."""
-    return view.primary if name == memory.primary else _follows(view, draft.address(memory.primary))
-
-
-def _reader_holder(draft: Draft, reader: str, in_sync: list[str]) -> str:
-    if not reader or not in_sync:
-        return ""
-    for name in in_sync:
-        view = draft.live(name)
-        if view is not None and reader in view.bound:
-            return name
-    return in_sync[0]
 
 
 def _is_ready(draft: Draft, name: str, memory: ShardMemory, in_sync: list[str]) -> bool:
@@ -179,6 +136,13 @@ def _why_not_live(draft: Draft, name: str) -> str:
 
 
 # --- reboots and roles that come back ------------------------------------------------------------------------------
+
+
+def _adopt(draft: Draft, names: list[str], memory: ShardMemory, holder: str) -> None:
+    """Who has the role shall keep it. It is given the role once more, since a hand-over that was broken off may have left it
+    without its endpoint and its writers paused."""
+    decide(draft, memory, holder)
+    draft.act(Promote(node=holder, bind=unclaimed(draft, holder, primary_bind(draft, names, memory))))
 
 
 def _reboot(draft: Draft, shard: DesiredShard, memory: ShardMemory, in_sync: list[str]) -> None:
@@ -209,14 +173,21 @@ def _reboot_due(draft: Draft, name: str) -> bool:
     return any(node.name == name and node.reboots > draft.remembered(name).reboots for node in draft.desired.nodes)
 
 
+def _hand_over(draft: Draft, shard: DesiredShard, memory: ShardMemory, in_sync: list[str]) -> None:
+    """TestFailover, or a primary that was chosen by hand. It waits until there is a replica in sync."""
+    to = begin(draft, shard, memory, in_sync)
+    if to:
+        memory.return_to = ""
+        _switch(draft, memory, to)
+
+
 def _switch(draft: Draft, memory: ShardMemory, to: str) -> None:
     """Planned hand-over. The decision is saved first: if we die in the middle, the next pass does the rest of it, or takes
-    the decision back when the old primary went on."""
+    the decision back when the old primary went on. Nothing else touches roles and addresses meanwhile."""
     old = memory.primary
     decide(draft, memory, to)
-    draft.actions.clear()
+    draft.actions[:] = [action for action in draft.actions if isinstance(action, Launch | Stop | Erase)]
     draft.act(_switch_action(draft, old, to))
-    tell_failover(draft, old, to)
 
 
 def _switch_action(draft: Draft, old: str, to: str) -> Switch:

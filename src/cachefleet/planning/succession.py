@@ -5,45 +5,127 @@ Decides by what replicas hold; how a role is given to an engine is the shape's b
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
-from cachefleet.model.group import ShardMemory
+from cachefleet.model.group import DesiredShard, ShardMemory
 from cachefleet.planning.draft import Draft
 
-UNDECIDED_S = 5.0  # how long replicas that run but do not answer are waited for before a dead primary starts empty
+# A link that broke longer than this before its primary ended is no sign of that end: the replica had been cut off before.
+STALE_S = 1.0
 
 
 def decide(draft: Draft, memory: ShardMemory, primary: str) -> None:
-    """Write the decision down; it is saved with the plan, before any effect."""
+    """Write the decision down; it is saved with the plan, before any effect. Who had the role last is remembered until
+    somebody has taken it."""
+    if memory.taken:
+        memory.previous = memory.primary
     draft.memory.epoch += 1
     memory.primary = primary
     memory.epoch = draft.memory.epoch
     memory.decided_at = draft.now
     memory.taken = False
+    memory.headless = False
 
 
-def tell_failover(draft: Draft, old: str, new: str) -> None:
-    message = f"Failover from primary node {old} to replica node {new} completed"
+def note_taken(draft: Draft, memory: ShardMemory) -> None:
+    """The primary was seen in its role. What came before is told now that it is true (reference 8.2)."""
+    old, memory.previous = memory.previous, ""
+    memory.taken = True
+    memory.headless = False
+    if old in ("", memory.primary) or old not in draft.memory.nodes:
+        return
+    message = f"Failover from primary node {old} to replica node {memory.primary} completed"
     draft.tell_node(old, message)
     draft.tell_group(message)
+    if draft.running(old):
+        draft.tell_recovering(old)
 
 
-def candidates(draft: Draft, names: Iterable[str]) -> list[str]:
+def note_sync(draft: Draft, names: Iterable[str], primary: str, in_sync: Iterable[str]) -> None:
+    """Carry into memory which replicas get every write at once; called only while the primary is seen in its role, so that
+    after its end the last word stands."""
+    for name in names:
+        known = draft.remembered(name)
+        if name == primary or name in in_sync:
+            known.lagging_since = 0.0
+        elif not known.lagging_since:
+            known.lagging_since = draft.now
+
+
+def candidates(draft: Draft, memory: ShardMemory, names: Iterable[str]) -> list[str]:
     """Replicas that may be promoted, best first: they answer, hold a whole data set (not loading, not in a full sync, in sync
-    once), then highest offset, then smallest name."""
-    found: list[tuple[int, str]] = []
+    once) and still got every write when the primary was last seen; then highest offset, then the zone, then smallest name."""
+    return _ranked(draft, memory, [name for name in holders(draft, names) if not _is_stale(draft, memory, name)])
+
+
+def last_resorts(draft: Draft, memory: ShardMemory, names: Iterable[str]) -> list[str]:
+    """Replicas that hold data, though not all: only for somebody who asks for it. Best first."""
+    return _ranked(draft, memory, holders(draft, names))
+
+
+def holders(draft: Draft, names: Iterable[str]) -> list[str]:
+    """Replicas that answer and have a whole data set, of whatever age."""
+    found = []
     for name in names:
         view = draft.live(name)
-        if view is None or view.primary or view.syncing or not draft.remembered(name).became_ready:
-            continue
-        found.append((-view.offset, name))
-    return [name for _, name in sorted(found)]
+        if view is not None and not view.primary and not view.syncing and draft.remembered(name).became_ready:
+            found.append(name)
+    return found
+
+
+def _ranked(draft: Draft, memory: ShardMemory, names: list[str]) -> list[str]:
+    crowd = Counter(draft.zone(shard.primary) for shard in draft.memory.shards.values() if _holds_role(draft, shard, memory))
+    home = draft.zone(memory.primary) if memory.primary in draft.memory.nodes else ""
+
+    def rank(name: str) -> tuple[int, int, bool, str]:
+        view = draft.live(name)
+        zone = draft.zone(name)
+        return -(view.offset if view is not None else 0), crowd[zone], zone != home, name
+
+    return sorted(names, key=rank)
+
+
+def _holds_role(draft: Draft, shard: ShardMemory, but: ShardMemory) -> bool:
+    return shard is not but and shard.primary in draft.memory.nodes
+
+
+def _is_stale(draft: Draft, memory: ShardMemory, name: str) -> bool:
+    """Whether it was cut off before its primary ended."""
+    known, view = draft.remembered(name), draft.live(name)
+    old = draft.memory.nodes.get(memory.primary)
+    ended_at = (old.ended_at if old is not None else 0.0) or draft.now
+    if known.lagging_since and ended_at - known.lagging_since > STALE_S:
+        return True
+    broke_before_s = view.link_down_s - (draft.now - ended_at) if view is not None else 0.0
+    return broke_before_s > STALE_S + 1.0  # told in whole seconds
+
+
+def note_headless(draft: Draft, shard: DesiredShard, memory: ShardMemory) -> None:
+    """The primary has ended and the replicas that are left lack some of its writes: none is promoted unasked."""
+    left = holders(draft, [node.name for node in shard.nodes if node.name != memory.primary])
+    if not left:
+        memory.headless = False
+        return
+    why = f"has ended, and {', '.join(left)} had lost touch with it before"
+    draft.why[memory.primary] = f"{why}; promote one all the same, or delete the group"
+    if not memory.headless:
+        memory.headless = True
+        draft.tell_node(
+            memory.primary,
+            f"No replica can succeed primary node {memory.primary} without losing writes: it {why}. Reads go on. To promote a "
+            "replica all the same call TestFailover, or ModifyReplicationGroup with PrimaryClusterId",
+        )
+        draft.tell_group(f"Node group {shard.shard_id} has no primary: no replica had all of its writes")
 
 
 def must_wait(draft: Draft, primary: str, names: Iterable[str]) -> bool:
-    """A primary does not start empty while nodes run that may hold its data and have not said yet; says so as the reason."""
-    holders = [name for name in names if name != primary and draft.running(name) and draft.remembered(name).became_ready]
-    if not holders or draft.now - draft.remembered(primary).ended_at >= UNDECIDED_S:
-        return False
-    draft.why[primary] = f"waits for word from {', '.join(holders)}, which may hold its data"
-    return True
+    """A primary does not start empty while nodes run that hold some of its data; those that do not answer are waited for as
+    long as their silence is borne. Says so as the reason."""
+    running = [name for name in names if name != primary and draft.running(name) and draft.remembered(name).became_ready]
+    silent = [name for name in running if draft.live(name) is None]
+    if draft.now - draft.remembered(primary).ended_at >= draft.rules.busy_limit_s:
+        silent = []
+    if silent:
+        draft.why[primary] = f"waits for word from {', '.join(silent)}, which may hold its data"
+    return bool(silent) or any(draft.live(name) is not None for name in running)

@@ -1,0 +1,139 @@
+"""Cluster mode enabled: who knows whom, who replicates whom, who owns which slots, once it is clear who is primary. Pure.
+
+Called by planning.clustered with the views of all nodes that answer.
+"""
+
+from __future__ import annotations
+
+from cachefleet.model.group import DesiredShard
+from cachefleet.model.observed import ClusterView
+from cachefleet.model.plan import Announce, Forget, Meet, OwnSlots, Replicate
+from cachefleet.model.slots import count, without
+from cachefleet.planning.draft import Draft
+
+
+def weave(draft: Draft, views: dict[str, ClusterView]) -> None:
+    """In the order in which one needs the other: addresses, slots, introductions, replicas, farewells."""
+    _announce(draft, views)
+    for shard in draft.desired.shards:
+        _own_slots(draft, shard, views)
+    _introduce(draft, views)
+    for shard in draft.desired.shards:
+        _replicate(draft, shard, views)
+    _forget(draft, views)
+
+
+def shard_of(draft: Draft, name: str) -> DesiredShard:
+    return next(shard for shard in draft.desired.shards if any(node.name == name for node in shard.nodes))
+
+
+def _announce(draft: Draft, views: dict[str, ClusterView]) -> None:
+    """A node that tells others a wrong address (a client changed it) is told to announce its own again."""
+    for name, view in views.items():
+        if view.nodes[view.my_id].host not in ("", draft.address(name)):
+            draft.act(Announce(node=name))
+
+
+def _own_slots(draft: Draft, shard: DesiredShard, views: dict[str, ClusterView]) -> None:
+    """A primary without slots claims those of its shard that nobody alive owns, before it is introduced to anybody: its own
+    epoch, above all that were seen, settles what dead nodes' records still say."""
+    memory = draft.shard_memory(shard)
+    view = views.get(memory.primary)
+    if view is None or not view.nodes[view.my_id].primary:
+        return
+    if view.nodes[view.my_id].slots:
+        _reclaim_slots(draft, shard, view, views)
+        return
+    if any(other in views and views[other].nodes[views[other].my_id].slots for other in (node.name for node in shard.nodes)):
+        return
+    seen = max([known.current_epoch for known in views.values()] + [draft.memory.epoch])
+    if memory.epoch <= max((known.current_epoch for known in views.values()), default=0) and draft.memory.provisioned:
+        memory.epoch = draft.memory.epoch = seen + 1
+    draft.act(OwnSlots(node=memory.primary, slots=shard.slots, epoch=memory.epoch))
+
+
+def _reclaim_slots(draft: Draft, shard: DesiredShard, view: ClusterView, views: dict[str, ClusterView]) -> None:
+    """What a primary has lost to nobody (a client said CLUSTER DELSLOTS) is claimed again: others would send clients to it
+    for ever. What another owns, by its own or by the primary's word, is not."""
+    mine = view.nodes[view.my_id].slots
+    if count(mine) >= count(shard.slots):
+        return  # found first: nearly always so, and cheap
+    said = [known.slots for known in view.nodes.values()] + [other.nodes[other.my_id].slots for other in views.values()]
+    lost = without(shard.slots, tuple(pair for slots in said for pair in slots))
+    if lost:
+        memory = draft.shard_memory(shard)
+        draft.act(OwnSlots(node=memory.primary, slots=lost, epoch=memory.epoch))
+
+
+def _introduce(draft: Draft, views: dict[str, ClusterView]) -> None:
+    """Whoever is not known to the anchor is introduced by it; a replica also by its own primary, which saves a round of
+    gossip. A primary is introduced only after it has its slots."""
+    settled = {name: view for name, view in views.items() if not _awaits_slots(draft, name, view)}
+    if not settled:
+        return
+    anchor = max(settled, key=lambda name: (len(settled[name].nodes), [-ord(letter) for letter in name]))
+    introductions: dict[str, dict[str, str]] = {}
+    for name, view in settled.items():
+        viewers = {anchor, draft.shard_memory(shard_of(draft, name)).primary} & set(settled)
+        for viewer in viewers - {name}:
+            if view.my_id not in settled[viewer].nodes and not _shaking_hands(settled[viewer], draft.address(name)):
+                introductions.setdefault(viewer, {})[draft.address(name)] = view.my_id
+    for viewer, others in introductions.items():
+        draft.act(Meet(node=viewer, others=others))
+
+
+def _awaits_slots(draft: Draft, name: str, view: ClusterView) -> bool:
+    memory = draft.shard_memory(shard_of(draft, name))
+    mine = view.nodes[view.my_id]
+    return name == memory.primary and mine.primary and not mine.slots
+
+
+def _shaking_hands(view: ClusterView, host: str) -> bool:
+    return any(node.handshake and node.host == host for node in view.nodes.values())
+
+
+def _replicate(draft: Draft, shard: DesiredShard, views: dict[str, ClusterView]) -> None:
+    memory = draft.shard_memory(shard)
+    primary = views.get(memory.primary)
+    if primary is None or not primary.nodes[primary.my_id].primary:
+        return
+    for node in shard.nodes:
+        view = views.get(node.name)
+        if node.name == memory.primary or view is None:
+            continue
+        mine = view.nodes[view.my_id]
+        known = view.nodes.get(primary.my_id)
+        if known is None or known.handshake or (not mine.primary and mine.primary_id == primary.my_id):
+            continue
+        if not mine.slots:
+            draft.act(Replicate(node=node.name, primary_id=primary.my_id))
+
+
+def _forget(draft: Draft, views: dict[str, ClusterView]) -> None:
+    """Identities that are no node's current one belong to ended processes. One that still owns slots is kept until its shard
+    has a successor, or is known to have lost everything."""
+    current = {draft.remembered(node.name).engine_id for node in draft.desired.nodes}
+    if any(draft.running(name) and name not in views for name in draft.memory.nodes):
+        return  # somebody's identity may not be known yet
+    for name, view in views.items():
+        mine = view.nodes[view.my_id]
+        gone = tuple(
+            sorted(
+                known.engine_id
+                for known in view.nodes.values()
+                if known.engine_id not in current
+                and not known.handshake
+                and known.engine_id != mine.primary_id
+                and (not known.slots or _orphaned(draft, known.slots[0][0]))
+            )
+        )
+        if gone:
+            draft.act(Forget(node=name, engine_ids=gone))
+
+
+def _orphaned(draft: Draft, slot: int) -> bool:
+    """The shard of this slot has no member left that held its data."""
+    for shard in draft.desired.shards:
+        if any(first <= slot <= last for first, last in shard.slots):
+            return not any(draft.running(node.name) and draft.remembered(node.name).became_ready for node in shard.nodes)
+    return False
