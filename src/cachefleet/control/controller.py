@@ -11,6 +11,7 @@ import structlog
 
 from cachefleet.control.executor import Executor
 from cachefleet.control.observer import observe
+from cachefleet.control.pulse import Pulse
 from cachefleet.control.queue import KeyedQueue
 from cachefleet.control.seams import Seams
 from cachefleet.interfaces import Conflict, HostRefused, StoreError
@@ -37,6 +38,7 @@ class Controller:
         self._queue: KeyedQueue[Key] = KeyedQueue(seams.clock)
         self._keys: dict[str, Key] = {}  # uid -> key of every group that was seen
         self._trouble: dict[Key, int] = {}  # failed passes in a row
+        self._pulse = Pulse(seams.clock, seams.host, seams.settings.control.pulse_interval_s, self.wake)
         seams.host.on_exit(self._exited)
 
     def wake(self, key: Key) -> None:
@@ -65,6 +67,7 @@ class Controller:
             for _ in range(WORKERS):
                 group.create_task(self._work())
             group.create_task(self._sweep())
+            group.create_task(self._pulse.run())
 
     async def _work(self) -> None:
         while True:
@@ -94,7 +97,7 @@ class Controller:
         if row is None:
             return None
         self._keys[row.desired.uid] = key
-        observed = await observe(self._seams, row)
+        observed = await observe(self._seams, self._pulse, row)
         plan = plan_group(
             key.name,
             key.kind is Kind.REPLICATION_GROUP,
@@ -107,6 +110,7 @@ class Controller:
         row = await self._save(row, plan)
         self._seams.host.keep(row.desired.uid, [] if plan.finished else held(plan.memory))
         if plan.finished:
+            self._pulse.watch(row.desired.uid, key, {})
             self._keys.pop(row.desired.uid, None)
             self._trouble.pop(key, None)
             return None

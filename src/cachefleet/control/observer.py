@@ -1,28 +1,29 @@
-"""One look at a group: processes from the host, views from the engines, offers of addresses. Decides nothing."""
+"""One look at a group: processes from the host, views from the engines, who is silent, offers of addresses. Decides nothing."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
+import msgspec
+
+from cachefleet.control.pulse import Pulse
 from cachefleet.control.seams import Seams
 from cachefleet.interfaces import EngineDriver, NoAddresses
 from cachefleet.model.group import EndpointRole, GroupDesired, GroupMemory, Shape, incarnation
-from cachefleet.model.observed import Address, NodeView, Observed
+from cachefleet.model.observed import Address, NodeView, Observed, ProcessView
 from cachefleet.model.resource import Kind
 from cachefleet.model.row import GroupRow
 from cachefleet.planning.addresses import wanted
 from cachefleet.planning.memcached import discovery_node
 
 
-async def observe(seams: Seams, row: GroupRow) -> Observed:
+async def observe(seams: Seams, pulse: Pulse, row: GroupRow) -> Observed:
     desired, memory = row.desired, row.memory
     processes = seams.host.inspect(desired.uid)
-    targets = [
-        name
-        for name, node in memory.nodes.items()
-        if (process := processes.get(incarnation(desired.uid, name, node.launches))) is not None and process.running
-    ]
-    views = {} if desired.deleting else await _probe(seams, row, targets)
+    targets = {} if desired.deleting else _targets(seams, row, processes)
+    pulse.watch(desired.uid, row.key, {target.incarnation: (target.driver, target.address) for target in targets.values()})
+    views = await _probe(seams, pulse, row, targets)
     offers: dict[str, tuple[str, ...]] = {}
     no_addresses = ""
     missing = wanted(desired, memory, row.key.kind is Kind.REPLICATION_GROUP)
@@ -34,6 +35,12 @@ async def observe(seams: Seams, row: GroupRow) -> Observed:
     return Observed(
         processes=processes,
         views=views,
+        silences={
+            name: silence
+            for name, target in targets.items()
+            if not views[name].reachable and (silence := pulse.silence(desired.uid, target.incarnation)) is not None
+        },
+        zones_out=seams.host.zones_out(),
         offers=offers,
         no_addresses=no_addresses,
         spread=_spread(seams, desired, memory),
@@ -52,15 +59,39 @@ def driver_of(seams: Seams, row: GroupRow, node: str) -> EngineDriver:
     return seams.discovery if node == discovery_node(row.key.name) else seams.memcached
 
 
-async def _probe(seams: Seams, row: GroupRow, nodes: list[str]) -> dict[str, NodeView]:
-    clustered = row.desired.shape is Shape.CLUSTERED
+class _Target(msgspec.Struct, frozen=True):
+    """A node whose current incarnation runs."""
 
-    async def probe(node: str) -> NodeView:
+    incarnation: str
+    driver: EngineDriver
+    address: Address
+
+
+def _targets(seams: Seams, row: GroupRow, processes: Mapping[str, ProcessView]) -> dict[str, _Target]:
+    targets = {}
+    for name, node in row.memory.nodes.items():
+        current = incarnation(row.desired.uid, name, node.launches)
+        process = processes.get(current)
+        if process is not None and process.running:
+            targets[name] = _Target(current, driver_of(seams, row, name), Address(node.address, row.desired.port))
+    return targets
+
+
+async def _probe(seams: Seams, pulse: Pulse, row: GroupRow, targets: Mapping[str, _Target]) -> dict[str, NodeView]:
+    """All at once. One that owes us an answer already is not asked again as long as a decision on it is near: that would only
+    hold up the others' failover."""
+    clustered, rules = row.desired.shape is Shape.CLUSTERED, seams.settings.control
+
+    async def probe(target: _Target) -> NodeView:
+        silence = pulse.silence(row.desired.uid, target.incarnation)
+        if silence is not None and silence.seconds <= rules.silence_budget_s and pulse.owes_answer(
+            row.desired.uid, target.incarnation
+        ):  # fmt: skip
+            return NodeView(reachable=False, why=f"has not answered for {silence.seconds:.1f} s")
         try:
-            async with asyncio.timeout(seams.settings.control.probe_timeout_s):
-                address = Address(row.memory.nodes[node].address, row.desired.port)
-                return await driver_of(seams, row, node).probe(address, clustered)
+            async with asyncio.timeout(rules.probe_timeout_s):
+                return await target.driver.probe(target.address, clustered)
         except TimeoutError:
-            return NodeView(reachable=False, why=f"did not answer within {seams.settings.control.probe_timeout_s:g} s")
+            return NodeView(reachable=False, why=f"did not answer within {rules.probe_timeout_s:g} s")
 
-    return dict(zip(nodes, await asyncio.gather(*(probe(node) for node in nodes)), strict=True))
+    return dict(zip(targets, await asyncio.gather(*map(probe, targets.values())), strict=True))

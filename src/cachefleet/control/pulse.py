@@ -1,0 +1,98 @@
+"""Asks every node for a sign of life, several times a second, and knows who is silent for how long.
+
+Counts only time in which we looked: when we were stalled ourselves, that is nobody's silence. Decides nothing; wakes the group
+of a node that falls silent or speaks again, so that it is looked at. Called by the controller and the observer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from cachefleet.clock import Clock
+from cachefleet.interfaces import EngineDriver, Host
+from cachefleet.model.observed import Activity, Address, Silence
+from cachefleet.model.resource import Key
+
+SUSPECT_BEATS = 2  # unanswered beats after which a node counts as silent
+BUSY_SHARE = 0.2  # of a processor, used since the silence began: it works
+_NOTHING = Activity()
+
+
+class _Node(msgspec.Struct):
+    key: Key
+    driver: EngineDriver
+    address: Address
+    silent_s: float = 0.0
+    connected: bool = True  # there is a connection on which it owes us an answer
+    cpu_s: float = 0.0  # when the silence began
+
+
+class Pulse:
+    """Nodes by incarnation. wake(key) is called in the event loop."""
+
+    def __init__(self, clock: Clock, host: Host, interval_s: float, wake: Callable[[Key], None]) -> None:
+        self._clock, self._host, self._interval_s, self._wake = clock, host, interval_s, wake
+        self._groups: dict[str, dict[str, _Node]] = {}  # uid -> incarnation -> node
+
+    def watch(self, uid: str, key: Key, nodes: Mapping[str, tuple[EngineDriver, Address]]) -> None:
+        """The incarnations of a group that run now; none: forget the group."""
+        known = self._groups.pop(uid, {})
+        if nodes:
+            self._groups[uid] = {
+                incarnation: known.get(incarnation) or _Node(key, driver, address)
+                for incarnation, (driver, address) in nodes.items()
+            }
+            for node in self._groups[uid].values():
+                node.key = key  # a group may become another kind of row
+
+    def silence(self, uid: str, incarnation: str) -> Silence | None:
+        """None while it answers."""
+        node = self._groups.get(uid, {}).get(incarnation)
+        if node is None or not self._is_silent(node):
+            return None
+        activity = self._host.activity(incarnation) or _NOTHING
+        worked = activity.cpu_s - node.cpu_s >= BUSY_SHARE * node.silent_s
+        return Silence(seconds=node.silent_s, stopped=activity.stopped, busy=activity.busy or worked)
+
+    def owes_answer(self, uid: str, incarnation: str) -> bool:
+        """It is silent on an open connection: to ask more on it is of no use."""
+        node = self._groups.get(uid, {}).get(incarnation)
+        return node is not None and node.connected and self._is_silent(node)
+
+    def _is_silent(self, node: _Node) -> bool:
+        return node.silent_s >= (SUSPECT_BEATS - 0.5) * self._interval_s
+
+    async def run(self) -> None:
+        """Ends only by cancellation."""
+        last = self._clock.monotonic()
+        while True:
+            await self._clock.sleep(self._interval_s)
+            now = self._clock.monotonic()
+            self.beat(min(now - last, 2 * self._interval_s))
+            last = now
+
+    def beat(self, passed_s: float) -> None:
+        for group in self._groups.values():
+            for incarnation, node in group.items():
+                answered = node.driver.pulse(node.address)
+                node.connected = answered is not None
+                if answered:
+                    if node.silent_s:
+                        self._speaks(node)
+                else:
+                    self._misses(incarnation, node, passed_s)
+
+    def _speaks(self, node: _Node) -> None:
+        was_silent = self._is_silent(node)
+        node.silent_s = 0.0
+        if was_silent:
+            self._wake(node.key)
+
+    def _misses(self, incarnation: str, node: _Node, passed_s: float) -> None:
+        if not node.silent_s:
+            node.cpu_s = (self._host.activity(incarnation) or _NOTHING).cpu_s
+        node.silent_s += passed_s
+        if self._is_silent(node):
+            self._wake(node.key)
