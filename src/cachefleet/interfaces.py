@@ -213,6 +213,9 @@ class ClusterDriver(EngineDriver, Protocol):
     async def forget(self, at: Address, engine_ids: Sequence[str]) -> None:
         """Ids that the node does not know (any more) are no error."""
 
+    async def announce(self, at: Address) -> None:
+        """Let the node tell the others (and clients) that its address is the one at which we reach it. Idempotent."""
+
     async def take_over(self, at: Address, by: TakeOverBy) -> None:
         """CLUSTER FAILOVER, with FORCE for a vote or TAKEOVER for an order; idempotent on a primary."""
 

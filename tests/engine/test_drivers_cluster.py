@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -169,5 +170,34 @@ def test_the_configuration_endpoint_is_an_address_of_a_node(engine: Engine, vers
                 assert slots[2][0] == node.address.host
             await driver.bind(node.address, [])
             assert refused(endpoint, PORT)
+
+    asyncio.run(scenario())
+
+
+@every_version
+def test_a_node_that_announces_a_wrong_address_is_told_its_own(engine: Engine, version: str) -> None:
+    """As after a hand's CONFIG SET, or a configuration of another machine: the others and clients learn the right one."""
+
+    async def scenario() -> None:
+        async with resp_processes(engine, version) as (driver, engines):
+            node, other = engines.start(clustered=True), engines.start(clustered=True)
+            ids = await join(driver, engines, [node, other])
+
+            def shown(address: str) -> Callable[[NodeView], bool]:
+                return lambda view: view.cluster is not None and view.cluster.nodes[ids[0]].host == address
+
+            await driver.announce(node.address)  # nothing to mend
+            await engines.view(node, shown(node.address.host), clustered=True)
+            (wrong,) = endpoints(1)
+            with Client(node.address.host, PORT) as client:
+                assert client.call("CONFIG", "SET", "cluster-announce-ip", wrong) == "OK"
+            await engines.view(node, shown(wrong), clustered=True)
+            await engines.view(other, shown(wrong), clustered=True)
+            for _ in range(2):
+                await driver.announce(node.address)
+                await engines.view(node, shown(node.address.host), clustered=True)
+            await engines.view(other, shown(node.address.host), clustered=True)
+            with Client(other.address.host, PORT) as client:
+                assert node.address.host in client.call("CLUSTER", "NODES")
 
     asyncio.run(scenario())

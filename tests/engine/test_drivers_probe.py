@@ -25,14 +25,15 @@ def test_an_engine_that_runs_a_long_script_is_alive_and_keeps_its_role(engine: E
                 client.send("EVAL", "while true do end", "0")
                 view = await engines.view(node, lambda view: view.why.startswith("BUSY"))
                 assert (view.primary, view.incarnation, view.loading) == (True, seen.incarnation, False)
+                assert view.busy_reply and not seen.busy_reply
                 fresh = type(driver)(engine, 1000)
                 view = await fresh.probe(node.address, False)  # it has never seen it before
-                assert view.reachable and view.why.startswith("BUSY")
+                assert view.reachable and view.busy_reply and view.why.startswith("BUSY")
                 assert other.call("SCRIPT", "KILL") == "OK"
                 assert client.reply().startswith("-")
                 view = await fresh.probe(node.address, False)
                 await fresh.close()
-                assert (view.primary, view.why, view.incarnation) == (True, "", node.incarnation)
+                assert (view.primary, view.why, view.incarnation, view.busy_reply) == (True, "", node.incarnation, False)
 
     asyncio.run(scenario())
 
@@ -52,7 +53,7 @@ def test_an_engine_that_loads_its_data_is_alive_and_not_ready(engine: Engine, ve
             await driver.set_parameters(replica.address, {"key-load-delay": "100"})
             await driver.follow(replica.address, primary.address, ())
             view = await engines.view(replica, lambda view: view.loading)
-            assert (view.link_up, view.primary, view.why) == (False, False, "loading data")
+            assert (view.link_up, view.primary, view.why, view.busy_reply) == (False, False, "loading data", False)
             view = await engines.view(replica, lambda view: view.link_up)
             assert (view.loading, view.syncing, view.why) == (False, False, "")
             with Client(replica.address.host, PORT) as client:

@@ -144,6 +144,9 @@ class Executor:
     async def forget(self, action: actions.Forget) -> None:
         await self._resp.forget(self._at(action.node), action.engine_ids)
 
+    async def announce(self, action: actions.Announce) -> None:
+        await self._resp.announce(self._at(action.node))
+
     async def take_over(self, action: actions.TakeOver) -> None:
         await self._resp.take_over(self._at(action.node), action.by)
 
@@ -163,5 +166,6 @@ _HANDLERS: dict[type[actions.Action], Callable[[Executor, Any], Awaitable[None]]
     actions.Meet: Executor.meet,
     actions.Replicate: Executor.replicate,
     actions.Forget: Executor.forget,
+    actions.Announce: Executor.announce,
     actions.TakeOver: Executor.take_over,
 }

@@ -20,22 +20,24 @@ from cachefleet.engines.conversation import ConnectionEnded
 from cachefleet.engines.listening import cut_strays, listen
 from cachefleet.engines.replication import ReplicationVerbs
 from cachefleet.engines.switchover import Switchover
-from cachefleet.interfaces import Build, EngineRefused, NodeSpec, Rendering
+from cachefleet.interfaces import Build, EngineRefused, NodeSpec, Permit, Rendering, always
 from cachefleet.model.group import Engine, SlotRanges
 from cachefleet.model.observed import Address, NodeView
 from cachefleet.model.plan import TakeOverBy
 
 _REPLICATION: tuple[Command, ...] = (("INFO", "replication"), ("INFO", "persistence"), ("CONFIG", "GET", "bind"))
 _CLUSTER: tuple[Command, ...] = (("CLUSTER", "INFO"), ("CLUSTER", "NODES"))
+_BUSY = ("BUSY", "MASTERDOWN")  # of one whose script or function runs too long; of one that serves no stale data
 
 
 class ValkeyDriver:
     """interfaces.ReplicationDriver and interfaces.ClusterDriver for Valkey 7.2-9.1 and Redis 6.2-7.x."""
 
-    def __init__(self, engine: Engine, cluster_node_timeout_ms: int) -> None:
+    def __init__(self, engine: Engine, cluster_node_timeout_ms: int, permit: Permit = always) -> None:
+        """permit: asked before each command of a verb."""
         self.engine = engine
         self._cluster_node_timeout_ms = cluster_node_timeout_ms
-        self._connections = Connections()
+        self._connections = Connections(permit)
         self._replication = ReplicationVerbs(self._connections)
         self._cluster = ClusterVerbs(self._connections)
 
@@ -99,6 +101,9 @@ class ValkeyDriver:
     async def forget(self, at: Address, engine_ids: Sequence[str]) -> None:
         await self._cluster.forget(at, engine_ids)
 
+    async def announce(self, at: Address) -> None:
+        await self._cluster.announce(at)
+
     async def take_over(self, at: Address, by: TakeOverBy) -> None:
         await self._cluster.take_over(at, by)
 
@@ -109,7 +114,8 @@ def _view(connection: Connection, answers: list[Any]) -> NodeView:
     refused = next((answer for answer in answers if isinstance(answer, ErrorReply)), None)
     if connection.identity is None or isinstance(replication, ErrorReply) or isinstance(persistence, ErrorReply):
         alive = connection.last_view or NodeView(reachable=True)
-        return msgspec.structs.replace(alive, why=str(refused), loading=refused is not None and refused.code == "LOADING")
+        code = "" if refused is None else refused.code
+        return msgspec.structs.replace(alive, why=str(refused), loading=code == "LOADING", busy_reply=code in _BUSY)
     info = replies.parse_fields(str(replication)) | replies.parse_fields(str(persistence))
     bound = replies.parse_config(bind).get("bind", "").split() if isinstance(bind, list) and not connection.deaf else []
     seen = None

@@ -75,6 +75,7 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     primary: bool = False
     loading: bool = False
+    busy_reply: bool = False  # alive, but refuses every question (a script runs too long): all else is what it last said
     has_child: bool = False  # it has forked (to feed a replica): its sockets had better not be touched
     offset: int = 0  # replication offset: of the stream it writes (primary) or has applied (replica; -1: never had data)
     link_up: bool = False  # replica: connected to its primary and in sync

@@ -99,6 +99,10 @@ class Forget(Action, frozen=True):
     engine_ids: tuple[str, ...]
 
 
+class Announce(Action, frozen=True):
+    """Make a cluster node tell the others its own address again; they know it by another."""
+
+
 class TakeOverBy(StrEnum):
     """How a cluster replica becomes primary."""
 
