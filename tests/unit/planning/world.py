@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from cachefleet.model import plan as actions
 from cachefleet.model.group import EndpointRole, GroupDesired, GroupMemory, GroupStatus, Shape
-from cachefleet.model.observed import ClusterNodeView, ClusterView, NodeView, Observed, ProcessView
+from cachefleet.model.observed import ClusterNodeView, ClusterView, NodeView, Observed, ProcessView, Silence
 from cachefleet.model.plan import Plan
 from cachefleet.model.slots import without
 from cachefleet.planning.addresses import held, wanted
@@ -55,6 +55,9 @@ class World:
         self.lost: set[int] = set()
         self.next_address = 0
         self.no_addresses = ""
+        self.silences: dict[str, Silence] = {}
+        self.zones_out: frozenset[str] = frozenset()
+        self.heard_s = 0  # what replicas say of a primary that does not answer
 
     # --- what tests do to it ---
 
@@ -75,6 +78,11 @@ class World:
         engine.running = False
         engine.bound = set()
         engine.data = set()
+
+    def silence(self, node: str, seconds: float, stopped: bool = False, busy: bool = False) -> None:
+        """Its current incarnation does not answer from now on, and has not for so long."""
+        self.of(node).frozen = True
+        self.silences[self.of(node).incarnation] = Silence(seconds, stopped=stopped, busy=busy)
 
     def write(self, value: int) -> bool:
         """Through the primary endpoint (cluster mode disabled), copied to attached replicas. True when acknowledged."""
@@ -116,16 +124,25 @@ class World:
             name: ProcessView(name, engine.running, pid=1, exit="" if engine.running else "signal 9 (SIGKILL)")
             for name, engine in self.engines.items()
         }
-        views = {}
+        views, silences = {}, {}
         for node in self.memory.nodes:
             engine = self.engines.get(f"{self.desired.uid}.{node}.{self.memory.nodes[node].launches}")
             if engine is not None and engine.running:
                 views[node] = NodeView(reachable=False, why="silent") if engine.frozen else self.view(engine)
+                if engine.frozen and engine.incarnation in self.silences:
+                    silences[node] = self.silences[engine.incarnation]
         offers = {}
         if not self.no_addresses:
             for zone, count in wanted(self.desired, self.memory, self.replication_group).items():
                 offers[zone] = tuple(self._address() for _ in range(count))
-        return Observed(processes=processes, views=views, offers=offers, no_addresses=self.no_addresses)
+        return Observed(
+            processes=processes,
+            views=views,
+            silences=silences,
+            zones_out=self.zones_out,
+            offers=offers,
+            no_addresses=self.no_addresses,
+        )
 
     def _address(self) -> str:
         self.next_address += 1
@@ -141,6 +158,7 @@ class World:
             has_child=engine.has_child,
             offset=len(engine.data),
             link_up=link_up,
+            heard_s=-1 if not link_up else self.heard_s if source is not None and source.frozen else 0,
             follows=engine.follows,
             streams_to=tuple(
                 sorted(
@@ -297,11 +315,17 @@ class World:
     def _takeover(self, action: actions.TakeOver) -> None:
         engine = self._current(action.node)
         old = next((other for other in self.engines.values() if other.engine_id == engine.primary_id), None)
-        assert old is None or not old.running, "takeover from a living primary"
+        agreed = action.by is actions.TakeOverBy.AGREEMENT
+        assert old is None or not old.running or agreed, "takeover from a living primary"
+        if agreed and old is not None:
+            assert engine.synced, "a primary agrees when the replica has everything"
+            old.primary, old.primary_id = False, engine.engine_id
         if old is not None and not engine.primary:
             engine.slots, old.slots = old.slots, ()
             engine.epoch = max(other.epoch for other in self.engines.values()) + 1
         engine.primary, engine.primary_id, engine.follows = True, "", ""
+        if agreed and old is not None:
+            self._attach(old, engine.host)
 
     def _publishnodes(self, action: actions.PublishNodes) -> None:
         self.engines[action.incarnation].published = str(action.version)

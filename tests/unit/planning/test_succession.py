@@ -1,0 +1,261 @@
+"""Who succeeds a primary, and when nobody does; hand-overs that were asked for; crash loops."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cachefleet.model.group import DesiredShard, EndpointRole, GroupDesired
+from cachefleet.model.plan import Switch
+from tests.unit.planning.groups import clustered, created, holder, replicated
+from tests.unit.planning.world import World
+
+
+def asked(desired: GroupDesired, to: str = "", shard: int = 0) -> GroupDesired:
+    """A hand-over of that shard's role is asked for."""
+    shards = list(desired.shards)
+    shards[shard] = msgspec.structs.replace(shards[shard], handovers=shards[shard].handovers + 1, handover_to=to)
+    return msgspec.structs.replace(desired, shards=tuple(shards))
+
+
+def cut_off(world: World, node: str, for_s: float) -> None:
+    """The node gets no writes from now on, and the planner sees it for so long."""
+    world.of(node).synced = False
+    for _ in range(2):
+        world.step()
+        world.now += for_s
+
+
+# --- choice ---
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    offsets=st.lists(st.integers(0, 3), min_size=3, max_size=3),
+    zones=st.lists(st.sampled_from("abc"), min_size=4, max_size=4),
+)
+def test_the_heir_has_the_highest_offset_then_the_zone_of_the_old_primary_then_the_smallest_name(
+    offsets: list[int], zones: list[str]
+) -> None:
+    desired = replicated(4)
+    nodes = tuple(msgspec.structs.replace(node, zone=f"local-1{zone}") for node, zone in zip(desired.nodes, zones, strict=True))
+    world = created(msgspec.structs.replace(desired, shards=(DesiredShard("0001", nodes),)))
+    replicas = [node.name for node in nodes[1:]]
+    for name, offset in zip(replicas, offsets, strict=True):
+        world.of(name).data = set(range(offset))
+    world.kill("demo-001")
+    world.step()
+    best = max(offsets)
+    equal = [name for name, offset in zip(replicas, offsets, strict=True) if offset == best]
+    near = [name for name in equal if world.memory.nodes[name].zone == nodes[0].zone]
+    assert world.memory.shards["0001"].primary == min(near or equal)
+
+
+def test_cluster_primaries_are_spread_over_zones_where_offsets_are_equal() -> None:
+    world = created(clustered(3, 2))
+    world.kill("demo-0001-001")
+    world.settle()
+    zones = {name: world.memory.nodes[name].zone for name in ("demo-0001-002", "demo-0001-003")}
+    others = [world.memory.nodes[world.memory.shards[shard].primary].zone for shard in ("0002", "0003")]
+    chosen = world.memory.shards["0001"].primary
+    assert others.count(zones[chosen]) == min(others.count(zone) for zone in zones.values())
+
+
+def test_a_replica_that_was_cut_off_is_not_promoted_and_reads_go_on() -> None:
+    world = created(replicated(2))
+    world.write(1)
+    cut_off(world, "demo-002", 5)
+    world.write(2)
+    world.kill("demo-001")
+    for _ in range(100):
+        world.step()
+        world.now += 1
+    assert not world.of("demo-002").primary
+    assert not world.runs("demo-001"), "an empty primary would empty the replica"
+    assert world.memory.shards["0001"].headless
+    assert holder(world, EndpointRole.READER) == world.of("demo-002").host
+    told = [event for event in world.events if "without losing writes" in event]
+    assert len(told) == 1
+    assert "promote one all the same" in world.status.why
+
+
+def test_the_other_replica_is_promoted_when_one_was_cut_off() -> None:
+    world = created(replicated(3))
+    cut_off(world, "demo-002", 5)
+    world.of("demo-002").data = set(range(100))  # whatever it says of itself
+    world.write(1)
+    world.kill("demo-001")
+    world.settle()
+    assert world.memory.shards["0001"].primary == "demo-003"
+
+
+@pytest.mark.parametrize("to", ["", "demo-002"])
+def test_a_replica_that_lacks_writes_is_promoted_when_somebody_asks_for_it(to: str) -> None:
+    world = created(replicated(2))
+    world.write(1)
+    cut_off(world, "demo-002", 5)
+    world.kill("demo-001")
+    world.step()
+    world.desired = asked(world.desired, to)
+    world.settle()
+    assert world.memory.shards["0001"].primary == "demo-002"
+    assert world.of("demo-001").data == {1}
+    assert world.memory.shards["0001"].handovers == 1
+    assert not world.memory.shards["0001"].headless
+
+
+def test_a_link_that_breaks_with_the_primary_s_end_is_no_obstacle() -> None:
+    world = created(replicated(2))
+    world.write(1)
+    world.of("demo-002").synced = False  # seen broken an instant before the end of the process is seen
+    world.step()
+    world.now += 0.2
+    world.kill("demo-001")
+    world.settle()
+    assert world.memory.shards["0001"].primary == "demo-002"
+
+
+def test_a_cluster_shard_without_an_heir_waits_for_a_word() -> None:
+    world = created(clustered(3, 1))
+    cut_off(world, "demo-0001-002", 5)
+    world.kill("demo-0001-001")
+    for _ in range(50):
+        world.step()
+        world.now += 1
+    assert world.memory.shards["0001"].headless
+    assert not world.of("demo-0001-002").primary
+    world.desired = asked(world.desired)
+    world.settle()
+    assert world.memory.shards["0001"].primary == "demo-0001-002"
+
+
+# --- hand-overs that were asked for ---
+
+
+@pytest.mark.parametrize("to", ["", "demo-003"])
+def test_a_role_that_is_asked_for_is_handed_over_once(to: str) -> None:
+    world = created(replicated(3))
+    world.write(1)
+    before = {engine.incarnation for engine in world.engines.values()}
+    told = len(world.events)
+    world.desired = asked(world.desired, to)
+    world.settle()
+    shard = world.memory.shards["0001"]
+    assert shard.primary == (to or "demo-002")
+    assert (shard.handovers, shard.handing_from) == (1, "")
+    assert {engine.incarnation for engine in world.engines.values()} == before
+    assert world.lost == set()
+    failover = f"Failover from primary node demo-001 to replica node {shard.primary} completed"
+    assert world.events[told:] == [
+        failover, failover, "Recovering cache nodes 0001", "Finished recovery for cache nodes 0001"
+    ]  # fmt: skip
+    world.settle()
+    assert world.memory.shards["0001"].primary == shard.primary
+
+
+def test_a_hand_over_waits_for_a_replica_in_sync() -> None:
+    world = created(replicated(2))
+    world.of("demo-002").synced = False
+    world.step()
+    world.desired = asked(world.desired)
+    for _ in range(5):
+        assert not any(isinstance(action, Switch) for action in world.step().actions)
+    world.of("demo-002").synced = True
+    world.settle()
+    assert world.memory.shards["0001"].primary == "demo-002"
+
+
+def test_a_hand_over_that_failed_is_tried_again() -> None:
+    world = created(replicated(2))
+    world.desired = asked(world.desired)
+    world.step(apply=False)
+    assert world.memory.shards["0001"].handing_from == "demo-001"
+    world.settle()
+    assert world.memory.shards["0001"].primary == "demo-002"
+    assert world.memory.shards["0001"].handovers == 1
+
+
+def test_an_heir_that_dies_before_it_has_the_role_leaves_it_where_it_was() -> None:
+    world = created(replicated(2))
+    world.write(1)
+    world.desired = asked(world.desired)
+    world.step(apply=False)
+    world.kill("demo-002")
+    world.step()
+    assert world.memory.shards["0001"].primary == "demo-001"
+    assert world.write(2)
+    world.settle()
+    assert world.of("demo-001").data == {1, 2} == world.of("demo-002").data
+
+
+@pytest.mark.parametrize("shards", [1, 2, 3])
+def test_a_cluster_hands_over_by_agreement(shards: int) -> None:
+    world = created(clustered(shards, 1))
+    world.desired = asked(world.desired)
+    world.step(apply=False)  # the engines take their time
+    world.step()
+    assert world.memory.shards["0001"].primary == "demo-0001-002"
+    world.kill("demo-0001-002")
+    world.settle()
+    assert world.memory.shards["0001"].primary == "demo-0001-001", "its heir is no more"
+    world.step()
+    world.settle()
+    assert world.of("demo-0001-002").slots == world.desired.shards[0].slots
+    assert world.memory.shards["0001"].handovers == 1
+
+
+# --- crash loops ---
+
+
+def test_a_node_that_dies_again_and_again_after_its_start_backs_off_and_says_why() -> None:
+    world = created(replicated(2))
+    starts = []
+    for _ in range(3000):
+        launches = world.memory.nodes["demo-002"].launches
+        world.step()
+        if world.memory.nodes["demo-002"].launches > launches:
+            starts.append(world.now)
+        if world.memory.nodes["demo-002"].ready and world.runs("demo-002"):
+            world.kill("demo-002")
+        if len(starts) >= 6:
+            break
+    pauses = [after - before for before, after in pairwise(starts)]
+    assert pauses[-1] > 4 * pauses[0]
+    assert any("ended soon after its start: signal 9 (SIGKILL)" in event for event in world.events)
+    assert world.runs("demo-001")
+    assert world.write(1)
+    world.settle(2000)
+
+
+def test_a_node_that_cannot_start_where_it_is_tries_another_address() -> None:
+    world = created(replicated(2))
+    before = world.memory.nodes["demo-002"].address
+    world.failing_starts = {"demo-002"}
+    world.kill("demo-002")
+    for _ in range(400):
+        world.step()
+        if world.memory.nodes["demo-002"].address not in ("", before):
+            break
+    assert world.memory.nodes["demo-002"].address not in ("", before)
+    world.failing_starts = set()
+    world.now += 60
+    world.settle()
+    assert world.status.nodes["demo-002"].address == world.memory.nodes["demo-002"].address
+
+
+def test_a_group_goes_on_without_the_address_that_is_missing() -> None:
+    world = created(replicated(3))
+    world.failing_starts = {"demo-003"}
+    world.kill("demo-003")
+    world.no_addresses = "the range is used up"
+    for _ in range(400):
+        world.step()
+    assert world.memory.nodes["demo-003"].address == ""
+    assert "the range is used up" in world.status.why
+    world.kill("demo-001")
+    world.step()
+    assert world.write(1), "the other nodes fail over all the same"
