@@ -90,7 +90,7 @@ class ApiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     memcached_nodes: int = 40  # of one Memcached cluster
     subnet_groups: int = 300  # of one account and region
     subnets_per_group: int = 20  # of one subnet group
-    test_failovers_per_day: int = 15  # shards of one account and region in any 24 hours
+    test_failovers_per_day: int = 15  # calls of TestFailover in one account and region in any 24 hours
 
     def __post_init__(self) -> None:
         _check_positive(self, "api")

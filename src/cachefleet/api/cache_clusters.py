@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from cachefleet.api.cache_cluster_views import cluster_fragment, cluster_nodes, cluster_view
 from cachefleet.api.context import Context
-from cachefleet.api.group_inputs import FINAL_SNAPSHOT
+from cachefleet.api.group_inputs import FINAL_SNAPSHOT_OF_CLUSTER
 from cachefleet.api.group_rows import Change, load_cluster, update_group
 from cachefleet.api.group_state import DELETING, REBOOTING, is_group, require_member_available
 from cachefleet.api.names import folded, quoted
@@ -54,12 +54,28 @@ async def describe_cache_clusters(context: Context, request: DescribeCacheCluste
     return reply("CacheClusters", [cluster_fragment(row, cluster, show_nodes) for cluster, row in shown], marker)
 
 
-@operation("DeleteCacheCluster", effective=("CacheClusterId",), refused={"FinalSnapshotIdentifier": FINAL_SNAPSHOT})
+@operation(
+    "DeleteCacheCluster",
+    effective=("CacheClusterId",),
+    refused={"FinalSnapshotIdentifier": FINAL_SNAPSHOT_OF_CLUSTER},
+)
 async def delete_cache_cluster(context: Context, request: DeleteCacheClusterMessageTypeDef) -> dict[str, Any]:
     name = folded(request["CacheClusterId"])
     row = await load_cluster(context, name)
+    if request.get("FinalSnapshotIdentifier"):
+        raise _no_final_snapshot(row)
     await update_group(context, without_replica(row, name) if is_group(row) else Change(deleted(row)))
     return {"CacheCluster": {**cluster_view(row, name), "CacheClusterStatus": DELETING}}
+
+
+def _no_final_snapshot(row: GroupRow) -> AwsError:
+    """Memcached never has one (reference 3.3); the others have none yet."""
+    if row.desired.shape is Shape.MEMCACHED:
+        return AwsError(
+            "SnapshotFeatureNotSupportedFault",
+            "FinalSnapshotIdentifier: Memcached has no snapshots; delete without a final one.",
+        )
+    return invalid_value(f"FinalSnapshotIdentifier: {FINAL_SNAPSHOT_OF_CLUSTER.why}")
 
 
 @operation("RebootCacheCluster", effective=("CacheClusterId", "CacheNodeIdsToReboot"))

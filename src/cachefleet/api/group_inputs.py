@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from cachefleet.api.registry import Refusal
 
 RECORDED: Mapping[str, str] = {
@@ -44,3 +46,4 @@ MODIFY_REFUSED: Mapping[str, Refusal] = {
 }
 
 FINAL_SNAPSHOT = Refusal("snapshots are not implemented yet; delete without a final one", ("",))
+FINAL_SNAPSHOT_OF_CLUSTER = replace(FINAL_SNAPSHOT, by_operation=True)  # Memcached has a code of its own for it

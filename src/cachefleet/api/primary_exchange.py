@@ -15,10 +15,11 @@ from cachefleet.api.context import Context
 from cachefleet.api.group_rows import Change, exchange_group, load_cluster, load_group
 from cachefleet.api.group_state import MODIFYING, is_group, is_primary, require_available
 from cachefleet.api.group_validation import asked_description, changed_settings
+from cachefleet.api.handovers import require_settled
 from cachefleet.api.names import folded
 from cachefleet.api.tag_rules import read_tags
 from cachefleet.model.errors import AwsError, invalid_combination, invalid_value
-from cachefleet.model.group import DesiredShard, GroupStatus, Shape
+from cachefleet.model.group import GroupStatus, Shape
 from cachefleet.model.plan import EventDraft
 from cachefleet.model.resource import Kind
 from cachefleet.model.row import GroupRow, Row
@@ -89,11 +90,12 @@ async def retain_primary(context: Context, name: str) -> GroupRow:
     require_available(old)
     if old.desired.shape is Shape.CLUSTERED:
         raise invalid_combination("RetainPrimaryCluster is not possible when cluster mode is enabled.")
+    require_settled(old)
     (shard,) = old.desired.shards
     primary = next((node for node in shard.nodes if is_primary(old, node)), shard.nodes[0])
     desired = replace(
         old.desired,
-        shards=(DesiredShard(shard.shard_id, (replace(primary, tags={}),)),),
+        shards=(replace(shard, nodes=(replace(primary, tags={}),), handover_to=""),),
         description="",
         automatic_failover=False,
         multi_az=False,

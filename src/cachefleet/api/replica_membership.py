@@ -21,12 +21,13 @@ from cachefleet.api.group_state import (
     member_status,
     require_available,
 )
+from cachefleet.api.handovers import awaited_primary
 from cachefleet.api.placement import check_zones, fill
 from cachefleet.api.replication_group_topology import MAX_REPLICAS
 from cachefleet.api.subnet_groups import subnet_group_zones
 from cachefleet.api.tag_rules import added, read_tags
 from cachefleet.model.errors import AwsError, invalid_combination, invalid_value
-from cachefleet.model.group import DesiredNode, DesiredShard, Shape
+from cachefleet.model.group import DesiredNode, Shape
 from cachefleet.model.row import GroupRow
 from cachefleet.reference.zones import zones
 
@@ -92,6 +93,8 @@ def _check_removal(row: GroupRow, node: DesiredNode) -> None:
         raise _refused(node, f"is not available: its status is {state}")
     if is_primary(row, node):
         raise _refused(node, f"is serving as primary for replication group {group} and cannot be deleted")
+    if awaited_primary(row) == node.name:
+        raise _refused(node, f"is about to become primary of replication group {group} and cannot be deleted")
     if len(row.desired.nodes) <= 2:
         if row.desired.automatic_failover:
             raise invalid_value("Must have at least 1 replica when cluster mode is disabled with auto failover enabled.")
@@ -106,7 +109,8 @@ def _refused(node: DesiredNode, why: str) -> AwsError:
 
 def _with_nodes(row: GroupRow, nodes: tuple[DesiredNode, ...]) -> Change:
     names = tuple(node.name for node in nodes)
-    shards = (DesiredShard(row.desired.shards[0].shard_id, nodes),)
+    (shard,) = row.desired.shards
+    shards = (replace(shard, nodes=nodes),)
     known = {name: status for name, status in row.status.nodes.items() if name in names}
     status = replace(row.status, state=MODIFYING, nodes=known)
     return Change(replace(row, desired=replace(row.desired, shards=shards), status=status), members=names)

@@ -1,6 +1,7 @@
-"""ModifyReplicationGroup, for what needs no change of nodes: texts, windows, notifications, automatic failover, Multi-AZ.
+"""ModifyReplicationGroup, for what needs no new nodes: texts, windows, notifications, automatic failover, Multi-AZ, primary.
 
-Such changes hold from the write on, ApplyImmediately or not (reference 2.3); nothing becomes pending.
+Such changes hold from the write on, ApplyImmediately or not (reference 2.3); a promotion begins at once and is shown as
+pending until then.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from cachefleet.api.context import Context
 from cachefleet.api.group_changes import not_yet, refuse_node_changes
 from cachefleet.api.group_inputs import MODIFY_REFUSED, RECORDED
 from cachefleet.api.group_rows import Change, load_group, update_group
-from cachefleet.api.group_state import is_primary, require_available
+from cachefleet.api.group_state import require_available
 from cachefleet.api.group_validation import asked_description, changed_settings, check_failover
+from cachefleet.api.handovers import promoted
 from cachefleet.api.names import folded, quoted
 from cachefleet.api.placement import check_multi_az
 from cachefleet.api.registry import Refusal, operation
@@ -72,9 +74,12 @@ async def modify_replication_group(context: Context, request: ModifyReplicationG
     refuse_node_changes(row.desired, request)
     if request.get("ClusterMode") not in (None, "", row.desired.cluster_mode):
         raise not_yet("ClusterMode", row.desired.cluster_mode)
-    desired = replace(row.desired, **changes, **_failover(row.desired, request))
-    if desired != row.desired:
-        row = await update_group(context, Change(replace(row, desired=desired), events=_events(row, desired)))
+    changed = replace(row, desired=replace(row.desired, **changes, **_failover(row.desired, request)))
+    if request.get("PrimaryClusterId"):
+        failover = row.desired.automatic_failover or changed.desired.automatic_failover
+        changed = promoted(changed, folded(request["PrimaryClusterId"]), failover)
+    if changed.desired != row.desired:
+        row = await update_group(context, Change(changed, events=_events(row, changed.desired)))
     return {"ReplicationGroup": group_view(row)}
 
 
@@ -99,20 +104,15 @@ def _refuse_roles(row: GroupRow, request: Mapping[str, Any]) -> None:
     """Members that name a cluster of the group for a role. Raises CacheClusterNotFound, InvalidParameterCombination,
     InvalidParameterValue."""
     for member in ("PrimaryClusterId", "SnapshottingClusterId"):
-        cluster = folded(request.get(member) or "")
-        if not cluster:
-            continue
-        if row.desired.shape is Shape.CLUSTERED:
+        if request.get(member) and row.desired.shape is Shape.CLUSTERED:
             raise invalid_combination(f"{member} cannot be set when cluster mode is enabled.")
-        node = next((node for node in row.desired.nodes if node.name == cluster), None)
-        if node is None:
-            raise AwsError(
-                "CacheClusterNotFound", f"{member}: {quoted(cluster)} is no cluster of replication group {row.key.name}."
-            )
-        if member == "PrimaryClusterId" and not is_primary(row, node):
-            raise not_yet(member, next((one.name for one in row.desired.nodes if is_primary(row, one)), "not known"))
-        if member == "SnapshottingClusterId" and cluster != snapshotting_cluster(row.desired):
-            raise not_yet(member, snapshotting_cluster(row.desired) or "not set")
+    member, cluster = "SnapshottingClusterId", folded(request.get("SnapshottingClusterId") or "")
+    if cluster and not any(node.name == cluster for node in row.desired.nodes):
+        raise AwsError(
+            "CacheClusterNotFound", f"{member}: {quoted(cluster)} is no cluster of replication group {row.key.name}."
+        )
+    if cluster not in ("", snapshotting_cluster(row.desired)):
+        raise not_yet(member, snapshotting_cluster(row.desired) or "not set")
 
 
 def _events(row: GroupRow, desired: GroupDesired) -> tuple[EventDraft, ...]:

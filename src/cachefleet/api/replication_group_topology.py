@@ -199,6 +199,7 @@ def _asked_zones(
             f"PreferredCacheClusterAZs names {len(preferred)} zones for {replicas[0] + 1} nodes; name one zone for each, the "
             "primary's first."
         )
+    _refuse_blanks(preferred, "PreferredCacheClusterAZs")
     return [tuple(preferred)]
 
 
@@ -206,7 +207,15 @@ def _entry_zones(entry: Mapping[str, Any]) -> tuple[str, ...]:
     for field in ("PrimaryOutpostArn", "ReplicaOutpostArns"):
         if entry.get(field):
             raise invalid_value(f"{CONFIGURATION}.{field}: Outposts are not supported; leave it out.")
-    return (entry.get("PrimaryAvailabilityZone") or "", *(entry.get("ReplicaAvailabilityZones") or ()))
+    replicas = entry.get("ReplicaAvailabilityZones") or ()
+    _refuse_blanks(replicas, f"{CONFIGURATION}.ReplicaAvailabilityZones")
+    return (entry.get("PrimaryAvailabilityZone") or "", *replicas)
+
+
+def _refuse_blanks(zones: Sequence[str], field: str) -> None:
+    """A zone may be left open by naming none, not by an empty name. Raises InvalidParameterValue."""
+    if not all(zones):
+        raise invalid_value(f"{field}: '' is not an availability zone; name a zone for every node, or leave {field} out.")
 
 
 def _zone_field(request: Mapping[str, Any]) -> str:

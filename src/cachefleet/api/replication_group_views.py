@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from cachefleet.api.group_state import endpoint, group_status, is_provisioned, node_address, shard_status
+from cachefleet.api.handovers import awaited_primary
 from cachefleet.api.slots import format_slots
 from cachefleet.interfaces import Fragment
 from cachefleet.model.group import DesiredNode, DesiredShard, EndpointRole, GroupDesired, Shape
@@ -26,7 +27,7 @@ def group_view(row: GroupRow) -> dict[str, Any]:
         "ReplicationGroupId": row.key.name,
         "Description": desired.description,
         "Status": group_status(row),
-        "PendingModifiedValues": {},
+        "PendingModifiedValues": _pending(row),
         "MemberClusters": sorted(node.name for node in desired.nodes),
         "AutomaticFailover": switch(desired.automatic_failover),
         "MultiAZ": switch(desired.multi_az),
@@ -81,6 +82,12 @@ def _member_view(row: GroupRow, node: DesiredNode) -> dict[str, Any]:
         if known is not None and known.role:
             view["CurrentRole"] = known.role
     return view
+
+
+def _pending(row: GroupRow) -> dict[str, Any]:
+    """PendingModifiedValues: a promotion that has not begun yet."""
+    awaited = awaited_primary(row)
+    return {"PrimaryClusterId": awaited} if awaited else {}
 
 
 def snapshotting_cluster(desired: GroupDesired) -> str:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 import cachefleet.api.cache_cluster_creation
 import cachefleet.api.cache_cluster_modification
 import cachefleet.api.cache_clusters
+import cachefleet.api.failovers
 import cachefleet.api.replication_group_creation
 import cachefleet.api.replication_group_modification
 import cachefleet.api.replication_groups
@@ -67,6 +68,17 @@ class GroupStage(Stage):
         """The controller has made everything that the row asks for."""
         row = await self.row(self.key(name, kind))
         return await self.write(replace(available(row), version=row.version))
+
+    async def put_member_state(self, cluster: str, state: str, name: str = "demo") -> None:
+        row = await self.row(self.key(name))
+        nodes = {**row.status.nodes, cluster: replace(row.status.nodes[cluster], state=state)}
+        await self.write(replace(row, status=replace(row.status, nodes=nodes)))
+
+    async def put_shard_memory(self, name: str = "demo", shard_id: str = "0001", **memory: Any) -> None:
+        """What the planner remembers of a shard."""
+        row = await self.row(self.key(name))
+        shards = {**row.memory.shards, shard_id: replace(row.memory.shards[shard_id], **memory)}
+        await self.write(replace(row, memory=replace(row.memory, shards=shards)))
 
     async def put_state(self, state: str, name: str = "demo", kind: Kind = Kind.REPLICATION_GROUP) -> None:
         row = await self.row(self.key(name, kind))

@@ -26,12 +26,12 @@ from tests.fakes.store import MemoryStore
 OPERATIONS_HERE = sorted(
     name
     for service, name in OPERATIONS
-    if service == "elasticache" and name.removesuffix("s").endswith(("ReplicationGroup", "CacheCluster"))
+    if service == "elasticache" and name.removesuffix("s").endswith(("ReplicationGroup", "CacheCluster", "Failover"))
 )
 RIGHT: dict[str, tuple[Any, ...]] = {  # values that are right somewhere, by member
     "ReplicationGroupId": ("demo", "big", "new"),
     "CacheClusterId": ("alone", "mem", "demo-001", "demo-002", "demo-003", "big-0001-001", "new"),
-    "PrimaryClusterId": ("alone", "demo-001"),
+    "PrimaryClusterId": ("alone", "demo-001", "demo-002"),
     "ReplicationGroupDescription": ("words",),
     "CacheNodeType": ("cache.t4g.micro", "cache.r7g.large"),
     "Engine": ("valkey", "redis", "memcached"),
@@ -136,7 +136,7 @@ async def attempt(name: str, request: dict[str, Any]) -> None:
 
 
 def test_every_operation_of_these_nouns_is_tried() -> None:
-    assert len(OPERATIONS_HERE) == 9
+    assert len(OPERATIONS_HERE) == 10
 
 
 @pytest.mark.parametrize("name", OPERATIONS_HERE)

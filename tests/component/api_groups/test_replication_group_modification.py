@@ -134,7 +134,6 @@ async def test_changes_that_are_not_built_yet(stage: GroupStage) -> None:
         ("Engine", "redis"),
         ("EngineVersion", "8.1"),
         ("CacheParameterGroupName", "default.valkey8"),
-        ("PrimaryClusterId", "demo-002"),
         ("SnapshottingClusterId", "demo-002"),
         ("ClusterMode", "compatible"),
         ("TransitEncryptionEnabled", True),

@@ -75,7 +75,9 @@ def available(row: GroupRow) -> GroupRow:
     endpoints = {role.value: f"127.41.9.{number}" for number, role in enumerate(_roles(row), start=1)}
     memory = GroupMemory(
         nodes={node.name: NodeMemory(zone=node.zone, address=addresses[node.name]) for node in row.desired.nodes},
-        shards={shard.shard_id: ShardMemory(primary=shard.nodes[0].name) for shard in row.desired.shards if with_roles},
+        shards={
+            shard.shard_id: ShardMemory(primary=shard.nodes[0].name, taken=True) for shard in row.desired.shards if with_roles
+        },
         endpoints=endpoints,
         provisioned=True,
     )

@@ -215,6 +215,9 @@ def test_zones_that_cannot_be() -> None:
     narrow = Place(ZONES[:2], ZONES)
     refused("InvalidParameterValue", "not an availability zone", False, PreferredCacheClusterAZs=["mars-1a"])
     refused("InvalidParameterValue", "no subnet in local-1c", False, narrow, PreferredCacheClusterAZs=["local-1c"])
+    refused("InvalidParameterValue", "PreferredCacheClusterAZs: ''", False, PreferredCacheClusterAZs=[""])
+    blank = {"ReplicaAvailabilityZones": ["local-1a", ""]}
+    refused("InvalidParameterValue", "ReplicaAvailabilityZones: ''", False, NodeGroupConfiguration=[blank])
     refused(
         "InvalidParameterValue", "no subnet", True, narrow, NodeGroupConfiguration=[{"PrimaryAvailabilityZone": "local-1c"}]
     )
