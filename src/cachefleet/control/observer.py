@@ -17,6 +17,9 @@ from cachefleet.model.row import GroupRow
 from cachefleet.planning.addresses import wanted
 from cachefleet.planning.memcached import discovery_node
 
+ASK_AGAIN_S = 4.0  # a silent node: TCP's own retries would take ever longer when a network comes back, a question on a new
+# connection does not
+
 
 async def observe(seams: Seams, pulse: Pulse, row: GroupRow) -> Observed:
     desired, memory = row.desired, row.memory
@@ -78,15 +81,13 @@ def _targets(seams: Seams, row: GroupRow, processes: Mapping[str, ProcessView]) 
 
 
 async def _probe(seams: Seams, pulse: Pulse, row: GroupRow, targets: Mapping[str, _Target]) -> dict[str, NodeView]:
-    """All at once. One that owes us an answer already is not asked again as long as a decision on it is near: that would only
-    hold up the others' failover."""
+    """All at once. One that owes us an answer is rarely asked again: that would only hold up the others' failover."""
     clustered, rules = row.desired.shape is Shape.CLUSTERED, seams.settings.control
 
     async def probe(target: _Target) -> NodeView:
         silence = pulse.silence(row.desired.uid, target.incarnation)
-        if silence is not None and silence.seconds <= rules.silence_budget_s and pulse.owes_answer(
-            row.desired.uid, target.incarnation
-        ):  # fmt: skip
+        owes = silence is not None and pulse.owes_answer(row.desired.uid, target.incarnation)
+        if owes and silence is not None and silence.seconds % ASK_AGAIN_S >= rules.pulse_interval_s:
             return NodeView(reachable=False, why=f"has not answered for {silence.seconds:.1f} s")
         try:
             async with asyncio.timeout(rules.probe_timeout_s):
