@@ -1,217 +1,159 @@
-"""How long a client cannot write after kill -9 of a primary: the longest gap between two acknowledged writes of one client that
-writes without a pause and connects anew at once, from before the kill until the killed node is back as a replica; and how
-many acknowledged writes are gone afterwards. A client with a connection for every write sees, too, whether the endpoint takes
-connections at every moment.
+"""How long a client cannot write when a primary is lost or hands over: the longest gap between two acknowledged writes of one
+client that writes without a pause and connects anew at once, from the fault until the struck node is back as a replica and in
+sync; and which acknowledged writes are gone when everything is read back from the final primaries. The clients are not ours.
 
-Replication is asynchronous in the engine: a write that a primary acknowledged and had not yet sent when it was killed is lost
-whoever manages it. Writes that a replica had must all be there. In cluster mode a second client shows when the shard's new
-primary itself takes writes; the rest of the gap is the time in which the cluster client learns of it.
+- Killed: kill -9. A client with a connection for every write sees, too, whether the endpoint takes connections at every moment.
+  In cluster mode a second client shows when the shard's new primary itself takes writes; the rest of the gap is the time in
+  which the cluster client learns of it.
+- Frozen: SIGSTOP, and SIGCONT after 3 s unless the process was ended until then. Connections from before bring it writes that
+  wait for it while it is frozen; none may ever be acknowledged.
+- Handed over: TestFailover. No acknowledged write may be gone.
+
+Replication is asynchronous in the engine: a write that a primary acknowledged and had not yet sent when it was lost is gone
+whoever manages it. Writes that a replica had must all be there, and with min-replicas-to-write 1 all must.
+
+The references are killed in the same way, in the same run (beside our freezes), with the same engine binary: a 1+1 pair that
+three Sentinels watch (down-after-milliseconds 5000, quorum 2; redis-py's own Sentinel client), and a plain 3x2 cluster with
+the engine's default cluster-node-timeout of 15 s.
 """
 
 from __future__ import annotations
 
-import asyncio
-import os
-import signal
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+import sys
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import redis
-from redis.backoff import ConstantBackoff, NoBackoff
-from redis.cluster import RedisCluster
-from redis.crc import key_slot
-from redis.retry import Retry
-
-from bench.creation import CLUSTER, KEYS_OF_THREE_SHARDS, PAIR
-from bench.row import Row
-from bench.writer import Write, Writer
-from tests.engine.groups import address, await_healthy, primary_member, replication_group
-from tests.fixtures.service import Service, running_service, wait_for
+from bench import references
+from bench.caches import Cache, clustered_cache, replicated_cache
+from bench.clients import GLIDE_TIMEOUT_MS, Where, glide_cluster, redis_py, redis_py_anew, redis_py_cluster
+from bench.creation import CLUSTER, PAIR
+from bench.faults import Aim, Fault, Freeze, HandOver, Kill
+from bench.row import Row, shown
+from bench.trial import Outcome, trial
+from bench.writer import Write
+from tests.engine.groups import replication_group
+from tests.fixtures.service import Service, running_service
 
 NOTE = __doc__
-ROUNDS = 10
-WRITES = 500
-GLIDE_TIMEOUT_MS = 100
+ROUNDS = 30
+REFERENCE_ROUNDS = 3
+KILLED_MS, KILLED_CLUSTER_MS = 100.0, 250.0
+FROZEN_MS = 2000.0
+HANDED_OVER_MS, HANDED_OVER_CLUSTER_MS = 50.0, 150.0
+TIMES_FASTER = 20.0
+TRIPLE: Mapping[str, Any] = {**PAIR, "NumCacheClusters": 3}
+AT_LEAST_ONE = {"min-replicas-to-write": "1"}
+ENOUGH = {"CACHEFLEET_API_TEST_FAILOVERS_PER_DAY": "1000"}
 GLIDE = f"of it {GLIDE_TIMEOUT_MS} ms: the client's request timeout, which it waits out"
-PATIENT = Retry(ConstantBackoff(0.01), 500)
-EAGER = Retry(NoBackoff(), 100)
-IMPATIENT = Retry(NoBackoff(), 0)
+SWITCH_S = 0.0005
+
+Client = Callable[[Where], AbstractContextManager[Write]]
 
 
-def measure(data: Path) -> Iterator[Row]:
-    with running_service(data) as service:
-        client = service.client()
-        with replication_group(client, "pair", **PAIR) as group:
-            where = address(group["NodeGroups"][0]["PrimaryEndpoint"])
-            yield from _of_pair(service, client, "redis-py", partial(_redis, *where), where)
-            yield from _of_pair(service, client, "a connection a write", partial(_redis_anew, *where), where)
-        with replication_group(client, "cluster", **CLUSTER) as group:
-            where = address(group["ConfigurationEndpoint"])
-            yield from _of_cluster(service, client, where, "redis-py", partial(_redis_cluster, *where), "")
-            yield from _of_cluster(service, client, where, "valkey-glide", partial(_glide_cluster, *where), GLIDE)
+def measure(data: Path, rounds: int = ROUNDS) -> Iterator[Row]:
+    """rounds: of each fault with redis-py; a third of it where a client or a setting is there for comparison only."""
+    some = max(1, rounds // 3)
+    with _short_switches(), running_service(data, start=False) as service, ExitStack() as groups:
+        service.start(environment=ENOUGH)
+        api = service.client()
+        pair = replicated_cache(service, api, groups.enter_context(replication_group(api, "pair", **PAIR)))
+        triple = replicated_cache(
+            service, api, groups.enter_context(replication_group(api, "triple", **TRIPLE)), configuration=AT_LEAST_ONE
+        )
+        cluster = clustered_cache(service, api, groups.enter_context(replication_group(api, "cluster", **CLUSTER)))
+
+        pair_ms = yield from _killed("1+1 killed, redis-py", pair, redis_py, KILLED_MS, rounds)
+        yield from _killed("1+1 killed, a connection a write", pair, redis_py_anew, KILLED_MS, some)
+        cluster_ms = yield from _killed("3x2 killed, redis-py", cluster, redis_py_cluster, KILLED_CLUSTER_MS, rounds)
+        yield from _killed("3x2 killed, valkey-glide", cluster, glide_cluster, KILLED_CLUSTER_MS, some, GLIDE)
+        yield from _handed_over("1+1", pair, redis_py, HandOver(api, "pair"), HANDED_OVER_MS, rounds)
+        yield from _handed_over("3x2", cluster, redis_py_cluster, HandOver(api, "cluster"), HANDED_OVER_CLUSTER_MS, rounds)
+        yield from _guarded("killed", triple, Kill, KILLED_MS, rounds)
+        with _references(service, min(rounds, REFERENCE_ROUNDS)) as (sentinel, plain):
+            yield from _frozen("1+1", pair, redis_py, rounds)
+            yield from _frozen("3x2", cluster, redis_py_cluster, rounds)
+            yield from _guarded("frozen", triple, Freeze, FROZEN_MS, some)
+            yield from _compared("1+1", "three Sentinels", sentinel.gaps_s(), pair_ms)
+            yield from _compared("3x2", "the plain cluster", plain.gaps_s(), cluster_ms)
 
 
-# --- cluster mode disabled ---
+def _killed(
+    what: str, cache: Cache, client: Client, target_ms: float, rounds: int, remark: str = ""
+) -> Generator[Row, None, Row]:
+    """Returns the gaps."""
+    connect = partial(client, cache.endpoint)
+    done = [trial(cache, connect, Kill, watched=cache.direct) for _ in range(rounds)]
+    yield (gaps := _gaps(what, done, target_ms, remark))
+    if cache.direct:
+        serving_ms = [1000 * one.serving_s for one in done]
+        yield Row(figure=f"{what}: of it, until the new primary takes writes", unit="ms", values=serving_ms)
+    yield from _unplanned_losses(what, done)
+    return gaps
 
 
-def _of_pair(
-    service: Service, client: Any, name: str, connect: Callable[[], AbstractContextManager[Write]], where: tuple[str, int]
-) -> Iterator[Row]:
-    gaps_ms, lost, broken = [], [], []
-    for _ in range(ROUNDS):
-        healed = await_healthy(client, "pair")
-        with _client(*where, PATIENT) as reader:
-            reader.delete("log")
-        with Writer(connect, ["log"]) as writer:
-            writer.await_writes(WRITES)
-            os.kill(service.pid_of(primary_member(healed)), signal.SIGKILL)
-            writer.await_writes(WRITES)
-            await_healthy(client, "pair")
-        with _client(*where, PATIENT) as reader:
-            gone, wrong = writer.lost({"log": [int(value) for value in reader.lrange("log", 0, -1)]})
-        gaps_ms.append(1000 * writer.longest_gap_s())
-        lost.append(float(gone))
-        broken.append(float(wrong))
-    yield Row(figure=f"1+1, {name}: gap in writes", unit="ms", values=gaps_ms, target=100)
-    yield from _losses(f"1+1, {name}", lost, broken)
+def _frozen(shape: str, cache: Cache, client: Client, rounds: int) -> Iterator[Row]:
+    what = f"{shape} frozen, redis-py"
+    done = [trial(cache, partial(client, cache.endpoint), Freeze) for _ in range(rounds)]
+    yield _gaps(what, done, FROZEN_MS)
+    yield from _unplanned_losses(what, done)
+    yield _none(f"{what}: acknowledged by the resumed one", [one.resumed for one in done])
 
 
-def _losses(what: str, lost: list[float], broken: list[float]) -> Iterator[Row]:
-    yield Row(figure=f"{what}: acknowledged writes lost, not yet at a replica", unit="", values=lost)
-    yield Row(figure=f"{what}: acknowledged writes lost though replicated", unit="", values=broken, target=0)
+def _handed_over(shape: str, cache: Cache, client: Client, fault: Fault, target_ms: float, rounds: int) -> Iterator[Row]:
+    what = f"{shape} handed over, redis-py"
+    done = [trial(cache, partial(client, cache.endpoint), lambda *_: fault) for _ in range(rounds)]
+    yield _gaps(what, done, target_ms)
+    yield _none(f"{what}: acknowledged writes lost", [one.losses.total for one in done])
 
 
-def _client(host: str, port: int, retry: Retry = IMPATIENT) -> redis.Redis:
-    return redis.Redis(host, port, socket_timeout=1, retry=retry)
+def _guarded(fate: str, cache: Cache, aim: Aim, target_ms: float, rounds: int) -> Iterator[Row]:
+    """With min-replicas-to-write 1."""
+    what = f"1+2 {fate}, min-replicas-to-write 1, redis-py"
+    done = [trial(cache, partial(redis_py, cache.endpoint), aim) for _ in range(rounds)]
+    yield _gaps(what, done, target_ms)
+    yield _none(f"{what}: acknowledged writes lost", [one.losses.total for one in done])
 
 
-@contextmanager
-def _redis(host: str, port: int) -> Iterator[Write]:
-    client = _client(host, port)
-
-    def write(key: str, value: int) -> None:
-        try:
-            client.rpush(key, value)
-        except redis.exceptions.RedisError:
-            client.connection_pool.disconnect()
-            raise
-
-    with client:
-        yield write
+def _compared(shape: str, other: str, others_s: Sequence[float], own: Row) -> Iterator[Row]:
+    yield Row(figure=f"{shape} killed, {other}: gap in writes", unit="s", values=others_s)
+    remark = f"{shown(Row(figure='', unit='s', values=others_s).median, 's')} over {shown(own.median, own.unit)}, medians"
+    ratios = [1000 * other_s / own.median for other_s in others_s]
+    yield Row(figure=f"{shape} killed: times faster than {other}", unit="", values=ratios, target=TIMES_FASTER, at_least=True,
+              reference=remark)  # fmt: skip
 
 
-@contextmanager
-def _redis_anew(host: str, port: int) -> Iterator[Write]:
-    def write(key: str, value: int) -> None:
-        with _client(host, port) as client:
-            client.rpush(key, value)
-
-    yield write
+def _gaps(what: str, done: Sequence[Outcome], target_ms: float, remark: str = "") -> Row:
+    values = [1000 * one.gap_s for one in done]
+    return Row(figure=f"{what}: gap in writes", unit="ms", values=values, target=target_ms, reference=remark)
 
 
-# --- cluster mode enabled ---
+def _unplanned_losses(what: str, done: Sequence[Outcome]) -> Iterator[Row]:
+    values = [float(one.losses.unreplicated) for one in done]
+    yield Row(figure=f"{what}: acknowledged writes lost, not yet at a replica", unit="", values=values)
+    yield _none(f"{what}: acknowledged writes lost though replicated", [one.losses.after_kept for one in done])
 
 
-def _of_cluster(
-    service: Service,
-    client: Any,
-    where: tuple[str, int],
-    name: str,
-    connect: Callable[[], AbstractContextManager[Write]],
-    remark: str,
-) -> Iterator[Row]:
-    gaps_ms, serving_ms, lost, broken = [], [], [], []
-    for _ in range(ROUNDS):
-        await_healthy(client, "cluster")
-        with RedisCluster(*where, socket_timeout=1, retry=PATIENT) as reader:
-            for key in KEYS_OF_THREE_SHARDS:
-                reader.delete(key)
-        old, new = wait_for("a replica that all know", lambda: _roles(where))
-        with Writer(connect, KEYS_OF_THREE_SHARDS) as writer:
-            writer.await_writes(WRITES)
-            pid = _pid_at(service, old)
-            with Successor(*new) as successor:
-                killed = time.perf_counter()
-                os.kill(pid, signal.SIGKILL)
-                writer.await_writes(WRITES)
-        gaps_ms.append(1000 * writer.longest_gap_s())
-        serving_ms.append(1000 * (successor.serves_at - killed))
-        with RedisCluster(*where, socket_timeout=1, retry=PATIENT) as reader:
-            kept = {key: [int(value) for value in reader.lrange(key, 0, -1)] for key in KEYS_OF_THREE_SHARDS}
-        gone, wrong = writer.lost(kept)
-        lost.append(float(gone))
-        broken.append(float(wrong))
-    yield Row(figure=f"3x2, {name}: gap in writes", unit="ms", values=gaps_ms, target=250, reference=remark)
-    yield Row(figure=f"3x2, {name}: of it, until the new primary takes writes", unit="ms", values=serving_ms)
-    yield from _losses(f"3x2, {name}", lost, broken)
-
-
-def _roles(where: tuple[str, int]) -> tuple[tuple[str, int], tuple[str, int]] | None:
-    """The addresses of the primary and the replica of the first key's shard; None while there is no replica."""
-    with RedisCluster(*where, socket_timeout=1, retry=PATIENT) as reader:
-        nodes = reader.nodes_manager.slots_cache[key_slot(KEYS_OF_THREE_SHARDS[0].encode())]
-        return ((nodes[0].host, nodes[0].port), (nodes[1].host, nodes[1].port)) if len(nodes) == 2 else None
-
-
-def _pid_at(service: Service, where: tuple[str, int]) -> int:
-    with _client(*where) as client:
-        pid = int(client.info("server")["process_id"])
-    assert pid in service.engine_pids()
-    return pid
-
-
-class Successor:
-    """Tries to write at one node until it may."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._client = _client(host, port)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self.serves_at = 0.0
-
-    def __enter__(self) -> Successor:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *ended: object) -> None:
-        wait_for("the successor serves", lambda: self.serves_at or not self._thread.is_alive())
-        self._stop.set()
-        self._thread.join(10)
-        self._client.close()
-
-    def _run(self) -> None:
-        while not self._stop.wait(0.001):
-            try:
-                self._client.set(f"{{{KEYS_OF_THREE_SHARDS[0]}}}probe", "1")
-            except redis.exceptions.RedisError:
-                continue
-            self.serves_at = time.perf_counter()
-            return
+def _none(figure: str, counts: Sequence[int]) -> Row:
+    return Row(figure=figure, unit="", values=[float(count) for count in counts], target=0, each=True)
 
 
 @contextmanager
-def _redis_cluster(host: str, port: int) -> Iterator[Write]:
-    """Short time limits, and retries that come at once: what someone would set who cares for gaps."""
-    with RedisCluster(host, port, socket_timeout=0.5, socket_connect_timeout=0.25, retry=EAGER) as client:
-        yield client.rpush
+def _references(service: Service, rounds: int) -> Iterator[tuple[references.Reference, references.Reference]]:
+    """The same kills with the same binary, in processes of their own."""
+    binary = str(Path(f"/proc/{service.pid_of('pair-001')}/exe").readlink())
+    with references.running("sentinel", binary, rounds) as sentinel, references.running("cluster", binary, rounds) as plain:
+        yield sentinel, plain
 
 
 @contextmanager
-def _glide_cluster(host: str, port: int) -> Iterator[Write]:
-    """A request that meets a dead node is over only when its time is up, so this limit is the gap; the default is 250 ms."""
-    from glide import GlideClusterClient, GlideClusterClientConfiguration, Logger, LogLevel, NodeAddress
-
-    Logger.set_logger_config(LogLevel.OFF)
-    loop = asyncio.new_event_loop()
-    configuration = GlideClusterClientConfiguration([NodeAddress(host, port)], request_timeout=GLIDE_TIMEOUT_MS)
-    client = loop.run_until_complete(GlideClusterClient.create(configuration))
+def _short_switches() -> Iterator[None]:
+    """Our own threads must not keep the writer waiting."""
+    usual_s = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_S)
     try:
-        yield lambda key, value: loop.run_until_complete(client.rpush(key, [str(value)]))
+        yield
     finally:
-        loop.run_until_complete(client.close())
-        loop.close()
+        sys.setswitchinterval(usual_s)

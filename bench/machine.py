@@ -17,13 +17,16 @@ def description() -> list[tuple[str, str]]:
     """(what, value), for the head of the table."""
     builds = InstalledEngines(EngineSettings()).builds()
     return [
-        ("date", datetime.datetime.now(datetime.UTC).date().isoformat()),
         ("processor", f"{_processor()}, {len(os.sched_getaffinity(0))} cores"),
         ("memory", f"{psutil.virtual_memory().total / 2**30:.0f} GiB"),
         ("kernel", platform.release()),
         ("Python", platform.python_version()),
         ("engines", ", ".join(f"{build.engine.value} {build.version}" for build in builds)),
     ]
+
+
+def today() -> str:
+    return datetime.datetime.now(datetime.UTC).date().isoformat()
 
 
 def busy_share() -> float:

@@ -10,13 +10,15 @@ from rich.table import Table
 
 from bench.row import Row, shown
 
-_HEAD = ("figure", "median", "worst", "of", "target", "met", "reference")
+_HEAD = ("figure", "median", "p95", "worst", "of", "target", "met", "reference")
 _INTRODUCTION = """# Performance
 
-The figures of one run of `make bench ARGS=--write`, which wrote this page. Times are those that a client outside of the
-service sees. The targets were set before the first measurement; a median that misses its target is shown as it is.
+`make bench ARGS=--write` writes this page; a run of some parts leaves the figures of the others, which were measured on the
+same machine, as they are. Times are those that a client outside of the service sees. The targets were set before the first
+measurement; a median that misses its target is shown as it is. Where a target holds for each value, the worst one counts.
 
 """
+_SECTION = "\n## "
 
 
 def print_table(results: Mapping[str, Sequence[Row]]) -> None:
@@ -30,23 +32,41 @@ def print_table(results: Mapping[str, Sequence[Row]]) -> None:
     console.print(table)
 
 
-def page(machine: Sequence[tuple[str, str]], results: Mapping[str, Sequence[Row]], notes: Mapping[str, str]) -> str:
-    """docs/performance.md. notes: how each part was measured, by the part's name."""
-    lines = [_INTRODUCTION, "| machine | |\n|---|---|\n"]
-    lines += [f"| {what} | {value} |\n" for what, value in machine]
-    for name, rows in results.items():
-        lines += [f"\n## {name.capitalize()}\n\n{notes[name].strip()}\n\n"]
-        lines += [f"| {' | '.join(_HEAD)} |\n", "|" + "---|" * len(_HEAD) + "\n"]
-        lines += [f"| {' | '.join(_cells(row))} |\n" for row in rows]
+def page(machine: Sequence[tuple[str, str]], sections: Mapping[str, str]) -> str:
+    """docs/performance.md. sections: the text of every part, by its name, in the order of the page."""
+    return _head(machine) + "".join(sections.values())
+
+
+def section(name: str, note: str, circumstances: str, rows: Sequence[Row]) -> str:
+    """note: how the part was measured. circumstances: when, and what else the machine did."""
+    lines = [f"{_SECTION}{name.capitalize()}\n\n{note.strip()}\n\n{circumstances}\n\n"]
+    lines += [f"| {' | '.join(_HEAD)} |\n", "|" + "---|" * len(_HEAD) + "\n"]
+    lines += [f"| {' | '.join(_cells(row))} |\n" for row in rows]
     return "".join(lines)
+
+
+def sections_of(text: str, machine: Sequence[tuple[str, str]]) -> dict[str, str] | None:
+    """What page() was made of; None when that was on another machine."""
+    head = _head(machine)
+    if not text.startswith(head):
+        return None
+    found = [_SECTION + part for part in text.removeprefix(head).split(_SECTION)[1:]]
+    return {part.removeprefix(_SECTION).partition("\n")[0].lower(): part for part in found}
+
+
+def _head(machine: Sequence[tuple[str, str]]) -> str:
+    return "".join([_INTRODUCTION, "| machine | |\n|---|---|\n", *(f"| {what} | {value} |\n" for what, value in machine)])
 
 
 def _cells(row: Row) -> tuple[str, ...]:
     target = "" if row.target is None else f"{'≥' if row.at_least else '≤'} {shown(row.target, row.unit)}"
+    if row.each:
+        target += ", each"
     met = {None: "", True: "yes", False: "**no**"}[row.met]
     return (
         row.figure,
         shown(row.median, row.unit),
+        "" if row.p95 is None else shown(row.p95, row.unit),
         shown(row.worst, row.unit),
         str(len(row.values)),
         target,
