@@ -137,7 +137,7 @@ def test_rules_that_someone_dropped_are_missed_and_put_back_by_the_next_change(d
         await seen(lambda: host.spreads() == {})
         await host.spread("127.9.0.2", PORT, ["127.9.64.3"])
         assert host.spreads() == {("127.9.0.1", PORT): ("127.9.64.1", "127.9.64.2"), ("127.9.0.2", PORT): ("127.9.64.3",)}
-        await host.remove_all()
+        await host.remove_rules()
         gone = await asyncio.to_thread(subprocess.run, ["nft", "list", *table], capture_output=True, check=False)
         assert gone.returncode != 0
 

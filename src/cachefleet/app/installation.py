@@ -15,6 +15,8 @@ from types import TracebackType
 import msgspec
 
 from cachefleet.clock import Entropy, SystemClock, SystemEntropy
+from cachefleet.hosts import zones_out
+from cachefleet.hosts.files import replace_file
 from cachefleet.hosts.local import LocalHost
 from cachefleet.hosts.residents import kill_all, residents
 from cachefleet.settings import HostSettings
@@ -61,7 +63,7 @@ class Installation:
         except NotInstalled:
             chance = entropy or SystemEntropy()
             made = Credentials("AKIA" + chance.hex(8).upper(), chance.hex(20))
-            write_private(self.data_dir / "credentials.json", msgspec.json.encode(made))
+            replace_file(self.data_dir / "credentials.json", msgspec.json.encode(made))
             return made
 
     def credentials(self) -> Credentials:
@@ -116,6 +118,16 @@ class Installation:
             os.close(descriptor)
         return True
 
+    def zones_out(self) -> frozenset[str]:
+        """Letters of the zones that were declared lost. Raises NotInstalled."""
+        self.credentials()
+        return zones_out.read(self.data_dir / zones_out.FILE_NAME)
+
+    def declare_zone(self, letter: str, *, out: bool) -> bool:
+        """Lost, or back; False when it was so before. Raises NotInstalled."""
+        self.credentials()
+        return zones_out.declare(self.data_dir / zones_out.FILE_NAME, letter, out=out)
+
     async def stop_caches(self) -> int:
         """End every engine process of this installation and take its rules out of the kernel; returns how many processes ran.
         Raises AlreadyRunning when a service has begun meanwhile."""
@@ -128,7 +140,7 @@ class Installation:
             try:
                 await host.adopt()
                 stopped = await host.stop_everything()
-                await host.remove_all()
+                await host.remove_rules()
                 return stopped
             finally:
                 await host.close()
@@ -177,14 +189,3 @@ class ServiceLock:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         os.close(self._descriptor)
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Replace a file atomically, readable by its owner only."""
-    draft = path.with_name(path.name + ".new")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)

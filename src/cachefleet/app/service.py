@@ -180,7 +180,7 @@ async def _leave(lock: ServiceLock, host: LocalHost, data_dir: Path) -> None:
             "Start the service again with --data and the folder's present place"
         )
     stopped = await host.stop_everything()
-    await host.remove_all()
+    await host.remove_rules()
     raise FolderLost(f"the data folder {data_dir} was deleted; its caches ({stopped} processes) have been stopped, too")
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from cachefleet.settings import Settings
 
 
-def command(name: str, settings: Settings) -> str:
-    """`cachefleet NAME` as it works in this shell and folder, with --data unless the folder is the default one."""
-    words = [_program(), name]
+def command(name: str, settings: Settings, *arguments: str) -> str:
+    """`cachefleet NAME ARGUMENTS` as it works in this shell and folder, with --data unless the folder is the default one. A
+    name may be of two words."""
+    words = [_program(), *name.split(), *arguments]
     if settings.data_dir != Settings().data_dir:
         words += ["--data", str(settings.data_dir)]
     return shlex.join(words)

@@ -25,10 +25,14 @@ app = typer.Typer(
 )
 engines_app = typer.Typer(help="Engines of this machine.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(engines_app, name="engines")
+zone_app = typer.Typer(help="Zones of this machine: rehearse the loss of one.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(zone_app, name="zone")
 
 DataOption = Annotated[
     Path | None, typer.Option("--data", metavar="DIR", help="The data folder (default: in the XDG state folder).")
 ]
+
+ZoneArgument = Annotated[str, typer.Argument(metavar="a|b|c", help="The zone's letter.")]
 
 
 def _settings(**options: Any) -> Settings:
@@ -104,6 +108,30 @@ def engines_list() -> None:
     from cachefleet.cli.engines import show_engines
 
     show_engines(_settings())
+
+
+@zone_app.command("out")
+def zone_out(zone: ZoneArgument, data: DataOption = None) -> None:
+    """Declare a zone lost: all its nodes end at once and stay away until it is back. Data that only they hold is lost."""
+    from cachefleet.cli.zone import declare_zone
+
+    declare_zone(_settings(data=data), zone, out=True)
+
+
+@zone_app.command("back")
+def zone_back(zone: ZoneArgument, data: DataOption = None) -> None:
+    """Have a zone back; its nodes start again."""
+    from cachefleet.cli.zone import declare_zone
+
+    declare_zone(_settings(data=data), zone, out=False)
+
+
+@zone_app.command("list")
+def zone_list(data: DataOption = None) -> None:
+    """Show which zones are out."""
+    from cachefleet.cli.zone import show_zones
+
+    show_zones(_settings(data=data))
 
 
 def run() -> None:

@@ -64,7 +64,7 @@ class Folders:
         if target.parent != folder:
             folder.stat()  # the folder itself is made by create only
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        replace_file(target, content)
+        replace_file(target, content, durable=False)  # the process dies with the machine, too
 
     def erase(self, incarnation: str) -> None:
         """Remove the folder; none is no error. Raises HostRefused."""

@@ -140,10 +140,6 @@ class LocalHost:
             _log.error("two groups hold one address", address=address, uid=uid, holder=holder)
         self._cursors.write(self._pool.cursors)
 
-    async def release_network(self) -> None:
-        """Give up the claim on 127.N.0.0/16: the data folder is about to be deleted."""
-        await asyncio.to_thread(self._registry.release)
-
     # --- spreading and capacity --------------------------------------------------------------------------------------
 
     @property
@@ -159,7 +155,7 @@ class LocalHost:
     def spreads(self) -> Mapping[tuple[str, int], tuple[str, ...]]:
         return self._spreader.standing if self._can_spread else {}
 
-    async def remove_all(self) -> None:
+    async def remove_rules(self) -> None:
         """Take all our rules out of the kernel. Raises HostRefused."""
         if self._can_spread:
             await self._spreader.remove_all()
@@ -203,5 +199,5 @@ class Cursors:
         if cursors == self._written:
             return
         with suppress(OSError):
-            replace_file(self._file, msgspec.json.encode(cursors))
+            replace_file(self._file, msgspec.json.encode(cursors), durable=False)
             self._written = cursors

@@ -1,11 +1,13 @@
 """The zones that an operator has declared lost, for a drill: one small file in the data folder, read again when it changed.
 
-`declare` is for the command line, ZonesOut for LocalHost. Decides nothing: what follows from a lost zone is the planner's.
+`read` and `declare` are for the command line, ZonesOut for LocalHost. Decides nothing: what follows from a lost zone is the
+planner's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import fcntl
+import os
 from pathlib import Path
 
 import msgspec
@@ -26,7 +28,7 @@ class ZonesOut:
         self._letters: frozenset[str] = frozenset()
 
     def letters(self) -> frozenset[str]:
-        """No file: none. A damaged one: none, and a warning (once). Costs a look at the file's times as long as it stays."""
+        """Costs a look at the file's times as long as it stays. Of one that cannot be read: none, and a warning (once)."""
         try:
             stat = self._file.stat()
         except OSError:
@@ -36,7 +38,7 @@ class ZonesOut:
         if seen != self._seen:
             self._seen = seen
             try:
-                self._letters = read(self._file)
+                self._letters = _decode(self._file)
             except (OSError, msgspec.DecodeError) as error:
                 self._letters = frozenset()
                 _log.warning("the list of zones that are out cannot be read; none is", file=str(self._file), why=str(error))
@@ -44,13 +46,26 @@ class ZonesOut:
 
 
 def read(file: Path) -> frozenset[str]:
-    """Raises OSError (but for a file that is not there: none), msgspec.DecodeError."""
+    """None where there is no file, or a damaged one: just what the service makes of it."""
     try:
-        return frozenset(msgspec.json.decode(file.read_bytes(), type=list[str]))
-    except FileNotFoundError:
+        return _decode(file)
+    except (FileNotFoundError, msgspec.DecodeError):
         return frozenset()
 
 
-def write(file: Path, letters: Iterable[str]) -> None:
-    """Raises OSError."""
-    replace_file(file, msgspec.json.encode(sorted(letters)))
+def declare(file: Path, letter: str, *, out: bool) -> bool:
+    """The zone is out from now on, or back; False when it was so before. Raises OSError."""
+    folder = os.open(file.parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)  # two at once must not undo each other
+        before = read(file)
+        after = before | {letter} if out else before - {letter}
+        if after != before:
+            replace_file(file, msgspec.json.encode(sorted(after)))
+        return after != before
+    finally:
+        os.close(folder)
+
+
+def _decode(file: Path) -> frozenset[str]:
+    return msgspec.json.decode(file.read_bytes(), type=frozenset[str])

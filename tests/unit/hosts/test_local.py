@@ -11,6 +11,7 @@ import pytest
 
 from cachefleet.clock import SystemClock
 from cachefleet.hosts import LocalHost
+from cachefleet.hosts.network import Registry
 from cachefleet.interfaces import HostRefused
 from cachefleet.settings import HostSettings
 from tests.fakes.host import FakeHost
@@ -41,7 +42,7 @@ def test_two_installations_share_no_address(installation: Installation, tmp_path
         await one.close()
         with pytest.raises(HostRefused, match="belongs to"):
             await installation("late", one.network).adopt()
-        await one.release_network()
+        Registry(tmp_path / "one", [tmp_path / "run"]).release()
         await late.adopt()
         assert late.network == one.network
         for host in (two, late):
