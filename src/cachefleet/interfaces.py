@@ -40,6 +40,24 @@ class StoreError(Exception):
     """The database cannot be opened or used at present; the message says which one and why, never with a password."""
 
 
+class Deposed(Exception):
+    """Somebody else holds the lease by now, or may hold it: nothing may be done in its name any more."""
+
+
+Permit = Callable[[], None]  # raises Deposed where nothing may be done; asked at the instant of an effect
+
+
+def always() -> None:
+    """The Permit of those who are alone."""
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """Who holds it. token: rises with every change of the holder, so that what was begun under an older one is told apart."""
+
+    holder: str  # "": nobody
+    token: int
+
+
 class Transaction(Protocol):
     """All or nothing. Row versions are checked at once; nothing is visible to others before the end."""
 
@@ -56,6 +74,13 @@ class Transaction(Protocol):
 
     async def add_events(self, scope: Scope, at: float, events: Sequence[EventDraft]) -> None:
         """Append to the event log."""
+
+    async def fence(self, lease: str, token: int) -> None:
+        """Commit only under this token of the lease: no change of its holder comes in between. Raises Deposed when it is not
+        the current one."""
+
+    async def wake(self, key: Key) -> None:
+        """Leave word, with the commit, that this key has to be looked at (see Store.take_wakes)."""
 
     async def count_events(self, scope: Scope, *, since: float, source_type: str, beginning: str) -> int:
         """How many events of this source type, at > since, have a message with that beginning; those of this transaction
@@ -99,6 +124,17 @@ class Store(Protocol):
 
     async def forget_events(self, before: float) -> int:
         """Delete events older than that; returns how many."""
+
+    async def hold_lease(self, name: str, holder: str, ttl_s: float, *, dead: str = "") -> Lease:
+        """Take the lease when it is free, renew it when holder has it (the token stays, also when it had run out), take it over
+        when it has run out by the database's clock or belongs to `dead`, of whom the caller knows that it is. Returns it
+        as it stands then: ours when its holder is. A holder's name must never be used again by another process."""
+
+    async def release_lease(self, name: str, lease: Lease) -> None:
+        """Give it up; no error when it is somebody else's by now."""
+
+    async def take_wakes(self) -> list[Key]:
+        """Keys that Transaction.wake left since, each once; they are forgotten with that."""
 
     async def close(self) -> None: ...
 
@@ -243,7 +279,8 @@ class Host(Protocol):
     Everything it owns is found again after our own restart (adopt) from the operating system alone."""
 
     async def adopt(self) -> Sequence[str]:
-        """Once, at our start: find every process and folder that an earlier control plane left; their incarnations."""
+        """Find every process and folder that another control plane left; their incarnations. At our start, and whenever
+        another one may have been at work since: what was known before is refreshed, addresses are to be kept anew."""
 
     async def start(self, incarnation: str, rendering: Rendering) -> None:
         """Spawn, detached from us: it outlives the control plane. Idempotent by incarnation: one that runs is left alone,

@@ -74,6 +74,7 @@ class ControlSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     probe_timeout_s: float = 0.5  # a node that has not answered by then counts as not reachable in this look
     launch_timeout_s: float = 20.0  # a launch that has not answered by then has failed
     create_attempts: int = 3  # failed launches of one node before a creation is given up
+    lease_s: float = 3.0  # several services on one database: one that is silent for so long no longer leads
     cluster_node_timeout_ms: int = 2000  # cluster mode: silence after which nodes fail over by themselves
 
     def __post_init__(self) -> None:

@@ -12,23 +12,36 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from cachefleet.interfaces import AnyRow, Conflict, NameTaken
+from cachefleet.clock import Clock
+from cachefleet.interfaces import AnyRow, Conflict, Deposed, Lease, NameTaken
 from cachefleet.model.event import Event
 from cachefleet.model.plan import EventDraft
 from cachefleet.model.resource import Key, Kind, Scope
+from tests.fakes.clock import ManualClock
 
 
 class Contents(msgspec.Struct):
-    """Committed state. owners: (scope, member name) -> key. floor: version of the youngest deleted row: none returns."""
+    """Committed state. owners: (scope, member name) -> key. floor: version of the youngest deleted row: none returns.
+    leases: by name, with the time when they run out."""
 
     rows: dict[Key, AnyRow] = {}
     owners: dict[tuple[Scope, str], Key] = {}
     events: list[tuple[Scope, Event]] = []
     floor: int = 0
     last_event: int = 0
+    leases: dict[str, tuple[Lease, float]] = {}
+    wakes: set[Key] = set()
 
     def copied(self) -> Contents:
-        return Contents(dict(self.rows), dict(self.owners), list(self.events), self.floor, self.last_event)
+        return Contents(
+            dict(self.rows),
+            dict(self.owners),
+            list(self.events),
+            self.floor,
+            self.last_event,
+            dict(self.leases),
+            set(self.wakes),
+        )
 
 
 class MemoryTransaction:
@@ -71,6 +84,16 @@ class MemoryTransaction:
             for event_scope, event in self.contents.events
         )
 
+    async def fence(self, lease: str, token: int) -> None:
+        self.check()
+        current = self.contents.leases.get(lease, (Lease("", 0), 0.0))[0].token
+        if current != token:
+            raise self._refuse(Deposed(f"the lease {lease} has the token {current} by now, not {token}"))
+
+    async def wake(self, key: Key) -> None:
+        self.check()
+        self.contents.wakes.add(key)
+
     def check(self) -> None:
         if self.refusal is not None:
             raise self.refusal
@@ -100,9 +123,10 @@ class MemoryTransaction:
 
 
 class MemoryStore:
-    """See interfaces.Store."""
+    """See interfaces.Store. clock: by which leases run out; without one they do not."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or ManualClock()
         self._contents = Contents()
         self._lock = asyncio.Lock()
 
@@ -171,6 +195,31 @@ class MemoryStore:
         forgotten = len(self._contents.events) - len(kept)
         self._contents.events = kept
         return forgotten
+
+    async def hold_lease(self, name: str, holder: str, ttl_s: float, *, dead: str = "") -> Lease:
+        await _give_way()
+        async with self._lock:
+            lease, runs_out = self._contents.leases.get(name, (Lease("", 0), 0.0))
+            now = self._clock.now()
+            if lease.holder not in (holder, dead) and runs_out > now:
+                return lease
+            held = Lease(holder, lease.token if lease.holder == holder else lease.token + 1)
+            self._contents.leases[name] = held, now + ttl_s
+        await _give_way()
+        return held
+
+    async def release_lease(self, name: str, lease: Lease) -> None:
+        await _give_way()
+        async with self._lock:
+            held, _ = self._contents.leases.get(name, (Lease("", 0), 0.0))
+            if held == lease:
+                self._contents.leases[name] = Lease("", held.token), 0.0
+
+    async def take_wakes(self) -> list[Key]:
+        await _give_way()
+        async with self._lock:
+            taken, self._contents.wakes = sorted(self._contents.wakes), set()
+        return taken
 
     async def close(self) -> None:
         """Nothing to let go of."""

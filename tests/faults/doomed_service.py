@@ -51,10 +51,10 @@ class DoomedExecutor(Executor):
 
 
 class DoomedController(controller.Controller):
-    async def _save(self, row: GroupRow, plan: Plan) -> GroupRow:
+    async def _save(self, row: GroupRow, plan: Plan, token: int) -> GroupRow:
         names = ["Row"] if plan.finished else []
         reached("before", names)
-        saved = await super()._save(row, plan)
+        saved = await super()._save(row, plan, token)
         reached("after", names)
         return saved
 

@@ -25,6 +25,7 @@ from cachefleet.app.installation import AlreadyRunning, Credentials, FolderLost,
 from cachefleet.app.logs import configure_logs
 from cachefleet.clock import Clock, SystemClock, SystemEntropy
 from cachefleet.control.controller import Controller
+from cachefleet.control.leadership import Leadership
 from cachefleet.control.seams import Seams
 from cachefleet.engines.catalogue import InstalledEngines
 from cachefleet.engines.discovery import DiscoveryDriver, node_list_file
@@ -108,11 +109,13 @@ async def _serve(
         url = settings.database_url or f"sqlite+aiosqlite:///{settings.data_dir / 'cachefleet.db'}"
         store = await open_store(url, clock)
         stack.push_async_callback(store.close)
-        host = LocalHost(settings.data_dir, settings.host, clock)
+        leadership = Leadership(store, clock, entropy.hex(8), settings.control.lease_s, sole=True)
+        host = LocalHost(settings.data_dir, settings.host, clock, permit=leadership.permit)
         stack.push_async_callback(host.close)
         catalogue = InstalledEngines(settings.engines)
         resp = {
-            engine: ValkeyDriver(engine, settings.control.cluster_node_timeout_ms) for engine in (Engine.VALKEY, Engine.REDIS)
+            engine: ValkeyDriver(engine, settings.control.cluster_node_timeout_ms, leadership.permit)
+            for engine in (Engine.VALKEY, Engine.REDIS)
         }
         memcached, discovery = MemcachedDriver(), DiscoveryDriver()
         for close in (*(driver.close for driver in resp.values()), memcached.close, discovery.close):
@@ -120,6 +123,7 @@ async def _serve(
         controller = Controller(
             Seams(
                 store=store,
+                authority=leadership,
                 host=host,
                 catalogue=catalogue,
                 resp=resp,
@@ -130,7 +134,7 @@ async def _serve(
                 settings=settings,
             )
         )
-        await controller.adopt()
+        await host.adopt()
 
         def context(caller: Caller) -> Context:
             return Context(
@@ -148,7 +152,7 @@ async def _serve(
         # What exists now lives as long as the process: keep the garbage collector from walking it again and again.
         gc.collect()
         gc.freeze()
-        control = asyncio.create_task(controller.run())
+        control = asyncio.create_task(leadership.run(controller.lead))
         stack.push_async_callback(_end, control)
         for path, why in catalogue.skipped():
             if path in settings.engines.binaries:

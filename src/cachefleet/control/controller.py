@@ -1,5 +1,7 @@
 """The loop: load, observe, plan, save (compare-and-swap), execute, look again. One step per pass, never a wait inside a pass.
 
+Runs only while the seams' authority lasts: what it saves carries the token, and before it acts it asks once more.
+
 Level-triggered: a pass that is lost, doubled or cut short by our own death changes nothing, since the next one looks again.
 """
 
@@ -10,11 +12,12 @@ import asyncio
 import structlog
 
 from cachefleet.control.executor import Executor
+from cachefleet.control.leadership import LEASE
 from cachefleet.control.observer import observe
 from cachefleet.control.pulse import Pulse
 from cachefleet.control.queue import KeyedQueue
 from cachefleet.control.seams import Seams
-from cachefleet.interfaces import Conflict, HostRefused, StoreError
+from cachefleet.interfaces import Conflict, Deposed, HostRefused, StoreError
 from cachefleet.model.plan import Plan
 from cachefleet.model.resource import GROUP_KINDS, Key, Kind
 from cachefleet.model.row import GroupRow
@@ -25,13 +28,14 @@ log = structlog.get_logger()
 WORKERS = 16
 AFTER_ACTIONS_S = 0.002
 SWEEP_INTERVAL_S = 30.0
+WAKES_INTERVAL_S = 0.2
 EVENTS_KEPT_S = 14 * 86_400.0  # reference 8.1
 TROUBLE_FIRST_S = 0.05
 TROUBLE_CAP_S = 10.0
 
 
 class Controller:
-    """run() until cancelled; wake(key) from anywhere in the event loop."""
+    """lead() for each term of leadership, until cancelled; wake(key) from anywhere in the event loop."""
 
     def __init__(self, seams: Seams) -> None:
         self._seams = seams
@@ -51,8 +55,16 @@ class Controller:
         if key is not None:
             self._queue.add(key)
 
+    async def lead(self) -> None:
+        """One term. Whatever was known from an earlier one is forgotten: somebody else has acted since."""
+        await self.adopt()
+        await self.run()
+
     async def adopt(self) -> None:
         """Before the first pass: find what runs, and claim the addresses that rows hold, so that none is given twice."""
+        self._queue = KeyedQueue(self._seams.clock)
+        self._keys.clear()
+        self._trouble.clear()
         await self._seams.host.adopt()
         for key in await self._seams.store.keys(GROUP_KINDS):
             row = await self._seams.store.get(key)
@@ -67,6 +79,8 @@ class Controller:
             for _ in range(WORKERS):
                 group.create_task(self._work())
             group.create_task(self._sweep())
+            if self._seams.shared_store:
+                group.create_task(self._listen())
             group.create_task(self._pulse.run())
 
     async def _work(self) -> None:
@@ -76,6 +90,9 @@ class Controller:
                 again_s = await self.step(key)
             except Conflict:
                 again_s = 0.0
+            except Deposed as error:  # this term is about to end
+                log.info("pass given up", group=str(key), why=str(error))
+                again_s = self._back_off(key)
             except StoreError as error:
                 log.warning("store failed", group=str(key), why=str(error))
                 again_s = self._back_off(key)
@@ -92,7 +109,8 @@ class Controller:
 
     async def step(self, key: Key) -> float | None:
         """One pass; returns when to look again in seconds, None when the group is no more. Raises Conflict when the row
-        changed meanwhile: nothing was done then."""
+        changed meanwhile, Deposed when another control plane may act: nothing was done then."""
+        token = self._seams.authority.token()
         row: GroupRow | None = await self._seams.store.get(key)
         if row is None:
             return None
@@ -107,24 +125,25 @@ class Controller:
             self._seams.clock.now(),
             self._seams.settings.control,
         )
-        row = await self._save(row, plan)
+        row = await self._save(row, plan, token)
         self._seams.host.keep(row.desired.uid, [] if plan.finished else held(plan.memory))
         if plan.finished:
             self._pulse.watch(row.desired.uid, key, {})
             self._keys.pop(row.desired.uid, None)
             self._trouble.pop(key, None)
             return None
-        failed = await Executor(self._seams, row).run(plan.actions)
+        failed = await Executor(self._seams, row, token).run(plan.actions)
         if failed:
             return self._back_off(key)
         self._trouble.pop(key, None)
         return AFTER_ACTIONS_S if plan.actions else plan.look_again_s
 
-    async def _save(self, row: GroupRow, plan: Plan) -> GroupRow:
+    async def _save(self, row: GroupRow, plan: Plan, token: int) -> GroupRow:
         changed = plan.memory != row.memory or plan.status != row.status
         if not (changed or plan.events or plan.finished):
             return row
         async with self._seams.store.transaction() as transaction:
+            await transaction.fence(LEASE, token)
             if plan.finished:
                 await transaction.delete(row)
             else:
@@ -142,19 +161,39 @@ class Controller:
                 await transaction.add_events(row.key.scope, self._seams.clock.now(), plan.events)
         return row
 
+    async def _listen(self) -> None:
+        """Look at what other services left word of."""
+        missed = False
+        while True:
+            await self._seams.clock.sleep(WAKES_INTERVAL_S)
+            try:
+                woken = await self._seams.store.take_wakes()
+                if missed:  # it is not known whether words were taken that did not arrive here
+                    woken += await self._seams.store.keys(GROUP_KINDS)
+                missed = False
+            except (StoreError, Conflict) as error:
+                if not missed:
+                    log.warning("store failed", why=str(error))
+                missed = True
+            else:
+                for key in woken:
+                    self.wake(key)
+
     async def _sweep(self) -> None:
         """Stop what runs for groups that are no more; forget old events."""
         while True:
             try:
                 await self.stop_orphans()
                 await self._seams.store.forget_events(self._seams.clock.now() - EVENTS_KEPT_S)
+            except Deposed as error:
+                log.info("sweep given up", why=str(error))
             except Exception:
                 log.exception("sweep failed")
             await self._seams.clock.sleep(SWEEP_INTERVAL_S)
 
     async def stop_orphans(self) -> int:
         """Returns how many processes, folders and rules were cleared away. The host is asked before the store: a group that
-        appears in between is then in the store, and so never taken for an orphan."""
+        appears in between is then in the store, and so never taken for an orphan. Raises Deposed."""
         host = self._seams.host
         present, standing = host.uids(), list(host.spreads())
         known: set[str] = set()
@@ -173,13 +212,15 @@ class Controller:
                 host.keep(uid, [])
         for address, port in standing:
             if address not in addresses:
+                self._seams.authority.token()
                 log.warning("orphaned rule found", address=address, port=port)
                 await host.spread(address, port, ())
                 cleared += 1
         return cleared
 
     async def _clear(self, incarnation: str) -> bool:
-        """Whether nothing is left of it."""
+        """Whether nothing is left of it. Raises Deposed."""
+        self._seams.authority.token()
         log.warning("orphan found", incarnation=incarnation)
         try:
             await self._seams.host.stop(incarnation, kill=True)

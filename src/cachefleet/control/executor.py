@@ -14,7 +14,7 @@ import structlog
 from cachefleet.control.observer import driver_of
 from cachefleet.control.seams import Seams
 from cachefleet.control.specs import node_spec
-from cachefleet.interfaces import Build, EngineRefused, HostRefused, RespDriver
+from cachefleet.interfaces import Build, Deposed, EngineRefused, HostRefused, RespDriver
 from cachefleet.model import plan as actions
 from cachefleet.model.group import Engine, Shape
 from cachefleet.model.observed import Address
@@ -28,11 +28,12 @@ STOP_DEADLINE_S = 20.0
 
 
 class Executor:
-    """For one row as it was saved with the plan."""
+    """For one row as it was saved with the plan, under this fencing token."""
 
-    def __init__(self, seams: Seams, row: GroupRow) -> None:
+    def __init__(self, seams: Seams, row: GroupRow, token: int) -> None:
         self._seams = seams
         self._row = row
+        self._token = token
 
     async def run(self, planned: tuple[actions.Action, ...]) -> int:
         """Run all concurrently; returns how many failed."""
@@ -42,8 +43,9 @@ class Executor:
         deadline_s = STOP_DEADLINE_S if isinstance(action, actions.Stop) else DEADLINE_S
         try:
             async with asyncio.timeout(deadline_s):
+                self._require_authority()
                 await _HANDLERS[type(action)](self, action)
-        except (EngineRefused, HostRefused, LookupError) as error:
+        except (EngineRefused, HostRefused, LookupError, Deposed) as error:
             self._complain(action, str(error))
             return True
         except TimeoutError:
@@ -53,6 +55,11 @@ class Executor:
             log.exception("action broke", group=str(self._row.key), action=type(action).__name__, node=action.node)
             return True
         return False
+
+    def _require_authority(self) -> None:
+        """Raises Deposed: this process may have been frozen since the plan was saved, and another have gone on from there."""
+        if self._seams.authority.token() != self._token:
+            raise Deposed("this plan is of an earlier term")
 
     def _complain(self, action: actions.Action, why: str) -> None:
         log.warning("action failed", group=str(self._row.key), action=type(action).__name__, node=action.node, why=why)

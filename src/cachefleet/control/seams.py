@@ -20,8 +20,16 @@ class NodeListFile(Protocol):
     def __call__(self, address: Address, version: int, nodes: Sequence[tuple[str, int]]) -> bytes: ...
 
 
+class Authority(Protocol):
+    """Whether this control plane may act, among all that share a store."""
+
+    def token(self) -> int:
+        """The fencing token to act under. Cheap. Raises Deposed when there is none, or may be none, at this instant."""
+
+
 class Seams(msgspec.Struct, frozen=True, kw_only=True):
     store: Store
+    authority: Authority
     host: Host
     catalogue: Catalogue
     resp: Mapping[Engine, RespDriver]  # Valkey and Redis
@@ -30,3 +38,4 @@ class Seams(msgspec.Struct, frozen=True, kw_only=True):
     node_list_file: NodeListFile
     clock: Clock
     settings: Settings
+    shared_store: bool = False  # others write to it, too, and leave word there

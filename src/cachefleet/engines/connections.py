@@ -15,17 +15,19 @@ from cachefleet.engines.connection import Command, Connection, ErrorReply
 from cachefleet.engines.conversation import ConnectionEnded
 from cachefleet.engines.open_connections import OpenConnections
 from cachefleet.engines.replies import Identity, parse_fields, parse_identity
-from cachefleet.interfaces import EngineRefused
+from cachefleet.interfaces import EngineRefused, Permit, always
 from cachefleet.model.observed import Address
 
 CLIENT_NAME = "cachefleet"
 
 
 class Connections(OpenConnections[Connection]):
-    """A new connection is asked who it is; see OpenConnections."""
+    """A new connection is asked who it is; see OpenConnections. permit: asked at the instant in which something is sent, in the
+    middle of a verb, too; not for looking (open, pulse)."""
 
-    def __init__(self) -> None:
+    def __init__(self, permit: Permit = always) -> None:
         super().__init__(Connection)
+        self._permit = permit
 
     async def open(self, address: Address) -> Connection:
         """The open connection, or a new one. Raises OSError, ConnectionEnded."""
@@ -37,6 +39,7 @@ class Connections(OpenConnections[Connection]):
     async def ask(self, address: Address, *commands: Command) -> list[Any]:
         """The replies of a batch, ErrorReply among them. Raises EngineRefused when it did not arrive."""
         connection = await self._opened(address, commands[0])
+        self._permit()
         try:
             return await connection.batch(*commands)
         except ConnectionEnded as error:
@@ -50,6 +53,7 @@ class Connections(OpenConnections[Connection]):
         """`ask` for a batch that changes the node's addresses: they are in doubt until all of it was accepted, also when nobody
         waits for that any more."""
         connection = await self._opened(address, commands[0])
+        self._permit()
         try:
             return await asyncio.shield(_in_doubt(connection, commands))
         except ConnectionEnded as error:
@@ -62,6 +66,7 @@ class Connections(OpenConnections[Connection]):
         connection = self.current(address)
         if connection is None:
             return None
+        self._permit()
         return _in_doubt(connection, commands) if change else connection.send(*commands)
 
     def doubted(self, address: Address) -> bool:

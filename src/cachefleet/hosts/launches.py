@@ -13,7 +13,7 @@ from cachefleet.hosts import processes
 from cachefleet.hosts.folders import Folders
 from cachefleet.hosts.processes import Launch
 from cachefleet.hosts.residents import end_residents, group_exists, kill_all, residents
-from cachefleet.interfaces import HostRefused, Rendering
+from cachefleet.interfaces import HostRefused, Permit, Rendering, always
 from cachefleet.model.observed import Activity, ProcessView
 
 
@@ -25,8 +25,10 @@ def uid_of(incarnation: str) -> str:
 class Launches:
     """Every incarnation that has a process or a folder here."""
 
-    def __init__(self, folders: Folders) -> None:
+    def __init__(self, folders: Folders, permit: Permit = always) -> None:
+        """permit: asked at the last moment before a process is born."""
         self._folders = folders
+        self._permit = permit
         self._by_uid: dict[str, dict[str, Launch]] = {}
         self._callbacks: list[Callable[[str], None]] = []
 
@@ -50,8 +52,9 @@ class Launches:
         self._callbacks.append(callback)
 
     async def find(self) -> None:
-        """Take over what an earlier control plane left: processes by their working directory, folders without one as ended.
-        Children whose parent is gone are killed: their incarnation has ended."""
+        """Take over what another control plane left: processes by their working directory, folders without one as ended.
+        Children whose parent is gone are killed: their incarnation has ended. What is known already stays known, unless
+        another one has erased it."""
         found = await asyncio.to_thread(residents, self._folders.root)
         strays = []
         for resident in sorted(found, key=lambda each: each.started):
@@ -64,9 +67,13 @@ class Launches:
             if resident.incarnation in alive:
                 os.close(resident.pidfd)  # the child of one that runs
         await asyncio.to_thread(kill_all, [resident for resident in strays if resident.incarnation not in alive])
-        for incarnation in await asyncio.to_thread(self._folders.names):
+        ended = [launch.incarnation for launch in self if not launch.running]
+        names = await asyncio.to_thread(self._folders.names)
+        for incarnation in names:
             if self._get(incarnation) is None:
                 self._add(incarnation).end("")
+        for incarnation in set(ended).difference(names):
+            self._forget(incarnation)
 
     async def start(self, incarnation: str, rendering: Rendering) -> None:
         """See interfaces.Host.start. It goes on when the caller is cancelled, and is known from its first moment."""
@@ -99,6 +106,9 @@ class Launches:
                 raise HostRefused(f"{incarnation} still runs (process {launch.pid}): stop it before its folder is removed")
             await self._clear(launch)
         await asyncio.to_thread(self._folders.erase, incarnation)
+        self._forget(incarnation)
+
+    def _forget(self, incarnation: str) -> None:
         group = self._by_uid.get(uid_of(incarnation), {})
         group.pop(incarnation, None)
         if not group:
@@ -133,7 +143,9 @@ class Launches:
             launch.started = None
 
     def _spawn(self, incarnation: str, rendering: Rendering) -> tuple[int, int]:
+        self._permit()
         folder = self._folders.create(incarnation, rendering.files)
+        self._permit()  # once more: this is where a process that was frozen could do what nobody knows of
         return processes.spawn(rendering.argv, folder, rendering.environment)
 
     def _ended(self, launch: Launch) -> None:

@@ -23,7 +23,7 @@ from cachefleet.hosts.launches import Launches
 from cachefleet.hosts.network import PLACES, Registry
 from cachefleet.hosts.spread import Spreader
 from cachefleet.hosts.zones_out import FILE_NAME, ZonesOut
-from cachefleet.interfaces import HostRefused, Rendering
+from cachefleet.interfaces import Deposed, HostRefused, Permit, Rendering, always
 from cachefleet.model.observed import Activity, ProcessView
 from cachefleet.settings import HostSettings
 
@@ -36,15 +36,23 @@ class LocalHost:
     """interfaces.Host for this machine. Call adopt first; nothing else works before."""
 
     def __init__(
-        self, data_dir: Path, settings: HostSettings, clock: Clock, *, registry_places: Sequence[Path] = PLACES
+        self,
+        data_dir: Path,
+        settings: HostSettings,
+        clock: Clock,
+        *,
+        registry_places: Sequence[Path] = PLACES,
+        permit: Permit = always,
     ) -> None:
-        """data_dir: the installation's folder, ours alone. registry_places: see network.PLACES."""
+        """data_dir: the installation's folder. registry_places: see network.PLACES. permit: asked before a process is started
+        or stopped, a file written, a rule changed; several hosts share a folder when only one at a time may do so."""
+        self._permit = permit
         self._data_dir = data_dir.resolve()
         self._settings = settings
         self._clock = clock
         self._folders = Folders(self._data_dir / "nodes")
         self._registry = Registry(self._data_dir, registry_places)
-        self._launches = Launches(self._folders)
+        self._launches = Launches(self._folders, permit)
         self._cursors = Cursors(self._data_dir / "addresses.json")
         self._zones_out = ZonesOut(self._data_dir / FILE_NAME)
         self._can_spread = False
@@ -63,19 +71,23 @@ class LocalHost:
         await asyncio.to_thread(self._folders.make_root)
         number = await asyncio.to_thread(self._registry.claim, self._settings.network)
         self._pool = AddressPool(number, self._cursors.read())
-        self._spreader = Spreader(number)
+        await self._end_watch()
+        self._spreader = Spreader(number, self._permit)
         await self._adopt_rules()
         await self._launches.find()
         return [launch.incarnation for launch in self._launches]
 
     async def close(self) -> None:
         """See interfaces.Host. Rules in the kernel and the claim on the network stay, too."""
+        await self._end_watch()
+        await self._launches.close()
+
+    async def _end_watch(self) -> None:
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.wait({self._watch})
-        await self._launches.close()
-        if self._can_spread:
             await self._spreader.settle()
+            self._watch = None
 
     # --- processes and files -----------------------------------------------------------------------------------------
 
@@ -90,12 +102,17 @@ class LocalHost:
     async def write(self, incarnation: str, name: str, content: bytes) -> None:
         """See interfaces.Host. Raises HostRefused when the file cannot be written."""
         try:
-            await asyncio.to_thread(self._folders.write, incarnation, name, content)
+            await asyncio.to_thread(self._write, incarnation, name, content)
         except OSError as error:
             raise HostRefused(f"{name} of {incarnation} cannot be written: {error.strerror or error}") from error
 
+    def _write(self, incarnation: str, name: str, content: bytes) -> None:
+        self._permit()
+        self._folders.write(incarnation, name, content)
+
     async def stop(self, incarnation: str, *, kill: bool, grace_s: float = 5.0) -> None:
         """See interfaces.Host. Children that the process left behind are gone, too. Raises HostRefused."""
+        self._permit()
         await self._launches.stop(incarnation, kill=kill, grace_s=grace_s)
 
     async def stop_everything(self) -> int:
@@ -109,6 +126,7 @@ class LocalHost:
 
     async def erase(self, incarnation: str) -> None:
         """See interfaces.Host. Raises HostRefused while it runs."""
+        self._permit()
         await self._launches.erase(incarnation)
 
     def inspect(self, uid: str) -> dict[str, ProcessView]:
@@ -171,7 +189,9 @@ class LocalHost:
             await self._spreader.look()
             self._watch = asyncio.create_task(self._look_again())
         elif usable:
-            await self._spreader.remove_all()  # of a time when it was allowed: they would go on leading connections astray
+            with suppress(Deposed):
+                self._permit()
+                await self._spreader.remove_all()  # of a time when it was allowed: they would go on leading connections astray
 
     async def _look_again(self) -> None:
         while True:

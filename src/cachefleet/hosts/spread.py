@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address
 from typing import Any
 
-from cachefleet.interfaces import HostRefused
+from cachefleet.interfaces import HostRefused, Permit, always
 
 Rules = dict[tuple[str, int], tuple[str, ...]]  # (address, port) -> where new connections go
 _TIMEOUT_S = 10.0
@@ -52,9 +52,10 @@ def parse(listing: str) -> Rules:
 
 
 class Spreader:
-    """The table of one installation. Lives in one event loop."""
+    """The table of one installation. Lives in one event loop. permit: asked before a change."""
 
-    def __init__(self, network: int) -> None:
+    def __init__(self, network: int, permit: Permit = always) -> None:
+        self._permit = permit
         self._table = f"cachefleet_{network}"
         self._nft = shutil.which("nft") or shutil.which("nft", path="/usr/sbin:/sbin:/usr/local/sbin")
         self._wanted: Rules = {}
@@ -117,6 +118,7 @@ class Spreader:
             if self._applied >= change:
                 return
             rules, changes = dict(self._wanted), self._changes
+            self._permit()
             await self._apply(script(self._table, rules), rules, changes)
 
     async def _apply(self, text: str, rules: Rules, changes: int) -> None:

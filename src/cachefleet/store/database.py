@@ -22,12 +22,22 @@ T = TypeVar("T")
 
 
 class Database:
-    """name: for messages, never with a password. readers, writers: connections. scratch: a folder to erase at the end."""
+    """name: for messages, never with a password. readers, writers: connections. scratch: a folder to erase at the end.
+    shared: other processes use it at the same time; its readers may write, each statement a transaction of its own."""
 
     def __init__(
-        self, name: str, reader: AsyncEngine, writer: AsyncEngine, readers: int, writers: int, scratch: Path | None = None
+        self,
+        name: str,
+        reader: AsyncEngine,
+        writer: AsyncEngine,
+        readers: int,
+        writers: int,
+        scratch: Path | None = None,
+        *,
+        shared: bool = False,
     ) -> None:
         self.name = name
+        self.shared = shared
         self._reader = reader
         self._writer = writer
         self._read_gate = Gate(readers)
@@ -46,6 +56,17 @@ class Database:
         with self.translated():
             async with self._reader.connect() as connection:
                 return await work(connection)
+
+    async def at_once(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """Run one statement that writes. Where others share the database, nobody waits for us should we be frozen over it."""
+        if self.shared:
+            return await self.read(work)
+        async with self.writing() as connection:
+            return await uninterrupted(self._translating(work(connection)))
+
+    async def _translating(self, work: Awaitable[T]) -> T:
+        with self.translated():
+            return await work
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:

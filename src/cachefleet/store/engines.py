@@ -27,7 +27,13 @@ _POSTGRES_READERS = 5
 _POSTGRES_WRITERS = 4
 _POSTGRES_CONNECT_TIMEOUT_S = 10.0
 _POSTGRES_COMMAND_TIMEOUT_S = 15.0
-_POSTGRES_SESSION = {"application_name": "cachefleet", "lock_timeout": "5s", "timezone": "UTC"}
+_POSTGRES_SESSION = {
+    "application_name": "cachefleet",
+    "lock_timeout": "5s",
+    # A process that is frozen in the middle of a transaction must not keep others from what it has locked: the lease, rows.
+    "idle_in_transaction_session_timeout": "2s",
+    "timezone": "UTC",
+}
 
 _FORMS = "it must look like sqlite+aiosqlite:///path or postgresql+asyncpg://user@host:port/name"
 
@@ -164,4 +170,4 @@ def _postgres(url: sa.URL) -> Database:
         },
     )
     reader = writer.execution_options(isolation_level="AUTOCOMMIT")
-    return Database(name, reader, writer, _POSTGRES_READERS, _POSTGRES_WRITERS)
+    return Database(name, reader, writer, _POSTGRES_READERS, _POSTGRES_WRITERS, shared=True)

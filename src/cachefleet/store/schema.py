@@ -1,4 +1,4 @@
-"""Create the tables of an empty database; recognise one that is older, newer or somebody else's.
+"""Create the tables of an empty database; bring an older one up to date; recognise one that is newer or somebody else's.
 
 Called by open_store, before anything else is read.
 """
@@ -22,7 +22,7 @@ async def prepare(connection: AsyncConnection, database: str, now: float) -> Non
         await _prepare_sqlite(connection, database)
     found = await connection.run_sync(_tables)
     if about.name in found:
-        _accept(await connection.scalar(sa.select(about.c.schema_version)), database)
+        await _bring_up_to_date(connection, database)
         return
     strangers = found & set(metadata.tables)
     if strangers:
@@ -55,9 +55,39 @@ def _tables(connection: sa.Connection) -> set[str]:
     return set(sa.inspect(connection).get_table_names())
 
 
-def _accept(version: int | None, database: str) -> None:
-    if version is None or version > SCHEMA_VERSION:
+async def _bring_up_to_date(connection: AsyncConnection, database: str) -> None:
+    """One step after the other, all in the transaction that found the old version: it is done whole, or not at all."""
+    version = await connection.scalar(sa.select(about.c.schema_version))
+    if version is None or not 1 <= version <= SCHEMA_VERSION:
         raise StoreError(
             f"database {database} has schema version {version}, this Cachefleet knows {SCHEMA_VERSION}: "
             "start the newer Cachefleet that wrote it, or name another database"
         )
+    for step in _STEPS[version - 1 :]:
+        for statement in step[connection.dialect.name]:
+            await connection.exec_driver_sql(statement)
+    if version < SCHEMA_VERSION:
+        await connection.execute(about.update().values(schema_version=SCHEMA_VERSION))
+
+
+# The first leads from version 1 to 2, and so on. A step stays as it is for ever: a later change of a table is a later step.
+_STEPS: tuple[dict[str, tuple[str, ...]], ...] = (
+    {
+        "sqlite": (
+            "ALTER TABLE cachefleet_schema ADD COLUMN installation TEXT DEFAULT '' NOT NULL",
+            "ALTER TABLE cachefleet_schema ADD COLUMN place TEXT DEFAULT '' NOT NULL",
+            "CREATE TABLE leases (name TEXT NOT NULL PRIMARY KEY, holder TEXT NOT NULL, token BIGINT NOT NULL, "
+            "expires_at DOUBLE NOT NULL)",
+            "CREATE TABLE wakes (id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, account TEXT NOT NULL, region TEXT NOT NULL, "
+            "kind TEXT NOT NULL, name TEXT NOT NULL)",
+        ),
+        "postgresql": (
+            "ALTER TABLE cachefleet_schema ADD COLUMN installation TEXT COLLATE \"C\" DEFAULT '' NOT NULL",
+            "ALTER TABLE cachefleet_schema ADD COLUMN place TEXT COLLATE \"C\" DEFAULT '' NOT NULL",
+            'CREATE TABLE leases (name TEXT COLLATE "C" PRIMARY KEY, holder TEXT COLLATE "C" NOT NULL, token BIGINT NOT NULL, '
+            "expires_at DOUBLE PRECISION NOT NULL)",
+            'CREATE TABLE wakes (id BIGSERIAL PRIMARY KEY, account TEXT COLLATE "C" NOT NULL, '
+            'region TEXT COLLATE "C" NOT NULL, kind TEXT COLLATE "C" NOT NULL, name TEXT COLLATE "C" NOT NULL)',
+        ),
+    },
+)

@@ -14,9 +14,10 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cachefleet.clock import Clock
-from cachefleet.interfaces import AnyRow
+from cachefleet.interfaces import AnyRow, Lease
 from cachefleet.model.event import Event
 from cachefleet.model.resource import Key, Kind, Scope
+from cachefleet.store import leases
 from cachefleet.store.cancellation import uninterrupted
 from cachefleet.store.database import Database
 from cachefleet.store.documents import decoded
@@ -80,14 +81,15 @@ async def open_store(url: str, clock: Clock) -> SqlStore:
     except BaseException:
         await database.close()
         raise
-    return SqlStore(database)
+    return SqlStore(database, clock)
 
 
 class SqlStore:
     """See interfaces.Store; every method raises StoreError when the database cannot be used. Made by open_store."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
+        self._clock = clock
         self._cache = RowCache()
 
     @asynccontextmanager
@@ -199,6 +201,29 @@ class SqlStore:
         async with self._database.writing() as connection:
             with self._database.translated():
                 return await uninterrupted(forget(connection))
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes may use this database at the same time."""
+        return self._database.shared
+
+    async def hold_lease(self, name: str, holder: str, ttl_s: float, *, dead: str = "") -> Lease:
+        now = self._clock.now()
+        lease, free = await self._database.read(partial(leases.standing, name=name, now=now))
+        if not free and lease.holder not in (holder, dead):
+            return lease
+
+        async def take(connection: AsyncConnection) -> Lease | None:
+            return await leases.take(connection, name, holder, ttl_s, dead, now)
+
+        taken = await self._database.at_once(take)
+        return taken or (await self._database.read(partial(leases.standing, name=name, now=now)))[0]
+
+    async def release_lease(self, name: str, lease: Lease) -> None:
+        await self._database.at_once(partial(leases.release, name=name, lease=lease))
+
+    async def take_wakes(self) -> list[Key]:
+        return await self._database.at_once(leases.take_wakes)
 
     async def close(self) -> None:
         """Waits for transactions and reads that are under way; then nothing is left open. Later calls raise StoreError."""

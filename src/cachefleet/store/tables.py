@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 metadata = sa.MetaData()
 
@@ -15,7 +15,8 @@ _text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 _long_id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 # One row. version_floor: the highest version of any row that was ever deleted. New rows start above it, so a key never
-# shows the same version with different content, even when it was deleted and made again.
+# shows the same version with different content, even when it was deleted and made again. installation: the data folder that
+# holds the caches of these rows, place: where that was last; "" before the first.
 about = sa.Table(
     "cachefleet_schema",
     metadata,
@@ -23,6 +24,8 @@ about = sa.Table(
     sa.Column("schema_version", sa.Integer, nullable=False),
     sa.Column("version_floor", sa.BigInteger, nullable=False),
     sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("installation", _text, nullable=False, server_default=""),
+    sa.Column("place", _text, nullable=False, server_default=""),
 )
 
 # The version stands before the documents: a listing of versions then never touches the pages of long documents.
@@ -68,5 +71,27 @@ events = sa.Table(
     sa.Column("at", sa.Double, nullable=False),
     sa.Index("events_by_time", "account", "region", "at"),
     sa.Index("events_by_source", "account", "region", "source_type", "source_id", "at"),
+    sqlite_autoincrement=True,
+)
+
+# expires_at: epoch seconds by the clock that `leases.now` names. holder "": released.
+leases = sa.Table(
+    "leases",
+    metadata,
+    sa.Column("name", _text, primary_key=True),
+    sa.Column("holder", _text, nullable=False),
+    sa.Column("token", sa.BigInteger, nullable=False),
+    sa.Column("expires_at", sa.Double, nullable=False),
+)
+
+# A row for each time: two that wake the same key at once must not wait for each other, nor one of them be overlooked.
+wakes = sa.Table(
+    "wakes",
+    metadata,
+    sa.Column("id", _long_id, primary_key=True, autoincrement=True),
+    sa.Column("account", _text, nullable=False),
+    sa.Column("region", _text, nullable=False),
+    sa.Column("kind", _text, nullable=False),
+    sa.Column("name", _text, nullable=False),
     sqlite_autoincrement=True,
 )

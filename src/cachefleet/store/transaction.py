@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cachefleet.interfaces import AnyRow, Conflict, NameTaken
 from cachefleet.model.plan import EventDraft
 from cachefleet.model.resource import Key, Scope
+from cachefleet.store import leases
 from cachefleet.store.cancellation import uninterrupted
 from cachefleet.store.documents import decoded, encoded
 from cachefleet.store.errors import StoreError
@@ -72,8 +73,8 @@ _insert = {"sqlite": _unless_there(sqlite.insert, resources), "postgresql": _unl
 
 
 class SqlTransaction:
-    """See interfaces.Transaction. After a refusal (Conflict, NameTaken) it can only be rolled back: catching the refusal
-    inside and going on raises it again."""
+    """See interfaces.Transaction. After a refusal (Conflict, NameTaken, Deposed) it can only be rolled back: catching the
+    refusal inside and going on raises it again."""
 
     def __init__(self, connection: AsyncConnection, translated: Callable[[], AbstractContextManager[None]]) -> None:
         self.written: dict[Key, AnyRow | None] = {}
@@ -96,6 +97,12 @@ class SqlTransaction:
 
     async def count_events(self, scope: Scope, *, since: float, source_type: str, beginning: str) -> int:
         return await self._step(partial(self._count_events, scope, since, source_type, beginning))
+
+    async def fence(self, lease: str, token: int) -> None:
+        await self._step(partial(leases.fence, self._connection, lease, token))
+
+    async def wake(self, key: Key) -> None:
+        await self._step(partial(leases.leave_wake, self._connection, key))
 
     def check(self) -> None:
         """Raises what ended this transaction, if anything did."""

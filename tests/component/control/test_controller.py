@@ -12,6 +12,7 @@ import pytest
 
 from cachefleet.clock import SystemClock
 from cachefleet.control.controller import Controller
+from cachefleet.control.leadership import Leadership
 from cachefleet.control.seams import Seams
 from cachefleet.interfaces import Conflict, HostRefused, RespDriver
 from cachefleet.model.group import DesiredNode, DesiredShard, Engine, GroupDesired, Shape
@@ -37,6 +38,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         self.driver = FakeDriver(self.machine)
+        self.leadership = Leadership(self.store, self.clock, "the only one", 3.0, sole=True)
         self.controller = self.restart()
 
     def restart(self) -> Controller:
@@ -44,6 +46,7 @@ class Stage:
         self.host = FakeHost(self.machine)
         seams = Seams(
             store=self.store,
+            authority=self.leadership,
             host=self.host,
             catalogue=StaticCatalogue(),
             resp=dict.fromkeys(Engine, cast(RespDriver, self.driver)),
@@ -99,6 +102,7 @@ def on_stage(test: Callable[[Stage], Awaitable[None]]) -> Callable[[], None]:
 
 async def _run(test: Callable[[Stage], Awaitable[None]]) -> None:
     stage = Stage()
+    await stage.leadership.obtain()
     await stage.controller.adopt()
     await test(stage)
 
