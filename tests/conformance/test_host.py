@@ -14,7 +14,9 @@ import pytest
 
 from cachefleet.clock import SystemClock
 from cachefleet.hosts import LocalHost
+from cachefleet.hosts.zones_out import FILE_NAME, declare
 from cachefleet.interfaces import Host, HostRefused, NoAddresses, Rendering
+from cachefleet.model.observed import Activity
 from cachefleet.settings import HostSettings
 from tests.fakes.host import FakeHost, FakeMachine
 from tests.fixtures.machine import data_folder, seen
@@ -36,6 +38,12 @@ class Stand(Protocol):
 
     def kill(self, host: Host, incarnation: str) -> None: ...
 
+    def freeze(self, host: Host, incarnation: str) -> None: ...
+
+    def thaw(self, host: Host, incarnation: str) -> None: ...
+
+    def lose(self, zones: set[str]) -> None: ...
+
 
 class FakeStand:
     def __init__(self) -> None:
@@ -54,6 +62,15 @@ class FakeStand:
     def kill(self, host: Host, incarnation: str) -> None:
         self.machine.end(incarnation)
 
+    def freeze(self, host: Host, incarnation: str) -> None:
+        self.machine.activities[incarnation] = Activity(stopped=True)
+
+    def thaw(self, host: Host, incarnation: str) -> None:
+        del self.machine.activities[incarnation]
+
+    def lose(self, zones: set[str]) -> None:
+        self.machine.zones_out = frozenset(zones)
+
 
 class LocalStand:
     def __init__(self, data_dir: Path) -> None:
@@ -70,7 +87,20 @@ class LocalStand:
         return Rendering(argv=("/nowhere/engine",))
 
     def kill(self, host: Host, incarnation: str) -> None:
-        os.kill(host.inspect(incarnation.partition(".")[0])[incarnation].pid, signal.SIGKILL)
+        self._send(signal.SIGKILL, host, incarnation)
+
+    def freeze(self, host: Host, incarnation: str) -> None:
+        self._send(signal.SIGSTOP, host, incarnation)
+
+    def thaw(self, host: Host, incarnation: str) -> None:
+        self._send(signal.SIGCONT, host, incarnation)
+
+    def lose(self, zones: set[str]) -> None:
+        for letter in "abc":
+            declare(self.data_dir / FILE_NAME, letter, out=letter in zones)
+
+    def _send(self, number: signal.Signals, host: Host, incarnation: str) -> None:
+        os.kill(host.inspect(incarnation.partition(".")[0])[incarnation].pid, number)
 
 
 @pytest.fixture(params=["fake", "local"])
@@ -157,6 +187,53 @@ def test_exits_are_told_with_the_uid(stand: Stand) -> None:
         await seen(lambda: len(told) == 2)
         assert told == ["u1", "U1"]
         assert host.inspect("u1")["u1.mem.0001.3"].exit == "signal 9 (SIGKILL)"
+
+    play(stand, scenario)
+
+
+def test_a_process_that_sleeps_is_frozen_thawed_and_ended(stand: Stand) -> None:
+    async def scenario(host: Host) -> None:
+        assert host.activity("u1.demo-001.1") is None
+        await host.start("u1.demo-001.1", ENGINE)
+        await seen(lambda: _asleep(host.activity("u1.demo-001.1")))
+        stand.freeze(host, "u1.demo-001.1")
+        await seen(lambda: (activity := host.activity("u1.demo-001.1")) is not None and activity.stopped and not activity.busy)
+        stand.thaw(host, "u1.demo-001.1")
+        await seen(lambda: _asleep(host.activity("u1.demo-001.1")))
+        stand.freeze(host, "u1.demo-001.1")
+        await host.stop("u1.demo-001.1", kill=True)
+        assert host.activity("u1.demo-001.1") is None
+
+    play(stand, scenario)
+
+
+def _asleep(activity: Activity | None) -> bool:
+    return activity is not None and not activity.stopped and not activity.busy
+
+
+def test_what_a_process_of_an_earlier_control_plane_does_is_seen(stand: Stand) -> None:
+    async def first(host: Host) -> None:
+        await host.start("u1.demo-001.1", ENGINE)
+        stand.freeze(host, "u1.demo-001.1")
+
+    async def second(host: Host) -> None:
+        await seen(lambda: (activity := host.activity("u1.demo-001.1")) is not None and activity.stopped)
+        stand.kill(host, "u1.demo-001.1")
+        await seen(lambda: host.activity("u1.demo-001.1") is None)
+
+    play(stand, first)
+    play(stand, second)
+
+
+def test_zones_are_lost_and_come_back(stand: Stand) -> None:
+    async def scenario(host: Host) -> None:
+        assert host.zones_out() == frozenset()
+        stand.lose({"a", "c"})
+        assert host.zones_out() == {"a", "c"}
+        stand.lose({"c"})
+        assert host.zones_out() == {"c"}
+        stand.lose(set())
+        assert host.zones_out() == frozenset()
 
     play(stand, scenario)
 
