@@ -15,6 +15,8 @@ from cachefleet.interfaces import Build, EngineRefused, NodeSpec, Rendering
 from cachefleet.model.observed import Address, NodeView
 from tests.fakes.host import FakeMachine
 
+LONG_AGO_S = 60  # a replica of a frozen primary has heard nothing for that long
+
 
 @dataclass
 class FakeEngine:
@@ -56,7 +58,8 @@ class FakeDriver:
         await self._answers(at)
         source = self.at(Address(engine.follows, at.port)) if engine.follows else None
         link_up = source is not None and source.primary
-        if link_up and source is not None:
+        heard = link_up and engine.follows not in self.frozen
+        if heard and source is not None:
             engine.offset = source.offset
         return NodeView(
             reachable=True,
@@ -64,7 +67,7 @@ class FakeDriver:
             primary=engine.primary,
             offset=engine.offset,
             link_up=link_up,
-            heard_s=0 if link_up else -1,
+            heard_s=0 if heard else LONG_AGO_S if link_up else -1,
             follows=engine.follows,
             streams_to=tuple(sorted(other.host for other in self._running(at.port) if other.follows == engine.host)),
             bound=(engine.host, *engine.bound),
