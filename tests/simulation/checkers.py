@@ -1,0 +1,240 @@
+"""The invariants, checked whenever an engine does something that could break one.
+
+A write counts as held from its acknowledgement on. When a replica is promoted, what it lacks is lost; whether that was allowed
+depends on who else was there to choose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from cachefleet.model.group import DesiredShard, GroupDesired, GroupMemory, ShardMemory
+from cachefleet.model.row import Row
+from cachefleet.planning.addresses import held
+from tests.simulation.engine import Engine
+from tests.simulation.replication import OFFSET_UNIT, PING
+from tests.simulation.trace import Trace
+
+STALE_S = 5.0  # a promoted replica may lack what was acknowledged shortly before its primary ended; not older things
+SEEN_S = 3.0  # a report to a control plane that is older does not bind it
+IN_FLIGHT_S = 8.0  # a decision that was replaced by another may still be carried out for so long
+
+
+class Report(msgspec.Struct):
+    """What an engine last told a control plane about itself."""
+
+    length: int
+    at_s: float
+
+
+class Ledger(msgspec.Struct):
+    """The writes of one shard."""
+
+    held: set[int] = set()  # acknowledged and not lost
+    acked_s: dict[int, float] = {}
+    lost: dict[int, str] = {}
+    engines: list[Engine] = []  # of the shard, oldest first
+    decisions: list[tuple[float, str]] = []  # (when, who was to be primary)
+    headless: bool = False
+    asked_s: float = -1e9  # when an operator last asked for a hand-over
+
+
+class Checkers:
+    """now: virtual seconds. stalled_s(): how long the longest stall of a control plane was."""
+
+    def __init__(self, trace: Trace, now: Callable[[], float]) -> None:
+        self.trace, self._now = trace, now
+        self.ledgers: dict[tuple[str, str], Ledger] = {}
+        self.rows: dict[str, Row[GroupDesired]] = {}
+        self.reports: dict[Engine, Report] = {}
+        self.applied: dict[int, Engine] = {}
+        self.stall_s = 0.0
+        self.promotions = 0
+        self.effects = 0
+        self.on_effect: Callable[[str, str], None] = lambda by, host: None
+
+    # --- who belongs where ---
+
+    def shard_of(self, engine: Engine) -> tuple[str, str]:
+        uid, node = named(engine.process.incarnation)
+        return uid, self._shard(uid, node)
+
+    def _shard(self, uid: str, node: str) -> str:
+        row = self.rows.get(uid)
+        shards: tuple[DesiredShard, ...] = row.desired.shards if row is not None else ()
+        return next((shard.shard_id for shard in shards if any(member.name == node for member in shard.nodes)), "0001")
+
+    def ledger(self, engine: Engine) -> Ledger:
+        return self.ledgers.setdefault(self.shard_of(engine), Ledger())
+
+    def booted(self, engine: Engine) -> None:
+        self.ledger(engine).engines.append(engine)
+
+    def rivals(self, engine: Engine) -> list[Engine]:
+        return [other for other in self.ledger(engine).engines if other is not engine and other.process.running]
+
+    # --- the store ---
+
+    def committed(self, row: Row[GroupDesired]) -> None:
+        uid = row.desired.uid
+        self.rows[uid] = row
+        self._note_decisions(uid, row.memory)
+        mine = set(held(row.memory))
+        if not mine or row.desired.deleting:
+            return
+        for other_uid, other in self.rows.items():
+            shared = mine & set(held(other.memory)) if other_uid != uid else set()
+            if shared:
+                self.trace.violation("address shared", f"{sorted(shared)} by {uid} and {other_uid}")
+
+    def _note_decisions(self, uid: str, memory: GroupMemory) -> None:
+        for shard_id, shard in memory.shards.items():
+            self._check_headless(uid, shard_id, shard)
+            decisions = self.ledgers.setdefault((uid, shard_id), Ledger()).decisions
+            if not decisions or decisions[-1][1] != shard.primary:
+                decisions.append((self._now(), shard.primary))
+                self.trace.note(f"decided  {shard.primary} is primary of {uid}/{shard_id}, epoch {shard.epoch}")
+
+    def _check_headless(self, uid: str, shard_id: str, shard: ShardMemory) -> None:
+        """It says that nobody can succeed its primary without losing writes."""
+        ledger = self.ledgers.setdefault((uid, shard_id), Ledger())
+        if shard.headless and not ledger.headless:
+            for engine in ledger.engines:
+                whole = engine.process.running and self._seen(engine) and ledger.held <= set(engine.replication.stream)
+                if whole and ledger.held:
+                    self.trace.violation("needlessly headless", f"{engine.process.incarnation} has every write")
+        ledger.headless = shard.headless
+
+    def asked(self, uid: str, shard_id: str) -> None:
+        """An operator asks for a hand-over."""
+        self.ledgers.setdefault((uid, shard_id), Ledger()).asked_s = self._now()
+
+    def deleted(self, row: Row[GroupDesired]) -> None:
+        self.rows.pop(row.desired.uid, None)
+
+    # --- roles ---
+
+    def promoted(self, engine: Engine, by: str) -> None:
+        """About to become primary because `by` says so."""
+        ledger = self.ledger(engine)
+        self.promotions += 1
+        _, node = named(engine.process.incarnation)
+        self.trace.note(f"promoted {engine.process.incarnation} by {by}, {len(engine.replication.stream)} entries")
+        self._check_saved(ledger, node)
+        self._check_fenced(engine)
+        self._check_not_empty(engine, ledger)
+        self._lose(engine, ledger, sorted(ledger.held - set(engine.replication.stream)))
+
+    def _check_saved(self, ledger: Ledger, node: str) -> None:
+        since_s = self._now() - IN_FLIGHT_S - self.stall_s
+        recent = [name for at_s, name in ledger.decisions if at_s >= since_s]
+        older = [name for at_s, name in ledger.decisions if at_s < since_s][-1:]
+        if node not in recent + older:
+            self.trace.violation("not saved", f"{node} is promoted, and the store does not know of it")
+
+    def _check_fenced(self, engine: Engine) -> None:
+        for other in self.rivals(engine):
+            if other.replication.primary and not other.paused and other.reachable():
+                self.trace.violation(
+                    "not fenced", f"{engine.process.incarnation} is promoted while {other.process.incarnation} may write"
+                )
+
+    def _check_not_empty(self, engine: Engine, ledger: Ledger) -> None:
+        if not ledger.held or any(write != PING for write in engine.replication.stream):
+            return
+        for other in self.rivals(engine):
+            if self._seen(other) and any(write != PING for write in other.replication.stream):
+                self.trace.violation(
+                    "empty primary",
+                    f"{engine.process.incarnation} begins empty while {other.process.incarnation} holds data",
+                )
+
+    def _seen(self, engine: Engine) -> bool:
+        """A control plane had word from it of late, and it could be had now."""
+        report = self.reports.get(engine)
+        recent = report is not None and self._now() - report.at_s < SEEN_S
+        return recent and not engine.process.still and engine.replication.state not in ("loading", "syncing")
+
+    def _lose(self, engine: Engine, ledger: Ledger, lacking: list[int]) -> None:
+        if not lacking:
+            return
+        name = engine.process.incarnation
+        old = self.applied.get(lacking[-1])
+        for other in self.rivals(engine):
+            if other.replication.primary and set(lacking) & set(other.replication.stream):
+                self.trace.violation("planned loss", f"{name} lacks {len(lacking)} writes that {other.process.incarnation} has")
+        self._check_choice(engine, ledger, lacking)
+        ended_s = old.process.ended_s if old is not None and not old.process.running else self._now()
+        aged = [write for write in lacking if ledger.acked_s[write] < ended_s - STALE_S]
+        asked = self._now() - ledger.asked_s < 60.0
+        if aged and not asked and any(write != PING for write in engine.replication.stream):
+            self.trace.violation("stale replica", f"{name} is promoted without {len(aged)} writes older than {STALE_S:g} s")
+        for write in lacking:
+            ledger.held.discard(write)
+            ledger.lost[write] = name
+        self.trace.note(f"lost     {len(lacking)} writes, since {name} lacks them")
+
+    def _check_choice(self, engine: Engine, ledger: Ledger, lacking: list[int]) -> None:
+        """Nobody else was seen to be further, had been in sync, and could have been chosen."""
+        decided_s = ledger.decisions[-1][0] if ledger.decisions else self._now()
+        for other in self.rivals(engine):
+            report = self.reports.get(other)
+            if report is None or not self._seen(other) or report.at_s > decided_s:
+                continue
+            ahead = report.length > len(engine.replication.stream) and set(lacking) & set(other.replication.stream)
+            if ahead and not other.replication.primary:
+                self.trace.violation(
+                    "worse replica",
+                    f"{engine.process.incarnation} at {len(engine.replication.stream) * OFFSET_UNIT} is promoted; "
+                    f"{other.process.incarnation} had told of {report.length * OFFSET_UNIT}",
+                )
+
+    # --- data ---
+
+    def wrote(self, engine: Engine, address: str, write: int) -> None:
+        """A write through this address was carried out, and is being acknowledged."""
+        self.applied[write] = engine
+        for other in self.rivals(engine):
+            if other.writable and not other.process.still and address != engine.host and other.reachable(address):
+                self.trace.violation(
+                    "two primaries", f"{engine.process.incarnation} and {other.process.incarnation} through {address}"
+                )
+
+    def acked(self, write: int) -> None:
+        """A client knows that it was done."""
+        engine = self.applied[write]
+        ledger = self.ledger(engine)
+        ledger.acked_s[write] = self._now()
+        ledger.held.add(write)
+        if engine.process.running and engine.replication.primary:
+            return
+        heir = next((other for other in self.rivals(engine) if other.replication.primary), None)
+        if heir is not None and write not in heir.replication.stream:
+            self._lose(heir, ledger, [write])
+
+    def loaded(self, engine: Engine, before: list[int], after: list[int]) -> None:
+        gone = self.ledger(engine).held & set(before) - set(after)
+        self.trace.note(f"loaded   {engine.process.incarnation}: {len(before)} -> {len(after)} entries")
+        if gone:
+            self.trace.violation("wiped", f"{engine.process.incarnation} gave up {len(gone)} acknowledged writes")
+
+    # --- what control planes do ---
+
+    def reported(self, engine: Engine, to: str) -> None:
+        self.reports[engine] = Report(len(engine.replication.stream), self._now())
+
+    def commanded(self, engine: Engine, by: str, words: list[str]) -> None:
+        self.trace.note(f"command  {engine.process.incarnation} <- {by}: {' '.join(words)}")
+        self.effects += 1
+        self.on_effect(by, engine.host)
+
+    def unknown(self, engine: Engine, words: list[str]) -> None:
+        self.trace.violation("unknown command", " ".join(words))
+
+
+def named(incarnation: str) -> tuple[str, str]:
+    """(uid, node name)."""
+    uid, _, rest = incarnation.partition(".")
+    return uid, rest.rpartition(".")[0]

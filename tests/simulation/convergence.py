@@ -1,0 +1,79 @@
+"""Whether a group is as it ought to be once everything is healed: available, every node in its role, endpoints leading to the
+right node. Looks at the engines themselves, not at what is said of them."""
+
+from __future__ import annotations
+
+from cachefleet.model.group import EndpointRole, Shape
+from cachefleet.model.row import GroupRow
+from tests.simulation.engine import Engine
+from tests.simulation.world import PORT, World
+
+
+def why_not(world: World, uid: str, row: GroupRow | None) -> str:
+    """ "" when it is."""
+    running = [process for process in world.machine.running() if process.incarnation.startswith(f"{uid}.")]
+    if row is None or row.status.state == "create-failed":
+        return f"{len(running)} processes of a group that is no more" if running else ""
+    if row.desired.deleting:
+        return "it is being deleted"
+    if row.status.state != "available":
+        return f"it is {row.status.state}: {row.status.why}"
+    for node in row.desired.nodes:
+        state = row.status.nodes[node.name].state
+        if state != "available":
+            return f"{node.name} is {state}: {row.status.nodes[node.name].why}"
+    if row.desired.shape is Shape.REPLICATED:
+        return _replicated(world, uid, row)
+    return ""
+
+
+def _engine(world: World, uid: str, node: str) -> Engine | None:
+    """Of the only process that the node has."""
+    processes = world.machine.of_node(uid, node)
+    return world.engines[processes[0].incarnation] if len(processes) == 1 else None
+
+
+def _replicated(world: World, uid: str, row: GroupRow) -> str:
+    name = row.memory.shards["0001"].primary
+    primary = _engine(world, uid, name)
+    if primary is None or not primary.writable:
+        return f"{name} is no writable primary"
+    replicas = []
+    for node in row.desired.nodes:
+        engine = _engine(world, uid, node.name)
+        if engine is None:
+            return f"{node.name} has not exactly one process"
+        if engine is not primary:
+            replicas.append(engine)
+            state = engine.replication
+            if state.primary or state.follows != primary.host or state.state != "up":
+                return f"{node.name} does not follow {name}"
+    return _endpoints(world, row, primary, replicas)
+
+
+def _endpoints(world: World, row: GroupRow, primary: Engine, replicas: list[Engine]) -> str:
+    holders = {role: world.network.listener(address, PORT) for role, address in row.memory.endpoints.items()}
+    if holders.get(EndpointRole.PRIMARY) is not primary.process:
+        return "the primary endpoint does not lead to the primary"
+    readers = [replica.process for replica in replicas] or [primary.process]
+    if holders.get(EndpointRole.READER) not in readers:
+        return "the reader endpoint does not lead to a reader"
+    bound = {host for engine in (primary, *replicas) for host in engine.process.listens if host != engine.host}
+    return "" if bound == set(row.memory.endpoints.values()) else "somebody listens where nobody should"
+
+
+def data_differ(world: World, uid: str, row: GroupRow) -> str:
+    """Once nobody writes any more: every replica has what its primary has, and that is all that was not lost before."""
+    for shard in row.desired.shards:
+        ledger = world.checkers.ledgers[uid, shard.shard_id]
+        primary = _engine(world, uid, row.memory.shards[shard.shard_id].primary)
+        if primary is None:
+            return f"{shard.shard_id} has no primary"
+        missing = ledger.held - set(primary.replication.stream)
+        if missing:
+            return f"{len(missing)} acknowledged writes of {shard.shard_id} are gone, and nobody knows why"
+        for node in shard.nodes:
+            engine = _engine(world, uid, node.name)
+            if engine is None or [w for w in engine.replication.stream if w] != [w for w in primary.replication.stream if w]:
+                return f"{node.name} has not the data of its primary"
+    return ""

@@ -1,0 +1,263 @@
+"""A simulated Valkey with cluster mode disabled: the commands that the drivers send, and writes of clients.
+
+It does what engines/valkey_config.py has it do: it starts as a replica of somebody or of nobody. A command that it does not
+know is a violation: it cannot fall behind the drivers unnoticed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any, ClassVar, Protocol
+
+import msgspec
+
+from tests.simulation.network import End
+from tests.simulation.process import Process
+from tests.simulation.replication import OFFSET_UNIT, Replication, Tuning
+from tests.simulation.resp import OK, Commands, encoded
+
+VERSION = "9.1.2"
+
+
+class Witness(Protocol):
+    """Who is told what an engine does (checkers)."""
+
+    def promoted(self, engine: Engine, by: str) -> None: ...
+
+    def wrote(self, engine: Engine, address: str, write: int) -> None: ...
+
+    def loaded(self, engine: Engine, before: list[int], after: list[int]) -> None: ...
+
+    def reported(self, engine: Engine, to: str) -> None: ...
+
+    def commanded(self, engine: Engine, by: str, words: list[str]) -> None: ...
+
+    def unknown(self, engine: Engine, words: list[str]) -> None: ...
+
+
+class Session(msgspec.Struct):
+    """A connection as the engine knows it."""
+
+    commands: Commands | None = None
+
+
+class Engine:
+    """config: the directives of its configuration file."""
+
+    def __init__(
+        self, process: Process, config: dict[str, str], chance: Random, tuning: Tuning, witness: Witness, folder: str
+    ) -> None:
+        self.process = process
+        self.config = config
+        self.chance = chance
+        self.witness = witness
+        self._folder = folder
+        self._bind = config["bind"].split()
+        self.replication = Replication(process, chance, tuning, lambda before, after: witness.loaded(self, before, after))
+        self.replication.quiet = lambda: self.paused
+        self._paused_until_s = 0.0
+        self._blocked: list[tuple[End, tuple[Any, ...]]] = []
+
+    @property
+    def host(self) -> str:
+        return self.process.party
+
+    @property
+    def paused(self) -> bool:
+        return self.process.network.now() < self._paused_until_s
+
+    @property
+    def writable(self) -> bool:
+        """It would take writes, were it asked."""
+        return self.replication.primary and not self.paused and self.replication.state != "loading"
+
+    def reachable(self, address: str = "") -> bool:
+        """Clients may write to it through that endpoint; through any when not given."""
+        here = [host for host in self.process.listens if host != self.host]
+        here += [end.address for end in self.process.ends if end.open and end.peer.owner.party == "clients"]
+        return address in here if address else any(host != self.host for host in here)
+
+    def start(self) -> None:
+        heard = [self.process.listen(host) for host in self._bind]
+        if not all(heard):
+            self.process.end("exit code 1")
+            return
+        self.replication.start()
+        host, port = self.config.get("replicaof", " 0").split(" ")
+        self.replication.follow(host if port != "0" else "")
+
+    # --- connections ---
+
+    def received(self, end: End, payload: Any) -> None:
+        if end is self.replication.link:
+            self.replication.heard(payload)
+        elif isinstance(payload, bytes):
+            self._asked(end, payload)
+        elif payload[0] == "SET":
+            self.write(end, payload)
+        elif payload[0] == "PSYNC":
+            self.replication.asked_to_sync(end, *payload[1:])
+        elif payload[0] == "ACK" and end in self.replication.feeds:
+            self.replication.feeds[end].acknowledged = True
+
+    def lost(self, end: End) -> None:
+        self.replication.feeds.pop(end, None)
+        if end is self.replication.link:
+            self.replication.link_lost()
+
+    def _asked(self, end: End, data: bytes) -> None:
+        if end.state is None:
+            end.state = Commands()
+        replies = [encoded(self._answer(end, words)) for words in end.state.feed(data)]
+        if self.process.running:
+            end.send(b"".join(replies))
+
+    def _answer(self, end: End, words: list[str]) -> Any:
+        handler = self.handlers.get(words[0])
+        by = end.peer.owner.party
+        if words[0] not in _QUIET and tuple(words[:2]) not in _QUIET_PAIRS:
+            self.witness.commanded(self, by, words)
+        if handler is None:
+            self.witness.unknown(self, words)
+            return "-ERR unknown command"
+        if self.replication.state == "loading" and words[0] not in ("INFO", "CONFIG", "CLIENT"):
+            return "-LOADING the dataset is being loaded in memory"
+        return handler(self, by, words[1:])
+
+    # --- writes of clients ---
+
+    def write(self, end: End, payload: tuple[Any, ...]) -> None:
+        """("SET", write, slot) is answered with ("OK", write) or ("ERR", code)."""
+        refusal = self.refusal(payload[2])
+        if refusal:
+            end.send(("ERR", *refusal))
+        elif self.paused:
+            self._blocked.append((end, payload))
+        else:
+            self.replication.append(payload[1])
+            self.witness.wrote(self, end.address, payload[1])
+            end.send(("OK", payload[1]))
+
+    def refusal(self, slot: int) -> tuple[str, ...]:
+        if self.replication.state == "loading":
+            return ("LOADING",)
+        return () if self.replication.primary else ("READONLY",)
+
+    def _unpause(self) -> None:
+        if self.paused:
+            return  # for longer, meanwhile
+        blocked, self._blocked = self._blocked, []
+        for end, payload in blocked:
+            if end.open:
+                self.write(end, payload)
+
+    # --- commands ---
+
+    def ping(self, by: str, words: list[str]) -> Any:
+        return "+PONG"
+
+    def info(self, by: str, words: list[str]) -> Any:
+        if words == ["server"]:
+            return (
+                f"redis_version:7.2.4\r\nvalkey_version:{VERSION}\r\nprocess_id:{self.process.pid}\r\n"
+                f"config_file:{self._folder}/engine.conf\r\n"
+            )
+        loading = int(self.replication.state == "loading")
+        if words == ["persistence"]:
+            return f"loading:{loading}\r\nrdb_bgsave_in_progress:{int(self.replication.children > 0)}\r\n"
+        self.witness.reported(self, by)
+        return "\r\n".join(self._info_replication())
+
+    def _info_replication(self) -> list[str]:
+        state, length = self.replication, len(self.replication.stream) * OFFSET_UNIT
+        if state.primary:
+            feeds = state.streams_to(dual_channel=True)
+            lines = ["role:master", f"master_repl_offset:{length}"]
+            return lines + [
+                f"slave{number}:ip={feed.host},port={self.process.port},state=online,offset={length},lag=0"
+                for number, feed in enumerate(feeds)
+            ]
+        up = state.state == "up"
+        known = up or state.cached
+        lines = ["role:slave", f"master_host:{state.follows or self.host}", f"master_port:{self._source_port()}"]
+        lines.append(f"master_link_status:{'up' if up else 'down'}")
+        lines.append(f"master_last_io_seconds_ago:{int(state.now_s - state.heard_s) if up else -1}")
+        lines.append(f"master_sync_in_progress:{int(state.state in ('syncing', 'loading'))}")
+        lines.append(f"slave_repl_offset:{length if known else 1}")
+        if not up:
+            down_s = int(state.now_s - state.down_since_s) if state.down_since_s >= 0 else -1
+            lines.append(f"master_link_down_since_seconds:{down_s}")
+        return lines
+
+    def _source_port(self) -> int:
+        return self.process.port if self.replication.follows else 0
+
+    def client(self, by: str, words: list[str]) -> Any:
+        verb = words[0]
+        if verb == "LIST":
+            open_ends = [end for end in self.process.ends if end.open and end.peer.owner.party == "clients"]
+            return "".join(f"id=1 laddr={end.address}:{self.process.port} fd=8\n" for end in open_ends)
+        if verb == "KILL":
+            host = words[2].rpartition(":")[0]
+            self.cut_clients(host)
+        elif verb == "PAUSE":
+            self._paused_until_s = max(self._paused_until_s, self.process.network.now() + int(words[1]) / 1000)
+            self.process.after(int(words[1]) / 1000 + 0.0001, self._unpause)
+        elif verb == "UNPAUSE":
+            self._paused_until_s = 0.0
+            self._unpause()
+        return OK
+
+    def cut_clients(self, host: str) -> None:
+        for end in self.process.ends:
+            if end.open and end.address == host and end.peer.owner.party == "clients":
+                end.close()
+
+    def configure(self, by: str, words: list[str]) -> Any:
+        verb, name = words[0], words[1]
+        if verb == "GET":
+            return [name, " ".join(self.process.listens) if name == "bind" else self.config.get(name, "")]
+        if name != "bind":
+            self.config.update(zip(words[1::2], words[2::2], strict=True))
+            return OK
+        wanted = words[2].split()
+        for host in wanted:
+            holder = self.process.network.listener(host, self.process.port)
+            if holder is not None and holder is not self.process:
+                return "-ERR Failed to bind to specified addresses."
+        for host in [host for host in self.process.listens if host not in wanted]:
+            self.process.deafen(host)
+        for host in wanted:
+            self.process.listen(host)
+        return OK
+
+    def replicaof(self, by: str, words: list[str]) -> Any:
+        if words == ["NO", "ONE"]:
+            if not self.replication.primary:
+                self.witness.promoted(self, by)
+                self.replication.lead()
+        else:
+            self.replication.follow(words[0] if words[1] != "0" else "")
+        return OK
+
+    handlers: ClassVar[dict[str, Callable[[Any, str, list[str]], Any]]] = {
+        "PING": ping,
+        "INFO": info,
+        "CLIENT": client,
+        "CONFIG": configure,
+        "REPLICAOF": replicaof,
+    }
+
+
+_QUIET = frozenset({"PING", "INFO"})
+_QUIET_PAIRS = frozenset(
+    {
+        ("CONFIG", "GET"),
+        ("CLIENT", "LIST"),
+        ("CLIENT", "SETNAME"),
+        ("CLUSTER", "INFO"),
+        ("CLUSTER", "NODES"),
+        ("CLUSTER", "MYID"),
+    }
+)

@@ -1,0 +1,42 @@
+"""Groups to simulate: what is asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cachefleet.model.group import SLOTS, DesiredNode, DesiredShard, Engine, GroupDesired, Shape
+
+ZONES = ("local-1a", "local-1b", "local-1c")
+VERSIONS = {Engine.VALKEY: "9.1.2", Engine.MEMCACHED: "1.6.18"}
+PORT = 6379
+
+
+def replicated(uid: str, name: str, nodes: int, **more: Any) -> GroupDesired:
+    members = tuple(DesiredNode(f"{name}-{number:03}", "0001", ZONES[number % 3], 0.0) for number in range(1, nodes + 1))
+    return _desired(uid, Shape.REPLICATED, (DesiredShard("0001", members),), automatic_failover=nodes > 1, **more)
+
+
+def clustered(uid: str, name: str, shards: int, replicas: int, **more: Any) -> GroupDesired:
+    size = SLOTS // shards
+    made = []
+    for shard in range(shards):
+        last = SLOTS - 1 if shard == shards - 1 else (shard + 1) * size - 1
+        members = tuple(
+            DesiredNode(f"{name}-{shard + 1:04}-{number:03}", "0001", ZONES[(shard + number) % 3], 0.0)
+            for number in range(1, replicas + 2)
+        )
+        made.append(DesiredShard(f"{shard + 1:04}", members, ((shard * size, last),)))
+    return _desired(uid, Shape.CLUSTERED, tuple(made), automatic_failover=True, cluster_mode="enabled", **more)
+
+
+def memcached(uid: str, name: str, nodes: int) -> GroupDesired:
+    members = tuple(DesiredNode(f"{name}.{number:04}", f"{number:04}", ZONES[0], 0.0) for number in range(1, nodes + 1))
+    return _desired(uid, Shape.MEMCACHED, (DesiredShard("0001", members),))
+
+
+def _desired(uid: str, shape: Shape, shards: tuple[DesiredShard, ...], **more: Any) -> GroupDesired:
+    engine = Engine.MEMCACHED if shape is Shape.MEMCACHED else Engine.VALKEY
+    return GroupDesired(
+        uid=uid, shape=shape, engine=engine, engine_version=VERSIONS[engine], node_type="cache.t4g.micro", port=PORT,
+        shards=shards, parameter_group="default", subnet_group="default", **{"multi_az": True, **more},
+    )  # fmt: skip

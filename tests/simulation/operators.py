@@ -1,0 +1,95 @@
+"""What users ask for while things go wrong: hand-overs, reboots, deletion, failover switched off. Through desired state, as the
+API writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from msgspec.structs import replace
+
+from cachefleet.interfaces import Conflict
+from cachefleet.model.group import DesiredNode, DesiredShard, GroupDesired, Shape
+from tests.simulation.world import World
+
+
+class Operators:
+    def __init__(self, world: World, chance: Random) -> None:
+        self._world, self._chance = world, chance
+
+    async def any(self) -> None:
+        """A wish for one of the groups."""
+        uids = [uid for uid in self._world.groups if uid in self._world.checkers.rows]
+        if not uids:
+            return
+        uid = self._chance.choice(uids)
+        kind = self._chance.choices((self.hand_over, self.reboot, self.delete, self.toggle_failover), (6, 4, 0.5, 1))[0]
+        await kind(uid)
+
+    async def _change(self, uid: str, what: str, change: Callable[[GroupDesired], GroupDesired]) -> None:
+        while True:
+            row = await self._world.row(uid)
+            if row is None or row.desired.deleting:
+                return
+            try:
+                async with self._world.database.inner.transaction() as transaction:
+                    stored = await transaction.update(replace(row, desired=change(row.desired)))
+            except Conflict:
+                continue
+            self._world.trace.note(f"operator {what} of {uid}")
+            self._world.checkers.committed(stored)
+            self._world.wake(stored.key)
+            return
+
+    async def hand_over(self, uid: str, shard_id: str = "") -> None:
+        """TestFailover, or PrimaryClusterId."""
+        row = self._world.checkers.rows.get(uid)
+        if row is None or row.desired.shape is Shape.MEMCACHED or not row.memory.provisioned:
+            return
+        shards = [shard for shard in row.desired.shards if shard_id in ("", shard.shard_id) and len(shard.nodes) > 1]
+        if not shards:
+            return
+        chosen = self._chance.choice(shards)
+        to = self._chance.choice(("", self._chance.choice(chosen.nodes).name))
+
+        def change(desired: GroupDesired) -> GroupDesired:
+            return _with_shards(
+                desired,
+                lambda shard: (
+                    replace(shard, handovers=shard.handovers + 1, handover_to=to)
+                    if shard.shard_id == chosen.shard_id
+                    else shard
+                ),
+            )
+
+        self._world.checkers.asked(uid, chosen.shard_id)
+        await self._change(uid, f"hands {chosen.shard_id} over to {to or 'anybody'}", change)
+
+    async def reboot(self, uid: str) -> None:
+        row = self._world.checkers.rows.get(uid)
+        if row is None or not row.memory.provisioned:
+            return
+        name = self._chance.choice(row.desired.nodes).name
+
+        def once_more(node: DesiredNode) -> DesiredNode:
+            return replace(node, reboots=node.reboots + 1) if node.name == name else node
+
+        await self._change(
+            uid,
+            f"reboots {name}",
+            lambda desired: _with_shards(
+                desired, lambda shard: replace(shard, nodes=tuple(once_more(node) for node in shard.nodes))
+            ),
+        )
+
+    async def delete(self, uid: str) -> None:
+        await self._change(uid, "deletes", lambda desired: replace(desired, deleting=True))
+
+    async def toggle_failover(self, uid: str) -> None:
+        await self._change(
+            uid, "switches failover", lambda desired: replace(desired, automatic_failover=not desired.automatic_failover)
+        )
+
+
+def _with_shards(desired: GroupDesired, change: Callable[[DesiredShard], DesiredShard]) -> GroupDesired:
+    return replace(desired, shards=tuple(change(shard) for shard in desired.shards))

@@ -1,0 +1,100 @@
+"""A control plane: the real controller with real drivers, on a simulated machine, network and store. Killed, it vanishes as a
+process does: its connections close, and nothing that its tasks still do has any effect."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+from cachefleet.control.controller import Controller
+from cachefleet.control.leadership import Leadership
+from cachefleet.control.seams import Seams
+from cachefleet.engines.discovery import DiscoveryDriver, node_list_file
+from cachefleet.engines.memcached import MemcachedDriver
+from cachefleet.engines.valkey import ValkeyDriver
+from cachefleet.interfaces import Catalogue, Store
+from cachefleet.model.group import Engine
+from cachefleet.model.resource import Key
+from cachefleet.settings import Settings
+from tests.simulation.loop import ACTOR, Actor, VirtualClock, VirtualLoop
+from tests.simulation.machine import Machine, SimHost
+from tests.simulation.store import Database, StoreLink
+from tests.simulation.transport import Cables
+
+
+class Plane(Actor):
+    """name: unlike all others of this run. is_dead: whether that other one is known to be."""
+
+    def __init__(
+        self,
+        name: str,
+        loop: VirtualLoop,
+        machine: Machine,
+        database: Database,
+        cables: Cables,
+        clock: VirtualClock,
+        catalogue: Catalogue,
+        settings: Settings,
+        is_dead: Callable[[str], bool],
+    ) -> None:
+        super().__init__(name)
+        self._loop, self._machine, self._cables = loop, machine, cables
+        self._database, self._clock, self._catalogue, self._settings = database, clock, catalogue, settings
+        self._is_dead = is_dead
+        self.alive = True
+        self.controller: Controller | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._host: SimHost | None = None
+
+    def begin(self) -> None:
+        token = ACTOR.set(self)
+        try:
+            self._tasks.add(self._loop.create_task(self._live()))
+        finally:
+            ACTOR.reset(token)
+
+    async def _live(self) -> None:
+        store = cast(Store, StoreLink(self._database, lambda: self.alive))
+        leadership = Leadership(store, self._clock, self.name, self._settings.control.lease_s, is_dead=self._is_dead)
+        self._host = SimHost(self._machine, lambda: self.alive, leadership.permit)
+        resp = {
+            engine: ValkeyDriver(engine, self._settings.control.cluster_node_timeout_ms, leadership.permit)
+            for engine in (Engine.VALKEY, Engine.REDIS)
+        }
+        self.controller = Controller(
+            Seams(
+                store=store,
+                authority=leadership,
+                host=self._host,
+                catalogue=self._catalogue,
+                resp=resp,
+                memcached=MemcachedDriver(user="", open_files=1000),
+                discovery=DiscoveryDriver(python="/python"),
+                node_list_file=node_list_file,
+                clock=self._clock,
+                settings=self._settings,
+                shared_store=True,
+            )
+        )
+        await leadership.run(self.controller.lead)
+
+    def wake(self, key: Key) -> None:
+        if self.controller is not None and self.alive:
+            self._loop.call_soon(self.controller.wake, key)
+
+    def kill(self) -> None:
+        """At this instant, wherever it is."""
+        if not self.alive:
+            return
+        self.alive = False
+        self._cables.pull(self.name)
+        if self._host is not None and self._host in self._machine.hosts:
+            self._machine.hosts.remove(self._host)
+        self._loop.go_on(self)
+        for task in self._tasks:
+            task.cancel()
+
+    async def gone(self) -> None:
+        """After kill: its tasks have ended."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)

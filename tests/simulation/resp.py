@@ -1,0 +1,34 @@
+"""The wire format of Valkey and Redis, from the engine's side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import libvalkey
+
+OK = "+OK"  # a str that begins with + is a status, one with - an error; every other str is a bulk string
+
+
+class Commands:
+    """Cuts what arrives on one connection into commands."""
+
+    def __init__(self) -> None:
+        self._reader: Any = libvalkey.Reader(encoding="utf-8", notEnoughData=None)
+
+    def feed(self, data: bytes) -> list[list[str]]:
+        self._reader.feed(data)
+        found = []
+        while (command := self._reader.gets()) is not None:
+            found.append(command)
+        return found
+
+
+def encoded(reply: Any) -> bytes:
+    if isinstance(reply, str):
+        if reply[:1] in ("+", "-"):
+            return f"{reply}\r\n".encode()
+        data = reply.encode()
+        return b"$%d\r\n%b\r\n" % (len(data), data)
+    if isinstance(reply, int):
+        return b":%d\r\n" % reply
+    return b"*%d\r\n" % len(reply) + b"".join(map(encoded, reply))

@@ -1,0 +1,163 @@
+"""One run: make groups, let things go wrong, heal everything, demand convergence."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import traceback
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from random import Random
+from typing import Any
+
+import msgspec
+import structlog
+
+from cachefleet.interfaces import StoreError
+from cachefleet.model.group import Shape
+from tests.simulation import groups
+from tests.simulation.convergence import data_differ, why_not
+from tests.simulation.faults import Faults
+from tests.simulation.loop import ACTOR
+from tests.simulation.operators import Operators
+from tests.simulation.trace import Trace, Violation
+from tests.simulation.world import World
+
+CREATION_S = 60.0
+CONVERGENCE_S = 180.0
+QUIET_S = 3.0
+_BROKEN = frozenset({"pass failed", "action broke", "sweep failed"})
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    seed: int
+    violations: tuple[Violation, ...]
+    digest: str  # of the whole trace
+    tail: tuple[str, ...]
+    virtual_s: float
+    acked: int
+    lost: int
+    promotions: int
+
+
+def run(seed: int, *, keep_trace: bool = False) -> Outcome:
+    """Everything of that seed."""
+    world = World(seed, keep_trace=keep_trace)
+    with _logged_to(world.trace), asyncio.Runner(loop_factory=lambda: world.loop) as runner:
+        runner.run(_Scenario(world).play())
+    ledgers = world.checkers.ledgers.values()
+    return Outcome(
+        seed,
+        tuple(world.trace.violations),
+        world.trace.digest,
+        tuple(world.trace.lines),
+        world.loop.time(),
+        sum(len(ledger.acked_s) for ledger in ledgers),
+        sum(len(ledger.lost) for ledger in ledgers),
+        world.checkers.promotions,
+    )
+
+
+@contextmanager
+def _logged_to(trace: Trace) -> Iterator[None]:
+    """The service's log becomes part of the trace; what it did not expect is a violation."""
+
+    def note(logger: Any, method: str, event: MutableMapping[str, Any]) -> Any:
+        actor = ACTOR.get()
+        words = " ".join(f"{name}={value}" for name, value in event.items() if name not in ("event", "exc_info"))
+        trace.note(f"log      {actor.name if actor else ''}: {event['event']} {words}")
+        if event["event"] in _BROKEN and not isinstance(sys.exc_info()[1], StoreError):
+            trace.violation("broken", traceback.format_exc(limit=-3))
+        raise structlog.DropEvent
+
+    before = structlog.get_config()
+    structlog.configure(processors=[note], wrapper_class=structlog.BoundLogger, cache_logger_on_first_use=False)
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+
+
+class _Scenario:
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._chance: Random = world.chance("scenario")
+        self._faults = Faults(world, world.chance("faults"))
+        self._operators = Operators(world, world.chance("operators"))
+
+    async def play(self) -> None:
+        world, chance = self._world, self._chance
+        world.begin_plane()
+        await self._create()
+        if chance.random() < 0.8:
+            await self._until(lambda: not self._unsettled(), CREATION_S)
+        end_s = world.loop.time() + chance.uniform(5.0, 25.0)
+        pace_s = chance.choice((0.3, 1.0, 3.0))
+        while world.loop.time() < end_s:
+            await world.clock.sleep(chance.expovariate(1 / pace_s))
+            if chance.random() < 0.25:
+                await self._operators.any()
+            else:
+                self._faults.any()
+        world.trace.note("everything is healed")
+        self._faults.heal()
+        await self._converge()
+        for plane in world.planes:
+            plane.kill()
+            await plane.gone()
+
+    async def _create(self) -> None:
+        """One group, sometimes two."""
+        for number in range(self._chance.choice((1, 1, 1, 2))):
+            uid, name = f"u{number}", f"g{number}"
+            desired = groups.replicated(uid, name, self._chance.choice((1, 2, 2, 3, 3, 4)))
+            await self._world.create(desired, name)
+            if desired.shape is not Shape.MEMCACHED:
+                self._world.write_to(uid, 0.05, 0.5)
+                self._world.write_to(uid, 0.15, 60.0)
+
+    def _unsettled(self) -> str:
+        found = [(uid, why_not(self._world, uid, self._world.checkers.rows.get(uid))) for uid in self._world.groups]
+        return "; ".join(f"{uid}: {why}" for uid, why in found if why)
+
+    async def _until(self, condition: Any, limit_s: float) -> bool:
+        end_s = self._world.loop.time() + limit_s
+        while not condition():
+            if self._world.loop.time() >= end_s:
+                return False
+            await self._world.clock.sleep(0.1)
+        return True
+
+    async def _converge(self) -> None:
+        world = self._world
+        end_s = world.loop.time() + CONVERGENCE_S
+        helped = False
+        while world.loop.time() < end_s:
+            await self._until(lambda: not self._unsettled(), 20.0)
+            if self._unsettled():
+                if not helped:
+                    await self._help_headless()
+                continue
+            effects = world.checkers.effects
+            await world.clock.sleep(QUIET_S)
+            if not self._unsettled() and world.checkers.effects == effects:
+                await self._compare()
+                return
+        world.trace.violation("not converged", self._unsettled() or "something is done again and again")
+
+    async def _help_headless(self) -> None:
+        """What the event of such a group asks of the operator."""
+        for uid, row in list(self._world.checkers.rows.items()):
+            for shard_id, shard in row.memory.shards.items():
+                if shard.headless:
+                    await self._operators.hand_over(uid, shard_id)
+
+    async def _compare(self) -> None:
+        for writer in self._world.writers:
+            writer.stop()
+        await self._world.clock.sleep(1.5)
+        for uid, row in self._world.checkers.rows.items():
+            if row.status.state == "available" and row.desired.shape is not Shape.MEMCACHED:
+                why = data_differ(self._world, uid, row)
+                if why:
+                    self._world.trace.violation("data differ", f"{uid}: {why}")

@@ -1,0 +1,159 @@
+"""Everything of one run, made from one seed: time, network, machine, store, engines, clients, checkers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from cachefleet.interfaces import Rendering, Store
+from cachefleet.model.group import EndpointRole, Engine, GroupDesired, Shape
+from cachefleet.model.resource import Key, Kind, Scope
+from cachefleet.model.row import GroupRow
+from cachefleet.settings import ControlSettings, Settings
+from tests.fakes.catalogue import StaticCatalogue
+from tests.fakes.store import MemoryStore
+from tests.simulation.checkers import Checkers, named
+from tests.simulation.engine import Engine as SimEngine
+from tests.simulation.loop import VirtualClock, VirtualLoop
+from tests.simulation.machine import Machine
+from tests.simulation.network import Network
+from tests.simulation.plane import Plane
+from tests.simulation.process import Process
+from tests.simulation.replication import Tuning
+from tests.simulation.store import Database
+from tests.simulation.trace import Trace
+from tests.simulation.transport import Cables
+from tests.simulation.writers import Writer
+
+SCOPE = Scope("000000000000", "local-1")
+PORT = 6379
+
+
+class World:
+    """seed: of all chance. Chance is drawn from streams of their own, so that a change in one part moves the others little."""
+
+    def __init__(self, seed: int, *, keep_trace: bool = False, inner: Store | None = None) -> None:
+        self.seed = seed
+        self.loop = VirtualLoop()
+        self.trace = Trace(self.loop.time, keep_trace)
+        self.clock = VirtualClock(self.loop)
+        self.network = Network(self.loop, self.chance("network"), 0.0005)
+        self.checkers = Checkers(self.trace, self.loop.time)
+        self.machine = Machine(self.loop, self.network, self.trace, self.chance("machine"), self._boot)
+        self.database = Database(inner or MemoryStore(VirtualClock(self.loop)), self.loop, self.chance("store"), self.checkers)
+        self.cables = Cables(self.network)
+        self.loop.connect = self.cables.connect
+        self.settings = Settings(control=ControlSettings())
+        self.effects: list[Callable[[str, str], None]] = []  # told (who, whose address) of every command that does something
+        self.checkers.on_effect = self._effect
+        self.machine.zone_of = self.zone_of
+        self.engines: dict[str, SimEngine] = {}  # by incarnation
+        self.planes: list[Plane] = []
+        self.writers: list[Writer] = []
+        self.groups: dict[str, Key] = {}  # by uid
+        self._engine_chance = self.chance("engines")
+        self._writer_chance = self.chance("writers")
+        self._planes_begun = 0
+        self._writes = 0
+
+    def chance(self, of: str) -> Random:
+        return Random(f"{self.seed}/{of}")
+
+    # --- what runs ---
+
+    def _boot(self, process: Process, rendering: Rendering) -> None:
+        (content,) = rendering.files.values()
+        config = _directives(content.decode())
+        process.party = config["bind"].split()[0]
+        process.port = int(config["port"])
+        folder = f"/nodes/{process.incarnation}"
+        engine = SimEngine(process, config, self._engine_chance, Tuning(), self.checkers, folder)
+        process.program = engine
+        self.engines[process.incarnation] = engine
+        self.checkers.booted(engine)
+
+    def zone_of(self, process: Process) -> str:
+        """Its letter."""
+        uid, name = named(process.incarnation)
+        row = self.checkers.rows.get(uid)
+        nodes = row.desired.nodes if row is not None else ()
+        return next((node.zone[-1:] for node in nodes if node.name == name), "")
+
+    def _effect(self, by: str, host: str) -> None:
+        for told in list(self.effects):
+            told(by, host)
+
+    def begin_plane(self) -> Plane:
+        self._planes_begun += 1
+        name = f"plane-{self._planes_begun}"
+        plane = Plane(
+            name,
+            self.loop,
+            self.machine,
+            self.database,
+            self.cables,
+            self.clock,
+            StaticCatalogue(),
+            self.settings,
+            self._is_dead,
+        )
+        self.planes.append(plane)
+        self.trace.note(f"{name} begins")
+        plane.begin()
+        return plane
+
+    def _is_dead(self, name: str) -> bool:
+        return all(plane.name != name or not plane.alive for plane in self.planes)
+
+    def wake(self, key: Key) -> None:
+        for plane in self.planes:
+            plane.wake(key)
+
+    # --- groups ---
+
+    async def create(self, desired: GroupDesired, name: str) -> None:
+        kind = Kind.CACHE_CLUSTER if desired.shape is Shape.MEMCACHED else Kind.REPLICATION_GROUP
+        key = SCOPE.key(kind, name)
+        self.groups[desired.uid] = key
+        async with self.database.inner.transaction() as transaction:
+            row = await transaction.insert(GroupRow(key=key, desired=desired), [node.name for node in desired.nodes])
+        self.checkers.committed(row)
+        self.wake(key)
+
+    async def row(self, uid: str) -> GroupRow | None:
+        return await self.database.inner.get(self.groups[uid])
+
+    def endpoint(self, uid: str, role: EndpointRole) -> str:
+        row = self.checkers.rows.get(uid)
+        return row.memory.endpoints.get(role, "") if row is not None and row.memory.provisioned else ""
+
+    def next_write(self) -> int:
+        self._writes += 1
+        return self._writes
+
+    def write_to(self, uid: str, interval_s: float, patience_s: float) -> None:
+        self.writers.append(
+            Writer(
+                self.network,
+                self._writer_chance,
+                lambda: self.endpoint(uid, EndpointRole.PRIMARY),
+                PORT,
+                0,
+                self.next_write,
+                self.checkers.acked,
+                interval_s,
+                patience_s,
+            )
+        )
+
+
+def _directives(text: str) -> dict[str, str]:
+    """Directive -> its words; of those that stand more than once, the last."""
+    found = {}
+    for line in text.splitlines():
+        name, _, value = line.partition(" ")
+        found[name] = value.strip('"')
+    return found
+
+
+ENGINES = {Shape.REPLICATED: Engine.VALKEY, Shape.CLUSTERED: Engine.VALKEY, Shape.MEMCACHED: Engine.MEMCACHED}

@@ -1,0 +1,104 @@
+"""Clients that write through the primary endpoint, one unique value after the other, and remember what was acknowledged.
+
+A patient one waits long for an answer: it is the one whom a frozen primary would deceive when it goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from tests.simulation.network import End, Network
+
+_FIRST_PAUSE_S = 0.02
+
+
+class Writer:
+    """acked(write): the client was told that it is done. address: "" while there is no endpoint yet."""
+
+    party = "clients"
+
+    def __init__(
+        self,
+        network: Network,
+        chance: Random,
+        address: Callable[[], str],
+        port: int,
+        slot: int,
+        numbers: Callable[[], int],
+        acked: Callable[[int], None],
+        interval_s: float,
+        patience_s: float,
+    ) -> None:
+        self._network, self._chance = network, chance
+        self._address, self._port, self._slot = address, port, slot
+        self._numbers, self._acked = numbers, acked
+        self._interval_s, self._patience_s = interval_s, patience_s
+        self._end: End | None = None
+        self._attempt = 0
+        self.stopped = False
+        network.loop.after(chance.random(), self._go)
+
+    def _later(self, delay_s: float) -> None:
+        self._attempt += 1
+        self._network.loop.after(delay_s * (0.5 + self._chance.random()), self._go, self._attempt)
+
+    def _go(self, attempt: int = 0) -> None:
+        """The next write, on a connection that is made first when there is none."""
+        if self.stopped or attempt != self._attempt:
+            return
+        self._attempt += 1
+        if self._end is None or not self._end.open:
+            host = self._address()
+            if not host:
+                self._later(0.2)
+                return
+            self._network.dial(self, host, self._port, self._answer_for(self._attempt))
+        else:
+            self._end.send(("SET", self._numbers(), self._slot))
+        self._network.loop.after(self._patience_s, self._give_up, self._attempt)
+
+    def _answer_for(self, attempt: int) -> Callable[[End | None], None]:
+        return lambda end: self._connected(attempt, end)
+
+    def _connected(self, attempt: int, end: End | None) -> None:
+        if attempt != self._attempt or self.stopped:
+            if end is not None:
+                end.close()
+        elif end is None:
+            self._later(_FIRST_PAUSE_S)
+        else:
+            self._end = end
+            self._go(attempt)
+
+    def _give_up(self, attempt: int) -> None:
+        if attempt == self._attempt:
+            self._drop()
+            self._later(_FIRST_PAUSE_S)
+
+    def _drop(self) -> None:
+        if self._end is not None:
+            self._end.close()
+        self._end = None
+
+    def received(self, end: End, payload: Any) -> None:
+        if payload[0] == "OK":
+            self._acked(payload[1])
+        if end is not self._end:
+            return
+        if payload[0] != "OK":
+            self._refused(payload)
+        self._later(self._interval_s)
+
+    def _refused(self, payload: Any) -> None:
+        self._drop()
+
+    def lost(self, end: End) -> None:
+        if end is self._end:
+            self._end = None
+            self._later(_FIRST_PAUSE_S)
+
+    def stop(self) -> None:
+        self.stopped = True
+        self._drop()
