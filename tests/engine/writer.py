@@ -1,4 +1,8 @@
-"""A client that writes rising numbers without a pause and remembers which were acknowledged, and when."""
+"""A client that writes rising numbers without a pause and remembers which were acknowledged, and when.
+
+With cluster mode disabled it retries nothing, so that every broken connection is counted; with cluster mode enabled it is a
+cluster client as applications use it, which looks the topology up again by itself.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +12,19 @@ from types import TracebackType
 
 import redis
 from redis.backoff import NoBackoff
+from redis.cluster import RedisCluster
 from redis.retry import Retry
 
 from tests.fixtures.service import wait_for
 
 
 class Writer:
-    """Appends to the list `log` through one connection at a time; on any error it connects anew at once."""
+    """Appends to the list `key` through one connection at a time; on any error it connects anew at once."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, *, key: str = "log", clustered: bool = False) -> None:
         self._host, self._port = host, port
+        self._key = key
+        self._clustered = clustered
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._times: list[float] = []
@@ -32,16 +39,22 @@ class Writer:
         self._stop.set()
         self._thread.join(10)
 
+    def _connect(self) -> redis.Redis | RedisCluster:
+        if self._clustered:
+            return RedisCluster(self._host, self._port, socket_timeout=1)
+        return redis.Redis(self._host, self._port, socket_timeout=1, retry=Retry(NoBackoff(), 0))
+
     def _run(self) -> None:
-        client = redis.Redis(self._host, self._port, socket_timeout=1, retry=Retry(NoBackoff(), 0))
+        client = self._connect()
         value = 0
         while not self._stop.is_set():
             value += 1
             try:
-                client.rpush("log", value)
+                client.rpush(self._key, value)
             except redis.exceptions.RedisError as error:
                 self.errors.append(type(error).__name__)
-                client.connection_pool.disconnect()
+                if isinstance(client, redis.Redis):
+                    client.connection_pool.disconnect()
                 self._stop.wait(0.001)
                 continue
             self._times.append(time.monotonic())
