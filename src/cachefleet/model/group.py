@@ -111,6 +111,7 @@ class NodeMemory(msgspec.Struct):
     launches: int = 0  # how often it was started; the incarnation is `<uid>.<name>.<launches>`, "" before the first
     launched_at: float = 0.0
     ended_at: float = 0.0  # when its process was first seen to be gone, 0 while it runs
+    end_unseen: bool = False  # nobody watched when it ended: it may have been long before ended_at
     failures: int = 0  # launches in a row that never answered
     failure: str = ""  # how the last of them failed, for people
     retry_at: float = 0.0  # no launch before

@@ -72,11 +72,12 @@ def drop_removed(draft: Draft, keep: set[str]) -> None:
 def note_ends(draft: Draft, nodes: list[str]) -> None:
     """Remember since when a node has no process."""
     for node in nodes:
-        memory = draft.remembered(node)
+        memory, process = draft.remembered(node), draft.process(node)
         if draft.running(node) or not memory.launches:
             memory.ended_at = 0.0
         elif not memory.ended_at:
             memory.ended_at = draft.now
+            memory.end_unseen = process is None or not process.exit
 
 
 def begin_reboot(draft: Draft, node: str, reboots: int) -> None:

@@ -6,7 +6,7 @@ Decides by what replicas hold; how a role is given to an engine is the shape's b
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from cachefleet.model.group import DesiredShard, ShardMemory
 from cachefleet.planning.draft import Draft
@@ -53,10 +53,18 @@ def note_sync(draft: Draft, names: Iterable[str], primary: str, in_sync: Iterabl
             known.lagging_since = draft.now
 
 
-def candidates(draft: Draft, memory: ShardMemory, names: Iterable[str]) -> list[str]:
+def candidates(draft: Draft, memory: ShardMemory, names: Sequence[str]) -> list[str]:
     """Replicas that may be promoted, best first: they answer, hold a whole data set (not loading, not in a full sync, in sync
-    once) and still got every write when the primary was last seen; then highest offset, then the zone, then smallest name."""
-    return _ranked(draft, memory, [name for name in holders(draft, names) if not _is_stale(draft, memory, name)])
+    once) and still got every write when the primary was last seen; then highest offset, then the zone, then smallest name.
+    Of a primary whose end nobody saw, it is not known when the links to it broke: then only replicas that no other one is
+    ahead of may be promoted, and none before all that may be ahead have answered."""
+    held = holders(draft, names)
+    if _is_end_unseen(draft, memory):
+        if unheard(draft, memory.primary, names):
+            return []
+        furthest = max((_offset(draft, name) for name in held), default=0)
+        held = [name for name in held if _offset(draft, name) == furthest]
+    return _ranked(draft, memory, [name for name in held if not _is_stale(draft, memory, name)])
 
 
 def last_resorts(draft: Draft, memory: ShardMemory, names: Iterable[str]) -> list[str]:
@@ -79,11 +87,15 @@ def _ranked(draft: Draft, memory: ShardMemory, names: list[str]) -> list[str]:
     home = draft.zone(memory.primary) if memory.primary in draft.memory.nodes else ""
 
     def rank(name: str) -> tuple[int, int, bool, str]:
-        view = draft.live(name)
         zone = draft.zone(name)
-        return -(view.offset if view is not None else 0), crowd[zone], zone != home, name
+        return -_offset(draft, name), crowd[zone], zone != home, name
 
     return sorted(names, key=rank)
+
+
+def _offset(draft: Draft, name: str) -> int:
+    view = draft.live(name)
+    return view.offset if view is not None else 0
 
 
 def _holds_role(draft: Draft, shard: ShardMemory, but: ShardMemory) -> bool:
@@ -97,13 +109,24 @@ def _is_stale(draft: Draft, memory: ShardMemory, name: str) -> bool:
     ended_at = (old.ended_at if old is not None else 0.0) or draft.now
     if known.lagging_since and ended_at - known.lagging_since > STALE_S:
         return True
+    if _is_end_unseen(draft, memory):
+        return False
     broke_before_s = view.link_down_s - (draft.now - ended_at) if view is not None else 0.0
     return broke_before_s > STALE_S + 1.0  # told in whole seconds
 
 
+def _is_end_unseen(draft: Draft, memory: ShardMemory) -> bool:
+    old = draft.memory.nodes.get(memory.primary)
+    return old is not None and bool(old.ended_at) and old.end_unseen
+
+
 def note_headless(draft: Draft, shard: DesiredShard, memory: ShardMemory) -> None:
     """The primary has ended and the replicas that are left lack some of its writes: none is promoted unasked."""
-    left = holders(draft, [node.name for node in shard.nodes if node.name != memory.primary])
+    names = [node.name for node in shard.nodes if node.name != memory.primary]
+    left = holders(draft, names)
+    if _is_end_unseen(draft, memory) and unheard(draft, memory.primary, names):
+        draft.waiting = True  # see candidates
+        return
     if not left:
         memory.headless = False
         return
@@ -119,13 +142,20 @@ def note_headless(draft: Draft, shard: DesiredShard, memory: ShardMemory) -> Non
         draft.tell_group(f"Node group {shard.shard_id} has no primary: no replica had all of its writes")
 
 
-def must_wait(draft: Draft, primary: str, names: Iterable[str]) -> bool:
-    """A primary does not start empty while nodes run that hold some of its data; those that do not answer are waited for as
-    long as their silence is borne. Says so as the reason."""
-    running = [name for name in names if name != primary and draft.running(name) and draft.remembered(name).became_ready]
-    silent = [name for name in running if draft.live(name) is None]
-    if draft.now - draft.remembered(primary).ended_at >= draft.rules.busy_limit_s:
-        silent = []
+def must_wait(draft: Draft, primary: str, names: Sequence[str]) -> bool:
+    """A primary does not start empty while nodes run that hold some of its data, or may. Says so as the reason."""
+    silent = unheard(draft, primary, names)
     if silent:
         draft.why[primary] = f"waits for word from {', '.join(silent)}, which may hold its data"
-    return bool(silent) or any(draft.live(name) is not None for name in running)
+    return bool(silent) or any(draft.live(name) is not None for name in _keepers(draft, primary, names))
+
+
+def unheard(draft: Draft, primary: str, names: Iterable[str]) -> list[str]:
+    """Nodes that may hold data of the primary that ended and do not answer; waited for as long as their silence is borne."""
+    if draft.now - draft.remembered(primary).ended_at >= draft.rules.busy_limit_s:
+        return []
+    return [name for name in _keepers(draft, primary, names) if draft.live(name) is None]
+
+
+def _keepers(draft: Draft, primary: str, names: Iterable[str]) -> list[str]:
+    return [name for name in names if name != primary and draft.running(name) and draft.remembered(name).became_ready]

@@ -108,6 +108,50 @@ def test_a_replica_that_lacks_writes_is_promoted_when_somebody_asks_for_it(to: s
     assert not world.memory.shards["0001"].headless
 
 
+# --- ends that nobody saw ---
+
+
+def test_a_replica_whose_link_broke_long_before_the_end_was_told_is_stale_only_if_somebody_saw_the_end() -> None:
+    for seen in (True, False):
+        world = created(replicated(2))
+        world.write(1)
+        world.kill("demo-001", seen)
+        world.of("demo-002").link_down_s = 600
+        world.step()
+        world.step()
+        assert world.of("demo-002").primary is not seen
+        assert world.memory.shards["0001"].headless is seen
+
+
+def test_of_replicas_of_a_primary_whose_end_nobody_saw_only_the_furthest_is_promoted() -> None:
+    world = created(replicated(3))
+    world.write(1)
+    world.of("demo-002").synced = False  # frozen while more was written
+    world.write(2)
+    world.kill("demo-001", seen=False)
+    world.of("demo-002").link_down_s, world.of("demo-003").link_down_s = 0, 60
+    world.settle()
+    assert world.memory.shards["0001"].primary == "demo-003"
+    assert world.of("demo-002").data == {1, 2}
+
+
+def test_nobody_is_promoted_after_an_unseen_end_while_a_replica_that_may_be_ahead_is_silent() -> None:
+    world = created(replicated(3))
+    world.write(1)
+    world.of("demo-002").synced = False
+    world.write(2)
+    world.kill("demo-001", seen=False)
+    world.silence("demo-003", 1.0, stopped=True)
+    for _ in range(5):
+        world.step()
+    assert not world.of("demo-002").primary
+    assert not world.memory.shards["0001"].headless
+    assert "waits for word from demo-003" in world.status.why
+    world.of("demo-003").frozen = False
+    world.settle()
+    assert world.memory.shards["0001"].primary == "demo-003"
+
+
 def test_a_link_that_breaks_with_the_primary_s_end_is_no_obstacle() -> None:
     world = created(replicated(2))
     world.write(1)

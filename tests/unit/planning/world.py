@@ -25,6 +25,8 @@ class Engine:
     engine_id: str
     running: bool = True
     frozen: bool = False
+    exit: str = "signal 9 (SIGKILL)"  # once it has ended
+    link_down_s: int = -1  # as it says itself
     primary: bool = False
     follows: str = ""
     data: set[int] = field(default_factory=set)
@@ -73,9 +75,11 @@ class World:
         """It runs, and is the primary or a replica that has all the primary's data."""
         return self.runs(node) and (self.of(node).primary or (self.of(node).synced and self.memory.nodes[node].became_ready))
 
-    def kill(self, node: str) -> None:
+    def kill(self, node: str, seen: bool = True) -> None:
+        """seen: False when no control plane runs meanwhile."""
         engine = self.of(node)
         engine.running = False
+        engine.exit = engine.exit if seen else ""
         engine.bound = set()
         engine.data = set()
 
@@ -121,7 +125,7 @@ class World:
 
     def observe(self) -> Observed:
         processes = {
-            name: ProcessView(name, engine.running, pid=1, exit="" if engine.running else "signal 9 (SIGKILL)")
+            name: ProcessView(name, engine.running, pid=1, exit="" if engine.running else engine.exit)
             for name, engine in self.engines.items()
         }
         views, silences = {}, {}
@@ -158,6 +162,7 @@ class World:
             has_child=engine.has_child,
             offset=len(engine.data),
             link_up=link_up,
+            link_down_s=-1 if link_up else engine.link_down_s,
             heard_s=-1 if not link_up else self.heard_s if source is not None and source.frozen else 0,
             follows=engine.follows,
             streams_to=tuple(
