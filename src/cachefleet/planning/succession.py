@@ -74,12 +74,13 @@ def last_resorts(draft: Draft, memory: ShardMemory, names: Iterable[str]) -> lis
 
 def holders(draft: Draft, names: Iterable[str]) -> list[str]:
     """Replicas that answer and have a whole data set, of whatever age."""
-    found = []
-    for name in names:
-        view = draft.live(name)
-        if view is not None and not view.primary and not view.syncing and draft.remembered(name).became_ready:
-            found.append(name)
-    return found
+    return [name for name in names if (view := draft.live(name)) is not None and not view.primary and _has_data(draft, name)]
+
+
+def _has_data(draft: Draft, name: str) -> bool:
+    """By the engine's own word too: it may have been synchronised while nobody looked."""
+    view = draft.live(name)
+    return view is not None and not view.syncing and (draft.remembered(name).became_ready or view.offset > 0)
 
 
 def _ranked(draft: Draft, memory: ShardMemory, names: list[str]) -> list[str]:
@@ -103,12 +104,12 @@ def _holds_role(draft: Draft, shard: ShardMemory, but: ShardMemory) -> bool:
 
 
 def _is_stale(draft: Draft, memory: ShardMemory, name: str) -> bool:
-    """Whether it was cut off before its primary ended."""
+    """Whether it was cut off before its primary ended, and has not been in touch again since."""
     known, view = draft.remembered(name), draft.live(name)
     old = draft.memory.nodes.get(memory.primary)
     ended_at = (old.ended_at if old is not None else 0.0) or draft.now
     if known.lagging_since and ended_at - known.lagging_since > STALE_S:
-        return True
+        return view is None or not 0 <= view.link_down_s < draft.now - known.lagging_since - 1.0  # told in whole seconds
     if _is_end_unseen(draft, memory):
         return False
     broke_before_s = view.link_down_s - (draft.now - ended_at) if view is not None else 0.0
@@ -158,4 +159,10 @@ def unheard(draft: Draft, primary: str, names: Iterable[str]) -> list[str]:
 
 
 def _keepers(draft: Draft, primary: str, names: Iterable[str]) -> list[str]:
-    return [name for name in names if name != primary and draft.running(name) and draft.remembered(name).became_ready]
+    """Others that hold data, may do so, or are about to: one that loads has received all of it."""
+    return [name for name in names if name != primary and draft.running(name) and _may_have_data(draft, name)]
+
+
+def _may_have_data(draft: Draft, name: str) -> bool:
+    seen = draft.observed.views.get(name)
+    return _has_data(draft, name) or draft.remembered(name).became_ready or (seen is not None and seen.loading)

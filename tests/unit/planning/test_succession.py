@@ -177,6 +177,26 @@ def test_a_cluster_shard_without_an_heir_waits_for_a_word() -> None:
     assert world.memory.shards["0001"].primary == "demo-0001-002"
 
 
+def test_a_replica_that_was_synchronised_while_nobody_looked_is_no_empty_one() -> None:
+    world = created(replicated(2))
+    world.write(1)
+    world.memory.nodes["demo-002"].became_ready = world.memory.nodes["demo-002"].ready = False
+    world.memory.nodes["demo-002"].lagging_since = world.now - 3
+    world.of("demo-002").link_down_s = 0
+    world.kill("demo-001")
+    world.settle()
+    assert world.memory.shards["0001"].primary == "demo-002"
+    assert world.of("demo-001").data == {1}
+
+
+def test_the_reader_endpoint_is_not_taken_from_a_replica_that_does_not_answer() -> None:
+    world = created(replicated(2))
+    world.silence("demo-002", 2, busy=True)
+    for _ in range(5):
+        world.step()  # binding an address that is in use fails
+    assert holder(world, EndpointRole.READER) == world.of("demo-002").host
+
+
 # --- hand-overs that were asked for ---
 
 
