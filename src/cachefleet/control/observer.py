@@ -43,6 +43,7 @@ async def observe(seams: Seams, pulse: Pulse, row: GroupRow) -> Observed:
             for name, target in targets.items()
             if not views[name].reachable and (silence := pulse.silence(desired.uid, target.incarnation)) is not None
         },
+        watched_s=pulse.watched_s(),
         zones_out=seams.host.zones_out(),
         offers=offers,
         no_addresses=no_addresses,

@@ -1,11 +1,13 @@
 """Asks every node for a sign of life, several times a second, and knows who is silent for how long.
 
-Counts only time in which we looked: when we were stalled ourselves, that is nobody's silence. Decides nothing; wakes the group
-of a node that falls silent or speaks again, so that it is looked at. Called by the controller and the observer.
+Counts only time in which we looked: when we were stalled ourselves, that is nobody's silence; and knows since when we have been
+looking without a stall. Decides nothing; wakes the group of a node that falls silent or speaks again, so that it is looked at.
+Called by the controller and the observer.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -16,6 +18,7 @@ from cachefleet.model.observed import Activity, Address, Silence
 from cachefleet.model.resource import Key
 
 SUSPECT_BEATS = 2  # unanswered beats after which a node counts as silent
+STALL_S = 1.0  # beats that are further apart: we did not look in between
 BUSY_SHARE = 0.2  # of a processor, used since the silence began: it works
 _NOTHING = Activity()
 
@@ -35,6 +38,7 @@ class Pulse:
     def __init__(self, clock: Clock, host: Host, interval_s: float, wake: Callable[[Key], None]) -> None:
         self._clock, self._host, self._interval_s, self._wake = clock, host, interval_s, wake
         self._groups: dict[str, dict[str, _Node]] = {}  # uid -> incarnation -> node
+        self._since = self._last = -math.inf  # monotonic: of the first beat after a stall, and of the last one
 
     def watch(self, uid: str, key: Key, nodes: Mapping[str, tuple[EngineDriver, Address]]) -> None:
         """The incarnations of a group that run now; none: forget the group."""
@@ -64,14 +68,25 @@ class Pulse:
     def _is_silent(self, node: _Node) -> bool:
         return node.silent_s >= (SUSPECT_BEATS - 0.5) * self._interval_s
 
+    def watched_s(self) -> float:
+        """For so long everything that happened has been seen at once; 0 until we look, and while we are stalled."""
+        now = self._clock.monotonic()
+        return now - self._since if now - self._last <= self._stall_s else 0.0
+
+    @property
+    def _stall_s(self) -> float:
+        return max(STALL_S, 2 * self._interval_s)
+
     async def run(self) -> None:
         """Ends only by cancellation."""
-        last = self._clock.monotonic()
+        self._since = self._last = self._clock.monotonic()
         while True:
             await self._clock.sleep(self._interval_s)
             now = self._clock.monotonic()
-            self.beat(min(now - last, 2 * self._interval_s))
-            last = now
+            passed_s, self._last = now - self._last, now
+            if passed_s > self._stall_s:
+                self._since = now
+            self.beat(min(passed_s, 2 * self._interval_s))
 
     def beat(self, passed_s: float) -> None:
         for group in self._groups.values():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 from cachefleet.model.group import SlotRanges
@@ -94,6 +96,7 @@ class Observed(msgspec.Struct, frozen=True):
     processes: dict[str, ProcessView] = {}  # by incarnation, everything of this group that the host knows
     views: dict[str, NodeView] = {}  # by node name; absent when not probed
     silences: dict[str, Silence] = {}  # by node name, those that have not answered for a while
+    watched_s: float = math.inf  # for so long ends of processes have been seen at once
     zones_out: frozenset[str] = frozenset()  # letters of zones in which nothing can run at present
     offers: dict[str, tuple[str, ...]] = {}  # free addresses by zone ("" for endpoints), reserved for this group
     no_addresses: str = ""  # why there are no offers

@@ -77,7 +77,7 @@ def note_ends(draft: Draft, nodes: list[str]) -> None:
             memory.ended_at = 0.0
         elif not memory.ended_at:
             memory.ended_at = draft.now
-            memory.end_unseen = process is None or not process.exit
+            memory.end_unseen = process is None or not process.exit or draft.observed.watched_s < UNSEEN_S
 
 
 def begin_reboot(draft: Draft, node: str, reboots: int) -> None:

@@ -131,3 +131,22 @@ def test_a_group_that_became_another_kind_of_row_is_woken_by_its_new_key() -> No
     stage.beat()
     assert stage.pulse.silence("u1", NODE) is None
     assert stage.woken == [KEY, other]
+
+
+def test_it_knows_since_when_it_has_been_looking_without_a_stall() -> None:
+    async def look() -> None:
+        stage = Stage()
+        assert stage.pulse.watched_s() == 0
+        running = asyncio.create_task(stage.pulse.run())
+        for _ in range(8):
+            await stage.clock.advance(INTERVAL_S)
+        assert stage.pulse.watched_s() == 8 * INTERVAL_S
+        stage.clock.pass_time(3.0)
+        assert stage.pulse.watched_s() == 0, "nobody looked for three seconds"
+        for _ in range(3):
+            await stage.clock.advance(INTERVAL_S)
+        assert 0 < stage.pulse.watched_s() <= 3 * INTERVAL_S
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(look())
