@@ -32,6 +32,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     catalogue: Catalogue
     refuses: Callable[[int, int], str]  # (more nodes, bytes) -> why they cannot run, "" when they can: Host.refuses
     wake: Callable[[Key], None]  # tell the controller that this row changed (after the transaction)
+    shared: bool = False  # the controller may be another service's: leave word in the transaction, too
 
     @property
     def scope(self) -> Scope:

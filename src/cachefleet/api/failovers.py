@@ -14,6 +14,7 @@ from cachefleet.api.handovers import handed_over, is_headless, require_heir
 from cachefleet.api.names import node_group_id
 from cachefleet.api.registry import operation
 from cachefleet.api.replication_group_views import group_view
+from cachefleet.api.rows import leave_word
 from cachefleet.model.errors import AwsError
 from cachefleet.model.group import DesiredShard
 from cachefleet.model.plan import EventDraft
@@ -52,6 +53,7 @@ async def _write(context: Context, row: GroupRow, shard: DesiredShard) -> GroupR
             )
         stored: GroupRow = await transaction.update(row)
         await transaction.add_events(context.scope, now, [EventDraft(SOURCE, row.key.name, CALLED + shard.shard_id)])
+        await leave_word(context, transaction, stored.key)
     context.wake(stored.key)
     return stored
 

@@ -11,6 +11,7 @@ import msgspec
 from cachefleet.api.capacity import refuse_capacity
 from cachefleet.api.context import Context
 from cachefleet.api.names import CLUSTER_ID_LENGTH, folded, quoted
+from cachefleet.api.rows import leave_word
 from cachefleet.api.subnet_groups import hold_subnet_group
 from cachefleet.interfaces import NameTaken
 from cachefleet.model.errors import AwsError
@@ -61,6 +62,7 @@ async def insert_group(context: Context, kind: Kind, name: str, desired: GroupDe
             stored: GroupRow = await transaction.insert(row, member_names(kind, name, desired))
             await hold_subnet_group(context, transaction, desired)
             await refuse_capacity(context, desired, len(desired.nodes))
+            await leave_word(context, transaction, stored.key)
     except NameTaken as taken:
         raise _taken(kind, name, taken.name) from None
     context.wake(stored.key)
@@ -78,6 +80,7 @@ async def update_group(context: Context, change: Change) -> GroupRow:
             if change.more_nodes:
                 await hold_subnet_group(context, transaction, stored.desired)
                 await refuse_capacity(context, stored.desired, change.more_nodes)
+            await leave_word(context, transaction, key)
     except NameTaken as taken:
         raise _taken(key.kind, key.name, taken.name) from None
     context.wake(key)
@@ -93,6 +96,7 @@ async def exchange_group(context: Context, old: GroupRow, change: Change) -> Gro
             await transaction.delete(old)
             stored: GroupRow = await transaction.insert(new, member_names(new.key.kind, new.key.name, new.desired))
             await transaction.add_events(context.scope, context.clock.now(), change.events)
+            await leave_word(context, transaction, old.key, new.key)
     except NameTaken as taken:
         raise _taken(new.key.kind, new.key.name, taken.name) from None
     context.wake(old.key)

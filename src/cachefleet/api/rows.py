@@ -1,10 +1,18 @@
-"""A changed row into the store, with the event that tells of it. Knows no kind of resource."""
+"""A changed row into the store, with the event that tells of it and word for the controller. Knows no kind of resource."""
 
 from __future__ import annotations
 
 from cachefleet.api.context import Context
-from cachefleet.interfaces import AnyRow
+from cachefleet.interfaces import AnyRow, Transaction
 from cachefleet.model.plan import EventDraft
+from cachefleet.model.resource import Key
+
+
+async def leave_word(context: Context, transaction: Transaction, *keys: Key) -> None:
+    """That these groups have to be looked at, for a controller that runs in another service. Ours is told by context.wake."""
+    if context.shared:
+        for key in keys:
+            await transaction.wake(key)
 
 
 async def update_row(context: Context, row: AnyRow, changed: AnyRow, event: EventDraft | None = None) -> AnyRow:

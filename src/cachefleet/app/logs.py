@@ -1,4 +1,4 @@
-"""Structured logs: JSON lines in the data folder, rotated; warnings also on standard error in short form."""
+"""Structured logs: JSON lines in the data folder, a file for each service, rotated; warnings also on standard error."""
 
 from __future__ import annotations
 
@@ -31,9 +31,14 @@ class _PrivateFile(logging.handlers.RotatingFileHandler):
         return os.fdopen(os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", encoding="utf-8")
 
 
-def configure_logs(data_dir: Path) -> None:
-    """Everything from INFO on goes to `<data>/service.log`; warnings also to standard error."""
-    file = _PrivateFile(data_dir / "service.log", maxBytes=LOG_BYTES, backupCount=LOG_FILES, delay=False)
+def log_file(data_dir: Path, number: int) -> Path:
+    """Of the service with that number: two processes that rotate one file lose lines."""
+    return data_dir / ("service.log" if number == 1 else f"service-{number}.log")
+
+
+def configure_logs(path: Path) -> None:
+    """Everything from INFO on goes to that file; warnings also to standard error."""
+    file = _PrivateFile(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES, delay=False)
     screen = logging.StreamHandler(sys.stderr)
     screen.setLevel(logging.WARNING)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[file, screen], force=True)

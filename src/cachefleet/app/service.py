@@ -11,7 +11,8 @@ import os
 import signal
 import socket
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -21,8 +22,9 @@ import uvloop
 import cachefleet.api.operations  # noqa: F401  (registers them)
 from cachefleet.api.context import Caller, Context
 from cachefleet.api.registry import dispatch, require
-from cachefleet.app.installation import AlreadyRunning, Credentials, FolderLost, Installation, ServiceInfo, ServiceLock
-from cachefleet.app.logs import configure_logs
+from cachefleet.app.installation import AlreadyRunning, Credentials, FolderLost, Installation, ServiceLock
+from cachefleet.app.logs import configure_logs, log_file
+from cachefleet.app.services import Membership, ServiceInfo, TooManyServices, is_dead
 from cachefleet.clock import Clock, SystemClock, SystemEntropy
 from cachefleet.control.controller import Controller
 from cachefleet.control.leadership import Leadership
@@ -38,7 +40,7 @@ from cachefleet.hosts.local import LocalHost
 from cachefleet.interfaces import HostRefused
 from cachefleet.model.group import Engine
 from cachefleet.settings import Settings
-from cachefleet.store import StoreError, open_store
+from cachefleet.store import SqlStore, StoreError, is_shared, open_store
 
 log = structlog.get_logger()
 FOLDER_LOOK_S = 2.0
@@ -68,21 +70,44 @@ def run_service(settings: Settings, announce: Callable[[Running], None]) -> int:
         credentials = installation.prepare()
     except OSError as error:
         raise StartFailed(f"the data folder {settings.data_dir} cannot be used: {error.strerror}") from error
-    with ServiceLock(installation) as lock, _listen(settings.listen) as sock:
-        configure_logs(settings.data_dir)
+    with ExitStack() as stack:
+        lock = stack.enter_context(ServiceLock(installation, shared=is_shared(settings.database_url)))
+        sock = stack.enter_context(_listen(settings.listen))
+        member = _join(settings, stack)
+        configure_logs(log_file(settings.data_dir, member.number))
         host, port = sock.getsockname()[:2]
         running = Running(f"http://{f'[{host}]' if ':' in host else host}:{port}", settings.region, settings.data_dir)
 
         def started() -> None:
+            member.answers(running.url, running.region)
             lock.tell(ServiceInfo(os.getpid(), running.url, running.region))
             announce(running)
 
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(_serve(settings, credentials, sock, lock, started))
+                runner.run(_serve(settings, Folder(installation, credentials, lock, member), sock, started))
         except (StoreError, HostRefused) as error:
             raise StartFailed(str(error)) from error
     return 0
+
+
+class Folder(msgspec.Struct, frozen=True):
+    """What this service has in its data folder."""
+
+    installation: Installation
+    credentials: Credentials
+    lock: ServiceLock
+    member: Membership
+
+    def lost(self) -> bool:
+        return self.lock.lost() or self.member.lost()
+
+
+def _join(settings: Settings, stack: ExitStack) -> Membership:
+    try:
+        return stack.enter_context(Membership(settings.data_dir, SystemEntropy()))
+    except (OSError, TooManyServices) as error:
+        raise StartFailed(str(error)) from error
 
 
 def _listen(where: str) -> socket.socket:
@@ -97,19 +122,24 @@ def _listen(where: str) -> socket.socket:
     return sock
 
 
-async def _serve(
-    settings: Settings, credentials: Credentials, sock: socket.socket, lock: ServiceLock, started: Callable[[], None]
-) -> None:
+async def _serve(settings: Settings, folder: Folder, sock: socket.socket, started: Callable[[], None]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     clock, entropy = SystemClock(), SystemEntropy()
     async with AsyncExitStack() as stack:
-        url = settings.database_url or f"sqlite+aiosqlite:///{settings.data_dir / 'cachefleet.db'}"
-        store = await open_store(url, clock)
+        store = await _open(settings, folder.installation, clock)
         stack.push_async_callback(store.close)
-        leadership = Leadership(store, clock, entropy.hex(8), settings.control.lease_s, sole=True)
+        leadership = Leadership(
+            store,
+            clock,
+            folder.member.holder,
+            settings.control.lease_s,
+            is_dead=partial(is_dead, settings.data_dir),
+            sole=not store.shared,
+            changed=folder.member.leads,
+        )
         host = LocalHost(settings.data_dir, settings.host, clock, permit=leadership.permit)
         stack.push_async_callback(host.close)
         catalogue = InstalledEngines(settings.engines)
@@ -132,6 +162,7 @@ async def _serve(
                 node_list_file=node_list_file,
                 clock=clock,
                 settings=settings,
+                shared_store=store.shared,
             )
         )
         await host.adopt()
@@ -145,10 +176,11 @@ async def _serve(
                 settings=settings,
                 catalogue=catalogue,
                 refuses=host.refuses,
+                shared=store.shared,
                 wake=controller.wake,
             )
 
-        gateway = Gateway(_root(settings, credentials), context, dispatch, clock, entropy, settings, _admit)
+        gateway = Gateway(_root(settings, folder.credentials), context, dispatch, clock, entropy, settings, _admit)
         # What exists now lives as long as the process: keep the garbage collector from walking it again and again.
         gc.collect()
         gc.freeze()
@@ -160,27 +192,54 @@ async def _serve(
         log.info("service started", engines=[f"{build.engine} {build.version}" for build in catalogue.builds()])
         loop.call_soon(started)
         control.add_done_callback(lambda _: stop.set())
-        watch = asyncio.create_task(_watch(lock, clock, stop))
+        watch = asyncio.create_task(_watch(folder, clock, stop))
         stack.push_async_callback(_end, watch)
+        handover = asyncio.create_task(_hand_over(control, stop))
+        stack.push_async_callback(_end, handover)
         await serve(gateway.app, sock, stop)
-        if lock.lost():
+        if folder.lost():
             await _end(control)
-            await _leave(lock, host, settings.data_dir)
+            await _leave(folder.lock, host, settings.data_dir)
         log.info("service stops; caches go on")
 
 
-async def _watch(lock: ServiceLock, clock: Clock, stop: asyncio.Event) -> None:
+async def _open(settings: Settings, installation: Installation, clock: Clock) -> SqlStore:
+    """Raises StoreError; StartFailed for a database whose caches live in another data folder."""
+    url = settings.database_url or f"sqlite+aiosqlite:///{settings.data_dir / 'cachefleet.db'}"
+    store = await open_store(url, clock)
+    if settings.database_url:
+        try:
+            owner, place = await store.claim(installation.identity, str(settings.data_dir))
+            if owner != installation.identity:
+                raise StartFailed(
+                    f"the caches of this database belong to the data folder {place}; with {settings.data_dir} each would be "
+                    f"started a second time. Use --data {place}. If that folder is lost and none of its caches runs any more: "
+                    f"write {owner} to {settings.data_dir / 'installation'}"
+                )
+        except BaseException:
+            await store.close()
+            raise
+    return store
+
+
+async def _watch(folder: Folder, clock: Clock, stop: asyncio.Event) -> None:
     """Until the data folder is no longer the one that was locked."""
-    while not lock.lost():
+    while not folder.lost():
         await clock.sleep(FOLDER_LOOK_S)
     stop.set()
+
+
+async def _hand_over(control: asyncio.Task[None], stop: asyncio.Event) -> None:
+    """As soon as we are to stop, another service may lead; requests under way are still answered."""
+    await stop.wait()
+    await _end(control)
 
 
 async def _leave(lock: ServiceLock, host: LocalHost, data_dir: Path) -> None:
     """Raises FolderLost. Caches of a moved folder go on, and are found again where it is now."""
     if not lock.erased():
         raise FolderLost(
-            f"the data folder {data_dir} was moved, or its service.lock removed; the caches go on. "
+            f"the data folder {data_dir} was moved, or its service.lock or services/ removed; the caches go on. "
             "Start the service again with --data and the folder's present place"
         )
     stopped = await host.stop_everything()

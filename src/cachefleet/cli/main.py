@@ -88,7 +88,7 @@ def down(
     data: DataOption = None,
     keep_caches: Annotated[bool, typer.Option("--keep-caches", help="Stop the service only; caches go on.")] = False,
 ) -> None:
-    """Stop the service and its caches. Groups stay in the database: the next `up` starts their nodes again, empty."""
+    """Stop the services and their caches. Groups stay in the database: the next `up` starts their nodes again, empty."""
     from cachefleet.cli.down import run_down
 
     run_down(_settings(data=data), keep_caches)
@@ -96,7 +96,7 @@ def down(
 
 @app.command()
 def status(data: DataOption = None) -> None:
-    """Show the service and its groups. Exit code 3: not running."""
+    """Show the services and the groups. Exit code 3: none is running."""
     from cachefleet.cli.status import show_status
 
     raise typer.Exit(show_status(_settings(data=data)))

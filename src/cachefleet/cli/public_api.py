@@ -11,7 +11,8 @@ from typing import Any
 import botocore.session
 from botocore.config import Config
 
-from cachefleet.app.installation import Credentials, ServiceInfo
+from cachefleet.app.installation import Credentials
+from cachefleet.app.services import ServiceInfo
 
 
 def elasticache_client(url: str, region: str, credentials: Credentials) -> Any:

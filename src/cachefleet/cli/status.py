@@ -1,4 +1,4 @@
-"""The running service and a table of its groups, read through the public API. Called by `cachefleet status`.
+"""The running services and a table of the groups, read through the public API. Called by `cachefleet status`.
 
 Replication groups first, then clusters that stand alone (Memcached, one-node Valkey and Redis).
 """
@@ -6,12 +6,14 @@ Replication groups first, then clusters that stand alone (Memcached, one-node Va
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from rich.markup import escape
 from rich.table import Table
 
 from cachefleet.app.installation import Installation
+from cachefleet.app.services import ServiceInfo, leader_of
 from cachefleet.cli.invocation import command
 from cachefleet.cli.public_api import client_of, pages
 from cachefleet.cli.table import plain_table, screen
@@ -42,11 +44,8 @@ def show_status(settings: Settings) -> int:
             f"Not running (data folder {settings.data_dir}). Start it: {command('up', settings)}", markup=False, soft_wrap=True
         )
         return NOT_RUNNING
-    console.print(
-        f"Running: {service.url}, region {service.region}, process {service.pid}, data folder {settings.data_dir}",
-        markup=False,
-        soft_wrap=True,
-    )
+    for line in service_lines(installation.services(), settings.data_dir):
+        console.print(line, markup=False, soft_wrap=True)
     client = client_of(service, installation.credentials())
     clusters = list(pages(client, "describe_cache_clusters", "CacheClusters", ShowCacheNodeInfo=True))
     groups = list(pages(client, "describe_replication_groups", "ReplicationGroups"))
@@ -56,6 +55,21 @@ def show_status(settings: Settings) -> int:
     else:
         console.print("No caches yet.")
     return 0
+
+
+def service_lines(services: list[ServiceInfo], data_dir: Path) -> Iterator[str]:
+    """Pure: one line for the only service; else one for each."""
+    if len(services) == 1:
+        yield f"Running: {_service(services[0])}, data folder {data_dir}"
+        return
+    leader = leader_of(services)
+    yield f"{len(services)} services run on the data folder {data_dir}:"
+    for service in services:
+        yield f"  {_service(service)}{' (leads)' if service == leader else ''}"
+
+
+def _service(service: ServiceInfo) -> str:
+    return f"{service.url}, region {service.region}, process {service.pid}" if service.url else f"starts, process {service.pid}"
 
 
 def group_lines(groups: list[dict[str, Any]], clusters: list[dict[str, Any]]) -> Iterator[Line]:

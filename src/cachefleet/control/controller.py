@@ -42,13 +42,16 @@ class Controller:
         self._queue: KeyedQueue[Key] = KeyedQueue(seams.clock)
         self._keys: dict[str, Key] = {}  # uid -> key of every group that was seen
         self._trouble: dict[Key, int] = {}  # failed passes in a row
-        self._pulse = Pulse(seams.clock, seams.host, seams.settings.control.pulse_interval_s, self.wake)
+        self._pulse = self._fresh_pulse()
         seams.host.on_exit(self._exited)
 
     def wake(self, key: Key) -> None:
         """The row changed: look at it at once."""
         if key.kind in GROUP_KINDS:
             self._queue.add(key)
+
+    def _fresh_pulse(self) -> Pulse:
+        return Pulse(self._seams.clock, self._seams.host, self._seams.settings.control.pulse_interval_s, self.wake)
 
     def _exited(self, uid: str) -> None:
         key = self._keys.get(uid)
@@ -65,9 +68,10 @@ class Controller:
         self._queue = KeyedQueue(self._seams.clock)
         self._keys.clear()
         self._trouble.clear()
+        self._pulse = self._fresh_pulse()
         await self._seams.host.adopt()
-        for key in await self._seams.store.keys(GROUP_KINDS):
-            row = await self._seams.store.get(key)
+        keys = await self._seams.store.keys(GROUP_KINDS)
+        for key, row in zip(keys, await asyncio.gather(*map(self._seams.store.get, keys)), strict=True):
             if row is not None:
                 self._keys[row.desired.uid] = key
                 self._seams.host.keep(row.desired.uid, held(row.memory))

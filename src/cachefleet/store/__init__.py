@@ -4,7 +4,8 @@ The only package that knows SQLAlchemy. It decides nothing about resources: vers
 `app` opens it; api and control use it through interfaces.Store.
 """
 
+from cachefleet.store.engines import is_shared
 from cachefleet.store.errors import StoreError
 from cachefleet.store.sql_store import SqlStore, open_store
 
-__all__ = ["SqlStore", "StoreError", "open_store"]
+__all__ = ["SqlStore", "StoreError", "is_shared", "open_store"]

@@ -23,6 +23,7 @@ from cachefleet.store.errors import StoreError
 _SQLITE_READERS = 3  # a connection is a thread
 _SQLITE_BUSY_TIMEOUT_S = 5.0
 _SWITCH_ATTEMPTS = 20
+_POSTGRES_NAMES = ("postgres", "postgresql", "postgresql+asyncpg")
 _POSTGRES_READERS = 5
 _POSTGRES_WRITERS = 4
 _POSTGRES_CONNECT_TIMEOUT_S = 10.0
@@ -48,9 +49,14 @@ def connect(text: str) -> Database:
         raise StoreError(f"the database URL is malformed: {_FORMS}") from None
     if url.drivername in ("sqlite", "sqlite+aiosqlite"):
         return _sqlite(url)
-    if url.drivername in ("postgres", "postgresql", "postgresql+asyncpg"):
+    if url.drivername in _POSTGRES_NAMES:
         return _postgres(url)
     raise StoreError(f"the database URL names {url.drivername}, which is not supported: {_FORMS}")
+
+
+def is_shared(text: str) -> bool:
+    """Whether several processes may use the database of that URL at the same time. False for a malformed one."""
+    return text.partition("://")[0] in _POSTGRES_NAMES
 
 
 def _sqlite(url: sa.URL) -> Database:

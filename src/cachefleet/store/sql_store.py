@@ -25,7 +25,7 @@ from cachefleet.store.engines import connect
 from cachefleet.store.errors import StoreError
 from cachefleet.store.row_cache import RowCache
 from cachefleet.store.schema import prepare
-from cachefleet.store.tables import events, members, resources
+from cachefleet.store.tables import about, events, members, resources
 from cachefleet.store.text import marker, storable
 from cachefleet.store.transaction import SqlTransaction
 
@@ -207,6 +207,13 @@ class SqlStore:
         """Whether other processes may use this database at the same time."""
         return self._database.shared
 
+    async def claim(self, installation: str, place: str) -> tuple[str, str]:
+        """Whose caches the rows of this database are: the first to claim it, and where that one last was. place: where the
+        caller is, remembered when it is the one."""
+        async with self._database.writing() as connection:
+            with self._database.translated():
+                return await uninterrupted(_claim(connection, installation, place))
+
     async def hold_lease(self, name: str, holder: str, ttl_s: float, *, dead: str = "") -> Lease:
         now = self._clock.now()
         lease, free = await self._database.read(partial(leases.standing, name=name, now=now))
@@ -252,6 +259,13 @@ class SqlStore:
         parameters = {**_scoped(scope), "kind": kind.value, "names": [key.name for key in keys]}
         found = (await connection.execute(_documents, parameters)).mappings().all()
         return [decoded(scope.key(kind, columns["name"]), columns["version"], _texts(columns)) for columns in found]
+
+
+async def _claim(connection: AsyncConnection, installation: str, place: str) -> tuple[str, str]:
+    mine = about.c.installation.in_(["", installation])
+    await connection.execute(about.update().where(mine).values(installation=installation, place=place))
+    found = (await connection.execute(sa.select(about.c.installation, about.c.place))).one()
+    return found.installation, found.place
 
 
 def _texts(columns: Any) -> dict[str, str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from cachefleet.app.installation import AlreadyRunning, CredentialsDamaged, Installation, NotInstalled, ServiceInfo, ServiceLock
+from cachefleet.app.installation import AlreadyRunning, CredentialsDamaged, Installation, NotInstalled, ServiceLock
+from cachefleet.app.services import ServiceInfo
 
 
 def test_the_first_users_key_is_made_once_and_is_nobody_elses_to_read(tmp_path: Path) -> None:
@@ -31,25 +32,40 @@ def test_a_damaged_key_file_is_named_and_left_as_it_is(tmp_path: Path, content: 
     assert path.read_bytes() == content
 
 
-def test_a_lock_tells_who_holds_it_from_the_first_moment(tmp_path: Path) -> None:
+def test_several_make_a_folder_at_once_and_have_the_same_key_and_identity(tmp_path: Path) -> None:
+    installation = Installation(tmp_path / "data")
+    with ThreadPoolExecutor(8) as crowd:
+        keys = set(crowd.map(lambda _: Installation(tmp_path / "data").prepare(), range(16)))
+    assert len(keys) == 1
+    assert len(installation.identity) == 32
+    before = installation.identity
+    installation.prepare()
+    assert installation.identity == before
+
+
+def test_a_lock_remembers_the_last_service(tmp_path: Path) -> None:
     installation = Installation(tmp_path)
-    assert installation.service() is None
-    with ServiceLock(installation) as lock:
-        lock.tell(ServiceInfo(1, "http://127.0.0.1:1", "local-1"))
-    assert installation.service() is None
-    assert installation.last_service() == ServiceInfo(1, "http://127.0.0.1:1", "local-1")
-    with ServiceLock(installation):
-        assert installation.service() == ServiceInfo(os.getpid(), "http://127.0.0.1:1", "local-1")
+    assert installation.last_service() is None
+    for port in (1, 23456):
+        with ServiceLock(installation) as lock:
+            lock.tell(ServiceInfo(1, f"http://127.0.0.1:{port}", "local-1"))
+        assert installation.last_service() == ServiceInfo(1, f"http://127.0.0.1:{port}", "local-1")
 
 
 def test_a_held_lock_refuses_a_second_service_and_the_end_of_its_caches(tmp_path: Path) -> None:
     installation = Installation(tmp_path)
-    with ServiceLock(installation):
-        with pytest.raises(AlreadyRunning, match="already runs on the data folder"), ServiceLock(installation):
-            pass
-        with pytest.raises(AlreadyRunning):
-            asyncio.run(installation.stop_caches())
+    for held, refused in ((False, False), (False, True), (True, False)):
+        with ServiceLock(installation, shared=held):
+            with (
+                pytest.raises(AlreadyRunning, match="already runs on the data folder"),
+                ServiceLock(installation, shared=refused),
+            ):
+                pass
+            with pytest.raises(AlreadyRunning):
+                asyncio.run(installation.stop_caches())
+    with ServiceLock(installation, shared=True), ServiceLock(installation, shared=True):
+        pass
 
 
 def test_no_service_is_stopped_where_none_runs(tmp_path: Path) -> None:
-    assert Installation(tmp_path).stop_service() is False
+    assert Installation(tmp_path).stop_services() == 0

@@ -9,7 +9,7 @@ from pathlib import Path
 WRITE = """
 import logging, pathlib, sys
 from cachefleet.app.logs import configure_logs
-configure_logs(pathlib.Path(sys.argv[1]))
+configure_logs(pathlib.Path(sys.argv[1]) / "service.log")
 for _ in range(3):
     logging.getLogger().info("lost")
 """

@@ -10,7 +10,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cachefleet.app.installation import Credentials, Installation, NotInstalled, ServiceInfo
+from cachefleet.app.installation import Credentials, Installation, NotInstalled
+from cachefleet.app.services import ServiceInfo
 from cachefleet.cli.demo import DemoEndpoints, endpoints_of
 from cachefleet.cli.environment import export_lines
 from cachefleet.cli.invocation import command
