@@ -18,6 +18,7 @@ _REDIS: dict[str, Version] = {
     "config-many": (7, 0),  # CONFIG GET and CONFIG SET of several parameters, all or nothing
     "addslotsrange": (7, 0),
     "cluster-shards": (7, 0),
+    "cluster-port": (7, 0),  # the cluster bus may listen elsewhere than 10000 above the port
     "replica-migration-switch": (7, 0),  # cluster-allow-replica-migration
     "listpack-names": (7, 0),  # hash-max-listpack-entries, before: hash-max-ziplist-entries
     "latency-tracking": (7, 0),

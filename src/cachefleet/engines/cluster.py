@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from cachefleet.engines.connection import Command
 from cachefleet.engines.connections import Connections
-from cachefleet.engines.replies import parse_cluster, parse_fields
+from cachefleet.engines.replies import parse_cluster, parse_config, parse_fields
 from cachefleet.interfaces import EngineRefused
 from cachefleet.model.group import SlotRanges
 from cachefleet.model.observed import Address, ClusterNodeView, ClusterView
@@ -50,9 +50,9 @@ class ClusterVerbs:
             for address, engine_id in others.items()
             if not _knows(view, address, engine_id) and address != at
         }
-        await asyncio.gather(*(self._verify(address, engine_id) for address, engine_id in strangers.items()))
-        if strangers:
-            await self._connections.call(at, *(("CLUSTER", "MEET", other.host, str(other.port)) for other in strangers))
+        verified = await asyncio.gather(*(self._verify(address, engine_id) for address, engine_id in strangers.items()))
+        if verified:
+            await self._connections.call(at, *verified)
 
     async def replicate(self, at: Address, primary_id: str) -> None:
         _, me = await self._table(at)
@@ -83,10 +83,13 @@ class ClusterVerbs:
             raise EngineRefused(f"CLUSTER NODES of {at} does not list the node itself")
         return view, view.nodes[view.my_id]
 
-    async def _verify(self, address: Address, engine_id: str) -> None:
-        (answer,) = await self._connections.call(address, ("CLUSTER", "MYID"))
+    async def _verify(self, address: Address, engine_id: str) -> Command:
+        """The command that introduces it, with the port of its cluster bus where that is not the usual one."""
+        answer, config = await self._connections.call(address, ("CLUSTER", "MYID"), ("CONFIG", "GET", "cluster-port"))
         if answer != engine_id:
             raise EngineRefused(f"CLUSTER MEET of {address} was not sent: it answers as {answer}, not as {engine_id}")
+        bus = parse_config(config).get("cluster-port", "")
+        return "CLUSTER", "MEET", address.host, str(address.port), *((bus,) if bus.strip("0") else ())
 
 
 def _knows(view: ClusterView, address: Address, engine_id: str) -> bool:

@@ -7,6 +7,7 @@ nothing. Called by ValkeyDriver.render.
 from __future__ import annotations
 
 import posixpath
+import zlib
 from collections.abc import Iterator, Set
 
 from cachefleet.engines.valkey_directives import buffer_limits, directives
@@ -17,6 +18,7 @@ CONFIG_FILE = "engine.conf"
 LOG_FILE = "engine.log"
 BUS_OFFSET = 10_000
 MAX_CLUSTER_PORT = 65_535 - BUS_OFFSET
+FIRST_BUS_PORT, LAST_BUS_PORT = 20_000, 32_767  # below the ports that Linux takes for outgoing connections
 NODE_TIMEOUT_MS_PER_NODE = 100
 
 Directive = tuple[str, ...]
@@ -107,12 +109,27 @@ def _cluster(spec: NodeSpec, capabilities: Set[str], node_timeout_ms: int) -> It
     # Every node hears of every other within half of it; beyond some twenty nodes that gossip would eat the machine.
     yield "cluster-node-timeout", str(max(node_timeout_ms, NODE_TIMEOUT_MS_PER_NODE * spec.cluster_nodes))
     yield "cluster-announce-ip", spec.address.host
+    if "cluster-port" in capabilities:
+        yield "cluster-port", str(bus_port(spec))
     if "replica-migration-switch" in capabilities:
         yield "cluster-allow-replica-migration", "no"
     else:
         yield "cluster-migration-barrier", "1000"
     if "config-save-behavior" in capabilities:
         yield "cluster-config-save-behavior", "best-effort"  # a full disk must not end a cache (operations 8, story 12)
+
+
+def bus_port(spec: NodeSpec) -> int:
+    """One for all nodes of a group, and seldom that of another group: CLUSTER MEET with a mere address, or an old record of an
+    address that was given to another group since, does not reach that group's bus. Two groups that meet become one, and
+    lose data at once (operations 8, story 6)."""
+    uid = spec.incarnation.partition(".")[0]
+    ports = [
+        port
+        for port in range(FIRST_BUS_PORT, LAST_BUS_PORT + 1)
+        if port not in (spec.address.port, spec.address.port + BUS_OFFSET)
+    ]
+    return ports[zlib.crc32(uid.encode()) % len(ports)]
 
 
 def _quoted(word: str) -> str:

@@ -100,8 +100,34 @@ def test_each_version_gets_only_what_it_knows() -> None:
         "commandlog-reply-larger-than",
         "dual-channel-replication-enabled",
     }
-    assert names["7.0.15"] - names["6.2.14"] == {"latency-tracking", "cluster-allow-replica-migration"}
+    assert names["7.0.15"] - names["6.2.14"] == {"latency-tracking", "cluster-allow-replica-migration", "cluster-port"}
     assert names["6.2.14"] - names["7.0.15"] == {"cluster-migration-barrier"}
+
+
+@given(
+    uid=st.text("abcdefghijklmnop0123456789", min_size=1), port=st.one_of(st.integers(1, 55_535), st.integers(10_000, 32_767))
+)
+def test_a_group_has_a_cluster_bus_of_its_own(uid: str, port: int) -> None:
+    """CLUSTER MEET without a port of the bus takes the one 10000 above the port: nobody listens there."""
+    found = {
+        line
+        for node in ("demo-001", "demo-002")
+        for line in lines(VALKEY_8, clustered=True, incarnation=f"{uid}.{node}.3", address=Address("127.0.1.1", port))
+        if line.startswith("cluster-port ")
+    }
+    (line,) = found
+    assert int(line.split()[1]) not in (port, port + 10_000)
+    assert 20_000 <= int(line.split()[1]) < 32_768
+
+
+def test_groups_seldom_have_the_same_cluster_bus() -> None:
+    ports = [
+        line
+        for number in range(100)
+        for line in lines(VALKEY_9, clustered=True, incarnation=f"uid{number}.demo-001.1")
+        if line.startswith("cluster-port ")
+    ]
+    assert len(set(ports)) > 90
 
 
 def test_parameters_become_directives() -> None:
