@@ -26,28 +26,30 @@ def handed_over(row: GroupRow, shard: DesiredShard, to: str = "") -> GroupRow:
 
 def promoted(row: GroupRow, cluster: str, failover: bool) -> GroupRow:
     """The row with the role on its way to this member of a group without cluster mode; the same row when it has it, or is
-    about to. failover: automatic failover is on, before the request or after it; then who is primary is not for users to say
-    (reference 3.3). Raises CacheClusterNotFound, InvalidParameterCombination, InvalidReplicationGroupState,
-    InvalidCacheClusterState."""
+    about to. A promotion that has not begun is replaced: so one that cannot begin holds nobody up. failover: automatic
+    failover is on, before the request or after it; then who is primary is not for users to say (reference 3.3). Raises
+    CacheClusterNotFound, InvalidParameterCombination, InvalidReplicationGroupState, InvalidCacheClusterState."""
     (shard,) = row.desired.shards
+    memory = _memory(row, shard)
     node = next((node for node in shard.nodes if node.name == cluster), None)
     if node is None:
         raise AwsError(
             "CacheClusterNotFound", f"PrimaryClusterId: {quoted(cluster)} is no cluster of replication group {row.key.name}."
         )
-    headless = is_headless(row, shard)
-    heading_for = awaited_primary(row) or _memory(row, shard).primary
-    if cluster == heading_for and not headless:
+    if memory.headless:
+        if cluster == memory.primary:
+            raise AwsError("InvalidCacheClusterState", f"PrimaryClusterId: {cluster} has ended; name one that has not.")
+        return handed_over(row, shard, cluster)
+    if cluster == (awaited_primary(row) or memory.return_to or memory.primary):
         return row
-    if headless and is_primary(row, node):
-        raise AwsError("InvalidCacheClusterState", f"PrimaryClusterId: {cluster} has ended; name one that has not.")
-    if not headless:
-        if failover:
-            raise invalid_combination(
-                f"PrimaryClusterId: automatic failover is enabled for {row.key.name}. Set MultiAZEnabled and "
-                "AutomaticFailoverEnabled to false, promote, then set them to true again; or call TestFailover."
-            )
-        require_settled(row)
+    if failover:
+        raise invalid_combination(
+            f"PrimaryClusterId: automatic failover is enabled for {row.key.name}. Set MultiAZEnabled and "
+            "AutomaticFailoverEnabled to false, promote, then set them to true again; or call TestFailover."
+        )
+    if not memory.taken:
+        raise _failing_over(row, shard)
+    if cluster != memory.primary:  # which then keeps the role, whoever was to have it next
         _require_candidate(row, node)
     return handed_over(row, shard, cluster)
 
@@ -68,11 +70,15 @@ def require_settled(row: GroupRow) -> None:
     the next call. Raises InvalidReplicationGroupState."""
     for shard in row.desired.shards:
         if shard.handovers > _memory(row, shard).handovers or not _memory(row, shard).taken:
-            raise AwsError(
-                "InvalidReplicationGroupState",
-                f"Node group {shard.shard_id} of replication group {row.key.name} is failing over; wait until "
-                "DescribeEvents tells that it has completed.",
-            )
+            raise _failing_over(row, shard)
+
+
+def _failing_over(row: GroupRow, shard: DesiredShard) -> AwsError:
+    return AwsError(
+        "InvalidReplicationGroupState",
+        f"Node group {shard.shard_id} of replication group {row.key.name} is failing over; wait until DescribeEvents tells "
+        "that it has completed.",
+    )
 
 
 def _require_candidate(row: GroupRow, node: DesiredNode) -> None:

@@ -34,4 +34,5 @@ def note_done(shard: DesiredShard, memory: ShardMemory) -> None:
     gone = shard.handover_to and all(node.name != shard.handover_to for node in shard.nodes)
     if gone or memory.primary == shard.handover_to or (moved and not shard.handover_to):
         memory.handovers = shard.handovers
+        memory.return_to = ""  # who has it by somebody's choice keeps it
     memory.handing_from = ""

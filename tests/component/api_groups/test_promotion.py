@@ -101,12 +101,30 @@ async def test_only_members_that_have_everything(stage: GroupStage) -> None:
 async def test_one_at_a_time(stage: GroupStage) -> None:
     await ready(stage)
     await promote(stage, "demo-002")
-    begun: dict[str, Any] = {"primary": "demo-002", "handovers": 1, "taken": False}
-    for memory in ({}, begun):
-        await stage.put_shard_memory(**memory)
-        await refused(stage, "InvalidReplicationGroupState", "is failing over", "demo-003")
-    await stage.put_shard_memory(taken=True)
+    await stage.put_shard_memory(primary="demo-002", handing_from="demo-001", taken=False)
+    await refused(stage, "InvalidReplicationGroupState", "is failing over", "demo-003")
+    await stage.put_shard_memory(handovers=1, handing_from="", taken=True)
     await promote(stage, "demo-003")
+
+
+@on_groups
+async def test_one_that_has_not_begun_is_replaced_or_taken_back(stage: GroupStage) -> None:
+    """Its node may have died since; nothing may wait for it for ever."""
+    await ready(stage)
+    for turn, cluster in enumerate(("demo-002", "demo-003", "demo-001"), start=1):
+        assert (await promote(stage, cluster))["PendingModifiedValues"] == {"PrimaryClusterId": cluster}
+        assert ((await shard(stage)).handovers, (await shard(stage)).handover_to) == (turn, cluster)
+
+
+@on_groups
+async def test_who_has_the_role_only_until_another_is_back_may_keep_it(stage: GroupStage) -> None:
+    await ready(stage)
+    await stage.put_shard_memory(primary="demo-002", return_to="demo-001")
+    before = await stage.row(stage.key("demo"))
+    await promote(stage, "demo-001")
+    assert await stage.row(before.key) == before
+    await promote(stage, "demo-002")
+    assert ((await shard(stage)).handovers, (await shard(stage)).handover_to) == (1, "demo-002")
 
 
 @on_groups

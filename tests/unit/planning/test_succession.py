@@ -221,6 +221,20 @@ def test_a_role_that_is_asked_for_is_handed_over_once(to: str) -> None:
     assert world.memory.shards["0001"].primary == shard.primary
 
 
+def test_a_primary_that_is_chosen_by_hand_keeps_the_role_that_it_had_for_a_while() -> None:
+    world = created(msgspec.structs.replace(replicated(2), automatic_failover=False))
+    world.kill("demo-001")
+    for _ in range(3):
+        world.step()
+    shard = world.memory.shards["0001"]
+    assert (shard.primary, shard.return_to) == ("demo-002", "demo-001")
+    world.desired = asked(world.desired, "demo-002")
+    world.settle()
+    shard = world.memory.shards["0001"]
+    assert (shard.primary, shard.return_to, shard.handovers) == ("demo-002", "", 1)
+    assert world.of("demo-001").follows == world.of("demo-002").host
+
+
 def test_a_hand_over_waits_for_a_replica_in_sync() -> None:
     world = created(replicated(2))
     world.of("demo-002").synced = False
