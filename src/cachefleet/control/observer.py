@@ -11,7 +11,7 @@ from cachefleet.control.pulse import Pulse
 from cachefleet.control.seams import Seams
 from cachefleet.interfaces import EngineDriver, NoAddresses
 from cachefleet.model.group import EndpointRole, GroupDesired, GroupMemory, Shape, incarnation
-from cachefleet.model.observed import Address, NodeView, Observed, ProcessView
+from cachefleet.model.observed import Address, NodeView, Observed, ProcessView, Silence
 from cachefleet.model.resource import Kind
 from cachefleet.model.row import GroupRow
 from cachefleet.planning.addresses import wanted
@@ -38,11 +38,7 @@ async def observe(seams: Seams, pulse: Pulse, row: GroupRow) -> Observed:
     return Observed(
         processes=processes,
         views=views,
-        silences={
-            name: silence
-            for name, target in targets.items()
-            if not views[name].reachable and (silence := pulse.silence(desired.uid, target.incarnation)) is not None
-        },
+        silences=_silences(pulse, desired.uid, targets, views),
         watched_s=pulse.watched_s(),
         zones_out=seams.host.zones_out(),
         offers=offers,
@@ -79,6 +75,18 @@ def _targets(seams: Seams, row: GroupRow, processes: Mapping[str, ProcessView]) 
         if process is not None and process.running:
             targets[name] = _Target(current, driver_of(seams, row, name), Address(node.address, row.desired.port))
     return targets
+
+
+def _silences(pulse: Pulse, uid: str, targets: Mapping[str, _Target], views: Mapping[str, NodeView]) -> dict[str, Silence]:
+    """Of those that did not answer this look, or only that they are busy."""
+    found = {}
+    for name, target in targets.items():
+        view = views[name]
+        busy = pulse.busy(uid, target.incarnation, view.busy_reply)
+        silence = busy if view.reachable else pulse.silence(uid, target.incarnation)
+        if silence is not None:
+            found[name] = silence
+    return found
 
 
 async def _probe(seams: Seams, pulse: Pulse, row: GroupRow, targets: Mapping[str, _Target]) -> dict[str, NodeView]:

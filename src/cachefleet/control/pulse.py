@@ -30,6 +30,7 @@ class _Node(msgspec.Struct):
     silent_s: float = 0.0
     connected: bool = True  # there is a connection on which it owes us an answer
     cpu_s: float = 0.0  # when the silence began
+    busy_since: float = 0.0  # monotonic; since when it answers only that it is busy, 0 when it does not
 
 
 class Pulse:
@@ -59,6 +60,17 @@ class Pulse:
         activity = self._host.activity(incarnation) or _NOTHING
         worked = activity.cpu_s - node.cpu_s >= BUSY_SHARE * node.silent_s
         return Silence(seconds=node.silent_s, stopped=activity.stopped, busy=activity.busy or worked)
+
+    def busy(self, uid: str, incarnation: str, is_busy: bool) -> Silence | None:
+        """Told of every look that was answered: whether by nothing but that it is busy; that is a silence of its own kind."""
+        node = self._groups.get(uid, {}).get(incarnation)
+        if node is None or not is_busy:
+            if node is not None:
+                node.busy_since = 0.0
+            return None
+        now = self._clock.monotonic()
+        node.busy_since = node.busy_since or now
+        return Silence(seconds=now - node.busy_since, busy=True)
 
     def owes_answer(self, uid: str, incarnation: str) -> bool:
         """It is silent on an open connection: to ask more on it is of no use."""

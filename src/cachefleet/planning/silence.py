@@ -24,7 +24,7 @@ def give_up(draft: Draft, nodes: list[str]) -> None:
             continue
         if not draft.is_doomed(node) and silence is not None and node in shard_of and known.became_ready:
             limit_s, why = _limit(draft, shard_of[node], node, silence)
-            if silence.seconds >= limit_s:
+            if silence.seconds >= limit_s and not _is_busy_last_copy(draft, shard_of[node], node):
                 known.given_up = known.launches
                 draft.tell_node(node, f"Cache node {draft.node_id(node)} does not answer and is replaced: {why}")
             else:
@@ -46,6 +46,12 @@ def _limit(draft: Draft, shard: DesiredShard, node: str, silence: Silence) -> tu
     if _is_heard(draft, shard, node):
         return patient_s, f"it was silent for {patient_s:g} s, though its replicas hear it"
     return soon_s, "neither we nor its replicas hear from it"
+
+
+def _is_busy_last_copy(draft: Draft, shard: DesiredShard, node: str) -> bool:
+    """It answers, though only that it is busy, and there is nobody else: nothing is won by ending it."""
+    view = draft.observed.views.get(node)
+    return view is not None and view.reachable and not _is_spare(draft, shard, node)
 
 
 def _is_spare(draft: Draft, shard: DesiredShard, node: str) -> bool:

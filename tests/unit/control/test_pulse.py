@@ -103,6 +103,19 @@ def test_what_the_process_does_meanwhile_is_told() -> None:
     assert stopped.stopped
 
 
+def test_saying_only_that_one_is_busy_is_measured_until_it_ends() -> None:
+    stage = Stage()
+    first = stage.pulse.busy("u1", NODE, True)
+    stage.clock.pass_time(7.0)
+    later = stage.pulse.busy("u1", NODE, True)
+    assert first is not None and later is not None
+    assert (first.seconds, later.seconds, later.busy) == (0.0, 7.0, True)
+    assert stage.pulse.busy("u1", NODE, False) is None
+    again = stage.pulse.busy("u1", NODE, True)
+    assert again is not None
+    assert again.seconds == 0.0
+
+
 def test_our_own_stall_is_nobody_s_silence() -> None:
     async def test() -> None:
         stage = Stage()

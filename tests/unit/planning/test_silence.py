@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cachefleet.model.observed import Silence
 from cachefleet.model.plan import Promote, Stop, TakeOver
 from cachefleet.settings import ControlSettings
 from tests.unit.planning.groups import clustered, created, memcached, replicated
@@ -85,6 +86,17 @@ def test_the_last_copy_is_given_up_late() -> None:
         assert given_up(world, node)
         world.settle()
         assert world.runs(node)
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_a_node_that_says_for_too_long_that_it_is_busy_is_given_up_when_another_can_serve(nodes: int) -> None:
+    world = created(replicated(nodes))
+    busy = world.of("demo-001").incarnation
+    world.busy = {busy}
+    world.silences[busy] = Silence(PATIENT_S - 0.01, busy=True)
+    assert not given_up(world, "demo-001")
+    world.silences[busy] = Silence(PATIENT_S, busy=True)
+    assert given_up(world, "demo-001") is (nodes == 2)
 
 
 def test_replicas_are_given_up_only_while_their_primary_lives() -> None:

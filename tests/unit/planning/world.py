@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import msgspec
+
 from cachefleet.model import plan as actions
 from cachefleet.model.group import EndpointRole, GroupDesired, GroupMemory, GroupStatus, Shape
 from cachefleet.model.observed import ClusterNodeView, ClusterView, NodeView, Observed, ProcessView, Silence
@@ -59,6 +61,7 @@ class World:
         self.no_addresses = ""
         self.silences: dict[str, Silence] = {}
         self.zones_out: frozenset[str] = frozenset()
+        self.busy: set[str] = set()  # incarnations that answer only that they are busy
         self.heard_s = 0  # what replicas say of a primary that does not answer
 
     # --- what tests do to it ---
@@ -133,7 +136,9 @@ class World:
             engine = self.engines.get(f"{self.desired.uid}.{node}.{self.memory.nodes[node].launches}")
             if engine is not None and engine.running:
                 views[node] = NodeView(reachable=False, why="silent") if engine.frozen else self.view(engine)
-                if engine.frozen and engine.incarnation in self.silences:
+                if engine.incarnation in self.busy:
+                    views[node] = msgspec.structs.replace(self.view(engine), busy_reply=True)
+                if engine.incarnation in self.silences and (engine.frozen or engine.incarnation in self.busy):
                     silences[node] = self.silences[engine.incarnation]
         offers = {}
         if not self.no_addresses:
