@@ -209,7 +209,7 @@ class Controller:
             known.add(row.desired.uid)
             addresses.update(held(row.memory))
         cleared = 0
-        for uid in present - known:
+        for uid in sorted(present - known):
             gone = [await self._clear(incarnation) for incarnation in host.inspect(uid)]
             cleared += sum(gone)
             if all(gone):
