@@ -13,6 +13,7 @@ import msgspec
 from cachefleet.model.group import DesiredShard, GroupDesired, GroupMemory, ShardMemory
 from cachefleet.model.row import Row
 from cachefleet.planning.addresses import held
+from tests.simulation.election import ELECTION
 from tests.simulation.engine import Engine
 from tests.simulation.replication import OFFSET_UNIT, PING
 from tests.simulation.trace import Trace
@@ -38,6 +39,7 @@ class Ledger(msgspec.Struct):
     engines: list[Engine] = []  # of the shard, oldest first
     decisions: list[tuple[float, str]] = []  # (when, who was to be primary)
     headless: bool = False
+    elected: bool = False  # the last promotion was made by the engines themselves
     asked_s: float = -1e9  # when an operator last asked for a hand-over
 
 
@@ -51,6 +53,7 @@ class Checkers:
         self.reports: dict[Engine, Report] = {}
         self.applied: dict[int, Engine] = {}
         self.stall_s = 0.0
+        self.identities: dict[str, list[Engine]] = {}  # by engine id of cluster mode
         self.promotions = 0
         self.effects = 0
         self.on_effect: Callable[[str, str], None] = lambda by, host: None
@@ -71,6 +74,9 @@ class Checkers:
 
     def booted(self, engine: Engine) -> None:
         self.ledger(engine).engines.append(engine)
+
+    def identified(self, engine: Engine, engine_id: str) -> None:
+        self.identities.setdefault(engine_id, []).append(engine)
 
     def rivals(self, engine: Engine) -> list[Engine]:
         return [other for other in self.ledger(engine).engines if other is not engine and other.process.running]
@@ -103,7 +109,8 @@ class Checkers:
         if shard.headless and not ledger.headless:
             for engine in ledger.engines:
                 whole = engine.process.running and self._seen(engine) and ledger.held <= set(engine.replication.stream)
-                if whole and ledger.held:
+                moved = self._now() - engine.process.last_still_s > 30.0
+                if whole and moved and ledger.held:
                     self.trace.violation("needlessly headless", f"{engine.process.incarnation} has every write")
         ledger.headless = shard.headless
 
@@ -122,8 +129,10 @@ class Checkers:
         self.promotions += 1
         _, node = named(engine.process.incarnation)
         self.trace.note(f"promoted {engine.process.incarnation} by {by}, {len(engine.replication.stream)} entries")
-        self._check_saved(ledger, node)
-        self._check_fenced(engine)
+        ledger.elected = by == ELECTION
+        if not ledger.elected:
+            self._check_saved(ledger, node)
+            self._check_fenced(engine)
         self._check_not_empty(engine, ledger)
         self._lose(engine, ledger, sorted(ledger.held - set(engine.replication.stream)))
 
@@ -136,10 +145,19 @@ class Checkers:
 
     def _check_fenced(self, engine: Engine) -> None:
         for other in self.rivals(engine):
-            if other.replication.primary and not other.paused and other.reachable():
+            if other.leads and not other.paused and other.reachable():
                 self.trace.violation(
                     "not fenced", f"{engine.process.incarnation} is promoted while {other.process.incarnation} may write"
                 )
+
+    def ordered(self, engine: Engine, by: str) -> None:
+        """A take-over without the primary's consent was asked for."""
+        self._check_fenced(engine)
+
+    def forgot(self, engine: Engine, engine_id: str) -> None:
+        for other in self.identities.get(engine_id, []):
+            if other.process.running:
+                self.trace.violation("forgot the living", f"{engine.process.incarnation} forgot {other.process.incarnation}")
 
     def _check_not_empty(self, engine: Engine, ledger: Ledger) -> None:
         if not ledger.held or any(write != PING for write in engine.replication.stream):
@@ -161,20 +179,27 @@ class Checkers:
         if not lacking:
             return
         name = engine.process.incarnation
-        old = self.applied.get(lacking[-1])
         for other in self.rivals(engine):
-            if other.replication.primary and set(lacking) & set(other.replication.stream):
+            if other.leads and not ledger.elected and set(lacking) & set(other.replication.stream):
                 self.trace.violation("planned loss", f"{name} lacks {len(lacking)} writes that {other.process.incarnation} has")
-        self._check_choice(engine, ledger, lacking)
-        ended_s = old.process.ended_s if old is not None and not old.process.running else self._now()
-        aged = [write for write in lacking if ledger.acked_s[write] < ended_s - STALE_S]
-        asked = self._now() - ledger.asked_s < 60.0
-        if aged and not asked and any(write != PING for write in engine.replication.stream):
-            self.trace.violation("stale replica", f"{name} is promoted without {len(aged)} writes older than {STALE_S:g} s")
+        if not ledger.elected:
+            self._check_choice(engine, ledger, lacking)
+            self._check_fresh(engine, ledger, lacking)
         for write in lacking:
             ledger.held.discard(write)
             ledger.lost[write] = name
         self.trace.note(f"lost     {len(lacking)} writes, since {name} lacks them")
+
+    def _check_fresh(self, engine: Engine, ledger: Ledger, lacking: list[int]) -> None:
+        """Unless somebody asks for it, nobody is promoted who has not got what was acknowledged long ago."""
+        old = self.applied.get(lacking[-1])
+        ended_s = old.process.ended_s if old is not None and not old.process.running else self._now()
+        aged = [write for write in lacking if ledger.acked_s[write] < ended_s - STALE_S]
+        asked = self._now() - ledger.asked_s < 60.0
+        if aged and not asked and any(write != PING for write in engine.replication.stream):
+            self.trace.violation(
+                "stale replica", f"{engine.process.incarnation} is promoted without {len(aged)} writes older than {STALE_S:g} s"
+            )
 
     def _check_choice(self, engine: Engine, ledger: Ledger, lacking: list[int]) -> None:
         """Nobody else was seen to be further, had been in sync, and could have been chosen."""
@@ -184,7 +209,7 @@ class Checkers:
             if report is None or not self._seen(other) or report.at_s > decided_s:
                 continue
             ahead = report.length > len(engine.replication.stream) and set(lacking) & set(other.replication.stream)
-            if ahead and not other.replication.primary:
+            if ahead and not other.leads:
                 self.trace.violation(
                     "worse replica",
                     f"{engine.process.incarnation} at {len(engine.replication.stream) * OFFSET_UNIT} is promoted; "
@@ -196,8 +221,10 @@ class Checkers:
     def wrote(self, engine: Engine, address: str, write: int) -> None:
         """A write through this address was carried out, and is being acknowledged."""
         self.applied[write] = engine
+        elected = self.ledger(engine).elected
         for other in self.rivals(engine):
-            if other.writable and not other.process.still and address != engine.host and other.reachable(address):
+            through = other.writable and not other.process.still and (engine.is_clustered or address != engine.host)
+            if through and not elected and other.reachable(address):
                 self.trace.violation(
                     "two primaries", f"{engine.process.incarnation} and {other.process.incarnation} through {address}"
                 )
@@ -208,9 +235,9 @@ class Checkers:
         ledger = self.ledger(engine)
         ledger.acked_s[write] = self._now()
         ledger.held.add(write)
-        if engine.process.running and engine.replication.primary:
+        if engine.process.running and engine.leads:
             return
-        heir = next((other for other in self.rivals(engine) if other.replication.primary), None)
+        heir = next((other for other in self.rivals(engine) if other.leads), None)
         if heir is not None and write not in heir.replication.stream:
             self._lose(heir, ledger, [write])
 

@@ -3,9 +3,11 @@ right node. Looks at the engines themselves, not at what is said of them."""
 
 from __future__ import annotations
 
-from cachefleet.model.group import EndpointRole, Shape
+from cachefleet.model.group import DesiredShard, EndpointRole, Shape
 from cachefleet.model.row import GroupRow
+from tests.simulation.cluster import ClusterEngine
 from tests.simulation.engine import Engine
+from tests.simulation.memcached import published
 from tests.simulation.world import PORT, World
 
 
@@ -24,7 +26,7 @@ def why_not(world: World, uid: str, row: GroupRow | None) -> str:
             return f"{node.name} is {state}: {row.status.nodes[node.name].why}"
     if row.desired.shape is Shape.REPLICATED:
         return _replicated(world, uid, row)
-    return ""
+    return _clustered(world, uid, row) if row.desired.shape is Shape.CLUSTERED else _memcached(world, uid, row)
 
 
 def _engine(world: World, uid: str, node: str) -> Engine | None:
@@ -60,6 +62,56 @@ def _endpoints(world: World, row: GroupRow, primary: Engine, replicas: list[Engi
         return "the reader endpoint does not lead to a reader"
     bound = {host for engine in (primary, *replicas) for host in engine.process.listens if host != engine.host}
     return "" if bound == set(row.memory.endpoints.values()) else "somebody listens where nobody should"
+
+
+def _clustered(world: World, uid: str, row: GroupRow) -> str:
+    engines = {node.name: _engine(world, uid, node.name) for node in row.desired.nodes}
+    members = {name: engine for name, engine in engines.items() if isinstance(engine, ClusterEngine)}
+    if len(members) < len(engines):
+        return "a node has not exactly one process"
+    identities = {engine.bus.me.engine_id for engine in members.values()}
+    for name, engine in members.items():
+        known = set(engine.bus.table)
+        if known != identities:
+            return (
+                f"{name} knows {len(known - identities)} nodes that are not there, and not {len(identities - known)} that are"
+            )
+        if not engine.bus.ok or any(peer.failed or peer.suspected for peer in engine.bus.others()):
+            return f"{name} does not think that all is well"
+    for shard in row.desired.shards:
+        why = _shard(members, shard, row.memory.shards[shard.shard_id].primary)
+        if why:
+            return why
+    holder = world.network.listener(row.memory.endpoints[EndpointRole.CONFIGURATION], PORT)
+    return "" if holder in [engine.process for engine in members.values()] else "the endpoint leads nowhere"
+
+
+def _shard(members: dict[str, ClusterEngine], shard: DesiredShard, name: str) -> str:
+    primary = members[name]
+    if primary.bus.me.slots != shard.slots or not primary.writable:
+        return f"{name} does not serve the slots of {shard.shard_id}"
+    for engine in members.values():
+        owned = {pair for peer in engine.bus.table.values() if peer is not engine.bus.me for pair in peer.slots}
+        if engine is not primary and not set(shard.slots) <= owned:
+            return f"{engine.host} has another opinion on who serves {shard.shard_id}"
+    for node in shard.nodes:
+        state = members[node.name].replication
+        if node.name != name and (state.primary or state.follows != primary.host or state.state != "up"):
+            return f"{node.name} does not replicate {name}"
+    return ""
+
+
+def _memcached(world: World, uid: str, row: GroupRow) -> str:
+    for node in row.desired.nodes:
+        if len(world.machine.of_node(uid, node.name)) != 1:
+            return f"{node.name} has not exactly one process"
+    endpoints = [name for name in row.memory.nodes if name not in [node.name for node in row.desired.nodes]]
+    running = [process for name in endpoints for process in world.machine.of_node(uid, name)]
+    if len(running) != 1:
+        return "the endpoint has not exactly one process"
+    _, nodes = published(world.machine.files[running[0].incarnation]["nodes.json"])
+    wanted = sorted((row.memory.nodes[node.name].address, PORT) for node in row.desired.nodes)
+    return "" if nodes == wanted else f"the endpoint tells of {nodes}"
 
 
 def data_differ(world: World, uid: str, row: GroupRow) -> str:

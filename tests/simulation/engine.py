@@ -33,6 +33,12 @@ class Witness(Protocol):
 
     def commanded(self, engine: Engine, by: str, words: list[str]) -> None: ...
 
+    def identified(self, engine: Engine, engine_id: str) -> None: ...
+
+    def ordered(self, engine: Engine, by: str) -> None: ...
+
+    def forgot(self, engine: Engine, engine_id: str) -> None: ...
+
     def unknown(self, engine: Engine, words: list[str]) -> None: ...
 
 
@@ -59,6 +65,8 @@ class Engine:
         self._paused_until_s = 0.0
         self._blocked: list[tuple[End, tuple[Any, ...]]] = []
 
+    is_clustered: ClassVar[bool] = False
+
     @property
     def host(self) -> str:
         return self.process.party
@@ -66,6 +74,11 @@ class Engine:
     @property
     def paused(self) -> bool:
         return self.process.network.now() < self._paused_until_s
+
+    @property
+    def leads(self) -> bool:
+        """It has the primary role."""
+        return self.replication.primary
 
     @property
     def writable(self) -> bool:
@@ -83,13 +96,19 @@ class Engine:
         if not all(heard):
             self.process.end("exit code 1")
             return
+        self.serve()
+
+    def serve(self) -> None:
+        """It listens now."""
         self.replication.start()
         host, port = self.config.get("replicaof", " 0").split(" ")
         self.replication.follow(host if port != "0" else "")
 
     # --- connections ---
 
-    def received(self, end: End, payload: Any) -> None:
+    def received(self, end: End | None, payload: Any) -> None:
+        if end is None:
+            return
         if end is self.replication.link:
             self.replication.heard(payload)
         elif isinstance(payload, bytes):
@@ -144,7 +163,7 @@ class Engine:
             return ("LOADING",)
         return () if self.replication.primary else ("READONLY",)
 
-    def _unpause(self) -> None:
+    def _answer_blocked(self) -> None:
         if self.paused:
             return  # for longer, meanwhile
         blocked, self._blocked = self._blocked, []
@@ -202,12 +221,19 @@ class Engine:
             host = words[2].rpartition(":")[0]
             self.cut_clients(host)
         elif verb == "PAUSE":
-            self._paused_until_s = max(self._paused_until_s, self.process.network.now() + int(words[1]) / 1000)
-            self.process.after(int(words[1]) / 1000 + 0.0001, self._unpause)
+            self.pause(int(words[1]) / 1000)
         elif verb == "UNPAUSE":
-            self._paused_until_s = 0.0
-            self._unpause()
+            self.unpause()
         return OK
+
+    def pause(self, seconds: float) -> None:
+        """Writes wait."""
+        self._paused_until_s = max(self._paused_until_s, self.process.network.now() + seconds)
+        self.process.after(seconds + 0.0001, self._answer_blocked)
+
+    def unpause(self) -> None:
+        self._paused_until_s = 0.0
+        self._answer_blocked()
 
     def cut_clients(self, host: str) -> None:
         for end in self.process.ends:

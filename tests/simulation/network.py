@@ -22,7 +22,8 @@ class Owner(Protocol):
 
     party: str
 
-    def received(self, end: End, payload: Any) -> None: ...
+    def received(self, end: End | None, payload: Any) -> None:
+        """end: None for a packet without a connection."""
 
     def lost(self, end: End) -> None:
         """The other side has closed it, or is gone."""
@@ -145,6 +146,22 @@ class Network:
     def deafen(self, listener: Listener, host: str, port: int) -> None:
         if self._listeners.get((host, port)) is listener:
             del self._listeners[host, port]
+
+    def silence(self, listener: Listener) -> None:
+        """It listens nowhere any more."""
+        for place in [place for place, known in self._listeners.items() if known is listener]:
+            del self._listeners[place]
+
+    # --- packets without a connection ---
+
+    def post(self, source: str, host: str, port: int, payload: Any) -> None:
+        """It arrives, or it does not."""
+        self.loop.after(self.latency(source, host), self._deliver, source, host, port, payload)
+
+    def _deliver(self, source: str, host: str, port: int, payload: Any) -> None:
+        listener = self._listeners.get((host, port))
+        if listener is not None and (source, listener.party) not in self._cut:
+            listener.received(None, payload)
 
     # --- connecting ---
 

@@ -15,7 +15,7 @@ class Program(Protocol):
 
     def start(self) -> None: ...
 
-    def received(self, end: End, payload: Any) -> None: ...
+    def received(self, end: End | None, payload: Any) -> None: ...
 
     def lost(self, end: End) -> None: ...
 
@@ -95,6 +95,7 @@ class Process:
         self.ended_s = self.network.now()
         for host in list(self.listens):
             self.deafen(host)
+        self.network.silence(self)
         for end in self.ends:
             if losing and end.peer.owner.party != "clients":
                 end.forget()
@@ -119,7 +120,7 @@ class Process:
         self.ends = [known for known in self.ends if known.open]
         self.ends.append(end)
 
-    def received(self, end: End, payload: Any) -> None:
+    def received(self, end: End | None, payload: Any) -> None:
         self.do(self.program.received, end, payload)
 
     def lost(self, end: End) -> None:

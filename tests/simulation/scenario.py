@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from cachefleet.interfaces import StoreError
-from cachefleet.model.group import Shape
+from cachefleet.model.group import GroupDesired, Shape
 from tests.simulation import groups
 from tests.simulation.convergence import data_differ, why_not
 from tests.simulation.faults import Faults
@@ -110,11 +110,21 @@ class _Scenario:
         """One group, sometimes two."""
         for number in range(self._chance.choice((1, 1, 1, 2))):
             uid, name = f"u{number}", f"g{number}"
-            desired = groups.replicated(uid, name, self._chance.choice((1, 2, 2, 3, 3, 4)))
+            desired = self._desired(uid, name)
             await self._world.create(desired, name)
             if desired.shape is not Shape.MEMCACHED:
-                self._world.write_to(uid, 0.05, 0.5)
-                self._world.write_to(uid, 0.15, 60.0)
+                for shard in desired.shards:
+                    self._world.write_to(uid, shard, 0.05, 0.5)
+                    self._world.write_to(uid, shard, 0.15, 60.0)
+
+    def _desired(self, uid: str, name: str) -> GroupDesired:
+        chance = self._chance
+        kind = chance.choices((Shape.REPLICATED, Shape.CLUSTERED, Shape.MEMCACHED), (60, 35, 5))[0]
+        if kind is Shape.REPLICATED:
+            return groups.replicated(uid, name, chance.choice((1, 2, 2, 3, 3, 4)))
+        if kind is Shape.CLUSTERED:
+            return groups.clustered(uid, name, *chance.choice(((1, 1), (1, 2), (2, 1), (3, 1), (3, 0), (3, 2))))
+        return groups.memcached(uid, name, chance.choice((1, 3)))
 
     def _unsettled(self) -> str:
         found = [(uid, why_not(self._world, uid, self._world.checkers.rows.get(uid))) for uid in self._world.groups]

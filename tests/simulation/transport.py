@@ -34,7 +34,7 @@ class Wire(asyncio.Transport):
 
     abort = close
 
-    def received(self, end: End, payload: Any) -> None:
+    def received(self, end: End | None, payload: Any) -> None:
         self._network.loop.call_soon(self._take, payload, context=self._context)
 
     def lost(self, end: End) -> None:

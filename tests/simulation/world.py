@@ -6,16 +6,18 @@ from collections.abc import Callable
 from random import Random
 
 from cachefleet.interfaces import Rendering, Store
-from cachefleet.model.group import EndpointRole, Engine, GroupDesired, Shape
+from cachefleet.model.group import DesiredShard, EndpointRole, GroupDesired, Shape
 from cachefleet.model.resource import Key, Kind, Scope
 from cachefleet.model.row import GroupRow
 from cachefleet.settings import ControlSettings, Settings
 from tests.fakes.catalogue import StaticCatalogue
 from tests.fakes.store import MemoryStore
 from tests.simulation.checkers import Checkers, named
+from tests.simulation.cluster import ClusterEngine
 from tests.simulation.engine import Engine as SimEngine
 from tests.simulation.loop import VirtualClock, VirtualLoop
 from tests.simulation.machine import Machine
+from tests.simulation.memcached import Discovery, Memcached, listening
 from tests.simulation.network import Network
 from tests.simulation.plane import Plane
 from tests.simulation.process import Process
@@ -23,7 +25,7 @@ from tests.simulation.replication import Tuning
 from tests.simulation.store import Database
 from tests.simulation.trace import Trace
 from tests.simulation.transport import Cables
-from tests.simulation.writers import Writer
+from tests.simulation.writers import Client, ClusterWriter, Writer
 
 SCOPE = Scope("000000000000", "local-1")
 PORT = 6379
@@ -53,6 +55,7 @@ class World:
         self.groups: dict[str, Key] = {}  # by uid
         self._engine_chance = self.chance("engines")
         self._writer_chance = self.chance("writers")
+        self.tuning = Tuning()
         self._planes_begun = 0
         self._writes = 0
 
@@ -62,12 +65,24 @@ class World:
     # --- what runs ---
 
     def _boot(self, process: Process, rendering: Rendering) -> None:
-        (content,) = rendering.files.values()
-        config = _directives(content.decode())
+        program = rendering.argv[0].rpartition("/")[2]
+        if program == "memcached":
+            process.party, process.port = rendering.argv[2], int(rendering.argv[4])
+            process.program = Memcached(process)
+        elif program == "python":
+            files = self.machine.files[process.incarnation]
+            process.party, process.port = listening(files["nodes.json"])
+            process.program = Discovery(process, lambda: files["nodes.json"])
+        else:
+            (content,) = rendering.files.values()
+            self._boot_engine(process, _directives(content.decode()))
+
+    def _boot_engine(self, process: Process, config: dict[str, str]) -> None:
         process.party = config["bind"].split()[0]
         process.port = int(config["port"])
         folder = f"/nodes/{process.incarnation}"
-        engine = SimEngine(process, config, self._engine_chance, Tuning(), self.checkers, folder)
+        kind = ClusterEngine if config.get("cluster-enabled") == "yes" else SimEngine
+        engine = kind(process, config, self._engine_chance, self.tuning, self.checkers, folder)
         process.program = engine
         self.engines[process.incarnation] = engine
         self.checkers.booted(engine)
@@ -131,20 +146,20 @@ class World:
         self._writes += 1
         return self._writes
 
-    def write_to(self, uid: str, interval_s: float, patience_s: float) -> None:
-        self.writers.append(
-            Writer(
-                self.network,
-                self._writer_chance,
-                lambda: self.endpoint(uid, EndpointRole.PRIMARY),
-                PORT,
-                0,
-                self.next_write,
-                self.checkers.acked,
-                interval_s,
-                patience_s,
-            )
-        )
+    def write_to(self, uid: str, shard: DesiredShard, interval_s: float, patience_s: float) -> None:
+        """A client of that shard."""
+        known = Client(self.next_write, self.checkers.acked, interval_s, patience_s)
+        if shard.slots:
+            seeds = lambda: self.addresses(uid)  # noqa: E731
+            self.writers.append(ClusterWriter(self.network, self._writer_chance, PORT, known, seeds, shard.slots[0][0]))
+        else:
+            where = lambda: self.endpoint(uid, EndpointRole.PRIMARY)  # noqa: E731
+            self.writers.append(Writer(self.network, self._writer_chance, PORT, known, where))
+
+    def addresses(self, uid: str) -> list[str]:
+        """Of all nodes, once clients know of them."""
+        row = self.checkers.rows.get(uid)
+        return [node.address for node in row.memory.nodes.values()] if row is not None and row.memory.provisioned else []
 
 
 def _directives(text: str) -> dict[str, str]:
@@ -154,6 +169,3 @@ def _directives(text: str) -> dict[str, str]:
         name, _, value = line.partition(" ")
         found[name] = value.strip('"')
     return found
-
-
-ENGINES = {Shape.REPLICATED: Engine.VALKEY, Shape.CLUSTERED: Engine.VALKEY, Shape.MEMCACHED: Engine.MEMCACHED}

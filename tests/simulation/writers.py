@@ -9,32 +9,32 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
+import msgspec
+
 from tests.simulation.network import End, Network
 
 _FIRST_PAUSE_S = 0.02
 
 
+class Client(msgspec.Struct, frozen=True):
+    """numbers: the next unique value. acked(write): the client was told that it is done."""
+
+    numbers: Callable[[], int]
+    acked: Callable[[int], None]
+    interval_s: float
+    patience_s: float
+
+
 class Writer:
-    """acked(write): the client was told that it is done. address: "" while there is no endpoint yet."""
+    """where: the endpoint, "" while there is none yet."""
 
     party = "clients"
 
     def __init__(
-        self,
-        network: Network,
-        chance: Random,
-        address: Callable[[], str],
-        port: int,
-        slot: int,
-        numbers: Callable[[], int],
-        acked: Callable[[int], None],
-        interval_s: float,
-        patience_s: float,
+        self, network: Network, chance: Random, port: int, client: Client, where: Callable[[], str], slot: int = 0
     ) -> None:
-        self._network, self._chance = network, chance
-        self._address, self._port, self._slot = address, port, slot
-        self._numbers, self._acked = numbers, acked
-        self._interval_s, self._patience_s = interval_s, patience_s
+        self._network, self._chance, self._port, self._client = network, chance, port, client
+        self._where, self._slot = where, slot
         self._end: End | None = None
         self._attempt = 0
         self.stopped = False
@@ -50,14 +50,14 @@ class Writer:
             return
         self._attempt += 1
         if self._end is None or not self._end.open:
-            host = self._address()
+            host = self._where()
             if not host:
                 self._later(0.2)
                 return
             self._network.dial(self, host, self._port, self._answer_for(self._attempt))
         else:
-            self._end.send(("SET", self._numbers(), self._slot))
-        self._network.loop.after(self._patience_s, self._give_up, self._attempt)
+            self._end.send(("SET", self._client.numbers(), self._slot))
+        self._network.loop.after(self._client.patience_s, self._give_up, self._attempt)
 
     def _answer_for(self, attempt: int) -> Callable[[End | None], None]:
         return lambda end: self._connected(attempt, end)
@@ -82,14 +82,14 @@ class Writer:
             self._end.close()
         self._end = None
 
-    def received(self, end: End, payload: Any) -> None:
+    def received(self, end: End | None, payload: Any) -> None:
         if payload[0] == "OK":
-            self._acked(payload[1])
+            self._client.acked(payload[1])
         if end is not self._end:
             return
         if payload[0] != "OK":
             self._refused(payload)
-        self._later(self._interval_s)
+        self._later(self._client.interval_s)
 
     def _refused(self, payload: Any) -> None:
         self._drop()
@@ -102,3 +102,24 @@ class Writer:
     def stop(self) -> None:
         self.stopped = True
         self._drop()
+
+
+class ClusterWriter(Writer):
+    """Asks anybody, and goes where it is sent. seeds: addresses of all nodes."""
+
+    def __init__(
+        self, network: Network, chance: Random, port: int, client: Client, seeds: Callable[[], list[str]], slot: int
+    ) -> None:
+        self._host = ""
+        self._seeds = seeds
+        super().__init__(network, chance, port, client, self._next, slot)
+
+    def _next(self) -> str:
+        host, self._host = self._host, ""
+        seeds = self._seeds()
+        return host or (self._chance.choice(seeds) if seeds else "")
+
+    def _refused(self, payload: Any) -> None:
+        super()._refused(payload)
+        if payload[1] == "MOVED":
+            self._host = payload[2]
