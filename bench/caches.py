@@ -109,6 +109,11 @@ def role(where: Where) -> str:
     return str(_replication(where).get("role", ""))
 
 
+def uptime_s(where: Where) -> int:
+    with plain(where) as client:
+        return int(client.info("server")["uptime_in_seconds"])
+
+
 def complete(roles: Roles) -> Roles | None:
     """The same when the primary has all its replicas in sync and each of them agrees."""
     info = _replication(roles.primary)

@@ -20,20 +20,21 @@ the engine's default cluster-node-timeout of 15 s.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from bench import references
 from bench.caches import Cache, clustered_cache, replicated_cache
-from bench.clients import GLIDE_TIMEOUT_MS, Where, glide_cluster, redis_py, redis_py_anew, redis_py_cluster
+from bench.cases import Case, in_turn
+from bench.clients import GLIDE_TIMEOUT_MS, glide_cluster, redis_py, redis_py_anew, redis_py_cluster
 from bench.creation import CLUSTER, PAIR
-from bench.faults import Aim, Fault, Freeze, HandOver, Kill
+from bench.faults import Freeze, HandOver, Kill
 from bench.row import Row, shown
-from bench.trial import Outcome, trial
-from bench.writer import Write
 from tests.engine.groups import replication_group
 from tests.fixtures.service import Service, running_service
 
@@ -45,76 +46,74 @@ FROZEN_MS = 2000.0
 HANDED_OVER_MS, HANDED_OVER_CLUSTER_MS = 50.0, 150.0
 TIMES_FASTER = 20.0
 TRIPLE: Mapping[str, Any] = {**PAIR, "NumCacheClusters": 3}
-AT_LEAST_ONE = {"min-replicas-to-write": "1"}
+GUARDED = "min-replicas-to-write 1"
 ENOUGH = {"CACHEFLEET_API_TEST_FAILOVERS_PER_DAY": "1000"}
 GLIDE = f"of it {GLIDE_TIMEOUT_MS} ms: the client's request timeout, which it waits out"
 SWITCH_S = 0.0005
 
-Client = Callable[[Where], AbstractContextManager[Write]]
+
+class Caches(msgspec.Struct, frozen=True):
+    pair: Cache
+    triple: Cache  # with min-replicas-to-write 1
+    cluster: Cache
 
 
 def measure(data: Path, rounds: int = ROUNDS) -> Iterator[Row]:
     """rounds: of each fault with redis-py; a third of it where a client or a setting is there for comparison only."""
-    some = max(1, rounds // 3)
     with _short_switches(), running_service(data, start=False) as service, ExitStack() as groups:
         service.start(environment=ENOUGH)
         api = service.client()
-        pair = replicated_cache(service, api, groups.enter_context(replication_group(api, "pair", **PAIR)))
-        triple = replicated_cache(
-            service, api, groups.enter_context(replication_group(api, "triple", **TRIPLE)), configuration=AT_LEAST_ONE
+        pair = groups.enter_context(replication_group(api, "pair", **PAIR))
+        triple = groups.enter_context(replication_group(api, "triple", **TRIPLE))
+        cluster = groups.enter_context(replication_group(api, "cluster", **CLUSTER))
+        caches = Caches(
+            replicated_cache(service, api, pair),
+            replicated_cache(service, api, triple, configuration=dict([GUARDED.split()])),
+            clustered_cache(service, api, cluster),
         )
-        cluster = clustered_cache(service, api, groups.enter_context(replication_group(api, "cluster", **CLUSTER)))
-
-        pair_ms = yield from _killed("1+1 killed, redis-py", pair, redis_py, KILLED_MS, rounds)
-        yield from _killed("1+1 killed, a connection a write", pair, redis_py_anew, KILLED_MS, some)
-        cluster_ms = yield from _killed("3x2 killed, redis-py", cluster, redis_py_cluster, KILLED_CLUSTER_MS, rounds)
-        yield from _killed("3x2 killed, valkey-glide", cluster, glide_cluster, KILLED_CLUSTER_MS, some, GLIDE)
-        yield from _handed_over("1+1", pair, redis_py, HandOver(api, "pair"), HANDED_OVER_MS, rounds)
-        yield from _handed_over("3x2", cluster, redis_py_cluster, HandOver(api, "cluster"), HANDED_OVER_CLUSTER_MS, rounds)
-        yield from _guarded("killed", triple, Kill, KILLED_MS, rounds)
+        quick = _quick_cases(caches, api, rounds)
+        done = in_turn(quick)
+        for case, outcomes in zip(quick, done, strict=True):
+            yield from case.rows(outcomes)
         with _references(service, min(rounds, REFERENCE_ROUNDS)) as (sentinel, plain):
-            yield from _frozen("1+1", pair, redis_py, rounds)
-            yield from _frozen("3x2", cluster, redis_py_cluster, rounds)
-            yield from _guarded("frozen", triple, Freeze, FROZEN_MS, some)
-            yield from _compared("1+1", "three Sentinels", sentinel.gaps_s(), pair_ms)
-            yield from _compared("3x2", "the plain cluster", plain.gaps_s(), cluster_ms)
+            slow = _slow_cases(caches, rounds)
+            for case, outcomes in zip(slow, in_turn(slow), strict=True):
+                yield from case.rows(outcomes)
+            yield from _compared("1+1", "three Sentinels", sentinel.gaps_s(), quick[0].gaps(done[0]))
+            yield from _compared("3x2", "the plain cluster", plain.gaps_s(), quick[1].gaps(done[1]))
 
 
-def _killed(
-    what: str, cache: Cache, client: Client, target_ms: float, rounds: int, remark: str = ""
-) -> Generator[Row, None, Row]:
-    """Returns the gaps."""
-    connect = partial(client, cache.endpoint)
-    done = [trial(cache, connect, Kill, watched=cache.direct) for _ in range(rounds)]
-    yield (gaps := _gaps(what, done, target_ms, remark))
-    if cache.direct:
-        serving_ms = [1000 * one.serving_s for one in done]
-        yield Row(figure=f"{what}: of it, until the new primary takes writes", unit="ms", values=serving_ms)
-    yield from _unplanned_losses(what, done)
-    return gaps
+def _quick_cases(caches: Caches, api: Any, rounds: int) -> list[Case]:
+    """The first two are those that references are compared with."""
+    some = max(1, rounds // 3)
+    pair, triple, cluster = caches.pair, caches.triple, caches.cluster
+    return [
+        Case(what="1+1 killed, redis-py", cache=pair, client=redis_py, aim=Kill, target_ms=KILLED_MS, rounds=rounds),
+        Case(what="3x2 killed, redis-py", cache=cluster, client=redis_py_cluster, aim=Kill, target_ms=KILLED_CLUSTER_MS,
+             rounds=rounds),
+        Case(what=f"1+2 killed, {GUARDED}, redis-py", cache=triple, client=redis_py, aim=Kill, target_ms=KILLED_MS,
+             rounds=rounds, lossless=True),
+        Case(what="1+1 handed over, redis-py", cache=pair, client=redis_py, aim=partial(HandOver, api, "pair"),
+             target_ms=HANDED_OVER_MS, rounds=rounds, lossless=True),
+        Case(what="3x2 handed over, redis-py", cache=cluster, client=redis_py_cluster, aim=partial(HandOver, api, "cluster"),
+             target_ms=HANDED_OVER_CLUSTER_MS, rounds=rounds, lossless=True),
+        Case(what="1+1 killed, a connection a write", cache=pair, client=redis_py_anew, aim=Kill, target_ms=KILLED_MS,
+             rounds=some),
+        Case(what="3x2 killed, valkey-glide", cache=cluster, client=glide_cluster, aim=Kill, target_ms=KILLED_CLUSTER_MS,
+             rounds=some, remark=GLIDE),
+    ]  # fmt: skip
 
 
-def _frozen(shape: str, cache: Cache, client: Client, rounds: int) -> Iterator[Row]:
-    what = f"{shape} frozen, redis-py"
-    done = [trial(cache, partial(client, cache.endpoint), Freeze) for _ in range(rounds)]
-    yield _gaps(what, done, FROZEN_MS)
-    yield from _unplanned_losses(what, done)
-    yield _none(f"{what}: acknowledged by the resumed one", [one.resumed for one in done])
-
-
-def _handed_over(shape: str, cache: Cache, client: Client, fault: Fault, target_ms: float, rounds: int) -> Iterator[Row]:
-    what = f"{shape} handed over, redis-py"
-    done = [trial(cache, partial(client, cache.endpoint), lambda *_: fault) for _ in range(rounds)]
-    yield _gaps(what, done, target_ms)
-    yield _none(f"{what}: acknowledged writes lost", [one.losses.total for one in done])
-
-
-def _guarded(fate: str, cache: Cache, aim: Aim, target_ms: float, rounds: int) -> Iterator[Row]:
-    """With min-replicas-to-write 1."""
-    what = f"1+2 {fate}, min-replicas-to-write 1, redis-py"
-    done = [trial(cache, partial(redis_py, cache.endpoint), aim) for _ in range(rounds)]
-    yield _gaps(what, done, target_ms)
-    yield _none(f"{what}: acknowledged writes lost", [one.losses.total for one in done])
+def _slow_cases(caches: Caches, rounds: int) -> list[Case]:
+    """Whose gaps are seconds."""
+    pair, triple, cluster = caches.pair, caches.triple, caches.cluster
+    return [
+        Case(what="1+1 frozen, redis-py", cache=pair, client=redis_py, aim=Freeze, target_ms=FROZEN_MS, rounds=rounds),
+        Case(what="3x2 frozen, redis-py", cache=cluster, client=redis_py_cluster, aim=Freeze, target_ms=FROZEN_MS,
+             rounds=rounds),
+        Case(what=f"1+2 frozen, {GUARDED}, redis-py", cache=triple, client=redis_py, aim=Freeze, target_ms=FROZEN_MS,
+             rounds=max(1, rounds // 3), lossless=True),
+    ]  # fmt: skip
 
 
 def _compared(shape: str, other: str, others_s: Sequence[float], own: Row) -> Iterator[Row]:
@@ -123,21 +122,6 @@ def _compared(shape: str, other: str, others_s: Sequence[float], own: Row) -> It
     ratios = [1000 * other_s / own.median for other_s in others_s]
     yield Row(figure=f"{shape} killed: times faster than {other}", unit="", values=ratios, target=TIMES_FASTER, at_least=True,
               reference=remark)  # fmt: skip
-
-
-def _gaps(what: str, done: Sequence[Outcome], target_ms: float, remark: str = "") -> Row:
-    values = [1000 * one.gap_s for one in done]
-    return Row(figure=f"{what}: gap in writes", unit="ms", values=values, target=target_ms, reference=remark)
-
-
-def _unplanned_losses(what: str, done: Sequence[Outcome]) -> Iterator[Row]:
-    values = [float(one.losses.unreplicated) for one in done]
-    yield Row(figure=f"{what}: acknowledged writes lost, not yet at a replica", unit="", values=values)
-    yield _none(f"{what}: acknowledged writes lost though replicated", [one.losses.after_kept for one in done])
-
-
-def _none(figure: str, counts: Sequence[int]) -> Row:
-    return Row(figure=figure, unit="", values=[float(count) for count in counts], target=0, each=True)
 
 
 @contextmanager

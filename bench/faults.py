@@ -91,9 +91,9 @@ class Freeze:
 
 
 class HandOver:
-    """TestFailover of the first shard."""
+    """TestFailover of the first shard, wherever its primary is."""
 
-    def __init__(self, api: Any, group: str) -> None:
+    def __init__(self, api: Any, group: str, *_: object) -> None:
         self._api, self._group = api, group
 
     def strike(self) -> None:

@@ -12,7 +12,7 @@ from contextlib import ExitStack, closing
 import msgspec
 import redis
 
-from bench.caches import Cache, role
+from bench.caches import Cache, role, uptime_s
 from bench.clients import Where, plain
 from bench.faults import Aim
 from bench.history import Losses
@@ -21,6 +21,7 @@ from tests.fixtures.service import wait_for
 
 WRITES = 500
 HEALING_S = 60.0
+STEADY_S = 3  # a node that ends sooner after its start is taken for one that crashes in a loop, and is started again later
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -34,6 +35,7 @@ def trial(cache: Cache, connect: Connect, aim: Aim, *, watched: bool = False, re
     """watched: a second client finds out when the replica takes writes."""
     cache.prepare()
     primary, replicas = cache.whole()
+    wait_for("a primary that has run for a while", lambda: uptime_s(primary) >= STEADY_S)
     with ExitStack() as stack:
         writer = stack.enter_context(Writer(connect, cache.keys, rest_s))
         writer.await_writes(WRITES)
