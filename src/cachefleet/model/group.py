@@ -124,6 +124,7 @@ class NodeMemory(msgspec.Struct):
     lagging_since: float = 0.0  # a replica: since when it is seen not to get every write at once, 0 while it does
     given_up: int = 0  # the launch that was silent for too long and has to end; 0 none
     recovering: bool = False  # users were told that it is being recovered, and not yet that it is done
+    met_again_at: float = 0.0  # when others that had forgotten it (cluster mode) were told of it again, 0 never
 
 
 class ShardMemory(msgspec.Struct):
@@ -136,6 +137,7 @@ class ShardMemory(msgspec.Struct):
     handing_from: str = ""  # who had the role when a hand-over was begun that is not done yet
     return_to: str = ""  # the node that shall be primary again once it is back in sync (reboot; failover off)
     headless: bool = False  # the primary has ended and no replica qualifies: somebody has to choose one
+    balanced_at: float = 0.0  # when its role was last handed over so that zones are even, 0 never
 
 
 class GroupMemory(msgspec.Struct):
@@ -148,6 +150,8 @@ class GroupMemory(msgspec.Struct):
     epoch: int = 0  # rises with every decision on a role
     provisioned: bool = False  # was available once
     failure: str = ""  # why creation was given up
+    strangers_since: float = 0.0  # since when nodes that are not ours are seen in the cluster, 0 while there are none
+    strangers: tuple[str, ...] = ()  # their hosts, as users were told last
     node_list_version: int = 0  # Memcached auto discovery
     node_list: tuple[str, ...] = ()  # node names last published
 

@@ -34,7 +34,7 @@ def plan_clustered(draft: Draft) -> None:
     for name in names:
         view = draft.live(name)
         if view is not None and view.cluster is not None:
-            draft.remembered(name).engine_id = view.cluster.my_id
+            _note_identity(draft, name, view.cluster.my_id)
     for shard in draft.desired.shards:
         memory = draft.shard_memory(shard)
         if memory.primary not in [node.name for node in shard.nodes]:
@@ -48,6 +48,15 @@ def plan_clustered(draft: Draft) -> None:
     _judge(draft, views)
     for shard in draft.desired.shards:
         _note_roles(draft, shard, views)
+
+
+def _note_identity(draft: Draft, name: str, engine_id: str) -> None:
+    """One that changed it in its lifetime was reset (a client said CLUSTER RESET HARD): it has nothing left of what it had."""
+    known = draft.remembered(name)
+    if known.engine_id not in ("", engine_id):
+        known.became_ready = False
+        draft.tell_recovering(name)
+    known.engine_id = engine_id
 
 
 # --- who is primary ------------------------------------------------------------------------------------------------

@@ -24,7 +24,8 @@ def follow_clock(draft: Draft) -> None:
     """When the machine's clock was set back, move everything remembered along with it: waits keep their length."""
     nodes, shards = draft.memory.nodes.values(), draft.memory.shards.values()
     past = [at for node in nodes for at in (node.launched_at, node.ended_at, node.ready_at, node.lagging_since)]
-    past += [shard.decided_at for shard in shards]
+    past += [node.met_again_at for node in nodes] + [draft.memory.strangers_since]
+    past += [at for shard in shards for at in (shard.decided_at, shard.balanced_at)]
     ahead_s = max(past, default=0.0) - draft.now
     if ahead_s <= 0:
         return
@@ -32,8 +33,11 @@ def follow_clock(draft: Draft) -> None:
         node.launched_at, node.ended_at, node.retry_at, node.ready_at, node.lagging_since = (
             at and at - ahead_s for at in (node.launched_at, node.ended_at, node.retry_at, node.ready_at, node.lagging_since)
         )
+        node.met_again_at = node.met_again_at and node.met_again_at - ahead_s
     for shard in shards:
         shard.decided_at -= ahead_s
+        shard.balanced_at = shard.balanced_at and shard.balanced_at - ahead_s
+    draft.memory.strangers_since = draft.memory.strangers_since and draft.memory.strangers_since - ahead_s
 
 
 def clear_all(draft: Draft) -> bool:
@@ -113,6 +117,7 @@ def launch(draft: Draft, node: str, follow: str = "") -> None:
     memory.ready = memory.became_ready = False
     memory.ready_at = memory.lagging_since = 0.0
     memory.given_up = 0
+    memory.met_again_at = 0.0
     draft.act(Launch(node=node, incarnation=incarnation(draft.desired.uid, node, memory.launches), follow=follow))
 
 

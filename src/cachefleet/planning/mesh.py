@@ -9,6 +9,7 @@ from cachefleet.model.group import DesiredShard
 from cachefleet.model.observed import ClusterView
 from cachefleet.model.plan import Announce, Forget, Meet, OwnSlots, Replicate
 from cachefleet.model.slots import count, without
+from cachefleet.planning.belonging import is_living, note_forgotten, note_strangers, strangers
 from cachefleet.planning.draft import Draft
 
 
@@ -20,6 +21,7 @@ def weave(draft: Draft, views: dict[str, ClusterView]) -> None:
     _introduce(draft, views)
     for shard in draft.desired.shards:
         _replicate(draft, shard, views)
+    note_strangers(draft, views)
     _forget(draft, views)
 
 
@@ -49,7 +51,9 @@ def _own_slots(draft: Draft, shard: DesiredShard, views: dict[str, ClusterView])
     seen = max([known.current_epoch for known in views.values()] + [draft.memory.epoch])
     if memory.epoch <= max((known.current_epoch for known in views.values()), default=0) and draft.memory.provisioned:
         memory.epoch = draft.memory.epoch = seen + 1
-    draft.act(OwnSlots(node=memory.primary, slots=shard.slots, epoch=memory.epoch))
+    free = without(shard.slots, tuple(pair for known in view.nodes.values() for pair in known.slots))
+    if free:
+        draft.act(OwnSlots(node=memory.primary, slots=free, epoch=memory.epoch))
 
 
 def _reclaim_slots(draft: Draft, shard: DesiredShard, view: ClusterView, views: dict[str, ClusterView]) -> None:
@@ -67,19 +71,27 @@ def _reclaim_slots(draft: Draft, shard: DesiredShard, view: ClusterView, views: 
 
 def _introduce(draft: Draft, views: dict[str, ClusterView]) -> None:
     """Whoever is not known to the anchor is introduced by it; a replica also by its own primary, which saves a round of
-    gossip. A primary is introduced only after it has its slots."""
+    gossip. A primary is introduced only after it has its slots. Of those that were whole once, each must know each: one that
+    was forgotten (a client said CLUSTER FORGET) is banned from gossip for a minute, so everybody meets it again."""
     settled = {name: view for name, view in views.items() if not _awaits_slots(draft, name, view)}
     if not settled:
         return
     anchor = max(settled, key=lambda name: (len(settled[name].nodes), [-ord(letter) for letter in name]))
     introductions: dict[str, dict[str, str]] = {}
+    forgotten = set()
     for name, view in settled.items():
         viewers = {anchor, draft.shard_memory(shard_of(draft, name)).primary} & set(settled)
-        for viewer in viewers - {name}:
+        if draft.remembered(name).became_ready:
+            mates = {other for other in settled if draft.remembered(other).became_ready}
+            if any(view.my_id not in settled[mate].nodes for mate in mates):
+                forgotten.add(name)
+            viewers |= mates
+        for viewer in sorted(viewers - {name}):
             if view.my_id not in settled[viewer].nodes and not _shaking_hands(settled[viewer], draft.address(name)):
                 introductions.setdefault(viewer, {})[draft.address(name)] = view.my_id
     for viewer, others in introductions.items():
         draft.act(Meet(node=viewer, others=others))
+    note_forgotten(draft, forgotten)
 
 
 def _awaits_slots(draft: Draft, name: str, view: ClusterView) -> bool:
@@ -110,13 +122,14 @@ def _replicate(draft: Draft, shard: DesiredShard, views: dict[str, ClusterView])
 
 
 def _forget(draft: Draft, views: dict[str, ClusterView]) -> None:
-    """Identities that are no node's current one belong to ended processes. One that still owns slots is kept until its shard
-    has a successor, or is known to have lost everything."""
+    """Identities that are no node's current one belong to ended processes, or to strangers, who are forgotten when they have
+    failed. One of ours that still owns slots is kept until its shard has a successor, or is known to have lost everything."""
     current = {draft.remembered(node.name).engine_id for node in draft.desired.nodes}
     if any(draft.running(name) and name not in views for name in draft.memory.nodes):
         return  # somebody's identity may not be known yet
     for name, view in views.items():
         mine = view.nodes[view.my_id]
+        strange = {node.engine_id: is_living(node) for node in strangers(draft, view)}
         gone = tuple(
             sorted(
                 known.engine_id
@@ -124,7 +137,8 @@ def _forget(draft: Draft, views: dict[str, ClusterView]) -> None:
                 if known.engine_id not in current
                 and not known.handshake
                 and known.engine_id != mine.primary_id
-                and (not known.slots or _orphaned(draft, known.slots[0][0]))
+                and not strange.get(known.engine_id)
+                and (not known.slots or known.engine_id in strange or _orphaned(draft, known.slots[0][0]))
             )
         )
         if gone:

@@ -62,6 +62,7 @@ class World:
         self.silences: dict[str, Silence] = {}
         self.zones_out: frozenset[str] = frozenset()
         self.busy: set[str] = set()  # incarnations that answer only that they are busy
+        self.strangers: dict[str, Engine] = {}  # nodes of another cluster, by engine id; known where `knows` says so
         self.heard_s = 0  # what replicas say of a primary that does not answer
 
     # --- what tests do to it ---
@@ -184,7 +185,9 @@ class World:
 
     def _cluster(self, engine: Engine) -> ClusterView:
         known = {engine.engine_id: engine} | {
-            other.engine_id: other for other in self.engines.values() if other.engine_id in engine.knows
+            other.engine_id: other
+            for other in (*self.engines.values(), *self.strangers.values())
+            if other.engine_id in engine.knows
         }
         nodes = {
             engine_id: ClusterNodeView(
