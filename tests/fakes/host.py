@@ -41,7 +41,7 @@ class FakeMachine:
 
 
 class FakeHost:
-    """interfaces.Host over a FakeMachine. Several in a row on one machine are restarts of the control plane."""
+    """interfaces.Host over a FakeMachine. Several on one machine are control planes, one after the other or at once."""
 
     def __init__(self, machine: FakeMachine | None = None) -> None:
         self.machine = machine or FakeMachine()
@@ -49,11 +49,13 @@ class FakeHost:
         self._callbacks: list[Callable[[str], None]] = []
 
     async def adopt(self) -> Sequence[str]:
-        self.machine.watchers = [self._tell]
+        if self._tell not in self.machine.watchers:
+            self.machine.watchers.append(self._tell)
+        self._pool = AddressPool(self.machine.network, self.machine.cursors)
         return list(self.machine.views)
 
     async def close(self) -> None:
-        self.machine.watchers = []
+        self.machine.watchers = [watcher for watcher in self.machine.watchers if watcher != self._tell]
 
     async def start(self, incarnation: str, rendering: Rendering) -> None:
         if incarnation in self.machine.views:

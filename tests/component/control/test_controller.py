@@ -3,108 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import Any, cast
 
-import msgspec
 import pytest
 
 from cachefleet.clock import SystemClock
-from cachefleet.control.controller import Controller
-from cachefleet.control.leadership import Leadership
-from cachefleet.control.seams import Seams
-from cachefleet.interfaces import Conflict, HostRefused, RespDriver
-from cachefleet.model.group import DesiredNode, DesiredShard, Engine, GroupDesired, Shape
+from cachefleet.interfaces import Conflict, HostRefused
 from cachefleet.model.plan import EventDraft
-from cachefleet.model.resource import Key, Kind
+from cachefleet.model.resource import Key
 from cachefleet.model.row import GroupRow
-from cachefleet.settings import Settings
-from tests.fakes.catalogue import StaticCatalogue
-from tests.fakes.clock import ManualClock
-from tests.fakes.engines import FakeDriver
-from tests.fakes.host import FakeHost, FakeMachine
-from tests.fakes.store import MemoryStore
+from tests.component.control.stage import KEY, Stage, on_stage
 from tests.fixtures.machine import seen
-
-KEY = Key(Kind.REPLICATION_GROUP, "0", "local-1", "demo")
-
-
-@dataclass
-class Stage:
-    machine: FakeMachine = field(default_factory=FakeMachine)
-    store: MemoryStore = field(default_factory=MemoryStore)
-    clock: Any = field(default_factory=ManualClock)
-
-    def __post_init__(self) -> None:
-        self.driver = FakeDriver(self.machine)
-        self.leadership = Leadership(self.store, self.clock, "the only one", 3.0, sole=True)
-        self.controller = self.restart()
-
-    def restart(self) -> Controller:
-        """Another control plane on the same machine and store."""
-        self.host = FakeHost(self.machine)
-        seams = Seams(
-            store=self.store,
-            authority=self.leadership,
-            host=self.host,
-            catalogue=StaticCatalogue(),
-            resp=dict.fromkeys(Engine, cast(RespDriver, self.driver)),
-            memcached=self.driver,
-            discovery=self.driver,
-            node_list_file=lambda address, version, nodes: b"",
-            clock=self.clock,
-            settings=Settings(),
-        )
-        self.controller = Controller(seams)
-        return self.controller
-
-    async def create(self, nodes: int = 2) -> None:
-        (version,) = {build.version for build in StaticCatalogue().builds()[:1]}
-        members = tuple(DesiredNode(f"demo-{number:03}", "0001", "local-1a", 0.0) for number in range(1, nodes + 1))
-        desired = GroupDesired(
-            uid="feed", shape=Shape.REPLICATED, engine=Engine.VALKEY, engine_version=version, node_type="cache.t4g.micro",
-            port=6379, shards=(DesiredShard("0001", members),), parameter_group="p", subnet_group="default",
-            automatic_failover=True,
-        )  # fmt: skip
-        async with self.store.transaction() as transaction:
-            await transaction.insert(GroupRow(key=KEY, desired=desired), [member.name for member in members])
-
-    async def row(self) -> GroupRow:
-        found = await self.store.get(KEY)
-        assert found is not None
-        return found
-
-    async def settle(self, passes: int = 60) -> None:
-        for _ in range(passes):
-            again_s = await self.controller.step(KEY)
-            if again_s is None or again_s >= 1:
-                return
-            self.clock.pass_time(again_s)
-        raise AssertionError(f"did not settle: {(await self.row()).status}")
-
-    async def change(self, **changes: Any) -> None:
-        row = await self.row()
-        async with self.store.transaction() as transaction:
-            await transaction.update(msgspec.structs.replace(row, desired=msgspec.structs.replace(row.desired, **changes)))
-
-    def running(self) -> list[str]:
-        return sorted(name for name, view in self.machine.views.items() if view.running)
-
-
-def on_stage(test: Callable[[Stage], Awaitable[None]]) -> Callable[[], None]:
-    def run() -> None:
-        asyncio.run(_run(test))
-
-    run.__name__ = test.__name__
-    return run
-
-
-async def _run(test: Callable[[Stage], Awaitable[None]]) -> None:
-    stage = Stage()
-    await stage.leadership.obtain()
-    await stage.controller.adopt()
-    await test(stage)
 
 
 @on_stage
