@@ -104,14 +104,17 @@ def _holds_role(draft: Draft, shard: ShardMemory, but: ShardMemory) -> bool:
 
 
 def _is_stale(draft: Draft, memory: ShardMemory, name: str) -> bool:
-    """Whether it was cut off before its primary ended, and has not been in touch again since."""
+    """Whether it was cut off before its primary ended. While nobody watched, it may have been in touch again; else its own word
+    that it was counts for nothing: one that was frozen or busy learns that its link broke when it wakes."""
     known, view = draft.remembered(name), draft.live(name)
     old = draft.memory.nodes.get(memory.primary)
     ended_at = (old.ended_at if old is not None else 0.0) or draft.now
-    if known.lagging_since and ended_at - known.lagging_since > STALE_S:
-        return view is None or not 0 <= view.link_down_s < draft.now - known.lagging_since - 1.0  # told in whole seconds
+    lagged = bool(known.lagging_since) and ended_at - known.lagging_since > STALE_S
     if _is_end_unseen(draft, memory):
-        return False
+        in_touch = view is not None and 0 <= view.link_down_s < draft.now - known.lagging_since - 1.0  # told in whole seconds
+        return lagged and not in_touch
+    if lagged:
+        return True
     broke_before_s = view.link_down_s - (draft.now - ended_at) if view is not None else 0.0
     return broke_before_s > STALE_S + 1.0  # told in whole seconds
 

@@ -152,6 +152,21 @@ def test_nobody_is_promoted_after_an_unseen_end_while_a_replica_that_may_be_ahea
     assert world.memory.shards["0001"].primary == "demo-003"
 
 
+def test_no_other_replica_is_promoted_than_the_one_that_was_named() -> None:
+    world = created(replicated(3))
+    for node in ("demo-002", "demo-003"):
+        world.of(node).synced = False
+    cut_off(world, "demo-002", 5)
+    world.kill("demo-001")
+    world.kill("demo-003")
+    world.failing_starts = {"demo-003"}
+    world.step()
+    world.desired = asked(world.desired, "demo-003")
+    for _ in range(20):
+        world.step()
+    assert not world.of("demo-002").primary
+
+
 def test_a_link_that_breaks_with_the_primary_s_end_is_no_obstacle() -> None:
     world = created(replicated(2))
     world.write(1)
@@ -177,13 +192,25 @@ def test_a_cluster_shard_without_an_heir_waits_for_a_word() -> None:
     assert world.memory.shards["0001"].primary == "demo-0001-002"
 
 
+def test_a_replica_that_wakes_after_the_end_of_its_primary_does_not_know_how_long_it_was_cut_off() -> None:
+    world = created(replicated(2))
+    cut_off(world, "demo-002", 5)
+    world.write(1)
+    world.kill("demo-001")
+    world.of("demo-002").link_down_s = 0
+    for _ in range(5):
+        world.step()
+    assert not world.of("demo-002").primary
+    assert world.memory.shards["0001"].headless
+
+
 def test_a_replica_that_was_synchronised_while_nobody_looked_is_no_empty_one() -> None:
     world = created(replicated(2))
     world.write(1)
     world.memory.nodes["demo-002"].became_ready = world.memory.nodes["demo-002"].ready = False
     world.memory.nodes["demo-002"].lagging_since = world.now - 3
     world.of("demo-002").link_down_s = 0
-    world.kill("demo-001")
+    world.kill("demo-001", seen=False)
     world.settle()
     assert world.memory.shards["0001"].primary == "demo-002"
     assert world.of("demo-001").data == {1}
