@@ -69,7 +69,7 @@ def _replace_dead_primary(draft: Draft, shard: DesiredShard, memory: ShardMemory
     heirs = candidates(draft, memory, others)
     if not heirs and asked_for(shard, memory):
         wanted = last_resorts(draft, memory, others)
-        heirs = [name for name in wanted if name == shard.handover_to] or wanted
+        heirs = [name for name in wanted if shard.handover_to in ("", name)]
     if not heirs:
         note_headless(draft, shard, memory)
         return
