@@ -1,0 +1,187 @@
+"""Nodes that do not answer and are not dead: frozen for long, frozen for short, busy with a command; and replicas that missed
+writes meanwhile. A frozen one is ended before anybody is promoted in its place; a busy one is left alone.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+
+import pytest
+
+from tests.engine.writer import Writer
+from tests.faults.shard import Shard, frozen, made_shard
+from tests.fixtures.machine import data_folder
+from tests.fixtures.service import Service, running_service, wait_for
+
+BUDGET_S = 1.5  # control.silence_budget_s
+PROBE_TURNS = 10_000_000
+BUSY_S = 3.5  # longer than the budget, shorter than control.busy_limit_s
+LOOP = "local n = 0 for i = 1, tonumber(ARGV[1]) do n = n + i end return n"
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    with data_folder() as data, running_service(data) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def trio(service: Service) -> Iterator[Shard]:
+    with made_shard(service, "trio", 3) as made:
+        yield made
+
+
+def wait(seconds: float) -> None:
+    """The length of a fault, not a wait for an effect."""
+    threading.Event().wait(seconds)
+
+
+# --- frozen --------------------------------------------------------------------------------------------------------
+
+
+def test_a_frozen_primary_is_dead_before_another_serves_and_comes_back_as_a_replica(trio: Shard) -> None:
+    old, where = trio.primary, trio.address_of(trio.primary)
+    with Writer(*trio.primary_endpoint) as writer:
+        writer.await_writes(200)
+        began = time.monotonic()
+        with frozen(trio.pid_of(old)) as pidfd:
+            wait_for("another serves", lambda: trio.primary != old and trio.takes_writes(), 10)
+            took_s = time.monotonic() - began
+            with pytest.raises(ProcessLookupError):  # whoever thaws it now is too late
+                signal.pidfd_send_signal(pidfd, signal.SIGCONT)
+        writer.await_writes(200)
+    assert took_s < BUDGET_S + 1.5
+    trio.heal()
+    assert trio.primary != old
+    assert trio.role_at(where) == "slave"
+    lost = writer.acknowledged - trio.log()
+    assert len(lost) <= 1, "only the write in flight can be one that no replica had"
+    assert any("does not answer and is replaced: its process is stopped" in message for message in trio.events(old))
+
+
+def test_a_primary_that_is_thawed_while_it_is_being_given_up_never_serves_beside_another(trio: Shard) -> None:
+    """At whatever moment: either it goes on as the primary that it was, or it is dead."""
+    for thawed_after_s in (BUDGET_S - 0.5, BUDGET_S - 0.25, BUDGET_S):
+        old, before = trio.primary, len(trio.failovers())
+        with Writer(*trio.primary_endpoint) as writer:
+            writer.await_writes(50)
+            with frozen(trio.pid_of(old)) as pidfd:
+                wait(thawed_after_s)
+                with suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(pidfd, signal.SIGCONT)
+            writer.await_writes(200)
+        trio.heal()
+        assert len(trio.failovers()) - before == int(trio.primary != old)
+        assert len(writer.acknowledged - trio.log()) <= 1
+
+
+def test_short_freezes_cause_nothing(trio: Shard) -> None:
+    primary, pids, told = trio.primary, trio.pids(), len(trio.events())
+    with Writer(*trio.primary_endpoint) as writer:
+        for pid in pids.values():
+            writer.await_writes(20)
+            with frozen(pid):
+                wait(BUDGET_S / 2)
+        writer.await_writes(20)
+    trio.heal()
+    assert (trio.primary, trio.pids(), len(trio.events())) == (primary, pids, told)
+    assert writer.acknowledged <= trio.log()
+    assert writer.errors == []
+
+
+def test_a_frozen_replica_loses_the_reader_endpoint_and_is_replaced(trio: Shard) -> None:
+    with trio.connect(trio.reader_endpoint) as reader:
+        held = str(reader.config_get("replica-announce-ip")["replica-announce-ip"])
+    victim = next(node for node in trio.replicas if trio.address_of(node)[0] == held)
+    pid, primary = trio.pid_of(victim), trio.primary
+    with Writer(*trio.primary_endpoint) as writer:
+        with frozen(pid):
+            wait_for("it is replaced", lambda: trio.pids().get(victim, pid) != pid, 10)
+            wait_for("the reader answers", lambda: trio.role_at(trio.reader_endpoint) == "slave", 5)
+        writer.await_writes(20)
+    trio.heal()
+    assert trio.primary == primary
+    assert writer.errors == []
+
+
+# --- busy ----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def busy(shard: Shard, node: str, seconds: float) -> Iterator[None]:
+    """A script holds the node from the beginning of the block on, for about so long; it has ended when the block is left."""
+    where = shard.address_of(node)
+    with shard.connect(where, socket_timeout=60) as client:
+        began = time.monotonic()
+        client.eval(LOOP, 0, str(PROBE_TURNS))
+        turns = int(PROBE_TURNS * seconds / (time.monotonic() - began))
+        with ThreadPoolExecutor(1) as background:
+            held = background.submit(client.eval, LOOP, 0, str(turns))
+            wait_for("it does not answer", lambda: not shard.role_at(where), 5)
+            yield
+            assert not held.done(), "the fault was over before its effect was looked at"
+            held.result()
+
+
+def test_a_primary_that_is_busy_with_a_script_is_not_failed_over(trio: Shard) -> None:
+    trio.put("kept", "yes")
+    primary, pids, before = trio.primary, trio.pids(), trio.failovers()
+    with busy(trio, primary, BUSY_S):
+        wait(BUDGET_S + 0.5)
+    trio.heal()
+    assert (trio.primary, trio.pids(), trio.failovers()) == (primary, pids, before)
+    assert trio.get("kept") == "yes"
+
+
+# --- replicas that missed writes (story 15) ------------------------------------------------------------------------
+
+
+def fill(shard: Shard, megabytes: int) -> None:
+    """More than a replica that does not read can have in its socket buffers."""
+    with shard.connect() as client, client.pipeline(transaction=False) as pipeline:
+        for number in range(10 * megabytes):
+            pipeline.set(f"bulk:{number}", "x" * 100_000)
+            if number % 100 == 99:
+                pipeline.execute()
+        pipeline.execute()
+
+
+def test_a_replica_that_missed_writes_is_never_promoted_unasked(service: Service) -> None:
+    with made_shard(service, "story15", 2) as pair:
+        pair.put("old", "yes")
+        primary, replica = pair.primary, pair.replicas[0]
+        with busy(pair, replica, BUSY_S):
+            fill(pair, 20)
+            wait(1.5)  # so that it is known to lag
+            pair.kill(primary)
+        wait_for("it is said that nobody can", lambda: any("has no primary" in event for event in pair.events()), 10)
+        assert pair.role_at(pair.address_of(replica)) == "slave"
+        assert primary not in pair.pids(), "an empty primary would empty the replica"
+        assert pair.get("old", pair.reader_endpoint) == "yes"
+        assert not pair.takes_writes()
+        assert any("call TestFailover" in event for event in pair.events(primary))
+        pair.api.test_failover(ReplicationGroupId="story15", NodeGroupId="0001")
+        wait_for("it is primary since it was asked for", lambda: pair.primary == replica and pair.takes_writes(), 10)
+        pair.heal()
+        assert pair.get("old") == "yes"
+
+
+def test_after_an_end_that_nobody_saw_the_replica_with_the_most_data_is_promoted(trio: Shard) -> None:
+    """Frozen during writes, thawed after the primary's death: its link seems to have broken later than the other's."""
+    behind, ahead = trio.replicas
+    primary, frozen_one, where = trio.pid_of(trio.primary), trio.pid_of(behind), trio.address_of(ahead)
+    with trio.service_down(), trio.connect() as client, frozen(frozen_one):
+        fill(trio, 20)
+        client.set("last", "yes")
+        assert client.wait(1, 5000) == 1
+        os.kill(primary, signal.SIGKILL)
+        wait_for("its end was long ago", lambda: trio.silent_s(where) >= 3, 10)
+    trio.heal()
+    assert trio.primary == ahead
+    assert trio.get("last") == "yes"
