@@ -16,6 +16,7 @@ from cachefleet.planning.lifecycle import begin_reboot, launch_missing
 from cachefleet.planning.succession import (
     candidates,
     decide,
+    is_holder_hidden,
     last_resorts,
     must_wait,
     note_headless,
@@ -99,7 +100,10 @@ def _give_roles(draft: Draft, names: list[str], memory: ShardMemory, primary_vie
         return
     if not primary_view.primary:
         rivals = [name for name in names if name != primary and (view := draft.live(name)) is not None and view.primary]
-        if not rivals:
+        if not rivals and is_holder_hidden(draft, memory):
+            draft.waiting = True
+            draft.why[primary] = f"waits for word from {memory.previous}, which had the role"
+        elif not rivals:
             draft.act(Promote(node=primary, bind=unclaimed(draft, primary, primary_bind(draft, names, memory))))
         elif in_sync_with(draft, primary, rivals[0]) and not memory.taken:
             draft.act(_switch_action(draft, rivals[0], primary))

@@ -10,7 +10,7 @@ from cachefleet.model.group import DesiredShard, Shape
 from cachefleet.model.observed import Silence
 from cachefleet.model.plan import Stop
 from cachefleet.planning.draft import Draft
-from cachefleet.planning.succession import candidates
+from cachefleet.planning.succession import candidates, role_holder
 
 HEARD_S = 1  # primaries speak to their replicas once a second: one that heard later, in whole seconds, hears nothing any more
 
@@ -59,7 +59,7 @@ def _is_spare(draft: Draft, shard: DesiredShard, node: str) -> bool:
     if draft.desired.shape is Shape.MEMCACHED:
         return False
     memory = draft.shard_memory(shard)
-    if node != memory.primary:
+    if node != role_holder(memory):
         view = draft.live(memory.primary)
         return view is not None and view.primary
     return bool(candidates(draft, memory, [other.name for other in shard.nodes if other.name != node]))

@@ -42,6 +42,19 @@ def note_taken(draft: Draft, memory: ShardMemory) -> None:
         draft.tell_recovering(old)
 
 
+def role_holder(memory: ShardMemory) -> str:
+    """Who has the role, or had it last while its heir has not taken it yet."""
+    return memory.primary if memory.taken else memory.previous or memory.primary
+
+
+def is_holder_hidden(draft: Draft, memory: ShardMemory) -> bool:
+    """Who had the role last runs and does not say whether it still has it: nobody is promoted beside it."""
+    holder = role_holder(memory)
+    if holder == memory.primary or holder not in draft.memory.nodes or not draft.running(holder):
+        return False
+    return draft.live(holder) is None
+
+
 def note_sync(draft: Draft, names: Iterable[str], primary: str, in_sync: Iterable[str]) -> None:
     """Carry into memory which replicas get every write at once; called only while the primary is seen in its role, so that
     after its end the last word stands."""

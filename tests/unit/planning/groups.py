@@ -59,3 +59,10 @@ def rebooting(desired: GroupDesired, node: int) -> GroupDesired:
     nodes = list(shard.nodes)
     nodes[node] = msgspec.structs.replace(nodes[node], reboots=nodes[node].reboots + 1)
     return msgspec.structs.replace(desired, shards=(DesiredShard("0001", tuple(nodes)),))
+
+
+def asked(desired: GroupDesired, to: str = "", shard: int = 0) -> GroupDesired:
+    """A hand-over of that shard's role is asked for."""
+    shards = list(desired.shards)
+    shards[shard] = msgspec.structs.replace(shards[shard], handovers=shards[shard].handovers + 1, handover_to=to)
+    return msgspec.structs.replace(desired, shards=tuple(shards))

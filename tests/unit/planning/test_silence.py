@@ -7,7 +7,7 @@ import pytest
 from cachefleet.model.observed import Silence
 from cachefleet.model.plan import Promote, Stop, TakeOver
 from cachefleet.settings import ControlSettings
-from tests.unit.planning.groups import clustered, created, memcached, replicated
+from tests.unit.planning.groups import asked, clustered, created, memcached, replicated
 from tests.unit.planning.world import World
 
 RULES = ControlSettings()
@@ -62,6 +62,21 @@ def test_a_frozen_primary_is_ended_before_its_replica_is_promoted_and_comes_back
     world.settle()
     assert world.memory.shards["0001"].primary == "demo-002"
     assert world.of("demo-001").data == {1, 2}
+
+
+def test_the_heir_of_a_hand_over_waits_until_a_frozen_holder_of_the_role_has_ended() -> None:
+    world = created(replicated(2))
+    world.write(1)
+    world.desired = asked(world.desired)
+    world.step(apply=False)  # the hand-over is saved, and broken off
+    world.silence("demo-001", 0.6, stopped=True)
+    for _ in range(5):
+        assert not given_up(world, "demo-001")
+    world.silence("demo-001", SOON_S, stopped=True)
+    assert given_up(world, "demo-001")
+    world.settle()
+    assert world.memory.shards["0001"].primary == "demo-002"
+    assert world.of("demo-001").data == {1}
 
 
 def test_what_was_given_up_stays_given_up_when_it_answers_again() -> None:

@@ -9,17 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cachefleet.model.group import DesiredShard, EndpointRole, GroupDesired
+from cachefleet.model.group import DesiredShard, EndpointRole
 from cachefleet.model.plan import Switch
-from tests.unit.planning.groups import clustered, created, holder, replicated
+from tests.unit.planning.groups import asked, clustered, created, holder, replicated
 from tests.unit.planning.world import World
-
-
-def asked(desired: GroupDesired, to: str = "", shard: int = 0) -> GroupDesired:
-    """A hand-over of that shard's role is asked for."""
-    shards = list(desired.shards)
-    shards[shard] = msgspec.structs.replace(shards[shard], handovers=shards[shard].handovers + 1, handover_to=to)
-    return msgspec.structs.replace(desired, shards=tuple(shards))
 
 
 def cut_off(world: World, node: str, for_s: float) -> None:
