@@ -10,6 +10,7 @@ from __future__ import annotations
 from cachefleet.model.group import DesiredShard, EndpointRole, ShardMemory
 from cachefleet.model.observed import ClusterView
 from cachefleet.model.plan import TakeOver, TakeOverBy
+from cachefleet.planning.balance import balance
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.handover import asked_for, begin, note_done
 from cachefleet.planning.lifecycle import launch_missing
@@ -48,6 +49,7 @@ def plan_clustered(draft: Draft) -> None:
     _judge(draft, views)
     for shard in draft.desired.shards:
         _note_roles(draft, shard, views)
+    balance(draft)
 
 
 def _note_identity(draft: Draft, name: str, engine_id: str) -> None:

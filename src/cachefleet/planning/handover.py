@@ -27,8 +27,11 @@ def begin(draft: Draft, shard: DesiredShard, memory: ShardMemory, in_sync: list[
 
 
 def note_done(shard: DesiredShard, memory: ShardMemory) -> None:
-    """Done when the role has moved, whoever moved it. One that came to nothing begins anew."""
-    if not asked_for(shard, memory) or not memory.taken:
+    """Done when the role has moved, whoever moved it. One that was asked for and came to nothing begins anew."""
+    if not memory.taken:
+        return
+    if not asked_for(shard, memory):
+        memory.handing_from = ""
         return
     moved = memory.handing_from not in ("", memory.primary)
     gone = shard.handover_to and all(node.name != shard.handover_to for node in shard.nodes)
