@@ -13,7 +13,7 @@ import structlog
 
 from cachefleet.control.observer import driver_of
 from cachefleet.control.seams import Seams
-from cachefleet.control.specs import node_spec
+from cachefleet.control.specs import data_bytes, node_spec
 from cachefleet.interfaces import Build, Deposed, EngineRefused, HostRefused, RespDriver
 from cachefleet.model import plan as actions
 from cachefleet.model.group import Engine, Shape
@@ -45,7 +45,10 @@ class Executor:
             async with asyncio.timeout(deadline_s):
                 self._require_authority()
                 await _HANDLERS[type(action)](self, action)
-        except (EngineRefused, HostRefused, LookupError, Deposed) as error:
+        except Deposed as error:
+            log.info("action given up", group=str(self._row.key), action=type(action).__name__, why=str(error))
+            return True
+        except (EngineRefused, HostRefused, LookupError) as error:
             self._complain(action, str(error))
             return True
         except TimeoutError:
@@ -127,6 +130,10 @@ class Executor:
         await self._resp.bind(self._at(action.node), action.from_bind)
         await self._resp.bind(self._host_at(action.to), action.to_bind)
 
+    async def raise_replica_buffers(self, action: actions.RaiseReplicaBuffers) -> None:
+        size_bytes = data_bytes(self._row.desired, self._seams.settings.node_types) * action.percent // 100
+        await self._resp.raise_replica_buffers(self._at(action.node), size_bytes)
+
     async def switch(self, action: actions.Switch) -> None:
         await self._resp.switch(
             self._at(action.node),
@@ -168,6 +175,7 @@ _HANDLERS: dict[type[actions.Action], Callable[[Executor, Any], Awaitable[None]]
     actions.Follow: Executor.follow,
     actions.Bind: Executor.bind,
     actions.HandAddress: Executor.hand_address,
+    actions.RaiseReplicaBuffers: Executor.raise_replica_buffers,
     actions.Switch: Executor.switch,
     actions.OwnSlots: Executor.own_slots,
     actions.Meet: Executor.meet,
