@@ -26,7 +26,9 @@ from cachefleet.planning.succession import (
     note_taken,
 )
 
-VOTE_PATIENCE_S = 0.4  # after that a takeover replaces the vote: the old primary is proven dead anyway
+VOTE_PATIENCE_S = (
+    0.15  # a vote takes some 10 ms; after that a takeover replaces the vote: the old primary is proven dead anyway
+)
 AGREEMENT_PATIENCE_S = 6.0  # the engine gives a manual failover up after 5 s
 
 

@@ -14,7 +14,8 @@ from cachefleet.planning.draft import Draft
 
 BACKOFF_FIRST_S = 0.5
 BACKOFF_CAP_S = 60.0
-STEADY_S = 2.0  # a node that ends sooner after it became ready has failed to start; so a crash loop is one at any speed
+STEADY_S = 1.0  # a node that ends sooner after it became ready has failed to start; so a crash loop is one at any speed
+ACCIDENTS = 4  # such ends in a row that cost no time: others than the node itself may be at fault
 ADDRESS_ATTEMPTS = 3  # failed starts in a row before a node tries another address: a stranger may sit on its own
 EPSILON_S = 1e-6  # a failure that costs no wait is counted all the same, once
 UNSEEN_S = 1.0  # a launch that the host knows nothing of by then was not made
@@ -116,7 +117,7 @@ def launch(draft: Draft, node: str, follow: str = "") -> None:
     memory.engine_id = ""
     memory.ready = memory.became_ready = False
     memory.ready_at = memory.lagging_since = 0.0
-    memory.given_up = 0
+    memory.given_up = memory.buffer_percent = 0
     memory.met_again_at = 0.0
     draft.act(Launch(node=node, incarnation=incarnation(draft.desired.uid, node, memory.launches), follow=follow))
 
@@ -161,18 +162,21 @@ def _leave_address(draft: Draft, node: str) -> None:
 def _back_off(draft: Draft, node: str, why: str) -> None:
     memory = draft.remembered(node)
     memory.failures += 1
-    memory.retry_at = draft.now + min(BACKOFF_CAP_S, BACKOFF_FIRST_S * 2 ** min(memory.failures - 1, 20))
+    doublings = memory.failures - 1 - (ACCIDENTS if memory.became_ready else 0)
+    memory.retry_at = draft.now + min(BACKOFF_CAP_S, BACKOFF_FIRST_S * 2 ** max(0, min(doublings, 20)))
     memory.failure = why
 
 
 def _count_crash(draft: Draft, node: str, why: str) -> None:
-    """The first end of a node that was ready is an accident: it costs no time."""
+    """Of a node that was ready. One that was promoted since has shown that it can run."""
     memory = draft.remembered(node)
-    if memory.failures:
+    promoted = any(shard.primary == node and shard.decided_at > memory.ready_at for shard in draft.memory.shards.values())
+    if promoted or memory.failures < ACCIDENTS:
+        memory.failures += not promoted
+        memory.failure = why
+        memory.retry_at = memory.launched_at + EPSILON_S
+    else:
         _count_failure(draft, node, why)
-        return
-    memory.failures, memory.failure = 1, why
-    memory.retry_at = memory.launched_at + EPSILON_S
 
 
 def _count_failure(draft: Draft, node: str, why: str) -> None:

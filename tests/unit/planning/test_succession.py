@@ -319,7 +319,7 @@ def test_a_node_that_dies_again_and_again_after_its_start_backs_off_and_says_why
             starts.append(world.now)
         if world.memory.nodes["demo-002"].ready and world.runs("demo-002"):
             world.kill("demo-002")
-        if len(starts) >= 6:
+        if len(starts) >= 10:
             break
     pauses = [after - before for before, after in pairwise(starts)]
     assert pauses[-1] > 4 * pauses[0]
@@ -327,6 +327,17 @@ def test_a_node_that_dies_again_and_again_after_its_start_backs_off_and_says_why
     assert world.runs("demo-001")
     assert world.write(1)
     world.settle(2000)
+
+
+def test_primaries_that_are_killed_as_fast_as_they_are_promoted_come_back_at_once() -> None:
+    world = created(replicated(2))
+    for _ in range(30):
+        begun = world.now
+        world.kill(world.memory.shards["0001"].primary)
+        world.step()
+        while not all(known.ready for known in world.memory.nodes.values()):
+            world.step()
+        assert world.now - begun < 0.5
 
 
 def test_a_node_that_cannot_start_where_it_is_tries_another_address() -> None:
