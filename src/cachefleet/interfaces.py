@@ -232,6 +232,9 @@ class ReplicationDriver(EngineDriver, Protocol):
         """Coordinated hand-over of the primary role from `at` to its in-sync replica `to`; no acknowledged write is lost.
         On failure before the promotion the old primary goes on as before."""
 
+    async def raise_replica_buffers(self, at: Address, size_bytes: int) -> None:
+        """Keep at least so much for each replica that does not read fast enough, before it is cut off. Never less than now."""
+
     async def set_parameters(self, at: Address, values: Mapping[str, str]) -> None:
         """CONFIG SET of engine directive names."""
 

@@ -123,6 +123,15 @@ class Shard:
             found = client.get(key)
             return None if found is None else str(found)
 
+    def fill(self, megabytes: int) -> None:
+        """With some megabytes, replicas cannot have all of it in their socket buffers."""
+        with self.connect(socket_timeout=20) as client, client.pipeline(transaction=False) as pipeline:
+            for number in range(10 * megabytes):
+                pipeline.set(f"bulk:{number}", "x" * 100_000)
+                if number % 100 == 99:
+                    pipeline.execute()
+            pipeline.execute()
+
     def log(self) -> set[int]:
         """What a Writer wrote and the primary has."""
         with self.connect() as client:

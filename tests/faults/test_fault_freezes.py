@@ -142,22 +142,12 @@ def test_a_primary_that_is_busy_with_a_script_is_not_failed_over(trio: Shard) ->
 # --- replicas that missed writes (story 15) ------------------------------------------------------------------------
 
 
-def fill(shard: Shard, megabytes: int) -> None:
-    """More than a replica that does not read can have in its socket buffers."""
-    with shard.connect() as client, client.pipeline(transaction=False) as pipeline:
-        for number in range(10 * megabytes):
-            pipeline.set(f"bulk:{number}", "x" * 100_000)
-            if number % 100 == 99:
-                pipeline.execute()
-        pipeline.execute()
-
-
 def test_a_replica_that_missed_writes_is_never_promoted_unasked(service: Service) -> None:
     with made_shard(service, "story15", 2) as pair:
         pair.put("old", "yes")
         primary, replica = pair.primary, pair.replicas[0]
         with busy(pair, replica, BUSY_S):
-            fill(pair, 20)
+            pair.fill(20)
             wait(1.5)  # so that it is known to lag
             pair.kill(primary)
         wait_for("it is said that nobody can", lambda: any("has no primary" in event for event in pair.events()), 10)
@@ -177,7 +167,7 @@ def test_after_an_end_that_nobody_saw_the_replica_with_the_most_data_is_promoted
     behind, ahead = trio.replicas
     primary, frozen_one, where = trio.pid_of(trio.primary), trio.pid_of(behind), trio.address_of(ahead)
     with trio.service_down(), trio.connect() as client, frozen(frozen_one):
-        fill(trio, 20)
+        trio.fill(20)
         client.set("last", "yes")
         assert client.wait(1, 5000) == 1
         os.kill(primary, signal.SIGKILL)

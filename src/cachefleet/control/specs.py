@@ -29,6 +29,11 @@ def effective_parameters(desired: GroupDesired, kind: NodeType) -> dict[str, str
     return parameters.effective(family, desired.shape is Shape.CLUSTERED, {}, kind)
 
 
+def data_bytes(desired: GroupDesired, own_types: Mapping[str, NodeTypeSetting]) -> int:
+    """Memory that a node of the group has for data. Raises LookupError."""
+    return parameters.usable_memory_bytes(effective_parameters(desired, group_node_type(desired, own_types)))
+
+
 def node_spec(
     desired: GroupDesired,
     name: str,

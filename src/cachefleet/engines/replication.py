@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from cachefleet.engines.connection import Command
 from cachefleet.engines.connections import Connections
 from cachefleet.engines.listening import GET_BIND, bound_at, bound_in, change
-from cachefleet.engines.replies import parse_fields
+from cachefleet.engines.replies import parse_config, parse_fields
 from cachefleet.model.observed import Address
 
 # A node that waits for a role answers no reads and logs little (valkey_config); with a role it does as ElastiCache does, and
@@ -43,6 +43,15 @@ class ReplicationVerbs:
         if not _follows(parse_fields(info), primary):
             await self._connections.call(at, ("REPLICAOF", primary.host, str(primary.port)), *SETTLED)
         await change(self._connections, at, [at.host, *kept], bind)
+
+    async def raise_replica_buffers(self, at: Address, size_bytes: int) -> None:
+        """The hard limit, and the soft one with it: a replica that catches up slowly catches up. 0 is no limit at all."""
+        name = "client-output-buffer-limit"
+        (reply,) = await self._connections.call(at, ("CONFIG", "GET", name))
+        words = parse_config(reply).get(name, "").split()  # four for each class of clients
+        hard = next((int(words[place + 1]) for place in range(0, len(words), 4) if words[place] in ("slave", "replica")), 0)
+        if 0 < hard < size_bytes:
+            await self._connections.call(at, ("CONFIG", "SET", name, f"replica {size_bytes} {size_bytes} 60"))
 
     async def set_parameters(self, at: Address, values: Mapping[str, str]) -> None:
         """All or nothing where the engine can do that; one after another on Redis 6.2."""

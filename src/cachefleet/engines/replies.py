@@ -61,7 +61,7 @@ def parse_config(reply: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
 def parse_node(
     identity: Identity, info: Mapping[str, str], bound: Sequence[str] = (), cluster: ClusterView | None = None
 ) -> NodeView:
-    """From the fields of INFO replication and INFO persistence, and CONFIG GET bind."""
+    """From the fields of INFO replication, persistence and stats, and CONFIG GET bind."""
     primary = info.get("role") == "master"
     link_up = info.get("master_link_status") == "up"
     loading = info.get("loading", "0") != "0"
@@ -83,6 +83,7 @@ def parse_node(
         syncing=syncing and not primary,
         follows=follows,
         streams_to=_streams_to(identity, info) if primary else (),
+        full_syncs=_number(info.get("sync_full", "-1"), -1) if primary else -1,
         bound=tuple(bound),
         cluster=cluster,
     )

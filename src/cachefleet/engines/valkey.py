@@ -25,7 +25,12 @@ from cachefleet.model.group import Engine, SlotRanges
 from cachefleet.model.observed import Address, NodeView
 from cachefleet.model.plan import TakeOverBy
 
-_REPLICATION: tuple[Command, ...] = (("INFO", "replication"), ("INFO", "persistence"), ("CONFIG", "GET", "bind"))
+_REPLICATION: tuple[Command, ...] = (
+    ("INFO", "replication"),
+    ("INFO", "persistence"),
+    ("INFO", "stats"),
+    ("CONFIG", "GET", "bind"),
+)
 _CLUSTER: tuple[Command, ...] = (("CLUSTER", "INFO"), ("CLUSTER", "NODES"))
 _BUSY = ("BUSY", "MASTERDOWN")  # of one whose script or function runs too long; of one that serves no stale data
 
@@ -71,6 +76,9 @@ class ValkeyDriver:
     async def bind(self, at: Address, addresses: Sequence[str]) -> None:
         await listen(self._connections, at, addresses)
 
+    async def raise_replica_buffers(self, at: Address, size_bytes: int) -> None:
+        await self._replication.raise_replica_buffers(at, size_bytes)
+
     async def set_parameters(self, at: Address, values: Mapping[str, str]) -> None:
         await self._replication.set_parameters(at, values)
 
@@ -110,13 +118,13 @@ class ValkeyDriver:
 
 def _view(connection: Connection, answers: list[Any]) -> NodeView:
     """A process that answers with an error is alive: what it last said about itself, with the error as the reason."""
-    replication, persistence, bind, *cluster = answers
+    replication, persistence, stats, bind, *cluster = answers
     refused = next((answer for answer in answers if isinstance(answer, ErrorReply)), None)
     if connection.identity is None or isinstance(replication, ErrorReply) or isinstance(persistence, ErrorReply):
         alive = connection.last_view or NodeView(reachable=True)
         code = "" if refused is None else refused.code
         return msgspec.structs.replace(alive, why=str(refused), loading=code == "LOADING", busy_reply=code in _BUSY)
-    info = replies.parse_fields(str(replication)) | replies.parse_fields(str(persistence))
+    info = replies.parse_fields("\n".join(map(str, (replication, persistence, stats))))
     bound = replies.parse_config(bind).get("bind", "").split() if isinstance(bind, list) and not connection.deaf else []
     seen = None
     if cluster and not any(isinstance(answer, ErrorReply) for answer in cluster):

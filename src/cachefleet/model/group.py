@@ -123,6 +123,9 @@ class NodeMemory(msgspec.Struct):
     ready_at: float = 0.0  # when that was, 0 before
     lagging_since: float = 0.0  # a replica: since when it is seen not to get every write at once, 0 while it does
     given_up: int = 0  # the launch that was silent for too long and has to end; 0 none
+    syncs_from: int = -1  # a replica that is not in sync: how many full syncs its primary had begun when that began, -1 none
+    syncs_of: str = ""  # that primary
+    buffer_percent: int = 0  # a primary: what its buffers for replicas were raised to (planning.resync), 0 not
     recovering: bool = False  # users were told that it is being recovered, and not yet that it is done
     met_again_at: float = 0.0  # when others that had forgotten it (cluster mode) were told of it again, 0 never
 

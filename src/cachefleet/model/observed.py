@@ -86,6 +86,7 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     syncing: bool = False  # replica: full sync under way
     follows: str = ""  # replica: host of the primary it was told to follow
     streams_to: tuple[str, ...] = ()  # primary: hosts of the replicas that get every write at once
+    full_syncs: int = -1  # primary: how often it began to send all of its data to a replica, since it started; -1 not known
     bound: tuple[str, ...] = ()  # addresses it listens on, its own included
     cluster: ClusterView | None = None
 

@@ -74,6 +74,12 @@ class Switch(Action, frozen=True):
     others: tuple[str, ...] = ()  # further replicas to repoint
 
 
+class RaiseReplicaBuffers(Action, frozen=True):
+    """Let the node keep more of the stream for replicas that are being synchronised: so much of its memory for data."""
+
+    percent: int
+
+
 class OwnSlots(Action, frozen=True):
     """A fresh cluster node claims slots that nobody owns, with a configuration epoch of its own."""
 

@@ -14,6 +14,7 @@ from cachefleet.planning.clustered import plan_clustered
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.memcached import DISCOVERY, discovery_node, plan_memcached
 from cachefleet.planning.replicated import plan_replicated
+from cachefleet.planning.resync import relieve
 from cachefleet.planning.silence import give_up
 from cachefleet.settings import ControlSettings
 
@@ -69,6 +70,7 @@ def _plan_life(draft: Draft) -> None:
     lifecycle.continue_reboots(draft, nodes)
     give_up(draft, nodes)
     _SHAPES[draft.desired.shape](draft)
+    relieve(draft)
     lifecycle.note_ready(draft, nodes)
     if (
         not draft.memory.provisioned

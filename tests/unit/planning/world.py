@@ -29,6 +29,8 @@ class Engine:
     frozen: bool = False
     exit: str = "signal 9 (SIGKILL)"  # once it has ended
     link_down_s: int = -1  # as it says itself
+    full_syncs: int = -1
+    buffer_percent: int = 0
     primary: bool = False
     follows: str = ""
     data: set[int] = field(default_factory=set)
@@ -179,6 +181,7 @@ class World:
                 )
             ),
             bound=tuple(sorted({engine.host, *engine.bound})),
+            full_syncs=engine.full_syncs,
             version=engine.published,
             cluster=self._cluster(engine) if self.desired.shape is Shape.CLUSTERED else None,
         )
@@ -294,6 +297,9 @@ class World:
         self._bind_all(old, action.from_bind)
         for host in action.others:
             self._attach(self._must(host), new.host)
+
+    def _raisereplicabuffers(self, action: actions.RaiseReplicaBuffers) -> None:
+        self._current(action.node).buffer_percent = action.percent
 
     def _ownslots(self, action: actions.OwnSlots) -> None:
         engine = self._current(action.node)
