@@ -157,6 +157,7 @@ class GroupMemory(msgspec.Struct):
     strangers: tuple[str, ...] = ()  # their hosts, as users were told last
     node_list_version: int = 0  # Memcached auto discovery
     node_list: tuple[str, ...] = ()  # node names last published
+    node_list_hosts: tuple[str, ...] = ()  # and where they were
 
 
 def incarnation(uid: str, node_name: str, launches: int) -> str:

@@ -19,6 +19,8 @@ from cachefleet.planning.mesh import shard_of, weave
 from cachefleet.planning.succession import (
     candidates,
     decide,
+    holders,
+    is_holder_hidden,
     last_resorts,
     must_wait,
     note_headless,
@@ -105,6 +107,9 @@ def _replace_dead_primary(draft: Draft, shard: DesiredShard, memory: ShardMemory
         if not memory.taken and draft.live(old) is not None and _replica_of_dead(draft, shard, old):
             draft.act(TakeOver(node=old, by=_by(draft, shard, memory)))
         return
+    if is_holder_hidden(draft, memory):
+        draft.waiting = True
+        return
     others = [node.name for node in shard.nodes if node.name != old]
     heirs = candidates(draft, memory, others)
     if not heirs and asked_for(shard, memory):
@@ -120,7 +125,7 @@ def _replace_dead_primary(draft: Draft, shard: DesiredShard, memory: ShardMemory
 def _replica_of_dead(draft: Draft, shard: DesiredShard, name: str) -> bool:
     """It was told to take over and has not done so yet."""
     view = _cluster(draft, name)
-    if view is None or view.nodes[view.my_id].primary or not draft.remembered(name).became_ready:
+    if view is None or not holders(draft, [name]) or view.nodes[view.my_id].primary:
         return False
     primary_id = view.nodes[view.my_id].primary_id
     return all(draft.remembered(node.name).engine_id != primary_id or not draft.running(node.name) for node in shard.nodes)
@@ -184,11 +189,11 @@ def _lead_configuration(draft: Draft, views: dict[str, ClusterView]) -> None:
     """Any member can tell the topology; the endpoint stays where it is while that one lives and belongs to the mesh."""
     endpoint = draft.endpoint(EndpointRole.CONFIGURATION)
     live = {name: view for name in views if (view := draft.live(name)) is not None}
-    holders = [name for name, view in live.items() if endpoint in view.bound]
+    bound = [name for name, view in live.items() if endpoint in view.bound]
     able = [name for name in views if views[name].ok] or list(views)
-    holder = next((name for name in holders if name in able), able[0] if able else "")
+    holder = next((name for name in bound if name in able), able[0] if able else "")
     for name, view in live.items():
-        bind_when_possible(draft, name, view, (endpoint,) if name == holder and holders in ([], [name]) else ())
+        bind_when_possible(draft, name, view, (endpoint,) if name == holder and bound in ([], [name]) else ())
 
 
 def _judge(draft: Draft, views: dict[str, ClusterView]) -> None:

@@ -1,7 +1,8 @@
 """Memcached: independent nodes, and a configuration endpoint that tells clients which there are.
 
 The endpoint is served by a process of its own, so that it works without the control plane. A node is listed once it was ready,
-and stays listed while it is desired: a replacement has the same address, so the list does not change for it (reference 4.4).
+and stays listed while it is desired: a replacement mostly has the same address, so the list does not change for it
+(reference 4.4).
 """
 
 from __future__ import annotations
@@ -53,19 +54,17 @@ def _publish(draft: Draft, endpoint: str) -> None:
     listed = tuple(
         node.name for node in draft.desired.shards[0].nodes if node.name in draft.ready or node.name in draft.memory.node_list
     )
-    if listed != draft.memory.node_list:
-        draft.memory.node_list = listed
+    hosts = tuple(draft.address(name) for name in listed)
+    if (listed, hosts) != (draft.memory.node_list, draft.memory.node_list_hosts):
+        draft.memory.node_list, draft.memory.node_list_hosts = listed, hosts
         draft.memory.node_list_version += 1
     if not draft.running(endpoint):
         return
     view = _answers(draft, endpoint)
     published = view is not None and view.version == str(draft.memory.node_list_version)
     if not published:
-        hosts = tuple(sorted((draft.address(name), draft.desired.port) for name in listed))
-        draft.act(
-            PublishNodes(
-                node=endpoint, incarnation=draft.current(endpoint), version=draft.memory.node_list_version, nodes=hosts
-            )
-        )
+        nodes = tuple(sorted((host, draft.desired.port) for host in hosts if host))
+        version = draft.memory.node_list_version
+        draft.act(PublishNodes(node=endpoint, incarnation=draft.current(endpoint), version=version, nodes=nodes))
     else:
         draft.ready.add(endpoint)

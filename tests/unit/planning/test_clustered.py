@@ -47,6 +47,17 @@ def test_a_cluster_is_available_only_when_every_node_has_heard_of_all_slots() ->
     assert world.status.state == "available"
 
 
+def test_an_heir_that_was_synchronised_while_nobody_looked_is_told_again_to_take_over() -> None:
+    world = created(clustered(3, 1))
+    world.of("demo-0001-002").data = {7}
+    world.memory.nodes["demo-0001-002"].became_ready = world.memory.nodes["demo-0001-002"].ready = False
+    world.kill("demo-0001-001")
+    world.step(apply=False)  # the vote came to nothing
+    world.settle()
+    assert world.memory.shards["0001"].primary == "demo-0001-002"
+    assert world.of("demo-0001-001").data == {7}
+
+
 def test_an_election_among_engines_is_adopted() -> None:
     world = created(clustered(3, 1))
     first, second = world.of("demo-0001-001"), world.of("demo-0001-002")

@@ -95,6 +95,21 @@ def test_memcached_nodes_are_published() -> None:
     assert world.memory.node_list_version == version, "a replacement has the same address"
 
 
+def test_a_memcached_node_that_moved_to_another_address_is_published_anew() -> None:
+    world = created(memcached(2), replication_group=False)
+    version, before = world.memory.node_list_version, world.memory.nodes["demo.0002"].address
+    world.failing_starts = {"demo.0002"}
+    world.kill("demo.0002")
+    while world.memory.nodes["demo.0002"].address in ("", before):
+        world.step()
+    world.failing_starts = set()
+    world.now += 60
+    world.settle()
+    assert world.memory.node_list_version > version
+    assert world.memory.node_list_hosts == tuple(world.memory.nodes[name].address for name in world.memory.node_list)
+    assert world.of("demo.discovery").published == str(world.memory.node_list_version)
+
+
 def test_a_clock_that_is_set_back_keeps_the_pause_between_failing_starts() -> None:
     world = created(replicated(1))
     world.failing_starts = {"demo-001"}
