@@ -175,7 +175,13 @@ class Launches:
             return ProcessView(incarnation=launch.incarnation, running=True, pid=launch.pid)
         if launch.log_tail is None:
             launch.log_tail = self._folders.log_tail(launch.incarnation)
-        return ProcessView(incarnation=launch.incarnation, running=False, exit=launch.exit, log_tail=launch.log_tail)
+        return ProcessView(
+            incarnation=launch.incarnation,
+            running=False,
+            exit=launch.exit,
+            ended_s=launch.ended_s,
+            log_tail=launch.log_tail,
+        )
 
 
 async def _settled(launch: Launch) -> None:

@@ -116,6 +116,7 @@ class Launch:
         self.incarnation = incarnation
         self.pid = 0
         self.exit = ""
+        self._ended_at = 0.0  # of the event loop's time
         self.log_tail: str | None = None  # None: not read yet
         self.started: asyncio.Task[None] | None = None  # a start under way
         self.swept: asyncio.Task[list[int]] | None = None  # after the end: killing children left behind; pids that stay
@@ -139,7 +140,13 @@ class Launch:
     def end(self, why: str) -> None:
         """It is over (or never began), and nothing is watched."""
         self.exit = why
+        self._ended_at = asyncio.get_running_loop().time()
         self._gone.set()
+
+    @property
+    def ended_s(self) -> float:
+        """How long ago that was noticed."""
+        return asyncio.get_running_loop().time() - self._ended_at
 
     def let_go(self) -> None:
         """Forget the process; it goes on."""

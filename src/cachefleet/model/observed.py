@@ -24,6 +24,7 @@ class ProcessView(msgspec.Struct, frozen=True):
     running: bool
     pid: int = 0
     exit: str = ""  # "exit code 1", "signal 9 (SIGKILL)", "" while it runs or when nobody saw it end
+    ended_s: float = 0.0  # for how long it has been over, since its host noticed
     log_tail: str = ""  # last lines of its log, only for one that ended
 
 
@@ -80,6 +81,7 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     busy_reply: bool = False  # alive, but refuses every question (a script runs too long): all else is what it last said
     has_child: bool = False  # it has forked (to feed a replica): its sockets had better not be touched
     offset: int = 0  # replication offset: of the stream it writes (primary) or has applied (replica; -1: never had data)
+    history: str = ""  # replication id: offsets can be compared within it
     link_up: bool = False  # replica: connected to its primary and in sync
     link_down_s: int = -1  # replica: seconds since the link broke, -1 when up or never up
     heard_s: int = -1  # replica: whole seconds since it last heard from its primary, -1 without a link

@@ -75,14 +75,15 @@ def drop_removed(draft: Draft, keep: set[str]) -> None:
 
 
 def note_ends(draft: Draft, nodes: list[str]) -> None:
-    """Remember since when a node has no process."""
+    """Remember since when a node has no process; that may be long ago, when nothing could be saved since."""
     for node in nodes:
         memory, process = draft.remembered(node), draft.process(node)
         if draft.running(node) or not memory.launches:
             memory.ended_at = 0.0
         elif not memory.ended_at:
-            memory.ended_at = draft.now
-            memory.end_unseen = process is None or not process.exit or draft.observed.watched_s < UNSEEN_S
+            ended_s = process.ended_s if process is not None else 0.0
+            memory.ended_at = draft.now - ended_s
+            memory.end_unseen = process is None or not process.exit or draft.observed.watched_s < ended_s + UNSEEN_S
 
 
 def begin_reboot(draft: Draft, node: str, reboots: int) -> None:

@@ -86,6 +86,19 @@ def test_the_other_replica_is_promoted_when_one_was_cut_off() -> None:
     assert world.memory.shards["0001"].primary == "demo-003"
 
 
+def test_a_replica_that_woke_up_with_more_than_the_qualified_one_is_preferred() -> None:
+    world = created(replicated(3))
+    world.write(1)
+    for node in ("demo-002", "demo-003"):
+        world.of(node).history = "one"
+    cut_off(world, "demo-002", 5)
+    world.of("demo-002").data = {1, 2, 3}
+    world.kill("demo-001")
+    world.settle()
+    assert world.memory.shards["0001"].primary == "demo-002"
+    assert world.of("demo-003").data == {1, 2, 3}
+
+
 @pytest.mark.parametrize("to", ["", "demo-002"])
 def test_a_replica_that_lacks_writes_is_promoted_when_somebody_asks_for_it(to: str) -> None:
     world = created(replicated(2))
@@ -99,6 +112,15 @@ def test_a_replica_that_lacks_writes_is_promoted_when_somebody_asks_for_it(to: s
     assert world.of("demo-001").data == {1}
     assert world.memory.shards["0001"].handovers == 1
     assert not world.memory.shards["0001"].headless
+
+
+def test_an_end_that_could_not_be_saved_for_long_is_as_old_as_it_is() -> None:
+    world = created(replicated(2))
+    world.write(1)
+    world.kill("demo-001")
+    world.of("demo-001").ended_s = world.of("demo-002").link_down_s = 60
+    world.settle()
+    assert world.memory.shards["0001"].primary == "demo-002"
 
 
 # --- ends that nobody saw ---

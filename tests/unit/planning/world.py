@@ -28,6 +28,7 @@ class Engine:
     running: bool = True
     frozen: bool = False
     exit: str = "signal 9 (SIGKILL)"  # once it has ended
+    ended_s: float = 0.0
     link_down_s: int = -1  # as it says itself
     full_syncs: int = -1
     buffer_percent: int = 0
@@ -42,6 +43,7 @@ class Engine:
     published: str = ""
     synced: bool = False
     has_child: bool = False
+    history: str = ""
     unheard: set[str] = field(default_factory=set)  # engine ids that it knows, but not their slots yet
 
 
@@ -131,7 +133,7 @@ class World:
 
     def observe(self) -> Observed:
         processes = {
-            name: ProcessView(name, engine.running, pid=1, exit="" if engine.running else engine.exit)
+            name: ProcessView(name, engine.running, 1, "" if engine.running else engine.exit, engine.ended_s)
             for name, engine in self.engines.items()
         }
         views, silences = {}, {}
@@ -170,6 +172,7 @@ class World:
             has_child=engine.has_child,
             offset=len(engine.data),
             link_up=link_up,
+            history=engine.history,
             link_down_s=-1 if link_up else engine.link_down_s,
             heard_s=-1 if not link_up else self.heard_s if source is not None and source.frozen else 0,
             follows=engine.follows,
