@@ -18,6 +18,7 @@ from tests.simulation.replication import OFFSET_UNIT, Replication, Tuning
 from tests.simulation.resp import OK, Commands, encoded
 
 VERSION = "9.1.2"
+RETIRED_S = 4.0  # longer than the pause in which a hand-over waits for its heir
 
 
 class Witness(Protocol):
@@ -74,6 +75,11 @@ class Engine:
     @property
     def paused(self) -> bool:
         return self.process.network.now() < self._paused_until_s
+
+    @property
+    def retired(self) -> bool:
+        """Its writers wait for so long that somebody comes back to demote it before."""
+        return self._paused_until_s - self.process.network.now() > RETIRED_S
 
     @property
     def leads(self) -> bool:
@@ -192,14 +198,19 @@ class Engine:
         state, length = self.replication, len(self.replication.stream) * OFFSET_UNIT
         if state.primary:
             feeds = state.streams_to(dual_channel=True)
-            lines = ["role:master", f"master_repl_offset:{length}"]
+            lines = ["role:master", f"master_replid:{state.replid}", f"master_repl_offset:{length}"]
             return lines + [
                 f"slave{number}:ip={feed.host},port={self.process.port},state=online,offset={length},lag=0"
                 for number, feed in enumerate(feeds)
             ]
         up = state.state == "up"
         known = up or state.cached
-        lines = ["role:slave", f"master_host:{state.follows or self.host}", f"master_port:{self._source_port()}"]
+        lines = [
+            "role:slave",
+            f"master_replid:{state.replid}",
+            f"master_host:{state.follows or self.host}",
+            f"master_port:{self._source_port()}",
+        ]
         lines.append(f"master_link_status:{'up' if up else 'down'}")
         lines.append(f"master_last_io_seconds_ago:{int(state.now_s - state.heard_s) if up else -1}")
         lines.append(f"master_sync_in_progress:{int(state.state in ('syncing', 'loading'))}")

@@ -77,6 +77,7 @@ def parse_node(
         loading=loading,
         has_child=info.get("rdb_bgsave_in_progress", "0") != "0",
         offset=_offset(info, primary),
+        history=info.get("master_replid", ""),
         link_up=link_up and not primary,
         link_down_s=-1 if primary or link_up else _number(info.get("master_link_down_since_seconds", "-1"), -1),
         heard_s=-1 if primary or not link_up else _number(info.get("master_last_io_seconds_ago", "-1"), -1),

@@ -149,7 +149,7 @@ class GroupMemory(msgspec.Struct):
     nodes: dict[str, NodeMemory] = {}
     shards: dict[str, ShardMemory] = {}
     endpoints: dict[str, str] = {}  # EndpointRole -> address
-    reader_holder: str = ""  # the node that was last seen to listen on the reader endpoint
+    endpoint_holder: str = ""  # the node that was last seen to listen on the reader or configuration endpoint
     epoch: int = 0  # rises with every decision on a role
     provisioned: bool = False  # was available once
     failure: str = ""  # why creation was given up

@@ -14,7 +14,7 @@ from cachefleet.planning.balance import balance
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.handover import asked_for, begin, note_done
 from cachefleet.planning.lifecycle import launch_missing
-from cachefleet.planning.listening import bind_when_possible
+from cachefleet.planning.listening import bind_when_possible, is_held_in_silence, note_endpoint_holder
 from cachefleet.planning.mesh import shard_of, weave
 from cachefleet.planning.succession import (
     candidates,
@@ -61,6 +61,7 @@ def _note_identity(draft: Draft, name: str, engine_id: str) -> None:
     known = draft.remembered(name)
     if known.engine_id not in ("", engine_id):
         known.became_ready = False
+        known.lagging_since = known.launched_at  # whatever offset it still tells: it is no heir before it is in sync again
         draft.tell_recovering(name)
     known.engine_id = engine_id
 
@@ -191,7 +192,10 @@ def _lead_configuration(draft: Draft, views: dict[str, ClusterView]) -> None:
     live = {name: view for name in views if (view := draft.live(name)) is not None}
     bound = [name for name, view in live.items() if endpoint in view.bound]
     able = [name for name in views if views[name].ok] or list(views)
+    note_endpoint_holder(draft, live, endpoint)
     holder = next((name for name in bound if name in able), able[0] if able else "")
+    if is_held_in_silence(draft):
+        holder = ""
     for name, view in live.items():
         bind_when_possible(draft, name, view, (endpoint,) if name == holder and bound in ([], [name]) else ())
 

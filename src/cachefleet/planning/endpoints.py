@@ -10,7 +10,7 @@ from cachefleet.model.group import EndpointRole, ShardMemory
 from cachefleet.model.observed import NodeView
 from cachefleet.model.plan import Spread
 from cachefleet.planning.draft import Draft
-from cachefleet.planning.listening import bind_when_possible, hand_when_possible
+from cachefleet.planning.listening import bind_when_possible, hand_when_possible, is_held_in_silence, note_endpoint_holder
 from cachefleet.planning.succession import holders
 
 
@@ -39,8 +39,7 @@ def primary_bind(draft: Draft, names: list[str], memory: ShardMemory) -> list[st
 def unclaimed(draft: Draft, node: str, addresses: list[str]) -> tuple[str, ...]:
     """Those that no other node listens on at present, by what it says or, while it does not answer, last said."""
     taken = {address for name in draft.memory.nodes if name != node and (view := draft.live(name)) for address in view.bound}
-    holder = draft.memory.reader_holder
-    if holder in draft.memory.nodes and holder != node and draft.running(holder) and draft.live(holder) is None:
+    if is_held_in_silence(draft, but=node):
         taken.add(draft.endpoint(EndpointRole.READER))
     return tuple(address for address in addresses if address not in taken)
 
@@ -52,9 +51,7 @@ def lead_reader(draft: Draft, names: list[str], memory: ShardMemory, in_sync: li
     readers = _readers(draft, names, memory, in_sync)
     holder = _reader_holder(draft, reader, readers)
     settled = {name: view for name in names if (view := draft.live(name)) is not None and _has_role(draft, name, view, memory)}
-    draft.memory.reader_holder = next(
-        (name for name, view in settled.items() if reader in view.bound), draft.memory.reader_holder
-    )
+    note_endpoint_holder(draft, settled, reader)
     giver = next((name for name, view in settled.items() if holder not in ("", name) and reader in view.bound), "")
     if giver:
         keeps = primary_bind(draft, names, memory) if giver == memory.primary else []

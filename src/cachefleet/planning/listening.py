@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from cachefleet.model.observed import NodeView
 from cachefleet.model.plan import Bind, HandAddress
 from cachefleet.planning.draft import Draft
@@ -25,6 +27,18 @@ def hand_when_possible(draft: Draft, address: str, giver: str, taker: str, keeps
         draft.waiting = True
         return
     draft.act(HandAddress(node=giver, to=draft.address(taker), from_bind=tuple(keeps), to_bind=(address,)))
+
+
+def note_endpoint_holder(draft: Draft, views: Mapping[str, NodeView], address: str) -> None:
+    """Remember who listens on the address that moves among readers, or members."""
+    held = draft.memory.endpoint_holder
+    draft.memory.endpoint_holder = next((name for name, view in views.items() if address and address in view.bound), held)
+
+
+def is_held_in_silence(draft: Draft, but: str = "") -> bool:
+    """Whether a node other than `but` listens on that address and does not answer: to bind it elsewhere would fail."""
+    holder = draft.memory.endpoint_holder
+    return holder in draft.memory.nodes and holder != but and draft.running(holder) and draft.live(holder) is None
 
 
 def _busy(view: NodeView) -> bool:

@@ -70,14 +70,23 @@ def candidates(draft: Draft, memory: ShardMemory, names: Sequence[str]) -> list[
     """Replicas that may be promoted, best first: they answer, hold a whole data set (not loading, not in a full sync, in sync
     once) and still got every write when the primary was last seen; then highest offset, then the zone, then smallest name.
     Of a primary whose end nobody saw, it is not known when the links to it broke: then only replicas that no other one is
-    ahead of may be promoted, and none before all that may be ahead have answered."""
+    ahead of may be promoted, and none before all that may be ahead have answered.
+    One that lost touch, but has all that a qualified one has and more (it was stopped, and woke up) qualifies through that."""
     held = holders(draft, names)
     if _is_end_unseen(draft, memory):
         if unheard(draft, memory.primary, names):
             return []
         furthest = max((_offset(draft, name) for name in held), default=0)
         held = [name for name in held if _offset(draft, name) == furthest]
-    return _ranked(draft, memory, [name for name in held if not _is_stale(draft, memory, name)])
+    fit = [name for name in held if not _is_stale(draft, memory, name)]
+    return _ranked(draft, memory, [name for name in held if name in fit or any(_is_ahead(draft, name, of) for of in fit)])
+
+
+def _is_ahead(draft: Draft, name: str, of: str) -> bool:
+    """Offsets tell that in one history of writes only."""
+    view, other = draft.live(name), draft.live(of)
+    same = view is not None and other is not None and view.history == other.history != ""
+    return same and _offset(draft, name) > _offset(draft, of)
 
 
 def last_resorts(draft: Draft, memory: ShardMemory, names: Iterable[str]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cachefleet.model.group import EndpointRole
 from cachefleet.model.observed import Silence
 from cachefleet.model.plan import Promote, Stop, TakeOver
 from cachefleet.settings import ControlSettings
@@ -123,6 +124,16 @@ def test_replicas_are_given_up_only_while_their_primary_lives() -> None:
     world.silence("demo-002", SOON_S, stopped=True)
     assert not given_up(world, "demo-001")
     assert not given_up(world, "demo-002")
+
+
+def test_the_configuration_endpoint_is_not_taken_from_a_member_that_does_not_answer() -> None:
+    world = created(clustered(2, 1))
+    held = world.memory.endpoints[EndpointRole.CONFIGURATION]
+    (member,) = [node.name for node in world.desired.nodes if held in world.of(node.name).bound]
+    world.silence(member, 2, busy=True)
+    for _ in range(5):
+        world.step()  # binding an address that is in use fails
+    assert held in world.of(member).bound
 
 
 def test_the_reader_endpoint_stays_with_its_replica_while_the_primary_is_silent() -> None:
