@@ -21,6 +21,7 @@ from cachefleet.planning.succession import (
     decide,
     holders,
     is_holder_hidden,
+    is_in_touch,
     last_resorts,
     must_wait,
     note_headless,
@@ -180,7 +181,7 @@ def _is_fed(draft: Draft, name: str, primary_name: str, primary: ClusterView, vi
         return False
     mine = cluster.nodes[cluster.my_id]
     follows = not mine.primary and mine.primary_id == primary.my_id
-    return follows and view.link_up and not view.syncing and draft.address(name) in primary_view.streams_to
+    return follows and is_in_touch(view) and draft.address(name) in primary_view.streams_to
 
 
 # --- endpoint and readiness ----------------------------------------------------------------------------------------

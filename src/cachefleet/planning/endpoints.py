@@ -11,7 +11,7 @@ from cachefleet.model.observed import NodeView
 from cachefleet.model.plan import Spread
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.listening import bind_when_possible, hand_when_possible, is_held_in_silence, note_endpoint_holder
-from cachefleet.planning.succession import holders
+from cachefleet.planning.succession import holders, is_in_touch
 
 
 def follows(view: NodeView, host: str) -> bool:
@@ -23,7 +23,7 @@ def in_sync_with(draft: Draft, name: str, primary: str) -> bool:
     view, primary_view = draft.live(name), draft.live(primary)
     if view is None or primary_view is None or name == primary or not follows(view, draft.address(primary)):
         return False
-    return view.link_up and not view.syncing and draft.address(name) in primary_view.streams_to
+    return is_in_touch(view) and draft.address(name) in primary_view.streams_to
 
 
 def primary_bind(draft: Draft, names: list[str], memory: ShardMemory) -> list[str]:

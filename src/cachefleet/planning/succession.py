@@ -9,10 +9,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from cachefleet.model.group import DesiredShard, ShardMemory
+from cachefleet.model.observed import NodeView
 from cachefleet.planning.draft import Draft
 
 # A link that broke longer than this before its primary ended is no sign of that end: the replica had been cut off before.
 STALE_S = 1.0
+HEARD_LATELY_S = 3  # primaries speak to their replicas once a second at least
 
 
 def decide(draft: Draft, memory: ShardMemory, primary: str) -> None:
@@ -55,6 +57,12 @@ def is_holder_hidden(draft: Draft, memory: ShardMemory) -> bool:
     return draft.live(holder) is None
 
 
+def is_in_touch(view: NodeView) -> bool:
+    """A replica's link is up, and it hears from its primary. Of packets that just do not arrive, the engine takes notice only after
+    a minute."""
+    return view.link_up and not view.syncing and view.heard_s <= HEARD_LATELY_S
+
+
 def note_sync(draft: Draft, names: Iterable[str], primary: str, in_sync: Iterable[str]) -> None:
     """Carry into memory which replicas get every write at once; called only while the primary is seen in its role, so that
     after its end the last word stands."""
@@ -95,7 +103,9 @@ def last_resorts(draft: Draft, memory: ShardMemory, names: Iterable[str]) -> lis
 
 
 def holders(draft: Draft, names: Iterable[str]) -> list[str]:
-    """Replicas that answer and have a whole data set, of whatever age."""
+    """Replicas that answer and have a whole data set, of whatever age. Before a group was available once, it has no data."""
+    if not draft.memory.provisioned:
+        return []
     return [name for name in names if (view := draft.live(name)) is not None and not view.primary and _has_data(draft, name)]
 
 
@@ -185,6 +195,8 @@ def unheard(draft: Draft, primary: str, names: Iterable[str]) -> list[str]:
 
 def _keepers(draft: Draft, primary: str, names: Iterable[str]) -> list[str]:
     """Others that hold data, may do so, or are about to: one that loads has received all of it."""
+    if not draft.memory.provisioned:
+        return []
     return [name for name in names if name != primary and draft.running(name) and _may_have_data(draft, name)]
 
 

@@ -67,6 +67,7 @@ class World:
         self.zones_out: frozenset[str] = frozenset()
         self.busy: set[str] = set()  # incarnations that answer only that they are busy
         self.strangers: dict[str, Engine] = {}  # nodes of another cluster, by engine id; known where `knows` says so
+        self.deaf: set[str] = set()  # nodes that hear nothing from their primary, over a link that has not broken
         self.heard_s = 0  # what replicas say of a primary that does not answer
 
     # --- what tests do to it ---
@@ -174,7 +175,13 @@ class World:
             link_up=link_up,
             history=engine.history,
             link_down_s=-1 if link_up else engine.link_down_s,
-            heard_s=-1 if not link_up else self.heard_s if source is not None and source.frozen else 0,
+            heard_s=-1
+            if not link_up
+            else 9
+            if self._is_deaf(engine)
+            else self.heard_s
+            if source is not None and source.frozen
+            else 0,
             follows=engine.follows,
             streams_to=tuple(
                 sorted(
@@ -188,6 +195,9 @@ class World:
             version=engine.published,
             cluster=self._cluster(engine) if self.desired.shape is Shape.CLUSTERED else None,
         )
+
+    def _is_deaf(self, engine: Engine) -> bool:
+        return any(engine.incarnation.startswith(f"{self.desired.uid}.{node}.") for node in self.deaf)
 
     def _cluster(self, engine: Engine) -> ClusterView:
         known = {engine.engine_id: engine} | {
