@@ -20,6 +20,8 @@ from tests.simulation.trace import Trace
 
 STALE_S = 5.0  # a promoted replica may lack what was acknowledged shortly before its primary ended; not older things
 SEEN_S = 3.0  # a report to a control plane that is older does not bind it
+PROOF_S = 3.0  # whoever was well for so long has answered
+BUSY_S = 25.0  # a busy primary is borne for longer than that
 IN_FLIGHT_S = 8.0  # a decision that was replaced by another may still be carried out for so long
 
 
@@ -145,7 +147,7 @@ class Checkers:
 
     def _check_fenced(self, engine: Engine) -> None:
         for other in self.rivals(engine):
-            if other.leads and not other.paused and other.reachable():
+            if other.leads and not other.retired and other.reachable():
                 self.trace.violation(
                     "not fenced", f"{engine.process.incarnation} is promoted while {other.process.incarnation} may write"
                 )
@@ -215,6 +217,28 @@ class Checkers:
                     f"{engine.process.incarnation} at {len(engine.replication.stream) * OFFSET_UNIT} is promoted; "
                     f"{other.process.incarnation} had told of {report.length * OFFSET_UNIT}",
                 )
+
+    def acted(self, name: str, leader: str) -> None:
+        """leader: who holds the lease, "" when it has run out."""
+        if leader not in ("", name):
+            self.trace.violation("acted deposed", f"{name} acts while {leader} leads")
+
+    def killed(self, engine: Engine, quiet_s: float) -> None:
+        """A control plane ends it by force. quiet_s: how long its paths have been whole."""
+        row = self.rows.get(self.shard_of(engine)[0])
+        if row is None or row.desired.deleting or not engine.leads or not row.memory.provisioned:
+            return
+        name, process = engine.process.incarnation, engine.process
+        if process.busy and not process.frozen:
+            if self._now() - process.still_since_s < BUSY_S and self._fed(engine):
+                self.trace.violation("busy primary ended", f"{name} had been busy for less than {BUSY_S:g} s")
+        elif not process.still and self._now() - process.last_still_s > PROOF_S and quiet_s > PROOF_S:
+            self.trace.violation("healthy primary ended", name)
+
+    def _fed(self, engine: Engine) -> bool:
+        return any(
+            other.replication.state == "up" and other.replication.follows == engine.host for other in self.rivals(engine)
+        )
 
     # --- data ---
 

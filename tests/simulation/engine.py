@@ -191,6 +191,8 @@ class Engine:
         loading = int(self.replication.state == "loading")
         if words == ["persistence"]:
             return f"loading:{loading}\r\nrdb_bgsave_in_progress:{int(self.replication.children > 0)}\r\n"
+        if words == ["stats"]:
+            return f"sync_full:{self.replication.full_syncs}\r\n"
         self.witness.reported(self, by)
         return "\r\n".join(self._info_replication())
 

@@ -15,6 +15,7 @@ from tests.simulation.world import World
 
 Undo = Callable[[], None]
 _HOUR_S = 3600.0
+MOST_PLANES = 8
 
 
 class Faults:
@@ -37,6 +38,7 @@ class Faults:
             "plane killed": (6, self.kill_plane),
             "plane killed at an effect": (8, self.kill_plane_at_effect),
             "plane stalled": (4, self.stall_plane),
+            "plane stalled at an effect": (4, self.stall_plane_at_effect),
             "rival plane": (2, self.rival_plane),
             "clock": (2, self.jump_clock),
             "zone": (2, self.zone_out),
@@ -44,9 +46,11 @@ class Faults:
 
     def any(self) -> None:
         names = list(self.kinds)
-        (name,) = self._chance.choices(names, [self.kinds[name][0] for name in names])
-        self._world.trace.note(f"fault    {name}")
-        self.kinds[name][1]()
+        self.begin(self._chance.choices(names, [self.kinds[name][0] for name in names])[0])
+
+    def begin(self, kind: str) -> None:
+        self._world.trace.note(f"fault    {kind}")
+        self.kinds[kind][1]()
 
     def heal(self) -> None:
         """End everything that lasts, and let one control plane live."""
@@ -75,13 +79,13 @@ class Faults:
         running = self._world.machine.running()
         return self._chance.choice(running) if running else None
 
-    def _kill(self, process: Process) -> None:
+    def kill(self, process: Process) -> None:
         process.end("signal 9 (SIGKILL)", losing=self._chance.random() < 0.5)
 
     def crash(self) -> None:
         process = self._process()
         if process is not None:
-            self._kill(process)
+            self.kill(process)
 
     def crash_many(self) -> None:
         """Everything, a share of it, or all of one shard; at once or one after the other."""
@@ -95,9 +99,9 @@ class Faults:
             doomed = [process for process in self._world.machine.running() if self._chance.random() < share]
         for process in doomed:
             if self._chance.random() < 0.5:
-                self._kill(process)
+                self.kill(process)
             else:
-                self._world.loop.after(self._seconds(0.001, 1.0), self._kill, process)
+                self._world.loop.after(self._seconds(0.001, 1.0), self.kill, process)
 
     def crash_loop(self) -> None:
         process = self._process()
@@ -107,16 +111,15 @@ class Faults:
         doomed = self._world.machine.doomed
         doomed.add((uid, node))
         self._lasts(self._seconds(0.5, 15.0), lambda: doomed.discard((uid, node)))
-        self._kill(process)
+        self.kill(process)
 
     def freeze(self) -> None:
-        self._hold(frozen=True, seconds=self._seconds(0.2, 60.0))
+        self.hold(self._process(), frozen=True, seconds=self._seconds(0.2, 60.0))
 
     def busy(self) -> None:
-        self._hold(frozen=False, seconds=self._seconds(0.2, 45.0))
+        self.hold(self._process(), frozen=False, seconds=self._seconds(0.2, 45.0))
 
-    def _hold(self, *, frozen: bool, seconds: float) -> None:
-        process = self._process()
+    def hold(self, process: Process | None, *, frozen: bool, seconds: float) -> None:
         if process is not None:
             self._world.trace.note(f"{'frozen' if frozen else 'busy'}   {process.incarnation} for {seconds:.2f} s")
             process.hold(frozen=frozen)
@@ -129,7 +132,7 @@ class Faults:
         self._lasts(self._seconds(0.5, 20.0), lambda: machine.zones_out.discard(zone))
         for process in machine.running():
             if self._world.zone_of(process) == zone:
-                self._kill(process)
+                self.kill(process)
 
     # --- network ---
 
@@ -155,7 +158,9 @@ class Faults:
             paths = [(pair[0], name) for name in everybody if name != pair[0]]
         if self._chance.random() < 0.6:
             paths += [(target, source) for source, target in paths]
-        seconds = self._seconds(0.1, 20.0)
+        self.cut(paths, self._seconds(0.1, 20.0))
+
+    def cut(self, paths: list[tuple[str, str]], seconds: float) -> None:
         self._world.trace.note(f"cut      {', '.join('>'.join(path) for path in paths)} for {seconds:.2f} s")
         for path in paths:
             self._world.network.cut(*path)
@@ -168,11 +173,14 @@ class Faults:
 
     def slow_path(self) -> None:
         pair = self._pair()
-        if pair is None:
-            return
+        if pair is not None:
+            self.slow(*pair, self._seconds(0.01, 0.8), self._seconds(0.5, 15.0))
+
+    def slow(self, source: str, target: str, most_s: float, seconds: float) -> None:
         network = self._world.network
-        network.slow(*pair, self._seconds(0.01, 0.8))
-        self._lasts(self._seconds(0.5, 15.0), lambda: network.slow(*pair, 0.0))
+        self._world.trace.note(f"slow     {source}>{target} by {most_s:.2f} s for {seconds:.2f} s")
+        network.slow(source, target, most_s)
+        self._lasts(seconds, lambda: network.slow(source, target, 0.0))
 
     def lost_replies(self) -> None:
         """For a while some commands are carried out, and whoever sent them does not hear of it."""
@@ -180,7 +188,7 @@ class Faults:
         world = self._world
 
         def lose(by: str, host: str) -> None:
-            if self._chance.random() < share:
+            if host and self._chance.random() < share:
                 world.loop.after(0.0, world.cables.break_one, by, host)
 
         world.effects.append(lose)
@@ -224,7 +232,10 @@ class Faults:
         self._kill_plane(self._plane())
 
     def kill_plane_at_effect(self) -> None:
-        """At the n-th thing that it does from now on, before or just after it hears of it."""
+        self._at_effect(self._kill_plane)
+
+    def _at_effect(self, then: Callable[[Plane | None], None]) -> None:
+        """At the n-th thing that a control plane does from now on, before or just after it hears of it."""
         left = self._chance.randrange(1, 12)
         world = self._world
         after_s = self._chance.choice((0.0, 0.0, 0.001, 0.004))
@@ -234,17 +245,22 @@ class Faults:
             left -= 1
             if not left:
                 plane = next((plane for plane in world.planes if plane.name == by), None)
-                world.loop.after(after_s, self._kill_plane, plane)
+                world.loop.after(after_s, then, plane)
 
         world.effects.append(count)
         self._lasts(20.0, lambda: world.effects.remove(count))
 
     def stall_plane(self) -> None:
+        self._stall_plane(self._plane())
+
+    def stall_plane_at_effect(self) -> None:
+        self._at_effect(self._stall_plane)
+
+    def _stall_plane(self, plane: Plane | None) -> None:
         """SIGSTOP of a control plane; half of the time another one is there to take over."""
-        plane = self._plane()
-        if plane is None:
+        if plane is None or not plane.alive or plane.stalled:
             return
-        if self._chance.random() < 0.5 and len(self._world.planes) < 8:
+        if self._chance.random() < 0.5 and len(self._world.planes) < MOST_PLANES:
             self._world.begin_plane()
         seconds = self._seconds(0.3, 12.0)
         self._world.trace.note(f"{plane.name} stands still for {seconds:.2f} s")
@@ -253,7 +269,7 @@ class Faults:
         self._lasts(seconds, lambda: self._world.loop.go_on(plane))
 
     def rival_plane(self) -> None:
-        if len(self._world.planes) < 8:
+        if len(self._world.planes) < MOST_PLANES:
             self._world.begin_plane()
 
     # --- time ---

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 from cachefleet.model.group import SLOTS, DesiredNode, DesiredShard, Engine, GroupDesired, Shape
@@ -9,6 +10,15 @@ from cachefleet.model.group import SLOTS, DesiredNode, DesiredShard, Engine, Gro
 ZONES = ("local-1a", "local-1b", "local-1c")
 VERSIONS = {Engine.VALKEY: "9.1.2", Engine.MEMCACHED: "1.6.18"}
 PORT = 6379
+
+
+def any_group(chance: Random, uid: str, name: str) -> GroupDesired:
+    kind = chance.choices((Shape.REPLICATED, Shape.CLUSTERED, Shape.MEMCACHED), (60, 35, 5))[0]
+    if kind is Shape.REPLICATED:
+        return replicated(uid, name, chance.choice((1, 2, 2, 3, 3, 4)))
+    if kind is Shape.CLUSTERED:
+        return clustered(uid, name, *chance.choice(((1, 1), (1, 2), (2, 1), (3, 1), (3, 0), (3, 2))))
+    return memcached(uid, name, chance.choice((1, 3)))
 
 
 def replicated(uid: str, name: str, nodes: int, **more: Any) -> GroupDesired:

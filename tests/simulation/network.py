@@ -59,6 +59,13 @@ class End:
             self.open = False
             self._put(_END)
 
+    def reset(self) -> None:
+        """Both sides lose it at once, with what is on its way."""
+        for end in (self, self.peer):
+            if end.open:
+                end.open = False
+                end.owner.lost(end)
+
     def forget(self) -> None:
         """What is on its way does not arrive."""
         self._arrivals = deque((arrival_s, _NOTHING) for arrival_s, _ in self._arrivals)
@@ -131,8 +138,11 @@ class Network:
         self._slow[source, target] = most_s
         self.last_cut_s[source, target] = self.now()
 
-    def is_cut(self, source: str, target: str) -> bool:
-        return (source, target) in self._cut
+    def troubled_s(self, party: str) -> float:
+        """How long ago a path from or to it was cut or slow last; 0: now."""
+        if any(party in path for path in self._cut) or any(party in path and slow_s for path, slow_s in self._slow.items()):
+            return 0.0
+        return self.now() - max((at_s for path, at_s in self.last_cut_s.items() if party in path), default=-1e9)
 
     # --- listening ---
 

@@ -10,7 +10,10 @@ from msgspec.structs import replace
 
 from cachefleet.interfaces import Conflict
 from cachefleet.model.group import DesiredNode, DesiredShard, GroupDesired, Shape
+from tests.simulation.groups import any_group
 from tests.simulation.world import World
+
+MOST_GROUPS = 3
 
 
 class Operators:
@@ -23,8 +26,15 @@ class Operators:
         if not uids:
             return
         uid = self._chance.choice(uids)
-        kind = self._chance.choices((self.hand_over, self.reboot, self.delete, self.toggle_failover), (6, 4, 0.5, 1))[0]
+        kinds = (self.hand_over, self.reboot, self.delete, self.toggle_failover, self.create)
+        kind = self._chance.choices(kinds, (6, 4, 0.5, 1, 0.5))[0]
         await kind(uid)
+
+    async def create(self, uid: str = "") -> None:
+        """A further group. uid: of another one, which does not matter."""
+        number = len(self._world.groups)
+        if number < MOST_GROUPS:
+            await self._world.begin_group(any_group(self._chance, f"u{number}", f"g{number}"), f"g{number}")
 
     async def _change(self, uid: str, what: str, change: Callable[[GroupDesired], GroupDesired]) -> None:
         while True:

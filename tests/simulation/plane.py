@@ -17,8 +17,9 @@ from cachefleet.interfaces import Catalogue, Store
 from cachefleet.model.group import Engine
 from cachefleet.model.resource import Key
 from cachefleet.settings import Settings
+from tests.simulation.host import SimHost
 from tests.simulation.loop import ACTOR, Actor, VirtualClock, VirtualLoop
-from tests.simulation.machine import Machine, SimHost
+from tests.simulation.machine import Machine
 from tests.simulation.store import Database, StoreLink
 from tests.simulation.transport import Cables
 
@@ -55,9 +56,9 @@ class Plane(Actor):
             ACTOR.reset(token)
 
     async def _live(self) -> None:
-        store = cast(Store, StoreLink(self._database, lambda: self.alive))
+        store = cast(Store, StoreLink(self._database, self.name, lambda: self.alive))
         leadership = Leadership(store, self._clock, self.name, self._settings.control.lease_s, is_dead=self._is_dead)
-        self._host = SimHost(self._machine, lambda: self.alive, leadership.permit)
+        self._host = SimHost(self._machine, self.name, lambda: self.alive, leadership.permit)
         resp = {
             engine: ValkeyDriver(engine, self._settings.control.cluster_node_timeout_ms, leadership.permit)
             for engine in (Engine.VALKEY, Engine.REDIS)

@@ -33,7 +33,8 @@ class Process:
         self.frozen = False
         self.busy = False
         self.ended_s = 0.0
-        self.last_still_s = -1e9  # when it was frozen or busy last
+        self.still_since_s = 0.0  # when it began to do nothing, if it does
+        self.last_still_s = -1e9  # when that was over last
         self.cpu_s = 0.0
         self.listens: list[str] = []
         self.ends: list[End] = []
@@ -68,6 +69,8 @@ class Process:
         self.after(interval_s, again)
 
     def hold(self, *, frozen: bool) -> None:
+        if not self.still:
+            self.still_since_s = self.network.now()
         self.frozen, self.busy = frozen or self.frozen, not frozen or self.busy
 
     def release(self) -> None:

@@ -60,7 +60,7 @@ class Replication:
         self.down_since_s = -1.0
         self.heard_s = -1.0
         self.feeds: dict[End, Feed] = {}
-        self.children = 0
+        self.children = self.full_syncs = 0
         self._before: list[int] = []  # what a load replaces
         self._waiting: list[int] = []  # of the stream, until the load is complete
         self._broken = False
@@ -132,6 +132,7 @@ class Replication:
             feed.online = True
             return
         end.send(("FULL",))
+        self.full_syncs += 1
         self.children += 1
         self._process.after(self._chance.uniform(*self._tuning.full_sync_s), self._snapshot_sent, end, list(self.stream))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import traceback
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from random import Random
 from typing import Any
@@ -14,12 +14,13 @@ import msgspec
 import structlog
 
 from cachefleet.interfaces import StoreError
-from cachefleet.model.group import GroupDesired, Shape
+from cachefleet.model.group import Shape
 from tests.simulation import groups
 from tests.simulation.convergence import data_differ, why_not
 from tests.simulation.faults import Faults
 from tests.simulation.loop import ACTOR
 from tests.simulation.operators import Operators
+from tests.simulation.plots import Plots
 from tests.simulation.trace import Trace, Violation
 from tests.simulation.world import World
 
@@ -40,11 +41,11 @@ class Outcome(msgspec.Struct, frozen=True):
     promotions: int
 
 
-def run(seed: int, *, keep_trace: bool = False) -> Outcome:
-    """Everything of that seed."""
+def run(seed: int, *, keep_trace: bool = False, only: Sequence[str] = ()) -> Outcome:
+    """Everything of that seed. only: the kinds of faults and plots to choose from; all when none is given."""
     world = World(seed, keep_trace=keep_trace)
     with _logged_to(world.trace), asyncio.Runner(loop_factory=lambda: world.loop) as runner:
-        runner.run(_Scenario(world).play())
+        runner.run(_Scenario(world, only).play())
     ledgers = world.checkers.ledgers.values()
     return Outcome(
         seed,
@@ -79,11 +80,14 @@ def _logged_to(trace: Trace) -> Iterator[None]:
 
 
 class _Scenario:
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, only: Sequence[str]) -> None:
         self._world = world
+        self._only = only
+        self._plotting: list[asyncio.Task[None]] = []
         self._chance: Random = world.chance("scenario")
         self._faults = Faults(world, world.chance("faults"))
         self._operators = Operators(world, world.chance("operators"))
+        self._plots = Plots(world, world.chance("plots"), self._faults, self._operators.hand_over)
 
     async def play(self) -> None:
         world, chance = self._world, self._chance
@@ -95,10 +99,10 @@ class _Scenario:
         pace_s = chance.choice((0.3, 1.0, 3.0))
         while world.loop.time() < end_s:
             await world.clock.sleep(chance.expovariate(1 / pace_s))
-            if chance.random() < 0.25:
-                await self._operators.any()
-            else:
-                self._faults.any()
+            await self._something()
+        for plot in self._plotting:
+            plot.cancel()
+        await asyncio.gather(*self._plotting, return_exceptions=True)
         world.trace.note("everything is healed")
         self._faults.heal()
         await self._converge()
@@ -106,25 +110,30 @@ class _Scenario:
             plane.kill()
             await plane.gone()
 
+    async def _something(self) -> None:
+        what = self._chance.random()
+        if what < 0.2:
+            await self._operators.any()
+        elif self._only:
+            self._begin(self._chance.choice(self._only))
+        elif what < 0.35:
+            self._begin(self._chance.choice(list(self._plots.kinds)))
+        else:
+            self._faults.any()
+
+    def _begin(self, kind: str) -> None:
+        if kind in self._plots.kinds:
+            self._world.trace.note(f"plot     {kind}")
+            self._plotting.append(asyncio.create_task(self._plots.kinds[kind]()))
+        elif kind == "create":
+            self._plotting.append(asyncio.create_task(self._operators.create()))
+        else:
+            self._faults.begin(kind)
+
     async def _create(self) -> None:
         """One group, sometimes two."""
         for number in range(self._chance.choice((1, 1, 1, 2))):
-            uid, name = f"u{number}", f"g{number}"
-            desired = self._desired(uid, name)
-            await self._world.create(desired, name)
-            if desired.shape is not Shape.MEMCACHED:
-                for shard in desired.shards:
-                    self._world.write_to(uid, shard, 0.05, 0.5)
-                    self._world.write_to(uid, shard, 0.15, 60.0)
-
-    def _desired(self, uid: str, name: str) -> GroupDesired:
-        chance = self._chance
-        kind = chance.choices((Shape.REPLICATED, Shape.CLUSTERED, Shape.MEMCACHED), (60, 35, 5))[0]
-        if kind is Shape.REPLICATED:
-            return groups.replicated(uid, name, chance.choice((1, 2, 2, 3, 3, 4)))
-        if kind is Shape.CLUSTERED:
-            return groups.clustered(uid, name, *chance.choice(((1, 1), (1, 2), (2, 1), (3, 1), (3, 0), (3, 2))))
-        return groups.memcached(uid, name, chance.choice((1, 3)))
+            await self._world.begin_group(groups.any_group(self._chance, f"u{number}", f"g{number}"), f"g{number}")
 
     def _unsettled(self) -> str:
         found = [(uid, why_not(self._world, uid, self._world.checkers.rows.get(uid))) for uid in self._world.groups]

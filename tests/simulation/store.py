@@ -38,6 +38,7 @@ class Database:
         self.committed, self.deleted = witness.committed, witness.deleted
         self.failing = self.forgetful = 0.0
         self.away = False
+        self.on_commit: Callable[[str], None] = lambda name: None
         self.latency_s = LATENCY_S
         self.trouble_s = -1e9  # when it last failed somebody
 
@@ -106,10 +107,11 @@ class GatheredTransaction:
 
 
 class StoreLink:
-    """interfaces.Store for one control plane. alive: whether it still is."""
+    """interfaces.Store for one control plane. name: its own; alive: whether it still is."""
 
-    def __init__(self, database: Database, alive: Callable[[], bool]) -> None:
+    def __init__(self, database: Database, name: str, alive: Callable[[], bool]) -> None:
         self._database = database
+        self._name = name
         self._alive = alive
 
     async def _ask(self, asked: Callable[[Store], Coroutine[Any, Any, Any]]) -> Any:
@@ -133,6 +135,7 @@ class StoreLink:
         self._check()
         self._database.maybe_fail(self._database.failing)
         await self._database.run(self._commit(gathered))
+        self._database.on_commit(self._name)
         for row in gathered.rows:
             self._database.committed(row)
         for row in gathered.deleted:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any
 
 from tests.simulation.loop import ACTOR, Actor
 from tests.simulation.network import End, Network, dialled
 
+_VERBS = (b"REPLICAOF", b"FAILOVER", b"ADDSLOTS", b"REPLICATE", b"FORGET", b"PAUSE")
+
 
 class Wire(asyncio.Transport):
     """An asyncio transport whose other side is a simulated process."""
 
-    def __init__(self, actor: Actor, network: Network, protocol: asyncio.Protocol) -> None:
+    def __init__(self, actor: Actor, network: Network, protocol: asyncio.Protocol, acts: Callable[[str], None]) -> None:
         super().__init__()
+        self._acts = acts
         self.party = actor.name
         self._network = network
         self._protocol = protocol
@@ -23,6 +27,8 @@ class Wire(asyncio.Transport):
         self.end: End
 
     def write(self, data: Any) -> None:
+        if any(verb in data for verb in _VERBS):
+            self._acts(self.party)
         self.end.send(bytes(data))
 
     def is_closing(self) -> bool:
@@ -57,8 +63,9 @@ class Cables:
     """What a control plane's loop connects with. Pulled out when the control plane is killed: its kernel closes the sockets,
     and nothing that it still does arrives anywhere."""
 
-    def __init__(self, network: Network) -> None:
-        self._network = network
+    def __init__(self, network: Network, acts: Callable[[str], None]) -> None:
+        """acts(name): told when that control plane sends something that changes roles."""
+        self._network, self._acts = network, acts
         self._wires: dict[str, list[Wire]] = {}
         self._pulled: set[str] = set()
 
@@ -67,7 +74,7 @@ class Cables:
         actor = ACTOR.get()
         assert actor is not None, "only control planes make connections this way"
         protocol: asyncio.Protocol = factory()
-        wire = Wire(actor, self._network, protocol)
+        wire = Wire(actor, self._network, protocol, self._acts)
         if actor.name in self._pulled:
             raise OSError(101, "Network is unreachable")
         wire.end = await dialled(self._network, wire, host, port)

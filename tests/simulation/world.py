@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from cachefleet.interfaces import Rendering, Store
+from cachefleet.control.leadership import LEASE
+from cachefleet.interfaces import Lease, Rendering, Store
 from cachefleet.model.group import DesiredShard, EndpointRole, GroupDesired, Shape
 from cachefleet.model.resource import Key, Kind, Scope
 from cachefleet.model.row import GroupRow
@@ -42,13 +43,17 @@ class World:
         self.network = Network(self.loop, self.chance("network"), 0.0005)
         self.checkers = Checkers(self.trace, self.loop.time)
         self.machine = Machine(self.loop, self.network, self.trace, self.chance("machine"), self._boot)
-        self.database = Database(inner or MemoryStore(VirtualClock(self.loop)), self.loop, self.chance("store"), self.checkers)
-        self.cables = Cables(self.network)
+        self._database_clock = VirtualClock(self.loop)
+        self.database = Database(inner or MemoryStore(self._database_clock), self.loop, self.chance("store"), self.checkers)
+        self.cables = Cables(self.network, self._acts)
         self.loop.connect = self.cables.connect
         self.settings = Settings(control=ControlSettings())
         self.effects: list[Callable[[str, str], None]] = []  # told (who, whose address) of every command that does something
         self.checkers.on_effect = self._effect
         self.machine.zone_of = self.zone_of
+        self.machine.on_kill = self._killed
+        self.machine.on_act = self._acts_on_machine
+        self.database.on_commit = lambda name: self._effect(name, "")
         self.engines: dict[str, SimEngine] = {}  # by incarnation
         self.planes: list[Plane] = []
         self.writers: list[Writer] = []
@@ -98,6 +103,21 @@ class World:
         for told in list(self.effects):
             told(by, host)
 
+    def _acts(self, name: str) -> None:
+        """A control plane changes something, at this instant."""
+        if isinstance(self.database.inner, MemoryStore):
+            lease, until = self.database.inner._contents.leases.get(LEASE, (Lease("", 0), 0.0))
+            self.checkers.acted(name, lease.holder if until > self._database_clock.now() else "")
+
+    def _acts_on_machine(self, name: str) -> None:
+        self._acts(name)
+        self._effect(name, "")
+
+    def _killed(self, process: Process) -> None:
+        engine = self.engines.get(process.incarnation)
+        if engine is not None:
+            self.checkers.killed(engine, self.network.troubled_s(process.party))
+
     def begin_plane(self) -> Plane:
         self._planes_begun += 1
         name = f"plane-{self._planes_begun}"
@@ -134,6 +154,13 @@ class World:
             row = await transaction.insert(GroupRow(key=key, desired=desired), [node.name for node in desired.nodes])
         self.checkers.committed(row)
         self.wake(key)
+
+    async def begin_group(self, desired: GroupDesired, name: str) -> None:
+        """With clients that write to each of its shards."""
+        await self.create(desired, name)
+        for shard in desired.shards if desired.shape is not Shape.MEMCACHED else ():
+            self.write_to(desired.uid, shard, 0.05, 0.5)
+            self.write_to(desired.uid, shard, 0.15, 60.0)
 
     async def row(self, uid: str) -> GroupRow | None:
         return await self.database.inner.get(self.groups[uid])

@@ -1,0 +1,186 @@
+"""The control plane with one thing wrong, made by patching it in a narrow place: each has to be caught by a checker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import msgspec
+from msgspec.structs import replace
+
+from cachefleet.control import controller, leadership, pulse
+from cachefleet.control.executor import Executor
+from cachefleet.engines import switchover
+from cachefleet.model.observed import Silence
+from cachefleet.model.plan import Launch, Plan
+from cachefleet.model.row import GroupRow
+from cachefleet.planning import clustered, draft, lifecycle, mesh, replicated, succession
+from tests.simulation import host, machine, store
+from tests.simulation.process import Process
+from tests.simulation.scenario import run
+
+Patches = Iterator[Any]
+
+
+class Mutant(msgspec.Struct, frozen=True):
+    """rules: any of these violations tells it. only: the faults that bring it out."""
+
+    patches: Callable[[], list[Any]]
+    rules: frozenset[str]
+    only: tuple[str, ...] = ()
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            for made in self.patches():
+                stack.enter_context(made)
+            yield
+
+
+def _no_fencing() -> list[Any]:
+    """A silent node counts as dead, without being ended."""
+    running = draft.Draft.running
+
+    def runs(self: draft.Draft, node: str) -> bool:
+        silence = self.observed.silences.get(node)
+        return running(self, node) and (silence is None or silence.seconds < 1.0)
+
+    return [patch.object(draft.Draft, "running", runs)]
+
+
+def _acts_before_saving() -> list[Any]:
+    save = controller.Controller._save
+
+    async def late(self: controller.Controller, row: GroupRow, plan: Plan, token: int) -> GroupRow:
+        decided = replace(row, memory=plan.memory, status=plan.status)
+        if not plan.finished:
+            early = tuple(action for action in plan.actions if not isinstance(action, Launch))
+            await Executor(self._seams, decided, token).run(early)
+        return await save(self, row, plan, token)
+
+    return [patch.object(controller.Controller, "_save", late)]
+
+
+def _any_replica() -> list[Any]:
+    """By name, whatever it holds."""
+
+    def ranked(made: draft.Draft, memory: Any, names: list[str]) -> list[str]:
+        return sorted(names, reverse=bool(made.memory.epoch % 2))
+
+    return [patch.object(succession, "_ranked", ranked)]
+
+
+def _host_restarts() -> list[Any]:
+    ended = machine.Machine._ended
+
+    def again(self: machine.Machine, process: Process, how: str) -> None:
+        files = self.files.get(process.incarnation, {})
+        ended(self, process, how)
+        if files and process.incarnation in self.renderings:
+            self.loop.after(0.05, self.spawn, process.incarnation, self.renderings[process.incarnation])
+
+    return [patch.object(machine.Machine, "_ended", again)]
+
+
+def _stale_is_eligible() -> list[Any]:
+    return [patch.object(succession, "_is_stale", lambda *given: False)]
+
+
+def _empty_primary() -> list[Any]:
+    never = lambda *given: False  # noqa: E731
+    return [patch.object(module, "must_wait", never) for module in (replicated, clustered)]
+
+
+def _never_deposed() -> list[Any]:
+    """One that was stalled goes on as if nobody else had led meanwhile, and the store takes what it saves."""
+
+    def token(self: leadership.Leadership) -> int:
+        return max(1, self._token)
+
+    async def fence(self: store.GatheredTransaction, lease: str, token: int) -> None:
+        return None
+
+    return [patch.object(leadership.Leadership, "token", token), patch.object(store.GatheredTransaction, "fence", fence)]
+
+
+def _no_pause() -> list[Any]:
+    """A hand-over that does not stop the writers."""
+    return [patch.object(switchover, "_pause", lambda duration_ms: ("CLIENT", "UNPAUSE"))]
+
+
+def _no_catching_up() -> list[Any]:
+    """A hand-over that does not wait for the heir to have everything."""
+
+    async def at_once(self: switchover.Switchover, offset: int) -> None:
+        return None
+
+    return [patch.object(switchover.Switchover, "_caught_up", at_once)]
+
+
+def _same_incarnation() -> list[Any]:
+    """Every launch of a node has the same number."""
+    launch = lifecycle.launch
+
+    def again(made: draft.Draft, node: str, follow: str = "") -> None:
+        memory = made.remembered(node)
+        if memory.launches:
+            memory.launches -= 1
+        launch(made, node, follow)
+
+    return [patch.object(lifecycle, "launch", again)]
+
+
+def _busy_is_dead() -> list[Any]:
+    silence = pulse.Pulse.silence
+
+    def idle(self: pulse.Pulse, uid: str, incarnation: str) -> Silence | None:
+        found = silence(self, uid, incarnation)
+        return found and replace(found, busy=False)
+
+    return [patch.object(pulse.Pulse, "silence", idle)]
+
+
+def _addresses_not_kept() -> list[Any]:
+    return [patch.object(host.SimHost, "keep", lambda self, uid, addresses: self._pool.keep(uid, []) and None)]
+
+
+def _no_forgetting() -> list[Any]:
+    """Those that are gone stay in the tables."""
+    return [patch.object(mesh, "_forget", lambda *given: None)]
+
+
+MUTANTS: dict[str, Mutant] = {
+    "promotes without ending the old process": Mutant(
+        _no_fencing, frozenset({"not fenced", "two primaries"}), ("freeze a primary",)
+    ),
+    "acts before it saves": Mutant(_acts_before_saving, frozenset({"not saved"}), ("crash",)),
+    "promotes any replica": Mutant(_any_replica, frozenset({"worse replica"}), ("lag, then crash",)),
+    "host restarts what ended": Mutant(_host_restarts, frozenset({"started twice"}), ("crash",)),
+    "promotes a stale replica": Mutant(_stale_is_eligible, frozenset({"stale replica"}), ("cut off, then crash",)),
+    "starts an empty primary": Mutant(_empty_primary, frozenset({"empty primary"}), ("cut off, then crash", "freeze")),
+    "acts though it was deposed": Mutant(_never_deposed, frozenset({"acted deposed"}), ("plane stalled at an effect", "crash")),
+    "hands over without a pause": Mutant(_no_pause, frozenset({"planned loss", "not fenced"}), ("lag, then hand over",)),
+    "hands over before the heir has everything": Mutant(_no_catching_up, frozenset({"planned loss"}), ("lag, then hand over",)),
+    "launches an incarnation again": Mutant(_same_incarnation, frozenset({"started twice"}), ("crash",)),
+    "takes busy for dead": Mutant(_busy_is_dead, frozenset({"busy primary ended"}), ("freeze a primary", "busy")),
+    "does not keep addresses": Mutant(_addresses_not_kept, frozenset({"address shared"}), ("plane killed", "create")),
+    "forgets nobody": Mutant(_no_forgetting, frozenset({"not converged"}), ("crash",)),
+}
+
+
+class Caught(msgspec.Struct, frozen=True):
+    seed: int
+    violation: str
+
+
+def hunt(name: str, seeds: range) -> Caught | None:
+    """The first of these seeds that tells the mutant."""
+    mutant = MUTANTS[name]
+    with mutant.at_work():
+        for seed in seeds:
+            for violation in run(seed, only=mutant.only).violations:
+                if violation.rule in mutant.rules:
+                    return Caught(seed, str(violation))
+    return None

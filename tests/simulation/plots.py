@@ -1,0 +1,95 @@
+"""Sequences of faults that chance alone would seldom make: a replica that lags when its primary ends, one that had been cut off
+long before, a primary that wakes up just when it is given up, a hand-over to a replica that is behind."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from random import Random
+from typing import Any
+
+from tests.simulation.checkers import named
+from tests.simulation.engine import Engine
+from tests.simulation.faults import Faults
+from tests.simulation.world import World
+
+
+class Plots:
+    """hand_over(uid, shard): an operator's wish."""
+
+    def __init__(self, world: World, chance: Random, faults: Faults, hand_over: Callable[[str, str], Awaitable[None]]) -> None:
+        self._world, self._chance, self._faults, self._hand_over = world, chance, faults, hand_over
+        self.kinds: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
+            "lag, then crash": self.lag_then_crash,
+            "cut off, then crash": self.cut_off_then_crash,
+            "freeze a primary": self.freeze_primary,
+            "lag, then hand over": self.lag_then_hand_over,
+            "crash a primary, and the plane": self.crash_unseen,
+        }
+
+    def _primary(self) -> Engine | None:
+        """One that has replicas, if there is any."""
+        leading = [engine for engine in self._world.engines.values() if engine.process.running and engine.leads]
+        followed = [engine for engine in leading if self._replicas(engine)]
+        found = followed or leading
+        return self._chance.choice(found) if found else None
+
+    def _replicas(self, primary: Engine) -> list[Engine]:
+        rivals = self._world.checkers.rivals(primary)
+        return [engine for engine in rivals if engine.replication.follows == primary.host]
+
+    def _some_replicas(self, primary: Engine) -> list[Engine]:
+        """At least one; often all but one, or all."""
+        replicas = self._replicas(primary)
+        self._chance.shuffle(replicas)
+        return replicas[: self._chance.choice((1, max(1, len(replicas) - 1), len(replicas)))]
+
+    async def lag_then_crash(self) -> None:
+        primary = self._primary()
+        if primary is None:
+            return
+        for replica in self._some_replicas(primary):
+            self._faults.slow(primary.host, replica.host, self._chance.uniform(0.2, 2.0), 4.0)
+        await self._world.clock.sleep(self._chance.uniform(0.3, 3.0))
+        self._faults.kill(primary.process)
+
+    async def cut_off_then_crash(self) -> None:
+        primary = self._primary()
+        if primary is None:
+            return
+        seconds = self._chance.uniform(2.0, 14.0)
+        for replica in self._some_replicas(primary):
+            paths = [(primary.host, replica.host), (replica.host, primary.host)]
+            self._faults.cut(paths, seconds + self._chance.uniform(0.2, 4.0))
+            if replica.replication.link is not None and self._chance.random() < 0.5:
+                replica.replication.link.reset()
+        await self._world.clock.sleep(seconds)
+        if primary.process.running:
+            self._faults.kill(primary.process)
+
+    async def freeze_primary(self) -> None:
+        """For about as long as a silence is borne, and longer; sometimes nobody watches for a part of it."""
+        primary = self._primary()
+        if primary is None:
+            return
+        self._faults.hold(primary.process, frozen=self._chance.random() < 0.7, seconds=self._chance.uniform(0.8, 6.0))
+        if self._chance.random() < 0.4:
+            await self._world.clock.sleep(self._chance.uniform(0.0, 1.5))
+            self._faults.kill_plane()
+
+    async def lag_then_hand_over(self) -> None:
+        primary = self._primary()
+        if primary is None:
+            return
+        for replica in self._some_replicas(primary):
+            self._faults.slow(primary.host, replica.host, self._chance.uniform(0.02, 0.6), 3.0)
+        uid, _ = named(primary.process.incarnation)
+        await self._world.clock.sleep(self._chance.uniform(0.0, 1.0))
+        await self._hand_over(uid, self._world.checkers.shard_of(primary)[1])
+
+    async def crash_unseen(self) -> None:
+        """A primary ends while no control plane watches."""
+        self._faults.kill_plane()
+        await self._world.clock.sleep(self._chance.uniform(0.0, 1.0))
+        primary = self._primary()
+        if primary is not None:
+            self._faults.kill(primary.process)
