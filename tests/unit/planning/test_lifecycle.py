@@ -67,6 +67,19 @@ def test_a_node_that_never_answers_is_started_again() -> None:
     assert not first.running
 
 
+def test_a_primary_that_dies_during_the_creation_is_started_again() -> None:
+    world = World(replicated(3))
+    while "demo-003" not in world.memory.nodes or not world.memory.nodes["demo-003"].became_ready:
+        world.step()
+    world.memory.provisioned = False
+    world.memory.nodes["demo-003"].lagging_since = world.now - 10
+    world.kill("demo-001")
+    world.kill("demo-002")
+    world.settle()
+    assert world.status.state == "available"
+    assert world.memory.shards["0001"].primary == "demo-001"
+
+
 def test_used_up_addresses_fail_a_creation() -> None:
     world = World(replicated(2))
     world.no_addresses = "the range is used up"
