@@ -58,8 +58,8 @@ def is_holder_hidden(draft: Draft, memory: ShardMemory) -> bool:
 
 
 def is_in_touch(view: NodeView) -> bool:
-    """A replica's link is up, and it hears from its primary. Of packets that just do not arrive, the engine takes notice only after
-    a minute."""
+    """A replica's link is up, and it hears from its primary. When packets just do not arrive, the engine takes notice after a
+    minute only."""
     return view.link_up and not view.syncing and view.heard_s <= HEARD_LATELY_S
 
 
