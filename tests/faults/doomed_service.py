@@ -1,9 +1,10 @@
 """`cachefleet`, but dying by its own SIGKILL at a named point of a pass: a program of its own, run in place of cachefleet.
 
 It dies only while the file `doom` in its data folder names a point, and removes the file as it dies. The file holds two words:
-when, and the action. `before Launch`: the plan is saved, nothing of it done. `amid Launch`: the first such action is done, its
-siblings may be. `after Launch`: everything of the plan is done, nothing was looked at since. `before Row`, `after Row`: around
-the removal of a deleted group's row.
+when, and the action; with a third one, `freeze`, it stops itself (SIGSTOP) instead. `before Launch`: the plan is saved, nothing
+of it done. `amid Launch`: the first such action is done, its siblings may be. `after Launch`: everything of the plan is done,
+nothing was looked at since. `before Row`, `after Row`: around the removal of a deleted group's row. `within Save`: in the
+transaction that saves a plan, with the row locked. `within Spawn`: a new process has its folder, and is not born yet.
 """
 
 from __future__ import annotations
@@ -11,15 +12,20 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cachefleet.app import service
 from cachefleet.cli.main import run
 from cachefleet.control import controller
 from cachefleet.control.executor import Executor
+from cachefleet.hosts import local
+from cachefleet.hosts.folders import Folders
+from cachefleet.interfaces import AnyRow
 from cachefleet.model.plan import Action, Plan
 from cachefleet.model.row import GroupRow
+from cachefleet.store import sql_store
+from cachefleet.store.transaction import SqlTransaction
 
 _DATA = Path(sys.argv[sys.argv.index("--data") + 1]) if "--data" in sys.argv else Path()
 
@@ -33,7 +39,7 @@ def reached(when: str, names: Sequence[str]) -> None:
         return
     if point and point[0] == when and point[1] in names:
         doom.unlink()
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGSTOP if point[2:] == ["freeze"] else signal.SIGKILL)
 
 
 class DoomedExecutor(Executor):
@@ -59,7 +65,30 @@ class DoomedController(controller.Controller):
         return saved
 
 
+class DoomedTransaction(SqlTransaction):
+    _fenced = False
+
+    async def fence(self, lease: str, token: int) -> None:
+        await super().fence(lease, token)
+        self._fenced = True
+
+    async def update(self, row: AnyRow, members: Sequence[str] | None = None) -> AnyRow:
+        stored = await super().update(row, members)
+        if self._fenced:
+            reached("within", ["Save"])
+        return stored
+
+
+class DoomedFolders(Folders):
+    def create(self, incarnation: str, files: Mapping[str, bytes]) -> Path:
+        folder = super().create(incarnation, files)
+        reached("within", ["Spawn"])
+        return folder
+
+
 def main() -> None:
+    setattr(sql_store, "SqlTransaction", DoomedTransaction)  # noqa: B010
+    setattr(local, "Folders", DoomedFolders)  # noqa: B010
     setattr(controller, "Executor", DoomedExecutor)  # noqa: B010 - types must stay out of this
     setattr(service, "Controller", DoomedController)  # noqa: B010
     run()

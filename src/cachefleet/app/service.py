@@ -189,7 +189,9 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
         for path, why in catalogue.skipped():
             if path in settings.engines.binaries:
                 log.warning("engine of the settings cannot be used", path=path, why=why)
-        log.info("service started", engines=[f"{build.engine} {build.version}" for build in catalogue.builds()])
+        log.info(
+            "service started", process=os.getpid(), engines=[f"{build.engine} {build.version}" for build in catalogue.builds()]
+        )
         loop.call_soon(started)
         control.add_done_callback(lambda _: stop.set())
         watch = asyncio.create_task(_watch(folder, clock, stop))
