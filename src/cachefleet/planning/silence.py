@@ -22,19 +22,21 @@ def give_up(draft: Draft, nodes: list[str]) -> None:
         known, silence = draft.remembered(node), draft.observed.silences.get(node)
         if not draft.running(node):
             continue
-        if not draft.is_doomed(node) and silence is not None and node in shard_of and known.became_ready:
-            limit_s, why = _limit(draft, shard_of[node], node, silence)
-            if silence.seconds >= limit_s and not _is_busy_last_copy(draft, shard_of[node], node):
+        if not draft.is_doomed(node) and silence is not None and known.became_ready:
+            shard = shard_of.get(node)
+            limit_s, why = _limit(draft, shard, node, silence)
+            if silence.seconds >= limit_s and not _is_busy_last_copy(draft, shard, node):
                 known.given_up = known.launches
-                draft.tell_node(node, f"Cache node {draft.node_id(node)} does not answer and is replaced: {why}")
+                if shard is not None:
+                    draft.tell_node(node, f"Cache node {draft.node_id(node)} does not answer and is replaced: {why}")
             else:
                 draft.waiting = True
         if draft.is_doomed(node):
             draft.act(Stop(node=node, incarnation=draft.current(node)))
 
 
-def _limit(draft: Draft, shard: DesiredShard, node: str, silence: Silence) -> tuple[float, str]:
-    """(after how many seconds of silence, why then)."""
+def _limit(draft: Draft, shard: DesiredShard | None, node: str, silence: Silence) -> tuple[float, str]:
+    """(after how many seconds of silence, why then). shard: None for the process behind a configuration endpoint."""
     patient_s = draft.rules.busy_limit_s
     soon_s = max(0.0, draft.rules.silence_budget_s - 2 * draft.rules.pulse_interval_s)
     if not _is_spare(draft, shard, node):
@@ -48,14 +50,16 @@ def _limit(draft: Draft, shard: DesiredShard, node: str, silence: Silence) -> tu
     return soon_s, "neither we nor its replicas hear from it"
 
 
-def _is_busy_last_copy(draft: Draft, shard: DesiredShard, node: str) -> bool:
+def _is_busy_last_copy(draft: Draft, shard: DesiredShard | None, node: str) -> bool:
     """It answers, though only that it is busy, and there is nobody else: nothing is won by ending it."""
     view = draft.observed.views.get(node)
     return view is not None and view.reachable and not _is_spare(draft, shard, node)
 
 
-def _is_spare(draft: Draft, shard: DesiredShard, node: str) -> bool:
-    """Others have what it has: a replica's living primary, or a replica that could succeed it."""
+def _is_spare(draft: Draft, shard: DesiredShard | None, node: str) -> bool:
+    """Others have what it has: a replica's living primary, or a replica that could succeed it; or it has no data."""
+    if shard is None:
+        return True
     if draft.desired.shape is Shape.MEMCACHED:
         return False
     memory = draft.shard_memory(shard)
@@ -65,7 +69,8 @@ def _is_spare(draft: Draft, shard: DesiredShard, node: str) -> bool:
     return bool(candidates(draft, memory, [other.name for other in shard.nodes if other.name != node]))
 
 
-def _is_heard(draft: Draft, shard: DesiredShard, node: str) -> bool:
+def _is_heard(draft: Draft, shard: DesiredShard | None, node: str) -> bool:
     """One of its replicas has heard from it just now."""
-    views = [view for other in shard.nodes if (view := draft.live(other.name)) is not None]
+    nodes = shard.nodes if shard is not None else ()
+    views = [view for other in nodes if (view := draft.live(other.name)) is not None]
     return any(view.follows == draft.address(node) and 0 <= view.heard_s <= HEARD_S for view in views)

@@ -104,6 +104,18 @@ def test_the_last_copy_is_given_up_late() -> None:
         assert world.runs(node)
 
 
+def test_the_process_behind_a_configuration_endpoint_holds_no_data_and_is_given_up_soon() -> None:
+    world = created(memcached(1), replication_group=False)
+    world.silence("demo.discovery", SOON_S - 0.01, stopped=True)
+    assert not given_up(world, "demo.discovery")
+    world.silence("demo.discovery", SOON_S, stopped=True)
+    told = len(world.events)
+    assert given_up(world, "demo.discovery")
+    world.settle()
+    assert world.runs("demo.discovery")
+    assert len(world.events) == told, "it is nothing that users know of"
+
+
 @pytest.mark.parametrize("nodes", [1, 2])
 def test_a_node_that_says_for_too_long_that_it_is_busy_is_given_up_when_another_can_serve(nodes: int) -> None:
     world = created(replicated(nodes))
