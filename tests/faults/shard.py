@@ -52,8 +52,11 @@ class Shard:
         return address(shard["PrimaryEndpoint"]), address(shard["ReaderEndpoint"])
 
     def address_of(self, node: str) -> tuple[str, int]:
-        members = self._group()["NodeGroups"][0]["NodeGroupMembers"]
-        return next(address(member["ReadEndpoint"]) for member in members if member["CacheClusterId"] == node)
+        """("", 0) while it has none."""
+        for member in self._group()["NodeGroups"][0]["NodeGroupMembers"]:
+            if member["CacheClusterId"] == node and "ReadEndpoint" in member:
+                return address(member["ReadEndpoint"])
+        return "", 0
 
     def status_of(self, node: str) -> str:
         found = describe_cluster(self.api, node)
