@@ -129,42 +129,8 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
         loop.add_signal_handler(number, stop.set)
     clock, entropy = SystemClock(), SystemEntropy()
     async with AsyncExitStack() as stack:
-        store = await _open(settings, folder.installation, clock)
-        stack.push_async_callback(store.close)
-        leadership = Leadership(
-            store,
-            clock,
-            folder.member.holder,
-            settings.control.lease_s,
-            is_dead=partial(is_dead, settings.data_dir),
-            sole=not store.shared,
-            changed=folder.member.leads,
-        )
-        host = LocalHost(settings.data_dir, settings.host, clock, permit=leadership.permit)
-        stack.push_async_callback(host.close)
-        catalogue = InstalledEngines(settings.engines)
-        resp = {
-            engine: ValkeyDriver(engine, settings.control.cluster_node_timeout_ms, leadership.permit)
-            for engine in (Engine.VALKEY, Engine.REDIS)
-        }
-        memcached, discovery = MemcachedDriver(), DiscoveryDriver()
-        for close in (*(driver.close for driver in resp.values()), memcached.close, discovery.close):
-            stack.push_async_callback(close)
-        controller = Controller(
-            Seams(
-                store=store,
-                authority=leadership,
-                host=host,
-                catalogue=catalogue,
-                resp=resp,
-                memcached=memcached,
-                discovery=discovery,
-                node_list_file=node_list_file,
-                clock=clock,
-                settings=settings,
-                shared_store=store.shared,
-            )
-        )
+        parts = await _assemble(settings, folder, clock, stack)
+        store, host, catalogue, controller = parts.store, parts.host, parts.catalogue, parts.controller
         await host.adopt()
 
         def context(caller: Caller) -> Context:
@@ -184,7 +150,7 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
         # What exists now lives as long as the process: keep the garbage collector from walking it again and again.
         gc.collect()
         gc.freeze()
-        control = asyncio.create_task(leadership.run(controller.lead))
+        control = asyncio.create_task(parts.leadership.run(controller.lead))
         stack.push_async_callback(_end, control)
         for path, why in catalogue.skipped():
             if path in settings.engines.binaries:
@@ -203,6 +169,55 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
             await _end(control)
             await _leave(folder.lock, host, settings.data_dir)
         log.info("service stops; caches go on")
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """What a service consists of, but for its gateway."""
+
+    store: SqlStore
+    host: LocalHost
+    catalogue: InstalledEngines
+    leadership: Leadership
+    controller: Controller
+
+
+async def _assemble(settings: Settings, folder: Folder, clock: Clock, stack: AsyncExitStack) -> Parts:
+    """Whatever has to be closed is, with the stack. Raises as _open."""
+    store = await _open(settings, folder.installation, clock)
+    stack.push_async_callback(store.close)
+    leadership = Leadership(
+        store,
+        clock,
+        folder.member.holder,
+        settings.control.lease_s,
+        is_dead=partial(is_dead, settings.data_dir),
+        sole=not store.shared,
+        changed=folder.member.leads,
+    )
+    host = LocalHost(settings.data_dir, settings.host, clock, permit=leadership.permit)
+    stack.push_async_callback(host.close)
+    catalogue = InstalledEngines(settings.engines)
+    resp = {
+        engine: ValkeyDriver(engine, settings.control.cluster_node_timeout_ms, leadership.permit)
+        for engine in (Engine.VALKEY, Engine.REDIS)
+    }
+    memcached, discovery = MemcachedDriver(), DiscoveryDriver()
+    for close in (*(driver.close for driver in resp.values()), memcached.close, discovery.close):
+        stack.push_async_callback(close)
+    seams = Seams(
+        store=store,
+        authority=leadership,
+        host=host,
+        catalogue=catalogue,
+        resp=resp,
+        memcached=memcached,
+        discovery=discovery,
+        node_list_file=node_list_file,
+        clock=clock,
+        settings=settings,
+        shared_store=store.shared,
+    )
+    return Parts(store, host, catalogue, leadership, Controller(seams))
 
 
 async def _open(settings: Settings, installation: Installation, clock: Clock) -> SqlStore:

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from cachefleet.hosts import processes
 from cachefleet.hosts.folders import Folders
 from cachefleet.hosts.processes import Launch
-from cachefleet.hosts.residents import end_residents, group_exists, kill_all, residents
-from cachefleet.interfaces import HostRefused, Permit, Rendering, always
+from cachefleet.hosts.residents import Resident, end_residents, group_exists, kill_all, residents
+from cachefleet.interfaces import Deposed, HostRefused, Permit, Rendering, always
 from cachefleet.model.observed import Activity, ProcessView
 
 
@@ -66,7 +66,7 @@ class Launches:
         for resident in strays:
             if resident.incarnation in alive:
                 os.close(resident.pidfd)  # the child of one that runs
-        await asyncio.to_thread(kill_all, [resident for resident in strays if resident.incarnation not in alive])
+        await self._end_strays([resident for resident in strays if resident.incarnation not in alive])
         ended = [launch.incarnation for launch in self if not launch.running]
         names = await asyncio.to_thread(self._folders.names)
         for incarnation in names:
@@ -74,6 +74,16 @@ class Launches:
                 self._add(incarnation).end("")
         for incarnation in set(ended).difference(names):
             self._forget(incarnation)
+
+    async def _end_strays(self, strays: list[Resident]) -> None:
+        """Unless another control plane is at work: one of them may be a process that it is just about to start."""
+        try:
+            self._permit()
+        except Deposed:
+            for resident in strays:
+                os.close(resident.pidfd)
+        else:
+            await asyncio.to_thread(kill_all, strays)
 
     async def start(self, incarnation: str, rendering: Rendering) -> None:
         """See interfaces.Host.start. It goes on when the caller is cancelled, and is known from its first moment."""
