@@ -62,7 +62,7 @@ class Launches:
                 self._add(resident.incarnation).watch(resident.pid, resident.pidfd, self._ended)
             else:
                 strays.append(resident)
-        alive = {launch.incarnation for launch in self}
+        alive = {launch.incarnation for launch in self if launch.running}
         for resident in strays:
             if resident.incarnation in alive:
                 os.close(resident.pidfd)  # the child of one that runs
