@@ -1,19 +1,22 @@
 # make up     set everything up, run the service here, have a demo cache to talk to
 # make test   set everything up, run every test
+# make simulate SEEDS=20000   let things go wrong, in virtual time
 # ARGS='...' is handed on by up, test and bench.
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
+SEEDS ?= 2000
 RUNTIME := .venv/runtime.installed
 TESTING := .venv/testing.installed
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check bench docs lock clean
+.PHONY: help up test simulate check bench docs lock clean
 
 help:
 	@echo 'make up      set everything up, run the service in the foreground with a demo cache (Ctrl-C stops it)'
 	@echo 'make test    set everything up, run every test (as root on Debian it installs the engines that tests need)'
+	@echo 'make simulate SEEDS=20000   the control plane against faults in virtual time; prints the seeds that fail'
 	@echo 'make check   format, lint, types, import contracts, style, generated documents'
 	@echo 'make bench   measure, print a table'
 	@echo 'make docs    write the generated documents anew'
@@ -40,6 +43,9 @@ up: $(RUNTIME)
 test: $(TESTING)
 	@scripts/install-test-engines
 	@$(BIN)/python -m pytest $(ARGS)
+
+simulate: $(TESTING)
+	@$(BIN)/python -m tests.simulation --seeds $(if $(findstring :,$(SEEDS)),$(SEEDS),0:$(SEEDS)) $(ARGS)
 
 check: $(TESTING)
 	$(BIN)/ruff format --check .

@@ -19,6 +19,8 @@ from tests.simulation.replication import OFFSET_UNIT, PING
 from tests.simulation.trace import Trace
 
 STALE_S = 5.0  # a promoted replica may lack what was acknowledged shortly before its primary ended; not older things
+ASKED_S = 60.0  # for so long an operator's wish may take effect
+CALM_S = 20.0  # for so long nothing hindered the control plane
 SEEN_S = 3.0  # a report to a control plane that is older does not bind it
 PROOF_S = 3.0  # whoever was well for so long has answered
 BUSY_S = 25.0  # a busy primary is borne for longer than that
@@ -58,6 +60,8 @@ class Checkers:
         self.identities: dict[str, list[Engine]] = {}  # by engine id of cluster mode
         self.promotions = 0
         self.effects = 0
+        self.calm_s: Callable[[], float] = lambda: 0.0  # how long nothing has hindered the control plane
+        self.quiet_s: Callable[[Engine], float] = lambda engine: 0.0  # how long its paths have been whole
         self.on_effect: Callable[[str, str], None] = lambda by, host: None
 
     # --- who belongs where ---
@@ -108,11 +112,11 @@ class Checkers:
     def _check_headless(self, uid: str, shard_id: str, shard: ShardMemory) -> None:
         """It says that nobody can succeed its primary without losing writes."""
         ledger = self.ledgers.setdefault((uid, shard_id), Ledger())
-        if shard.headless and not ledger.headless:
+        if shard.headless and not ledger.headless and self.calm_s() > CALM_S:
             for engine in ledger.engines:
                 whole = engine.process.running and self._seen(engine) and ledger.held <= set(engine.replication.stream)
-                moved = self._now() - engine.process.last_still_s > 30.0
-                if whole and moved and ledger.held:
+                awake = self._now() - engine.process.last_still_s > CALM_S
+                if whole and awake and ledger.held and self.quiet_s(engine) > CALM_S:
                     self.trace.violation("needlessly headless", f"{engine.process.incarnation} has every write")
         ledger.headless = shard.headless
 
@@ -197,14 +201,16 @@ class Checkers:
         old = self.applied.get(lacking[-1])
         ended_s = old.process.ended_s if old is not None and not old.process.running else self._now()
         aged = [write for write in lacking if ledger.acked_s[write] < ended_s - STALE_S]
-        asked = self._now() - ledger.asked_s < 60.0
+        asked = self._now() - ledger.asked_s < ASKED_S
         if aged and not asked and any(write != PING for write in engine.replication.stream):
             self.trace.violation(
                 "stale replica", f"{engine.process.incarnation} is promoted without {len(aged)} writes older than {STALE_S:g} s"
             )
 
     def _check_choice(self, engine: Engine, ledger: Ledger, lacking: list[int]) -> None:
-        """Nobody else was seen to be further, had been in sync, and could have been chosen."""
+        """Nobody else was seen to be further, and could have been chosen; unless somebody chose."""
+        if self._now() - ledger.asked_s < ASKED_S:
+            return
         decided_s = ledger.decisions[-1][0] if ledger.decisions else self._now()
         for other in self.rivals(engine):
             report = self.reports.get(other)
@@ -223,8 +229,8 @@ class Checkers:
         if leader not in ("", name):
             self.trace.violation("acted deposed", f"{name} acts while {leader} leads")
 
-    def killed(self, engine: Engine, quiet_s: float) -> None:
-        """A control plane ends it by force. quiet_s: how long its paths have been whole."""
+    def killed(self, engine: Engine) -> None:
+        """A control plane ends it by force."""
         row = self.rows.get(self.shard_of(engine)[0])
         if row is None or row.desired.deleting or not engine.leads or not row.memory.provisioned:
             return
@@ -232,7 +238,7 @@ class Checkers:
         if process.busy and not process.frozen:
             if self._now() - process.still_since_s < BUSY_S and self._fed(engine):
                 self.trace.violation("busy primary ended", f"{name} had been busy for less than {BUSY_S:g} s")
-        elif not process.still and self._now() - process.last_still_s > PROOF_S and quiet_s > PROOF_S:
+        elif not process.still and self._now() - process.last_still_s > PROOF_S and self.quiet_s(engine) > PROOF_S:
             self.trace.violation("healthy primary ended", name)
 
     def _fed(self, engine: Engine) -> bool:

@@ -124,7 +124,7 @@ class Engine:
         elif payload[0] == "PSYNC":
             self.replication.asked_to_sync(end, *payload[1:])
         elif payload[0] == "ACK" and end in self.replication.feeds:
-            self.replication.feeds[end].acknowledged = True
+            self.replication.feeds[end].acknowledged_s = self.replication.now_s
 
     def lost(self, end: End) -> None:
         self.replication.feeds.pop(end, None)
@@ -202,7 +202,8 @@ class Engine:
             feeds = state.streams_to(dual_channel=True)
             lines = ["role:master", f"master_replid:{state.replid}", f"master_repl_offset:{length}"]
             return lines + [
-                f"slave{number}:ip={feed.host},port={self.process.port},state=online,offset={length},lag=0"
+                f"slave{number}:ip={feed.host},port={self.process.port},state=online,offset={length},"
+                f"lag={int(state.now_s - max(feed.began_s, feed.acknowledged_s))}"
                 for number, feed in enumerate(feeds)
             ]
         up = state.state == "up"

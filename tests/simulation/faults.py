@@ -266,7 +266,7 @@ class Faults:
         self._world.trace.note(f"{plane.name} stands still for {seconds:.2f} s")
         plane.stalled = True
         self._world.checkers.stall_s = max(self._world.checkers.stall_s, seconds)
-        self._lasts(seconds, lambda: self._world.loop.go_on(plane))
+        self._lasts(seconds, plane.go_on)
 
     def rival_plane(self) -> None:
         if len(self._world.planes) < MOST_PLANES:

@@ -44,6 +44,7 @@ class Plane(Actor):
         self._database, self._clock, self._catalogue, self._settings = database, clock, catalogue, settings
         self._is_dead = is_dead
         self.alive = True
+        self.trouble_s = -1e9  # when it was killed, or stood still last
         self.controller: Controller | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._host: SimHost | None = None
@@ -84,11 +85,17 @@ class Plane(Actor):
         if self.controller is not None and self.alive:
             self._loop.call_soon(self.controller.wake, key)
 
+    def go_on(self) -> None:
+        """It is stalled no longer."""
+        self.trouble_s = self._loop.time()
+        self._loop.go_on(self)
+
     def kill(self) -> None:
         """At this instant, wherever it is."""
         if not self.alive:
             return
         self.alive = False
+        self.trouble_s = self._loop.time()
         self._cables.pull(self.name)
         if self._host is not None and self._host in self._machine.hosts:
             self._machine.hosts.remove(self._host)

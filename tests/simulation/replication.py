@@ -28,8 +28,9 @@ class Feed(msgspec.Struct):
     """A replica as its primary knows it."""
 
     host: str
+    began_s: float
     online: bool = False
-    acknowledged: bool = False
+    acknowledged_s: float = -1.0  # when last
 
 
 class Tuning(msgspec.Struct, frozen=True):
@@ -124,7 +125,7 @@ class Replication:
         if not self.primary:
             end.send(("NO",))
             return
-        feed = self.feeds[end] = Feed(host)
+        feed = self.feeds[end] = Feed(host, began_s=self.now_s)
         known = replid == self.replid or (replid == self.replid2 and offset <= self.second)
         if known and len(self.stream) - _BACKLOG <= offset <= len(self.stream):
             end.send(("CONTINUE", self.replid))
@@ -146,7 +147,7 @@ class Replication:
         feed.online = True
 
     def streams_to(self, dual_channel: bool) -> list[Feed]:
-        return [feed for feed in self.feeds.values() if feed.online and (dual_channel or feed.acknowledged)]
+        return [feed for feed in self.feeds.values() if feed.online and (dual_channel or feed.acknowledged_s >= 0)]
 
     # --- the replica's side ---
 

@@ -50,6 +50,8 @@ class World:
         self.settings = Settings(control=ControlSettings())
         self.effects: list[Callable[[str, str], None]] = []  # told (who, whose address) of every command that does something
         self.checkers.on_effect = self._effect
+        self.checkers.calm_s = self._calm_s
+        self.checkers.quiet_s = lambda engine: self.network.troubled_s(engine.host)
         self.machine.zone_of = self.zone_of
         self.machine.on_kill = self._killed
         self.machine.on_act = self._acts_on_machine
@@ -99,6 +101,10 @@ class World:
         nodes = row.desired.nodes if row is not None else ()
         return next((node.zone[-1:] for node in nodes if node.name == name), "")
 
+    def _calm_s(self) -> float:
+        """How long the store has answered, and the control plane run."""
+        return self.loop.time() - max([self.database.trouble_s, *(plane.trouble_s for plane in self.planes)])
+
     def _effect(self, by: str, host: str) -> None:
         for told in list(self.effects):
             told(by, host)
@@ -116,7 +122,7 @@ class World:
     def _killed(self, process: Process) -> None:
         engine = self.engines.get(process.incarnation)
         if engine is not None:
-            self.checkers.killed(engine, self.network.troubled_s(process.party))
+            self.checkers.killed(engine)
 
     def begin_plane(self) -> Plane:
         self._planes_begun += 1
