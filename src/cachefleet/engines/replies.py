@@ -16,6 +16,8 @@ from cachefleet.engines.valkey_config import CONFIG_FILE
 from cachefleet.model.group import Engine, SlotRanges
 from cachefleet.model.observed import ClusterNodeView, ClusterView, NodeView
 
+_LONGEST_LAG_S = 3  # whole seconds
+
 
 class Identity(msgspec.Struct, frozen=True):
     """Who answers at an address: constant for the life of its process."""
@@ -92,13 +94,14 @@ def parse_node(
 
 def _streams_to(identity: Identity, info: Mapping[str, str]) -> tuple[str, ...]:
     """`slave0:ip=...,port=...,state=online,offset=...,lag=...`: a replica that has the data gets the stream only after its
-    first acknowledgement, up to a second later, unless it was synchronised over two channels. Until then its offset is 0."""
+    first acknowledgement, up to a second later, unless it was synchronised over two channels. Until then its offset is 0.
+    One that has not acknowledged for a while (it does so once a second) does not get what is sent."""
     hosts = []
     for name, value in info.items():
         if name.startswith("slave") and name[5:].isdigit():
             fields = dict(pair.split("=", 1) for pair in value.split(",") if "=" in pair)
             acknowledged = "dual-channel" in identity.capabilities or _number(fields.get("offset")) > 0
-            if fields.get("state") == "online" and acknowledged:
+            if fields.get("state") == "online" and acknowledged and _number(fields.get("lag")) <= _LONGEST_LAG_S:
                 hosts.append(fields.get("ip", ""))
     return tuple(sorted(hosts))
 

@@ -135,6 +135,7 @@ class ShardMemory(msgspec.Struct):
     epoch: int = 0  # of that decision
     decided_at: float = 0.0  # when it was made
     taken: bool = False  # the role was seen to be taken since
+    claimant: str = ""  # cluster-bus node id for which that epoch was chosen to claim slots
     previous: str = ""  # who had the role before that decision; told when the role is taken
     handovers: int = 0  # of DesiredShard.handovers, how many are done
     handing_from: str = ""  # who had the role when a hand-over was begun that is not done yet

@@ -37,8 +37,9 @@ def _announce(draft: Draft, views: dict[str, ClusterView]) -> None:
 
 
 def _own_slots(draft: Draft, shard: DesiredShard, views: dict[str, ClusterView]) -> None:
-    """A primary without slots claims those of its shard that nobody alive owns, before it is introduced to anybody: its own
-    epoch, above all that were seen, settles what dead nodes' records still say."""
+    """A primary without slots claims those of its shard that nobody alive owns, before it is introduced to anybody: an epoch of
+    its own, above all that were ever seen, settles what dead nodes' records still say, also where nobody can look now."""
+    draft.memory.epoch = max([draft.memory.epoch] + [known.current_epoch for known in views.values()])
     memory = draft.shard_memory(shard)
     view = views.get(memory.primary)
     if view is None or not view.nodes[view.my_id].primary:
@@ -48,9 +49,11 @@ def _own_slots(draft: Draft, shard: DesiredShard, views: dict[str, ClusterView])
         return
     if any(other in views and views[other].nodes[views[other].my_id].slots for other in (node.name for node in shard.nodes)):
         return
-    seen = max([known.current_epoch for known in views.values()] + [draft.memory.epoch])
-    if memory.epoch <= max((known.current_epoch for known in views.values()), default=0) and draft.memory.provisioned:
-        memory.epoch = draft.memory.epoch = seen + 1
+    if memory.claimant != view.my_id:
+        # Others believe a claim only when its epoch is higher than that of whom they know to own the slots, dead or not.
+        memory.claimant = view.my_id
+        draft.memory.epoch = max(draft.memory.epoch, *(known.current_epoch for known in views.values())) + 1
+        memory.epoch = draft.memory.epoch
     free = without(shard.slots, tuple(pair for known in view.nodes.values() for pair in known.slots))
     if free:
         draft.act(OwnSlots(node=memory.primary, slots=free, epoch=memory.epoch))

@@ -70,8 +70,14 @@ def note_sync(draft: Draft, names: Iterable[str], primary: str, in_sync: Iterabl
         known = draft.remembered(name)
         if name == primary or name in in_sync:
             known.lagging_since = 0.0
-        elif not known.lagging_since:
+        elif not known.lagging_since and not _is_only_unseen(draft, name, primary):
             known.lagging_since = draft.now
+
+
+def _is_only_unseen(draft: Draft, name: str, primary: str) -> bool:
+    """The primary says that it gets every write, and it is only we who do not see it."""
+    view = draft.live(primary)
+    return draft.live(name) is None and view is not None and draft.address(name) in view.streams_to
 
 
 def candidates(draft: Draft, memory: ShardMemory, names: Sequence[str]) -> list[str]:

@@ -57,6 +57,14 @@ def test_a_primary_with_a_replica(version: str) -> None:
     assert view.offset > 0 and view.streams_to == ("127.0.1.2",)
 
 
+@pytest.mark.parametrize(("lag_s", "fed"), [(0, True), (3, True), (4, False), (60, False)])
+def test_a_replica_that_has_not_acknowledged_for_a_while_is_not_fed(lag_s: int, fed: bool) -> None:
+    info = replies.parse_fields(sample("valkey-9.1", "primary"))
+    info["slave0"] = f"ip=127.0.1.2,port=6379,state=online,offset=99,lag={lag_s},type=main-channel"
+    view = replies.parse_node(replies.parse_identity(info), info)
+    assert view.streams_to == (("127.0.1.2",) if fed else ())
+
+
 @every_version
 def test_a_replica_in_sync(version: str) -> None:
     view = node(version, "replica")

@@ -77,6 +77,17 @@ def test_a_whole_shard_that_died_comes_back_with_its_slots() -> None:
     assert owned == sorted(pair for shard in world.desired.shards for pair in shard.slots)
 
 
+@pytest.mark.parametrize("provisioned", [True, False])
+def test_a_fresh_identity_claims_slots_with_an_epoch_above_its_predecessor_s(provisioned: bool) -> None:
+    world = created(clustered(3, 0))
+    world.memory.provisioned = provisioned
+    for _ in range(2):
+        before = world.of("demo-0001-001").epoch
+        world.kill("demo-0001-001")
+        world.settle()
+        assert world.of("demo-0001-001").epoch > before
+
+
 def test_slots_that_a_primary_gave_up_are_claimed_again() -> None:
     world = created(clustered(3, 1))
     first = world.of("demo-0001-001")

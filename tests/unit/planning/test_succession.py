@@ -86,6 +86,20 @@ def test_the_other_replica_is_promoted_when_one_was_cut_off() -> None:
     assert world.memory.shards["0001"].primary == "demo-003"
 
 
+def test_a_replica_that_only_we_did_not_see_is_as_good_as_before() -> None:
+    world = created(replicated(2))
+    world.write(1)
+    world.silence("demo-002", 0.6)
+    for _ in range(5):
+        world.step()
+        world.now += 1
+    world.kill("demo-001")
+    world.step()
+    world.of("demo-002").frozen = False
+    world.settle()
+    assert world.memory.shards["0001"].primary == "demo-002"
+
+
 def test_a_replica_that_woke_up_with_more_than_the_qualified_one_is_preferred() -> None:
     world = created(replicated(3))
     world.write(1)
