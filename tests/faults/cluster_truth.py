@@ -20,7 +20,7 @@ from cachefleet.engines.replies import parse_cluster, parse_fields
 from cachefleet.model.group import SLOTS
 from cachefleet.model.observed import ClusterView
 from cachefleet.model.slots import count
-from tests.engine.groups import address, describe, describe_cluster, replication_group
+from tests.engine.groups import address, describe, replication_group
 from tests.fixtures.service import Service, wait_for
 
 Table = dict[str, ClusterView]  # by node name
@@ -52,15 +52,17 @@ class ClusterGroup:
         self.name = name
         self._client = service.client()
 
+    def _clusters(self) -> dict[str, dict[str, Any]]:
+        """Node name -> what the API shows of it."""
+        found = self._client.describe_cache_clusters(ShowCacheNodeInfo=True)["CacheClusters"]
+        return {each["CacheClusterId"]: each for each in found if each.get("ReplicationGroupId") == self.name}
+
     def members(self) -> list[str]:
-        found = describe(self._client, self.name)
-        assert found is not None
-        return list(found["MemberClusters"])
+        return list(self._clusters())
 
     def hosts(self) -> dict[str, str]:
         """Node name -> its address."""
-        clusters = [describe_cluster(self._client, member) for member in self.members()]
-        return {str(each["CacheClusterId"]): address(each["CacheNodes"][0]["Endpoint"])[0] for each in clusters if each}
+        return {name: address(each["CacheNodes"][0]["Endpoint"])[0] for name, each in self._clusters().items()}
 
     def configuration(self) -> tuple[str, int]:
         found = describe(self._client, self.name)
@@ -69,8 +71,11 @@ class ClusterGroup:
 
     def tables(self) -> Table:
         """As every node tells it; nodes that do not answer are left out."""
+        return self._tables(self.hosts())
+
+    def _tables(self, hosts: dict[str, str]) -> Table:
         tables = {}
-        for name, host in self.hosts().items():
+        for name, host in hosts.items():
             try:
                 with client_of(host) as client:
                     nodes, info = client.execute_command("CLUSTER NODES"), client.execute_command("CLUSTER INFO")
@@ -82,8 +87,9 @@ class ClusterGroup:
     def why_not_whole(self) -> str:
         """ "" when every node's table says the same: exactly the members, each slot with one owner, replicas with a primary
         that owns slots, nobody failed or strange."""
-        tables, members = self.tables(), self.members()
-        silent = set(members) - set(tables)
+        hosts = self.hosts()
+        tables = self._tables(hosts)
+        silent = set(hosts) - set(tables)
         if silent:
             return f"{sorted(silent)} do not answer"
         ids = {table.my_id for table in tables.values()}
@@ -108,8 +114,8 @@ class ClusterGroup:
             raise AssertionError(f"{error}: {last}") from None
 
     def _why_not_well(self) -> str:
-        states = {member: describe_cluster(self._client, member) for member in self.members()}
-        unwell = [name for name, each in states.items() if each is None or each["CacheClusterStatus"] != "available"]
+        states = {name: each["CacheClusterStatus"] for name, each in self._clusters().items()}
+        unwell = [name for name, state in states.items() if state != "available"]
         return f"{unwell} are not available" if unwell else self.why_not_whole()
 
     def await_event(self, text: str) -> None:

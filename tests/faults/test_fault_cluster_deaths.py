@@ -6,37 +6,17 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.faults.cluster_truth import ClusterGroup, made_cluster
+from tests.faults.cluster_truth import ClusterGroup
 from tests.faults.cluster_writer import ClusterWriter
 from tests.faults.shard import frozen
-from tests.fixtures.machine import data_folder
-from tests.fixtures.service import Service, running_service, wait_for
+from tests.fixtures.service import wait_for
 
 BUDGET_S = 1.5  # control.silence_budget_s
 UNSENT = 100  # writes that a primary may have acknowledged and not sent on yet when it dies
-
-
-@pytest.fixture(scope="module")
-def service() -> Iterator[Service]:
-    with data_folder() as data, running_service(data) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def trio(service: Service) -> Iterator[ClusterGroup]:
-    with made_cluster(service, "trio", 3) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def solo(service: Service) -> Iterator[ClusterGroup]:
-    with made_cluster(service, "solo", 1) as made:
-        yield made
 
 
 def primary_of(group: ClusterGroup, shard: str) -> str:
@@ -48,41 +28,39 @@ def replica_of(group: ClusterGroup, shard: str) -> str:
     return found
 
 
-def test_a_majority_of_primaries_killed_at_once(trio: ClusterGroup) -> None:
+def test_a_majority_of_primaries_killed_at_once(three_shards: ClusterGroup) -> None:
     """The engines alone could not elect anybody."""
-    trio.put_marks()
-    before = trio.primaries()
-    with ClusterWriter(trio.configuration()) as writer:
-        trio.kill(before["0001"], before["0002"])
+    before = three_shards.primaries()
+    with ClusterWriter(three_shards.configuration()) as writer:
+        three_shards.kill(before["0001"], before["0002"])
         writer.await_writes(100)
-    after = trio.primaries()
+    after = three_shards.primaries()
     assert (after["0001"], after["0002"]) != (before["0001"], before["0002"])
     assert writer.longest_gap_s() < 5
-    trio.await_whole()
-    assert trio.lost_marks() == []
-    assert trio.primaries()["0003"] == before["0003"]
+    three_shards.await_whole()
+    assert three_shards.lost_marks() == []
+    assert three_shards.primaries()["0003"] == before["0003"]
 
 
-def test_both_nodes_of_a_shard_killed_at_once(trio: ClusterGroup) -> None:
+def test_both_nodes_of_a_shard_killed_at_once(three_shards: ClusterGroup) -> None:
     """Its data are gone with them; its slots come back with an epoch above all others, so that no old record wins them."""
-    trio.put_marks()
-    endpoint, shard = trio.configuration(), [name for name in trio.members() if "-0002-" in name]
-    epochs = [table.current_epoch for table in trio.tables().values()]
+    endpoint, shard = three_shards.configuration(), [name for name in three_shards.members() if "-0002-" in name]
+    epochs = [table.current_epoch for table in three_shards.tables().values()]
     with ClusterWriter(endpoint) as writer:
-        trio.kill(*shard)
-        trio.await_whole()
+        three_shards.kill(*shard)
+        three_shards.await_whole()
         writer.await_writes(10)
-    assert trio.configuration() == endpoint
-    table = trio.tables()[primary_of(trio, "0002")]
+    assert three_shards.configuration() == endpoint
+    table = three_shards.tables()[primary_of(three_shards, "0002")]
     assert table.nodes[table.my_id].epoch > max(epochs)
     assert writer.lost() == (set(), set()), "the other shards kept everything"
-    with trio.connect() as client:
-        lost = {client.keyslot(f"mark:{number}") for number in trio.lost_marks()}
+    with three_shards.connect() as client:
+        lost = {client.keyslot(f"mark:{number}") for number in three_shards.lost_marks()}
     assert lost
     assert all(5461 < slot <= 10922 for slot in lost)
 
 
-@pytest.mark.parametrize("name", ["trio", "solo"])
+@pytest.mark.parametrize("name", ["three_shards", "one_shard"])
 def test_all_nodes_killed_at_once(name: str, request: pytest.FixtureRequest) -> None:
     group: ClusterGroup = request.getfixturevalue(name)
     endpoint, hosts = group.configuration(), group.hosts()
@@ -94,7 +72,7 @@ def test_all_nodes_killed_at_once(name: str, request: pytest.FixtureRequest) -> 
     assert group.lost_marks() == []
 
 
-@pytest.mark.parametrize("name", ["trio", "solo"])
+@pytest.mark.parametrize("name", ["three_shards", "one_shard"])
 def test_a_frozen_primary_is_dead_before_its_replica_serves(name: str, request: pytest.FixtureRequest) -> None:
     group: ClusterGroup = request.getfixturevalue(name)
     old = primary_of(group, "0001")
@@ -118,29 +96,28 @@ def test_a_frozen_primary_is_dead_before_its_replica_serves(name: str, request: 
         assert reader.get("late") is None
 
 
-def test_a_frozen_replica_is_replaced_and_writes_go_on(trio: ClusterGroup) -> None:
-    replica, before = replica_of(trio, "0001"), trio.primaries()
-    old = trio.tables()[replica].my_id
-    with ClusterWriter(trio.configuration()) as writer:
-        with frozen(trio.service.pid_of(replica)):
-            wait_for("it is replaced", lambda: (found := trio.tables().get(replica)) and found.my_id != old)
-        trio.await_whole()
+def test_a_frozen_replica_is_replaced_and_writes_go_on(three_shards: ClusterGroup) -> None:
+    replica, before = replica_of(three_shards, "0001"), three_shards.primaries()
+    old = three_shards.tables()[replica].my_id
+    with ClusterWriter(three_shards.configuration()) as writer:
+        with frozen(three_shards.service.pid_of(replica)):
+            wait_for("it is replaced", lambda: (found := three_shards.tables().get(replica)) and found.my_id != old)
+        three_shards.await_whole()
         writer.await_writes(100)
-    assert trio.primaries() == before
+    assert three_shards.primaries() == before
     assert writer.longest_gap_s() < BUDGET_S
     assert writer.lost() == (set(), set())
 
 
-@pytest.mark.parametrize("damage", ["wiped", "garbage", "cut off"])
-def test_a_damaged_table_of_nodes_harms_nobody(trio: ClusterGroup, damage: str) -> None:
+@pytest.mark.parametrize("damage", ["wiped", "garbage"])
+def test_a_damaged_table_of_nodes_harms_nobody(three_shards: ClusterGroup, damage: str) -> None:
     """Every launch has a folder of its own: what an old one holds is never read again."""
-    trio.put_marks()
-    old = primary_of(trio, "0003")
-    pid = trio.service.pid_of(old)
+    old = primary_of(three_shards, "0003")
+    pid = three_shards.service.pid_of(old)
     table = Path(f"/proc/{pid}/cwd/nodes.conf").resolve()
     good = table.read_bytes()
-    table.write_bytes({"wiped": b"", "garbage": b"neither id nor address\n" + good, "cut off": good[: len(good) // 2]}[damage])
+    table.write_bytes({"wiped": b"", "garbage": b"neither id nor address\n" + good[: len(good) // 2]}[damage])
     os.kill(pid, signal.SIGKILL)
-    wait_for("its replica owns the slots", lambda: trio.primaries().get("0003", old) != old)
-    trio.await_whole()
-    assert trio.lost_marks() == []
+    wait_for("its replica owns the slots", lambda: three_shards.primaries().get("0003", old) != old)
+    three_shards.await_whole()
+    assert three_shards.lost_marks() == []

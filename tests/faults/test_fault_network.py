@@ -15,21 +15,15 @@ from contextlib import closing
 
 import pytest
 
-from tests.faults.packet_rules import PacketRules, both_ways, local_ports, packet_rules
+from tests.faults.packet_rules import PacketRules, both_ways, local_ports
 from tests.faults.shard import Shard, made_shard
 from tests.fixtures.machine import data_folder
 from tests.fixtures.service import Service, running_service, wait_for
 
 CUT_LIMIT_S = 6.0  # the budget for silence, and up to 3 s until replicas can say that they hear nothing
-SURELY_S = 4.0  # so long no cut is borne that is to end in a failover
+SURELY_S = 3.0  # so long no cut is borne that is to end in a failover
 LOST_TOUCH_S = 1.5  # one that lost touch that long before its primary ended lacks writes
 CLIENT = "127.0.0.77"
-
-
-@pytest.fixture(scope="module")
-def rules() -> Iterator[PacketRules]:
-    with packet_rules() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from cachefleet.planning.succession import candidates
 
 MEET_PATIENCE_S = 1.0  # one that was met again and is missing afterwards is banned: what a client said still goes round
 BAN_S = 60.0  # for so long engines from 7.2 on delete a forgotten id again and again, and tell each other to
-STRANGER_PATIENCE_S = 5.0  # by then a node that was removed counts as failed, and what still lives is a stranger
+STRANGER_PATIENCE_S = 4.0  # by then a node that was removed counts as failed, and what still lives is a stranger
 
 
 def note_forgotten(draft: Draft, names: set[str]) -> None:
