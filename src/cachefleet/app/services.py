@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -85,7 +86,8 @@ class Membership:
 
     def _tell(self, **changes: str | int) -> None:
         self._info = msgspec.structs.replace(self._info, **changes)
-        os.pwrite(self._descriptor, msgspec.json.encode(self._info).ljust(_SIZE), 0)
+        with suppress(OSError):  # it is for people to read; what proves that we live is the lock
+            os.pwrite(self._descriptor, msgspec.json.encode(self._info).ljust(_SIZE), 0)
 
 
 def running_services(data_dir: Path) -> list[ServiceInfo]:

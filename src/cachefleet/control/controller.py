@@ -69,6 +69,8 @@ class Controller:
         self._keys.clear()
         self._trouble.clear()
         self._pulse = self._fresh_pulse()
+        for driver in (*self._seams.resp.values(), self._seams.memcached, self._seams.discovery):
+            await driver.close()  # what is known of a connection is of that term, too
         await self._seams.host.adopt()
         keys = await self._seams.store.keys(GROUP_KINDS)
         for key, row in zip(keys, await asyncio.gather(*map(self._seams.store.get, keys)), strict=True):

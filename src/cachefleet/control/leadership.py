@@ -54,6 +54,7 @@ class Leadership:
         self._token = 0
         self._deadline = -math.inf  # monotonic; the lease is ours before
         self._unwell = False  # the last try failed; told once
+        self._complaint = ""  # why the last term ended, when it ended by an error; told once
 
     def token(self) -> int:
         """See seams.Authority."""
@@ -123,9 +124,18 @@ class Leadership:
             await asyncio.wait([working])
             await asyncio.wait([working, *keeping])
         if failed:
-            _complain(working)
+            self._complain(working)
             await self._resign()
             await self._clock.sleep(PAUSE_S)
+
+    def _complain(self, term: asyncio.Task[None]) -> None:
+        error = None if term.cancelled() else term.exception()
+        if isinstance(error, StoreError | HostRefused | Conflict):
+            if str(error) != self._complaint:
+                log.warning("control loop ended", why=str(error))
+            self._complaint = str(error)
+        elif not isinstance(error, Deposed):
+            log.error("control loop ended", exc_info=error)
 
     async def _renew(self) -> None:
         """Returns when somebody else has, or had, the lease."""
@@ -156,11 +166,3 @@ class Leadership:
                 await self._store.release_lease(LEASE, Lease(self._holder, token))
             except (StoreError, Conflict) as error:
                 log.warning("lease not given up", why=str(error))
-
-
-def _complain(term: asyncio.Task[None]) -> None:
-    error = None if term.cancelled() else term.exception()
-    if isinstance(error, StoreError | HostRefused | Conflict):
-        log.warning("control loop ended", why=str(error))
-    elif not isinstance(error, Deposed):
-        log.error("control loop ended", exc_info=error)
