@@ -96,6 +96,7 @@ def test_a_zone_that_is_out_is_done_without_until_it_is_back_and_roles_are_sprea
     wait_for("every shard has a primary", lambda: _has_primaries(trio, lost) and plain.takes_writes(), LIMIT_S)
     assert plain.get("mark") == "2"
     assert trio.lost_marks() == []
+    wait_for("its nodes are gone", lambda: not lost & set(_running(service)), LIMIT_S)
     until = time.monotonic() + REPLACED_S
     while time.monotonic() < until:  # replacements wait for the zone
         assert not lost & set(_running(service))
