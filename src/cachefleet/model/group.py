@@ -127,6 +127,7 @@ class NodeMemory(msgspec.Struct):
     syncs_of: str = ""  # that primary
     buffer_percent: int = 0  # a primary: what its buffers for replicas were raised to (planning.resync), 0 not
     recovering: bool = False  # users were told that it is being recovered, and not yet that it is done
+    left_at: float = 0.0  # a Memcached node that is to go: since when it is not in the published list, 0 before
     met_again_at: float = 0.0  # when others that had forgotten it (cluster mode) were told of it again, 0 never
 
 
@@ -154,6 +155,7 @@ class GroupMemory(msgspec.Struct):
     epoch: int = 0  # rises with every decision on a role
     provisioned: bool = False  # was available once
     failure: str = ""  # why creation was given up
+    settled_nodes: int = 0  # how many nodes it had when all of them were ready last and none was to go, 0 before
     strangers_since: float = 0.0  # since when nodes that are not ours are seen in the cluster, 0 while there are none
     strangers: tuple[str, ...] = ()  # their hosts, as users were told last
     node_list_version: int = 0  # Memcached auto discovery

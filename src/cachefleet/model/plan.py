@@ -100,7 +100,7 @@ class Replicate(Action, frozen=True):
 
 
 class Forget(Action, frozen=True):
-    """Drop these engine ids from the node's cluster table; they are proven dead."""
+    """Drop these engine ids from the node's cluster table; they have ended, or will."""
 
     engine_ids: tuple[str, ...]
 

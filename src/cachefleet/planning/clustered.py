@@ -11,6 +11,7 @@ from cachefleet.model.group import DesiredShard, EndpointRole, ShardMemory
 from cachefleet.model.observed import ClusterView
 from cachefleet.model.plan import TakeOver, TakeOverBy
 from cachefleet.planning.balance import balance
+from cachefleet.planning.departure import is_held_by_leaver
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.handover import asked_for, begin, note_done
 from cachefleet.planning.lifecycle import launch_missing
@@ -20,6 +21,7 @@ from cachefleet.planning.succession import (
     candidates,
     decide,
     holders,
+    is_blank,
     is_holder_hidden,
     is_in_touch,
     last_resorts,
@@ -105,14 +107,14 @@ def _is_handing_over(draft: Draft, memory: ShardMemory, owner: str) -> bool:
 
 def _replace_dead_primary(draft: Draft, shard: DesiredShard, memory: ShardMemory) -> None:
     old = memory.primary
-    if not draft.remembered(old).launches or draft.running(old):
+    others = [node.name for node in shard.nodes if node.name != old]
+    if not draft.remembered(old).launches or (draft.running(old) and not is_blank(draft, old, others)):
         if not memory.taken and draft.live(old) is not None and _replica_of_dead(draft, shard, old):
             draft.act(TakeOver(node=old, by=_by(draft, shard, memory)))
         return
     if is_holder_hidden(draft, memory):
         draft.waiting = True
         return
-    others = [node.name for node in shard.nodes if node.name != old]
     heirs = candidates(draft, memory, others)
     if not heirs and asked_for(shard, memory):
         heirs = last_resorts(draft, memory, others)
@@ -195,7 +197,7 @@ def _lead_configuration(draft: Draft, views: dict[str, ClusterView]) -> None:
     able = [name for name in views if views[name].ok] or list(views)
     note_endpoint_holder(draft, live, endpoint)
     holder = next((name for name in bound if name in able), able[0] if able else "")
-    if is_held_in_silence(draft):
+    if is_held_in_silence(draft) or is_held_by_leaver(draft, endpoint):
         holder = ""
     for name, view in live.items():
         bind_when_possible(draft, name, view, (endpoint,) if name == holder and bound in ([], [name]) else ())

@@ -11,8 +11,10 @@ from cachefleet.model.plan import Plan, Spread
 from cachefleet.planning import lifecycle
 from cachefleet.planning.addresses import take_offers, wanted
 from cachefleet.planning.clustered import plan_clustered
+from cachefleet.planning.departure import depart
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.memcached import DISCOVERY, discovery_node, plan_memcached
+from cachefleet.planning.node_count import note_count
 from cachefleet.planning.replicated import plan_replicated
 from cachefleet.planning.resync import relieve
 from cachefleet.planning.silence import give_up
@@ -61,7 +63,6 @@ def _plan_life(draft: Draft) -> None:
     if draft.desired.shape is Shape.MEMCACHED:
         keep.add(discovery_node(draft.name))
     lifecycle.clear_stale(draft)
-    lifecycle.drop_removed(draft, keep)
     nodes = [name for name in draft.memory.nodes if name in keep]
     lifecycle.note_ends(draft, nodes)
     lifecycle.note_failures(draft, nodes)
@@ -70,6 +71,7 @@ def _plan_life(draft: Draft) -> None:
     lifecycle.continue_reboots(draft, nodes)
     give_up(draft, nodes)
     _SHAPES[draft.desired.shape](draft)
+    depart(draft, keep)
     relieve(draft)
     lifecycle.note_ready(draft, nodes)
     if (
@@ -79,6 +81,7 @@ def _plan_life(draft: Draft) -> None:
     ):
         draft.memory.provisioned = True
         _tell_created(draft)
+    note_count(draft)
 
 
 def _endpoints_lead(draft: Draft) -> bool:

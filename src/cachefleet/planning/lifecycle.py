@@ -60,20 +60,6 @@ def clear_stale(draft: Draft) -> None:
         draft.act(Stop(node=name, incarnation=name) if process.running else Erase(node=name, incarnation=name))
 
 
-def drop_removed(draft: Draft, keep: set[str]) -> None:
-    """Nodes that are no longer desired: stop them, forget them when their process is gone."""
-    for name in [name for name in draft.memory.nodes if name not in keep]:
-        current = draft.current(name)
-        process = draft.observed.processes.get(current)
-        if process is None:
-            del draft.memory.nodes[name]
-            draft.tell_node(name, "Cache cluster deleted")
-        elif process.running:
-            draft.act(Stop(node=name, incarnation=current, kill=False))
-        else:
-            draft.act(Erase(node=name, incarnation=current))
-
-
 def note_ends(draft: Draft, nodes: list[str]) -> None:
     """Remember since when a node has no process; that may be long ago, when nothing could be saved since."""
     for node in nodes:
@@ -137,6 +123,7 @@ def note_failures(draft: Draft, nodes: list[str]) -> None:
                 _count_crash(draft, node, f"ended soon after its start: {_last_words(process)}")
         elif process is not None and process.running:
             view = draft.observed.views.get(node)
+            late_s = min(late_s, draft.observed.watched_s)  # a clock that was set forward makes nobody late
             if late_s > draft.rules.launch_timeout_s and view is not None and not view.reachable:
                 draft.act(Stop(node=node, incarnation=draft.current(node)))
                 _count_failure(draft, node, f"did not answer within {draft.rules.launch_timeout_s:g} s after its start")

@@ -42,7 +42,7 @@ def _own_slots(draft: Draft, shard: DesiredShard, views: dict[str, ClusterView])
     draft.memory.epoch = max([draft.memory.epoch] + [known.current_epoch for known in views.values()])
     memory = draft.shard_memory(shard)
     view = views.get(memory.primary)
-    if view is None or not view.nodes[view.my_id].primary:
+    if view is None or not view.nodes[view.my_id].primary or memory.headless:
         return
     if view.nodes[view.my_id].slots:
         _reclaim_slots(draft, shard, view, views)

@@ -16,6 +16,7 @@ from cachefleet.planning.lifecycle import begin_reboot, launch_missing
 from cachefleet.planning.succession import (
     candidates,
     decide,
+    is_blank,
     is_holder_hidden,
     last_resorts,
     must_wait,
@@ -60,9 +61,9 @@ def _choose_first(draft: Draft, shard: DesiredShard, memory: ShardMemory) -> Non
 def _replace_dead_primary(draft: Draft, shard: DesiredShard, memory: ShardMemory) -> None:
     """Promotion needs proof of death: the process has ended. (A rebooting primary has ended, too, but on purpose.)"""
     old = memory.primary
-    if not draft.remembered(old).launches or draft.running(old):
-        return
     others = [node.name for node in shard.nodes if node.name != old]
+    if not draft.remembered(old).launches or (draft.running(old) and not is_blank(draft, old, others)):
+        return
     holder = next((name for name in others if (view := draft.live(name)) is not None and view.primary), "")
     if holder:
         _adopt(draft, others, memory, holder)  # the heir of a hand-over died before it had the role
@@ -99,6 +100,8 @@ def _give_roles(draft: Draft, names: list[str], memory: ShardMemory, primary_vie
     if primary_view is None:
         return
     if not primary_view.primary:
+        if memory.headless:
+            return
         rivals = [name for name in names if name != primary and (view := draft.live(name)) is not None and view.primary]
         if not rivals and is_holder_hidden(draft, memory):
             draft.waiting = True

@@ -158,8 +158,9 @@ def _is_stale(draft: Draft, memory: ShardMemory, name: str) -> bool:
 
 
 def _is_end_unseen(draft: Draft, memory: ShardMemory) -> bool:
+    """Nor is it known any more once it was started anew."""
     old = draft.memory.nodes.get(memory.primary)
-    return old is not None and bool(old.ended_at) and old.end_unseen
+    return old is not None and (old.end_unseen if old.ended_at else bool(old.launches) and not old.became_ready)
 
 
 def note_headless(draft: Draft, shard: DesiredShard, memory: ShardMemory) -> None:
@@ -207,5 +208,13 @@ def _keepers(draft: Draft, primary: str, names: Iterable[str]) -> list[str]:
 
 
 def _may_have_data(draft: Draft, name: str) -> bool:
-    seen = draft.observed.views.get(name)
-    return _has_data(draft, name) or draft.remembered(name).became_ready or (seen is not None and seen.loading)
+    """Not known is not none: it may have been synchronised while nobody looked."""
+    return _has_data(draft, name) or draft.remembered(name).became_ready or draft.live(name) is None
+
+
+def is_blank(draft: Draft, name: str, others: Iterable[str]) -> bool:
+    """A new launch without data and without its role yet, while others, not heard of before, turned out to hold data."""
+    view = draft.live(name)
+    if view is None or draft.remembered(name).became_ready or view.offset > 0 or not holders(draft, others):
+        return False
+    return not view.primary or (view.cluster is not None and not view.cluster.nodes[view.cluster.my_id].slots)

@@ -80,6 +80,17 @@ def test_a_primary_that_dies_during_the_creation_is_started_again() -> None:
     assert world.memory.shards["0001"].primary == "demo-001"
 
 
+def test_a_clock_that_is_set_forward_makes_no_start_late() -> None:
+    world = World(replicated(2))
+    world.step()
+    world.step()
+    world.of("demo-002").frozen = True
+    world.watched_s = 1.0
+    world.now += 3600
+    world.step()
+    assert world.runs("demo-002")
+
+
 def test_used_up_addresses_fail_a_creation() -> None:
     world = World(replicated(2))
     world.no_addresses = "the range is used up"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cachefleet.model.group import DesiredShard, EndpointRole
+from cachefleet.model.group import DesiredShard, EndpointRole, GroupDesired
 from cachefleet.model.plan import Switch
 from tests.unit.planning.groups import asked, clustered, created, holder, replicated
 from tests.unit.planning.world import World
@@ -243,6 +243,24 @@ def test_a_replica_that_was_synchronised_while_nobody_looked_is_no_empty_one() -
     world.settle()
     assert world.memory.shards["0001"].primary == "demo-002"
     assert world.of("demo-001").data == {1}
+
+
+@pytest.mark.parametrize("desired", [replicated(2), clustered(3, 1)], ids=["replicated", "clustered"])
+def test_a_replica_that_speaks_up_late_has_what_the_new_primary_would_lack(desired: GroupDesired) -> None:
+    world = created(desired)
+    first, second = [node.name for node in desired.shards[0].nodes]
+    world.of(second).data = {7}
+    world.of(second).frozen = True
+    world.kill(first)
+    world.now += 1
+    world.step()
+    world.now += world.rules.busy_limit_s
+    world.step()
+    assert world.runs(first), "after so long it is started without word from the other"
+    world.of(second).frozen = False
+    world.settle()
+    assert world.memory.shards["0001"].primary == second
+    assert world.of(first).data == {7}
 
 
 def test_the_reader_endpoint_is_not_taken_from_a_replica_that_does_not_answer() -> None:

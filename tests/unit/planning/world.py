@@ -6,6 +6,7 @@ after a meeting. Time passes by `step`. Used by table and property tests of the 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import msgspec
@@ -64,6 +65,7 @@ class World:
         self.next_address = 0
         self.no_addresses = ""
         self.silences: dict[str, Silence] = {}
+        self.watched_s = math.inf
         self.zones_out: frozenset[str] = frozenset()
         self.busy: set[str] = set()  # incarnations that answer only that they are busy
         self.strangers: dict[str, Engine] = {}  # nodes of another cluster, by engine id; known where `knows` says so
@@ -75,6 +77,10 @@ class World:
     def of(self, node: str) -> Engine:
         """The engine of the node's current incarnation."""
         return self.engines[f"{self.desired.uid}.{node}.{self.memory.nodes[node].launches}"]
+
+    def desires(self, engine: Engine) -> bool:
+        """It is of a node that is to stay."""
+        return any(engine.incarnation.startswith(f"{self.desired.uid}.{node.name}.") for node in self.desired.nodes)
 
     def runs(self, node: str) -> bool:
         engine = self.engines.get(f"{self.desired.uid}.{node}.{self.memory.nodes[node].launches}")
@@ -155,6 +161,7 @@ class World:
             views=views,
             silences=silences,
             zones_out=self.zones_out,
+            watched_s=self.watched_s,
             offers=offers,
             no_addresses=self.no_addresses,
         )
@@ -341,7 +348,8 @@ class World:
     def _forget(self, action: actions.Forget) -> None:
         engine = self._current(action.node)
         for engine_id in action.engine_ids:
-            assert not any(other.running and other.engine_id == engine_id for other in self.engines.values())
+            running = [other for other in self.engines.values() if other.running and other.engine_id == engine_id]
+            assert not any(self.desires(other) for other in running), "a node that stays was forgotten"
         engine.knows -= set(action.engine_ids)
 
     def _takeover(self, action: actions.TakeOver) -> None:
