@@ -155,6 +155,11 @@ class ClusterEngine(Engine):
         self.bus.current_epoch = max(self.bus.current_epoch, self.bus.me.epoch)
         return OK
 
+    def bump_epoch(self, by: str, words: list[str]) -> Any:
+        self.bus.current_epoch += 1
+        self.bus.me.epoch = self.bus.current_epoch
+        return f"+BUMPED {self.bus.me.epoch}"
+
     def failover(self, by: str, words: list[str]) -> Any:
         if self.bus.me.primary:
             return "-ERR You should send CLUSTER FAILOVER to a replica"
@@ -178,6 +183,7 @@ class ClusterEngine(Engine):
         "REPLICATE": replicate,
         "ADDSLOTSRANGE": own,
         "SET-CONFIG-EPOCH": set_epoch,
+        "BUMPEPOCH": bump_epoch,
         "FAILOVER": failover,
     }
 

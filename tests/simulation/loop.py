@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+from collections import deque
 from collections.abc import Callable
 from contextvars import Context, ContextVar
+from heapq import heappop, heappush
 from typing import Any
 
 START_S = 1000.0
@@ -34,81 +36,88 @@ class Stuck(Exception):
     """Nothing is ready, and no timer is set: the simulation can never go on."""
 
 
-class _Jumping(selectors.SelectSelector):
-    """Never waits; lets the loop's time jump instead. Only while threads work for us is their word waited for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now_s = START_S
-        self.outside = 0  # operations under way in threads: time stands still for them
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if self.outside:
-            return super().select(0 if timeout == 0 else _PATIENCE_S)
-        if timeout is None:
-            raise Stuck("nothing is ready and no timer is set")
-        if timeout > 0:
-            self.now_s += timeout
-        return []
-
-
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """connect: who makes connections, in place of the operating system."""
+    """connect: who makes connections, in place of the operating system. outside: operations under way in threads, for which
+    time stands still."""
+
+    _stopping: bool
+    _selector: selectors.BaseSelector
+    _process_events: Callable[[list[tuple[selectors.SelectorKey, int]]], None]
 
     def __init__(self) -> None:
-        self._jumping = _Jumping()
-        super().__init__(self._jumping)
+        super().__init__(selectors.SelectSelector())
         self.connect: Callable[[Callable[[], asyncio.BaseProtocol], str, int], Any] | None = None
+        self.outside = 0
+        self._now_s = START_S
+        self._timers: list[tuple[float, int, asyncio.Handle]] = []
+        self._order = 0
+        self._ready: deque[asyncio.Handle]
 
     def time(self) -> float:
-        return self._jumping.now_s
+        return self._now_s
 
-    @property
-    def outside(self) -> int:
-        return self._jumping.outside
+    def _run_once(self) -> None:
+        """As the original, but that it never waits: time jumps to the next timer."""
+        timers, ready = self._timers, self._ready
+        while timers and timers[0][2].cancelled():
+            heappop(timers)
+        if self.outside or self._stopping:
+            self._look_outside(0.0 if ready or self._stopping else _PATIENCE_S)
+        elif not ready:
+            if not timers:
+                raise Stuck("nothing is ready and no timer is set")
+            self._now_s = max(self._now_s, timers[0][0])
+        while timers and timers[0][0] <= self._now_s:
+            ready.append(heappop(timers)[2])
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle.cancelled():
+                handle._run()
 
-    @outside.setter
-    def outside(self, operations: int) -> None:
-        self._jumping.outside = operations
+    def _look_outside(self, patience_s: float) -> None:
+        """Word from threads comes through a socket of the loop's own."""
+        self._process_events(self._selector.select(patience_s))
 
-    def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> asyncio.Handle:  # type: ignore[override]
+    def _set(self, when: float, handle: asyncio.Handle) -> None:
+        self._order += 1
+        heappush(self._timers, (when, self._order, handle))
+
+    def call_soon(  # type: ignore[override]
+        self, callback: Any, *args: Any, context: Context | None = None
+    ) -> asyncio.Handle:
         actor = ACTOR.get() if context is None else context.get(ACTOR)
-        if actor is None or not actor.stalled:
-            return super().call_soon(callback, *args, context=context)
         handle = asyncio.Handle(callback, args, self, context)
-        actor.deferred.append(handle)
+        (self._ready if actor is None or not actor.stalled else actor.deferred).append(handle)
         return handle
 
     def call_at(  # type: ignore[override]
         self, when: float, callback: Any, *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
         actor = ACTOR.get() if context is None else context.get(ACTOR)
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
         if actor is None:
-            return super().call_at(when, callback, *args, context=context)
-        timer: list[asyncio.TimerHandle] = []
+            self._set(when, timer)
+        else:
+            self._set(when, asyncio.Handle(self._due, (actor, timer), self, WORLD))
+        return timer
 
-        def due() -> None:
-            if actor.stalled:
-                actor.deferred.append(asyncio.Handle(due, (), self, context))
-            elif not timer[0].cancelled():
-                callback(*args)
-
-        timer.append(super().call_at(when, due, context=context))
-        return timer[0]
+    def _due(self, actor: Actor, timer: asyncio.TimerHandle) -> None:
+        """Of somebody who may be stalled."""
+        (actor.deferred if actor.stalled else self._ready).append(timer)
 
     def go_on(self, actor: Actor) -> None:
         """The actor is stalled no longer; what came meanwhile comes now."""
         actor.stalled = False
-        self._ready.extend(actor.deferred)  # type: ignore[attr-defined]
+        self._ready.extend(actor.deferred)
         actor.deferred = []
 
     async def create_connection(self, protocol_factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:
         assert self.connect is not None and not options, "connections of another kind are not simulated"
         return await self.connect(protocol_factory, host, port)
 
-    def after(self, delay_s: float, callback: Callable[..., None], *args: Any) -> asyncio.TimerHandle:
+    def after(self, delay_s: float, callback: Callable[..., None], *args: Any) -> None:
         """On nobody's behalf: it happens whoever is stalled."""
-        return super().call_at(self._jumping.now_s + delay_s, callback, *args, context=WORLD)
+        self._set(self._now_s + delay_s, asyncio.Handle(callback, args, self, WORLD))
 
 
 class VirtualClock:

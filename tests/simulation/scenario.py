@@ -9,10 +9,12 @@ from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from random import Random
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 import structlog
 
+from cachefleet.control import controller
 from cachefleet.interfaces import StoreError
 from cachefleet.model.group import Shape
 from tests.simulation import groups
@@ -24,6 +26,7 @@ from tests.simulation.plots import Plots
 from tests.simulation.trace import Trace, Violation
 from tests.simulation.world import World
 
+WORKERS = 4  # of a control plane; there are fewer groups
 CREATION_S = 60.0
 CONVERGENCE_S = 180.0
 QUIET_S = 3.0
@@ -44,7 +47,11 @@ class Outcome(msgspec.Struct, frozen=True):
 def run(seed: int, *, keep_trace: bool = False, only: Sequence[str] = ()) -> Outcome:
     """Everything of that seed. only: the kinds of faults and plots to choose from; all when none is given."""
     world = World(seed, keep_trace=keep_trace)
-    with _logged_to(world.trace), asyncio.Runner(loop_factory=lambda: world.loop) as runner:
+    with (
+        _logged_to(world.trace),
+        patch.object(controller, "WORKERS", WORKERS),
+        asyncio.Runner(loop_factory=lambda: world.loop) as runner,
+    ):
         runner.run(_Scenario(world, only).play())
     ledgers = world.checkers.ledgers.values()
     return Outcome(
