@@ -201,3 +201,27 @@ def test_a_node_that_announces_a_wrong_address_is_told_its_own(engine: Engine, v
                 assert node.address.host in client.call("CLUSTER", "NODES")
 
     asyncio.run(scenario())
+
+
+@every_version
+def test_a_node_that_was_met_before_it_owned_anything_is_believed_all_the_same(engine: Engine, version: str) -> None:
+    """Others know a dead owner of the same slots, with an epoch above none."""
+
+    async def scenario() -> None:
+        async with resp_processes(engine, version) as (driver, engines):
+            old, witness, new = (engines.start(clustered=True) for _ in range(3))
+            for node in (old, witness, new):
+                await engines.view(node)
+            await driver.own_slots(old.address, ((0, 100),), 3)
+            await driver.own_slots(witness.address, ((101, 16383),), 4)
+            ids = await join(driver, engines, [old, witness, new])
+            old.kill()
+            await driver.forget(new.address, [ids[0]])
+            await driver.own_slots(new.address, ((0, 100),), 5)
+            await engines.view(
+                witness,
+                lambda view: view.cluster is not None and view.cluster.nodes[ids[2]].slots == ((0, 100),),
+                clustered=True,
+            )
+
+    asyncio.run(scenario())

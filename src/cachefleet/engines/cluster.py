@@ -29,12 +29,15 @@ class ClusterVerbs:
 
     async def own_slots(self, at: Address, slots: SlotRanges, epoch: int) -> None:
         """Claim those of the slots that the node does not have yet. A fresh node that has met nobody gets its epoch first:
-        with epoch 0 it would lose its slots to any older claim (operations 8, story 8)."""
+        with epoch 0 it would lose its slots to any older claim (operations 8, story 8). One that others have met already (they
+        still called at the address of who was there before) takes the next epoch that it knows of."""
         view, me = await self._table(at)
         commands: list[Command] = []
         if me.epoch == 0 and len(view.nodes) == 1 and epoch > 0:
             commands.append(("CLUSTER", "SET-CONFIG-EPOCH", str(epoch)))
         missing = without(slots, me.slots)
+        if missing and me.epoch < epoch and len(view.nodes) > 1:
+            commands.append(("CLUSTER", "BUMPEPOCH"))
         if missing:
             identity = await self._connections.identity(at)
             commands.append(_add_slots(missing, "addslotsrange" in identity.capabilities))
