@@ -11,6 +11,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from cachefleet.api.context import Context
+from cachefleet.api.group_nodes import with_nodes
 from cachefleet.api.group_rows import Change, load_group, update_group
 from cachefleet.api.group_state import (
     AVAILABLE,
@@ -108,9 +109,5 @@ def _refused(node: DesiredNode, why: str) -> AwsError:
 
 
 def _with_nodes(row: GroupRow, nodes: tuple[DesiredNode, ...]) -> Change:
-    names = tuple(node.name for node in nodes)
     (shard,) = row.desired.shards
-    shards = (replace(shard, nodes=nodes),)
-    known = {name: status for name, status in row.status.nodes.items() if name in names}
-    status = replace(row.status, state=MODIFYING, nodes=known)
-    return Change(replace(row, desired=replace(row.desired, shards=shards), status=status), members=names)
+    return Change(with_nodes(row, {shard.shard_id: nodes}), members=tuple(node.name for node in nodes))
