@@ -88,6 +88,31 @@ class Group:
         """The engine process that matters most: the primary's that holds the mark, or a Memcached cluster's endpoint."""
         os.kill(self._service.pid_of(self._foremost()), signal.SIGKILL)
 
+    def freeze_one(self) -> None:
+        """The same one; it is never thawed."""
+        os.kill(self._service.pid_of(self._foremost()), signal.SIGSTOP)
+
+    def hand_over(self) -> None:
+        """The role of the shard that holds the mark goes to another node (replicated and clustered groups)."""
+        found = self.describe()
+        assert found is not None
+        foremost = self._foremost()
+        (shard,) = [
+            shard["NodeGroupId"]
+            for shard in found["NodeGroups"]
+            if any(member["CacheClusterId"] == foremost for member in shard["NodeGroupMembers"])
+        ]
+        self._client.test_failover(ReplicationGroupId=self.name, NodeGroupId=shard)
+
+    def failovers(self) -> int:
+        """How many have completed, by the events of a replication group."""
+        found = self._client.describe_events(SourceType="replication-group", SourceIdentifier=self.name)["Events"]
+        return sum(event["Message"].startswith("Failover from primary node") for event in found)
+
+    def foremost(self) -> str:
+        """The node that holds the mark as primary."""
+        return self._foremost()
+
     def _foremost(self) -> str:
         if self.shape == ALONE:
             return self.name

@@ -8,12 +8,14 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError, ConnectionClosedError
 
 from tests.faults.fleet import ALONE, CLUSTERED, MEMCACHED, REPLICATED, Group
-from tests.faults.remains import NOTHING, everything
+from tests.faults.remains import NOTHING, everything, rules
 from tests.fixtures.machine import data_folder
 from tests.fixtures.service import Service, running_service, wait_for
 
@@ -51,6 +53,12 @@ REBOOTS = [
     (ALONE, "before Stop"),
     (MEMCACHED, "after Stop"),
 ]
+HANDOVERS = [
+    (REPLICATED, "before Switch"),
+    (REPLICATED, "after Switch"),
+    (CLUSTERED, "before TakeOver"),
+]
+FREEZES = [(REPLICATED, "before Stop"), (REPLICATED, "amid Stop")]
 RESIZES = ["before Launch", "before Stop", "after Launch", "amid Erase"]  # one more and one less, twice
 
 
@@ -61,14 +69,28 @@ def service() -> Iterator[Service]:
 
 
 def dies_at(service: Service, point: str, change: Callable[[], None]) -> None:
-    """Ask for the change, see the control plane die on the way, start the next one."""
+    """Ask for the change, see the control plane die on the way (before the answer, it may be), start the next one."""
     (service.data / "doom").write_text(point)
-    change()
+    with suppress(ConnectionClosedError):
+        change()
     assert service.process is not None
     assert service.process.wait(CONVERGENCE_S) == -signal.SIGKILL
     assert not (service.data / "doom").exists()
     service.process = None
     service.start()
+
+
+def handed_over(group: Group) -> None:
+    """Refused until the control plane has seen that the group is whole."""
+
+    def accepted() -> bool:
+        try:
+            group.hand_over()
+        except ClientError:
+            return False
+        return True
+
+    wait_for("the hand-over is accepted", accepted)
 
 
 def become_whole(group: Group) -> None:
@@ -89,7 +111,39 @@ def test_creation_and_deletion_are_finished(service: Service, shape: str, creati
     group = Group(service, shape, "life")
     dies_at(service, creation, group.create)
     become_whole(group)
+    if "Spread" in deletion:
+        wait_for("there is a rule to remove", lambda: rules(service))
     dies_at(service, deletion, group.delete)
+    wait_for("it is gone", group.is_gone, CONVERGENCE_S)
+    wait_for("nothing is left of it", lambda: everything(service) == NOTHING)
+
+
+@pytest.mark.parametrize("shape", [REPLICATED, CLUSTERED])
+def test_hand_overs_and_the_ends_of_frozen_primaries_are_finished_and_lose_nothing(service: Service, shape: str) -> None:
+    group = Group(service, shape, f"{shape}-role")
+    group.create()
+    become_whole(group)
+    for point in [point for its, point in FREEZES if its == shape]:
+        group.put_mark(f"freeze {point}")
+        before, done, processes = group.foremost(), group.failovers(), service.engine_pids()
+        dies_at(service, point, group.freeze_one)
+        wait_for(f"{point}: it is succeeded", lambda: group.failovers() > done, CONVERGENCE_S)  # noqa: B023
+        become_whole(group)
+        assert group.kept_its_mark(), point
+        assert group.foremost() != before, point
+        assert len(set(processes) - set(service.engine_pids())) == 1, f"{point}: the frozen process was to be ended"
+    for point in [point for its, point in HANDOVERS if its == shape]:
+        group.put_mark(f"hand-over {point}")
+        before, done, processes = group.foremost(), group.failovers(), service.engine_pids()
+        dies_at(service, point, lambda: handed_over(group))
+        wait_for(f"{point}: the role has moved", lambda: group.failovers() > done, CONVERGENCE_S)  # noqa: B023
+        become_whole(group)
+        assert (group.foremost() != before, group.failovers()) == (True, done + 1), (
+            f"{point}: one change of the role was asked for"
+        )
+        assert group.kept_its_mark(), point
+        assert service.engine_pids() == processes, f"{point}: no process was to be ended"
+    group.delete()
     wait_for("it is gone", group.is_gone, CONVERGENCE_S)
     wait_for("nothing is left of it", lambda: everything(service) == NOTHING)
 
