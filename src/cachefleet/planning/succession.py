@@ -71,7 +71,8 @@ def note_sync(draft: Draft, names: Iterable[str], primary: str, in_sync: Iterabl
         if name == primary or name in in_sync:
             known.lagging_since = 0.0
         elif not known.lagging_since and not _is_only_unseen(draft, name, primary):
-            known.lagging_since = draft.now
+            view = draft.live(name)  # it may have been so for a while before we looked
+            known.lagging_since = draft.now - (max(0, view.heard_s, view.link_down_s) if view is not None else 0)
 
 
 def _is_only_unseen(draft: Draft, name: str, primary: str) -> bool:
