@@ -4,12 +4,14 @@ API writes it."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from random import Random
 
 from msgspec.structs import replace
 
-from cachefleet.interfaces import Conflict
+from cachefleet.interfaces import AnyRow, Conflict, Transaction
 from cachefleet.model.group import DesiredNode, DesiredShard, GroupDesired, Shape
+from cachefleet.model.row import GroupRow
 from tests.simulation.groups import any_group
 from tests.simulation.world import World
 
@@ -41,9 +43,9 @@ class Operators:
             row = await self._world.row(uid)
             if row is None or row.desired.deleting:
                 return
+            changed = replace(row, desired=change(row.desired))
             try:
-                async with self._world.database.inner.transaction() as transaction:
-                    stored = await transaction.update(replace(row, desired=change(row.desired)))
+                stored = await self._world.database.change(partial(_update, changed))
             except Conflict:
                 continue
             self._world.trace.note(f"operator {what} of {uid}")
@@ -100,6 +102,10 @@ class Operators:
         await self._change(
             uid, "switches failover", lambda desired: replace(desired, automatic_failover=not desired.automatic_failover)
         )
+
+
+async def _update(row: GroupRow, transaction: Transaction) -> AnyRow:
+    return await transaction.update(row)
 
 
 def _with_shards(desired: GroupDesired, change: Callable[[DesiredShard], DesiredShard]) -> GroupDesired:

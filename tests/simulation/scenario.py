@@ -44,15 +44,16 @@ class Outcome(msgspec.Struct, frozen=True):
     promotions: int
 
 
-def run(seed: int, *, keep_trace: bool = False, only: Sequence[str] = ()) -> Outcome:
-    """Everything of that seed. only: the kinds of faults and plots to choose from; all when none is given."""
+def run(seed: int, *, keep_trace: bool = False, only: Sequence[str] = (), sqlite: bool = False) -> Outcome:
+    """Everything of that seed. only: the kinds of faults and plots to choose from; all when none is given. sqlite: over the
+    real store, in memory."""
     world = World(seed, keep_trace=keep_trace)
     with (
         _logged_to(world.trace),
         patch.object(controller, "WORKERS", WORKERS),
         asyncio.Runner(loop_factory=lambda: world.loop) as runner,
     ):
-        runner.run(_Scenario(world, only).play())
+        runner.run(_Scenario(world, only).play(sqlite=sqlite))
     ledgers = world.checkers.ledgers.values()
     return Outcome(
         seed,
@@ -96,7 +97,18 @@ class _Scenario:
         self._operators = Operators(world, world.chance("operators"))
         self._plots = Plots(world, world.chance("plots"), self._faults, self._operators.hand_over)
 
-    async def play(self) -> None:
+    async def play(self, *, sqlite: bool) -> None:
+        world = self._world
+        if sqlite:
+            await world.database.open_sqlite(world.database_clock)
+        await self._play()
+        for plane in world.planes:
+            plane.kill()
+            await plane.gone()
+        await world.database.run(world.database.inner.close())
+        world.loop.outside += 1  # the end of threads is waited for
+
+    async def _play(self) -> None:
         world, chance = self._world, self._chance
         world.begin_plane()
         await self._create()
@@ -113,9 +125,6 @@ class _Scenario:
         world.trace.note("everything is healed")
         self._faults.heal()
         await self._converge()
-        for plane in world.planes:
-            plane.kill()
-            await plane.gone()
 
     async def _something(self) -> None:
         what = self._chance.random()

@@ -14,9 +14,11 @@ from typing import Any, Protocol
 
 import msgspec
 
-from cachefleet.interfaces import AnyRow, Conflict, Lease, Store, StoreError
+from cachefleet.clock import Clock
+from cachefleet.interfaces import AnyRow, Conflict, Lease, Store, StoreError, Transaction
 from cachefleet.model.plan import EventDraft
 from cachefleet.model.resource import Key, Kind, Scope
+from cachefleet.store import open_store
 from tests.fakes.store import MemoryStore
 from tests.simulation.loop import WORLD, VirtualLoop
 
@@ -62,6 +64,21 @@ class Database:
             return await self.loop.create_task(work, context=WORLD)
         finally:
             self.loop.outside -= 1
+
+    async def open_sqlite(self, clock: Clock) -> None:
+        """In place of what there is: empty, in memory."""
+        self.loop.outside += 1
+        self.inner = await open_store("sqlite+aiosqlite:///:memory:", clock)
+        self.loop.outside -= 1
+
+    async def change(self, change: Callable[[Transaction], Awaitable[AnyRow]]) -> AnyRow:
+        """A transaction of somebody who is no control plane, at once and without trouble."""
+
+        async def work() -> AnyRow:
+            async with self.inner.transaction() as transaction:
+                return await change(transaction)
+
+        return await self.run(work())  # type: ignore[no-any-return]
 
     def maybe_fail(self, share: float) -> None:
         if self.away or (share and self.chance.random() < share):

@@ -39,6 +39,12 @@ def test_every_invariant_holds_and_every_group_converges() -> None:
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-5_000:]
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_it_holds_over_a_real_database(seed: int) -> None:
+    outcome = run(seed, sqlite=True)
+    assert outcome.violations == (), "\n".join(outcome.tail[-40:])
+
+
 @pytest.mark.parametrize("regression", REGRESSIONS, ids=lambda known: f"{known.seed} {' '.join(known.only)}")
 def test_what_failed_once_holds(regression: Regression) -> None:
     outcome = run(regression.seed, only=regression.only)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from random import Random
 
 from cachefleet.control.leadership import LEASE
-from cachefleet.interfaces import Lease, Rendering, Store
+from cachefleet.interfaces import Lease, Rendering
 from cachefleet.model.group import DesiredShard, EndpointRole, GroupDesired, Shape
 from cachefleet.model.resource import Key, Kind, Scope
 from cachefleet.model.row import GroupRow
@@ -35,7 +35,7 @@ PORT = 6379
 class World:
     """seed: of all chance. Chance is drawn from streams of their own, so that a change in one part moves the others little."""
 
-    def __init__(self, seed: int, *, keep_trace: bool = False, inner: Store | None = None) -> None:
+    def __init__(self, seed: int, *, keep_trace: bool = False) -> None:
         self.seed = seed
         self.loop = VirtualLoop()
         self.trace = Trace(self.loop.time, keep_trace)
@@ -43,8 +43,8 @@ class World:
         self.network = Network(self.loop, self.chance("network"), 0.0005)
         self.checkers = Checkers(self.trace, self.loop.time)
         self.machine = Machine(self.loop, self.network, self.trace, self.chance("machine"), self._boot)
-        self._database_clock = VirtualClock(self.loop)
-        self.database = Database(inner or MemoryStore(self._database_clock), self.loop, self.chance("store"), self.checkers)
+        self.database_clock = VirtualClock(self.loop)
+        self.database = Database(MemoryStore(self.database_clock), self.loop, self.chance("store"), self.checkers)
         self.cables = Cables(self.network, self._acts)
         self.loop.connect = self.cables.connect
         self.settings = Settings(control=ControlSettings())
@@ -113,7 +113,7 @@ class World:
         """A control plane changes something, at this instant."""
         if isinstance(self.database.inner, MemoryStore):
             lease, until = self.database.inner._contents.leases.get(LEASE, (Lease("", 0), 0.0))
-            self.checkers.acted(name, lease.holder if until > self._database_clock.now() else "")
+            self.checkers.acted(name, lease.holder if until > self.database_clock.now() else "")
 
     def _acts_on_machine(self, name: str) -> None:
         self._acts(name)
@@ -156,8 +156,8 @@ class World:
         kind = Kind.CACHE_CLUSTER if desired.shape is Shape.MEMCACHED else Kind.REPLICATION_GROUP
         key = SCOPE.key(kind, name)
         self.groups[desired.uid] = key
-        async with self.database.inner.transaction() as transaction:
-            row = await transaction.insert(GroupRow(key=key, desired=desired), [node.name for node in desired.nodes])
+        names = [node.name for node in desired.nodes]
+        row = await self.database.change(lambda transaction: transaction.insert(GroupRow(key=key, desired=desired), names))
         self.checkers.committed(row)
         self.wake(key)
 
@@ -169,7 +169,8 @@ class World:
             self.write_to(desired.uid, shard, 0.15, 60.0)
 
     async def row(self, uid: str) -> GroupRow | None:
-        return await self.database.inner.get(self.groups[uid])
+        found: GroupRow | None = await self.database.run(self.database.inner.get(self.groups[uid]))
+        return found
 
     def endpoint(self, uid: str, role: EndpointRole) -> str:
         row = self.checkers.rows.get(uid)
