@@ -153,9 +153,16 @@ def _is_stale(draft: Draft, memory: ShardMemory, name: str) -> bool:
         in_touch = view is not None and 0 <= view.link_down_s < draft.now - known.lagging_since - 1.0  # told in whole seconds
         return lagged and not in_touch
     if lagged:
-        return True
+        return known.became_ready or not _broke_with_end(draft, view, ended_at)
     broke_before_s = view.link_down_s - (draft.now - ended_at) if view is not None else 0.0
     return broke_before_s > STALE_S + 1.0  # told in whole seconds
+
+
+def _broke_with_end(draft: Draft, view: NodeView | None, ended_at: float) -> bool:
+    """Of a new launch: it got its data and stayed in touch until the primary ended, though nobody saw it so."""
+    if view is None or view.link_down_s < 0:
+        return False
+    return -0.5 <= draft.now - ended_at - view.link_down_s <= 1.5  # told in whole seconds
 
 
 def _is_end_unseen(draft: Draft, memory: ShardMemory) -> bool:

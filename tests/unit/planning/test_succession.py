@@ -260,6 +260,22 @@ def test_a_replica_that_speaks_up_late_has_what_the_new_primary_would_lack(desir
     assert world.of(first).data == {7}
 
 
+@pytest.mark.parametrize(("link_down_s", "promoted"), [(4, True), (5, True), (2, False), (9, False)])
+def test_a_new_replica_whose_link_broke_with_the_primary_s_end_had_been_in_touch(link_down_s: int, promoted: bool) -> None:
+    world = created(replicated(2))
+    world.write(1)
+    world.of("demo-002").frozen = True
+    world.kill("demo-001")
+    world.step(apply=False)
+    world.memory.nodes["demo-002"].became_ready = world.memory.nodes["demo-002"].ready = False
+    world.memory.nodes["demo-002"].lagging_since = world.now - 20
+    world.now += 5
+    world.of("demo-002").frozen = False
+    world.of("demo-002").link_down_s = link_down_s
+    world.step()
+    assert (world.memory.shards["0001"].primary == "demo-002") is promoted
+
+
 def test_the_reader_endpoint_is_not_taken_from_a_replica_that_does_not_answer() -> None:
     world = created(replicated(2))
     world.silence("demo-002", 2, busy=True)
