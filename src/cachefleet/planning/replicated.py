@@ -32,6 +32,7 @@ def plan_replicated(draft: Draft) -> None:
     names = [node.name for node in shard.nodes]
     if memory.primary not in names:
         _choose_first(draft, shard, memory)
+    _note_carried_out(draft, memory)
     _replace_dead_primary(draft, shard, memory)
     launch_missing(draft, names, lambda node: _follow_on_launch(draft, names, memory, node))
     primary_view = draft.live(memory.primary)
@@ -79,6 +80,13 @@ def _replace_dead_primary(draft: Draft, shard: DesiredShard, memory: ShardMemory
         memory.return_to = old
     memory.handing_from = old if asked_for(shard, memory) else ""
     decide(draft, memory, heirs[0])
+
+
+def _note_carried_out(draft: Draft, memory: ShardMemory) -> None:
+    """Who had the role follows its heir: the hand-over was done, also when the heir cannot be seen."""
+    view = draft.live(memory.previous) if memory.previous in draft.memory.nodes else None
+    if not memory.taken and view is not None and follows(view, draft.address(memory.primary)):
+        note_taken(draft, memory)
 
 
 def _follow_on_launch(draft: Draft, names: list[str], memory: ShardMemory, node: str) -> str | None:

@@ -80,6 +80,20 @@ def test_the_heir_of_a_hand_over_waits_until_a_frozen_holder_of_the_role_has_end
     assert world.of("demo-001").data == {1}
 
 
+def test_an_heir_that_freezes_before_it_was_seen_in_its_role_is_given_up_as_soon_as_any_primary() -> None:
+    world = created(replicated(2))
+    world.write(1)
+    world.desired = asked(world.desired)
+    world.step()
+    assert not world.memory.shards["0001"].taken
+    world.silence("demo-002", SOON_S, stopped=True)
+    assert not given_up(world, "demo-002"), "it is learned in this look that it has the role"
+    assert given_up(world, "demo-002")
+    world.settle()
+    assert world.memory.shards["0001"].primary == "demo-001"
+    assert world.of("demo-002").data == {1}
+
+
 def test_what_was_given_up_stays_given_up_when_it_answers_again() -> None:
     world = created(replicated(2))
     world.silence("demo-001", SOON_S, stopped=True)
