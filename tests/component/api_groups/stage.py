@@ -13,6 +13,7 @@ import cachefleet.api.cache_cluster_creation
 import cachefleet.api.cache_cluster_modification
 import cachefleet.api.cache_clusters
 import cachefleet.api.failovers
+import cachefleet.api.node_type_modifications
 import cachefleet.api.replica_counts
 import cachefleet.api.replication_group_creation
 import cachefleet.api.replication_group_modification
