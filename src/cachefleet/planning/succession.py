@@ -72,7 +72,8 @@ def note_sync(draft: Draft, names: Iterable[str], primary: str, in_sync: Iterabl
             known.lagging_since = 0.0
         elif not known.lagging_since and not _is_only_unseen(draft, name, primary):
             view = draft.live(name)  # it may have been so for a while before we looked
-            known.lagging_since = draft.now - (max(0, view.heard_s, view.link_down_s) if view is not None else 0)
+            told_s = max(view.heard_s, view.link_down_s) if view is not None else 0
+            known.lagging_since = draft.now - max(0, told_s - 1)  # seconds are whole: 1 may be a moment ago
 
 
 def _is_only_unseen(draft: Draft, name: str, primary: str) -> bool:

@@ -193,6 +193,24 @@ def test_no_other_replica_is_promoted_than_the_one_that_was_named() -> None:
     assert not world.of("demo-002").primary
 
 
+def test_a_second_end_right_after_a_failover_finds_the_other_replica_fit() -> None:
+    """Its link broke with the first end: a moment ago, which the engine calls 1 second."""
+    world = created(replicated(3))
+    world.write(1)
+    world.failing_starts.add("demo-001")
+    world.kill("demo-001")
+    world.of("demo-002").link_down_s = world.of("demo-003").link_down_s = 1
+    world.step()
+    heir = world.memory.shards["0001"].primary
+    other = "demo-002" if heir == "demo-003" else "demo-003"
+    world.step()  # the heir is seen in its role; the other one does not follow it yet
+    world.kill(heir)
+    world.failing_starts.add(heir)
+    for _ in range(5):
+        world.step()
+    assert world.of(other).primary
+
+
 def test_a_link_that_breaks_with_the_primary_s_end_is_no_obstacle() -> None:
     world = created(replicated(2))
     world.write(1)
