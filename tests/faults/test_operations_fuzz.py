@@ -23,7 +23,7 @@ from cachefleet import api
 from cachefleet.api.context import Context
 from cachefleet.api.registry import OPERATIONS, dispatch
 from cachefleet.gateway.gateway import Gateway
-from cachefleet.model.group import GroupStatus, NodeStatus
+from cachefleet.model.group import GroupStatus, NodeStatus, ShardMemory
 from cachefleet.model.resource import GROUP_KINDS
 from cachefleet.protocol.service import service
 from tests.contract.shape_values import for_client
@@ -32,7 +32,7 @@ from tests.fakes.clock import ManualClock
 from tests.fakes.entropy import SeededEntropy
 from tests.fixtures.gateway import KEY, NOW, ask_async, sign
 
-STEPS = 1500
+STEPS = 2000
 WORDS = """
     demo demo-001 demo-0002-001 c m -x x- x--y \u00e9 \U0001f600 9.1 8.x 1 valkey redis memcached cache.t4g.micro cache.nope
     default default.valkey9 default.valkey9.cluster.on local-1a local-1z Multiple sun:05:00-sun:06:00 05:00-06:00 0001 0-16383
@@ -61,11 +61,30 @@ GOOD: dict[str, list[dict[str, Any]]] = {
         {"CacheClusterId": "r", "ReplicationGroupId": "demo"},
     ],
     "ModifyReplicationGroup": [{"ReplicationGroupId": "demo", "ApplyImmediately": True}],
-    "ModifyCacheCluster": [{"CacheClusterId": name, "ApplyImmediately": True} for name in ("m", "c", "demo-001")],
+    "IncreaseReplicaCount": [
+        {"ReplicationGroupId": "demo", "ApplyImmediately": True, "NewReplicaCount": 2},
+        {
+            "ReplicationGroupId": "demo",
+            "ApplyImmediately": True,
+            "ReplicaConfiguration": [{"NodeGroupId": "0001", "NewReplicaCount": 3}],
+        },
+    ],
+    "DecreaseReplicaCount": [
+        {"ReplicationGroupId": "demo", "ApplyImmediately": True, "NewReplicaCount": 0},
+        {"ReplicationGroupId": "demo", "ApplyImmediately": True, "ReplicasToRemove": ["demo-002"]},
+        {"ReplicationGroupId": "demo", "ApplyImmediately": True, "ReplicasToRemove": ["demo-0001-002"]},
+    ],
+    "ListAllowedNodeTypeModifications": [{"CacheClusterId": "m"}, {"ReplicationGroupId": "demo"}],
+    "ModifyCacheCluster": [
+        *({"CacheClusterId": name, "ApplyImmediately": True} for name in ("m", "c", "demo-001")),
+        {"CacheClusterId": "m", "ApplyImmediately": True, "NumCacheNodes": 3},
+        {"CacheClusterId": "m", "ApplyImmediately": True, "NumCacheNodes": 1, "CacheNodeIdsToRemove": ["0001"]},
+    ],
     "RebootCacheCluster": [{"CacheClusterId": name, "CacheNodeIdsToReboot": ["0001"]} for name in ("m", "c", "demo-001")],
     "DeleteCacheCluster": [{"CacheClusterId": name} for name in ("m", "c", "demo-001")],
     "DeleteReplicationGroup": [{"ReplicationGroupId": "demo"}],
 }
+MAKING = [("elasticache", name) for name in ("CreateReplicationGroup", "CreateCacheCluster")]  # the more there is, the better
 
 
 for module in pkgutil.iter_modules(api.__path__):  # operations register themselves
@@ -116,8 +135,10 @@ async def settle(context: Context, chance: random.Random) -> None:
             if row.desired.deleting or row.status.state == "available" or chance.random() < 0.3:
                 continue
             nodes = {node.name: NodeStatus("available", f"127.41.1.{at}") for at, node in enumerate(row.desired.nodes, 1)}
+            shards = {shard.shard_id: ShardMemory(shard.nodes[0].name, taken=True) for shard in row.desired.shards}
+            memory = replace(row.memory, shards=shards)
             async with context.store.transaction() as transaction:
-                await transaction.update(replace(row, status=GroupStatus("available", nodes)))
+                await transaction.update(replace(row, status=GroupStatus("available", nodes), memory=memory))
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -130,7 +151,7 @@ def test_no_input_breaks_an_operation(seed: int) -> None:
             if step % 60 == 0:
                 context = make_context(clock=ManualClock(NOW))
                 gateway = make_real_gateway(context)
-            signing_name, name = chooser.chance.choice(sorted(OPERATIONS))
+            signing_name, name = chooser.chance.choice([*sorted(OPERATIONS), *MAKING])
             served = service(signing_name)
             operation = served.operation(name)
             request = for_client(operation.input_shape, chooser.request(name, operation.input_shape))
