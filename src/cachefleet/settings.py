@@ -81,6 +81,11 @@ class ControlSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         _check_positive(self, "control")
 
+    @property
+    def silence_limit_s(self) -> float:
+        """The measured silence that uses the budget up: a beat may pass before it begins, and one until it is seen."""
+        return max(0.0, self.silence_budget_s - 2 * self.pulse_interval_s)
+
 
 class ApiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Limits of the API; the quotas are those of ElastiCache."""

@@ -42,6 +42,7 @@ class Controller:
         self._queue: KeyedQueue[Key] = KeyedQueue(seams.clock)
         self._keys: dict[str, Key] = {}  # uid -> key of every group that was seen
         self._trouble: dict[Key, int] = {}  # failed passes in a row
+        self._acting: dict[Key, asyncio.Task[int]] = {}  # actions under way
         self._pulse = self._fresh_pulse()
         seams.host.on_exit(self._exited)
 
@@ -51,7 +52,13 @@ class Controller:
             self._queue.add(key)
 
     def _fresh_pulse(self) -> Pulse:
-        return Pulse(self._seams.clock, self._seams.host, self._seams.settings.control.pulse_interval_s, self.wake)
+        return Pulse(self._seams.clock, self._seams.host, self._seams.settings.control, self.wake, self._interrupt)
+
+    def _interrupt(self, key: Key) -> None:
+        """Something changed that actions under way may wait for in vain: they are broken off, and planned anew."""
+        acting = self._acting.get(key)
+        if acting is not None:
+            acting.cancel()
 
     def _exited(self, uid: str) -> None:
         key = self._keys.get(uid)
@@ -138,11 +145,27 @@ class Controller:
             self._keys.pop(row.desired.uid, None)
             self._trouble.pop(key, None)
             return None
-        failed = await Executor(self._seams, row, token).run(plan.actions)
+        failed = await self._act(key, Executor(self._seams, row, token), plan) if plan.actions else 0
+        if failed is None:
+            return 0.0
         if failed:
             return self._back_off(key)
         self._trouble.pop(key, None)
         return AFTER_ACTIONS_S if plan.actions else plan.look_again_s
+
+    async def _act(self, key: Key, executor: Executor, plan: Plan) -> int | None:
+        """How many actions failed; None when they were broken off."""
+        acting = self._acting[key] = asyncio.create_task(executor.run(plan.actions))
+        try:
+            return await acting
+        except asyncio.CancelledError:
+            ours = asyncio.current_task()
+            if ours is None or ours.cancelling():
+                raise
+            log.warning("actions broken off: a node does not answer", group=str(key))
+            return None
+        finally:
+            self._acting.pop(key, None)
 
     async def _save(self, row: GroupRow, plan: Plan, token: int) -> GroupRow:
         changed = plan.memory != row.memory or plan.status != row.status

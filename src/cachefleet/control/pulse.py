@@ -16,6 +16,7 @@ from cachefleet.clock import Clock
 from cachefleet.interfaces import EngineDriver, Host
 from cachefleet.model.observed import Activity, Address, Silence
 from cachefleet.model.resource import Key
+from cachefleet.settings import ControlSettings
 
 SUSPECT_BEATS = 2  # unanswered beats after which a node counts as silent
 STALL_S = 1.0  # beats that are further apart: we did not look in between
@@ -34,10 +35,14 @@ class _Node(msgspec.Struct):
 
 
 class Pulse:
-    """Nodes by incarnation. wake(key) is called in the event loop."""
+    """Nodes by incarnation. wake(key) is called in the event loop; interrupt(key) once when a node has been silent for so long
+    that it may be given up: whatever waits for it need not wait any longer."""
 
-    def __init__(self, clock: Clock, host: Host, interval_s: float, wake: Callable[[Key], None]) -> None:
-        self._clock, self._host, self._interval_s, self._wake = clock, host, interval_s, wake
+    def __init__(
+        self, clock: Clock, host: Host, rules: ControlSettings, wake: Callable[[Key], None], interrupt: Callable[[Key], None]
+    ) -> None:
+        self._clock, self._host, self._wake, self._interrupt = clock, host, wake, interrupt
+        self._interval_s, self._limit_s = rules.pulse_interval_s, rules.silence_limit_s
         self._groups: dict[str, dict[str, _Node]] = {}  # uid -> incarnation -> node
         self._since = self._last = -math.inf  # monotonic: of the first beat after a stall, and of the last one
 
@@ -120,6 +125,8 @@ class Pulse:
     def _misses(self, incarnation: str, node: _Node, passed_s: float) -> None:
         if not node.silent_s:
             node.cpu_s = (self._host.activity(incarnation) or _NOTHING).cpu_s
-        node.silent_s += passed_s
+        before_s, node.silent_s = node.silent_s, node.silent_s + passed_s
         if self._is_silent(node):
             self._wake(node.key)
+        if before_s < self._limit_s <= node.silent_s:
+            self._interrupt(node.key)

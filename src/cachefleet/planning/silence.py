@@ -38,7 +38,7 @@ def give_up(draft: Draft, nodes: list[str]) -> None:
 def _limit(draft: Draft, shard: DesiredShard | None, node: str, silence: Silence) -> tuple[float, str]:
     """(after how many seconds of silence, why then). shard: None for the process behind a configuration endpoint."""
     patient_s = draft.rules.busy_limit_s
-    soon_s = max(0.0, draft.rules.silence_budget_s - 2 * draft.rules.pulse_interval_s)
+    soon_s = draft.rules.silence_limit_s
     if not _is_spare(draft, shard, node):
         return patient_s, f"it was silent for {patient_s:g} s, and no other node has all of its data"
     if silence.stopped:

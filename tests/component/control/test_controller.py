@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
+import msgspec
 import pytest
 
 from cachefleet.clock import SystemClock
+from cachefleet.control.executor import DEADLINE_S
 from cachefleet.interfaces import Conflict, HostRefused
+from cachefleet.model.observed import Activity
 from cachefleet.model.plan import EventDraft
 from cachefleet.model.resource import Key
 from cachefleet.model.row import GroupRow
@@ -180,3 +184,28 @@ async def test_events_are_kept_for_fourteen_days(stage: Stage) -> None:
 @on_stage
 async def test_an_unknown_group_ends_the_passes(stage: Stage) -> None:
     assert await stage.controller.step(KEY) is None
+
+
+@on_stage
+async def test_a_node_that_freezes_under_an_action_is_given_up_without_waiting_for_it(stage: Stage) -> None:
+    await stage.create()
+    await stage.settle()
+    stage.clock = SystemClock()
+    await stage.restart().adopt()
+    primary = (await stage.row()).memory.nodes["demo-001"].address
+
+    async def frozen_in_the_middle(*nodes: Any, **addresses: Any) -> None:
+        stage.driver.frozen.add(primary)
+        stage.machine.activities["feed.demo-001.1"] = Activity(stopped=True)
+        await asyncio.Event().wait()
+
+    stage.driver.switch = frozen_in_the_middle  # type: ignore[method-assign]
+    (shard,) = (await stage.row()).desired.shards
+    await stage.change(shards=(msgspec.structs.replace(shard, handovers=1),))
+    loop = asyncio.create_task(stage.controller.run())
+    begun = asyncio.get_running_loop().time()
+    await seen(lambda: "feed.demo-001.1" not in stage.running())
+    waited_s = asyncio.get_running_loop().time() - begun
+    loop.cancel()
+    await asyncio.gather(loop, return_exceptions=True)
+    assert waited_s < DEADLINE_S

@@ -9,6 +9,7 @@ from cachefleet.control.pulse import Pulse
 from cachefleet.interfaces import EngineDriver, Rendering
 from cachefleet.model.observed import Activity, Address
 from cachefleet.model.resource import Key, Kind
+from cachefleet.settings import ControlSettings
 from tests.fakes.clock import ManualClock
 from tests.fakes.host import FakeHost, FakeMachine
 
@@ -32,7 +33,9 @@ class Stage:
         self.machine, self.engine, self.clock = FakeMachine(), Engine(), ManualClock()
         self.machine.launch(NODE, Rendering(argv=("engine",)))
         self.woken: list[Key] = []
-        self.pulse = Pulse(self.clock, FakeHost(self.machine), INTERVAL_S, self.woken.append)
+        self.interrupted: list[Key] = []
+        host = FakeHost(self.machine)
+        self.pulse = Pulse(self.clock, host, ControlSettings(), self.woken.append, self.interrupted.append)
         self.watch()
         self.act(Activity())
 
@@ -45,6 +48,15 @@ class Stage:
     def beat(self, times: int = 1) -> None:
         for _ in range(times):
             self.pulse.beat(INTERVAL_S)
+
+
+def test_whoever_waits_for_a_node_is_told_once_that_it_has_been_silent_for_too_long() -> None:
+    stage = Stage()
+    stage.engine.answers = False
+    stage.beat(3)
+    assert stage.interrupted == []
+    stage.beat(5)
+    assert stage.interrupted == [KEY]
 
 
 def test_one_late_answer_is_no_silence() -> None:
