@@ -44,6 +44,7 @@ class Ledger(msgspec.Struct):
     decisions: list[tuple[float, str]] = []  # (when, who was to be primary)
     headless: bool = False
     elected: bool = False  # the last promotion was made by the engines themselves
+    by_hand_s: float = -1e9  # when somebody last made a primary behind our back
     asked_s: float = -1e9  # when an operator last asked for a hand-over
 
 
@@ -151,7 +152,7 @@ class Checkers:
 
     def _check_fenced(self, engine: Engine) -> None:
         for other in self.rivals(engine):
-            if other.leads and not other.retired and other.reachable():
+            if other.leads and not other.by_hand and not other.retired and other.reachable():
                 self.trace.violation(
                     "not fenced", f"{engine.process.incarnation} is promoted while {other.process.incarnation} may write"
                 )
@@ -159,6 +160,10 @@ class Checkers:
     def ordered(self, engine: Engine, by: str) -> None:
         """A take-over without the primary's consent was asked for."""
         self._check_fenced(engine)
+
+    def led_by_hand(self, engine: Engine) -> None:
+        self.trace.note(f"by hand  {engine.process.incarnation} is made primary")
+        self.ledger(engine).by_hand_s = self._now()
 
     def forgot(self, engine: Engine, engine_id: str) -> None:
         for other in self.identities.get(engine_id, []):
@@ -186,7 +191,8 @@ class Checkers:
             return
         name = engine.process.incarnation
         for other in self.rivals(engine):
-            if other.leads and not ledger.elected and set(lacking) & set(other.replication.stream):
+            hand = self._now() - ledger.by_hand_s < ASKED_S
+            if other.leads and not hand and not ledger.elected and set(lacking) & set(other.replication.stream):
                 self.trace.violation("planned loss", f"{name} lacks {len(lacking)} writes that {other.process.incarnation} has")
         if not ledger.elected:
             self._check_choice(engine, ledger, lacking)
@@ -237,10 +243,16 @@ class Checkers:
         if row is None or row.desired.deleting or not engine.leads or not row.memory.provisioned:
             return
         name, process = engine.process.incarnation, engine.process
-        if process.busy and not process.frozen:
-            if self._now() - process.still_since_s < BUSY_S and self._fed(engine):
+        if (process.busy or engine.script_since_s) and not process.frozen:
+            since_s = min([since_s for since_s in (process.still_since_s, engine.script_since_s) if since_s])
+            if self._now() - since_s < BUSY_S and self._fed(engine):
                 self.trace.violation("busy primary ended", f"{name} had been busy for less than {BUSY_S:g} s")
-        elif not process.still and self._now() - process.last_still_s > PROOF_S and self.quiet_s(engine) > PROOF_S:
+        elif (
+            not process.still
+            and not engine.by_hand
+            and self._now() - process.last_still_s > PROOF_S
+            and self.quiet_s(engine) > PROOF_S
+        ):
             self.trace.violation("healthy primary ended", name)
 
     def _fed(self, engine: Engine) -> bool:
@@ -274,7 +286,12 @@ class Checkers:
             self._lose(heir, ledger, [write])
 
     def loaded(self, engine: Engine, before: list[int], after: list[int]) -> None:
-        gone = self.ledger(engine).held & set(before) - set(after)
+        ledger = self.ledger(engine)
+        gone = ledger.held & set(before) - set(after)
+        if self._now() - ledger.by_hand_s < ASKED_S:  # whoever makes primaries by hand loses writes
+            ledger.lost.update(dict.fromkeys(sorted(gone), "by hand"))
+            ledger.held -= gone
+            gone = set()
         self.trace.note(f"loaded   {engine.process.incarnation}: {len(before)} -> {len(after)} entries")
         if gone:
             self.trace.violation("wiped", f"{engine.process.incarnation} gave up {len(gone)} acknowledged writes")

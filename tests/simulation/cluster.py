@@ -19,9 +19,9 @@ class ClusterEngine(Engine):
     """It starts as a primary without slots that knows nobody."""
 
     def __init__(
-        self, process: Process, config: dict[str, str], chance: Random, tuning: Tuning, witness: Witness, folder: str
+        self, process: Process, config: dict[str, str], chance: Random, tuning: Tuning, witness: Witness, *, redis: bool
     ) -> None:
-        super().__init__(process, config, chance, tuning, witness, folder)
+        super().__init__(process, config, chance, tuning, witness, redis=redis)
         self.bus = Bus(process, chance, int(config["cluster-node-timeout"]) / 1000, self._bus_said)
         self.bus.on_lost = self._follow
         self.elections = Elections(self.bus, self._won, lambda: len(self.replication.stream), self._unlinked_s, self.pause)
@@ -72,8 +72,9 @@ class ClusterEngine(Engine):
         self.unpause()
 
     def refusal(self, slot: int) -> tuple[str, ...]:
-        if self.replication.state == "loading":
-            return ("LOADING",)
+        busy = super().refusal(slot)
+        if busy and busy[0] != "READONLY":
+            return busy
         self.bus.refresh()
         if not self.bus.ok:
             return ("CLUSTERDOWN",)

@@ -10,14 +10,12 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, ClassVar, Protocol
 
-import msgspec
-
 from tests.simulation.network import End
 from tests.simulation.process import Process
 from tests.simulation.replication import OFFSET_UNIT, Replication, Tuning
 from tests.simulation.resp import OK, Commands, encoded
 
-VERSION = "9.1.2"
+VALKEY, REDIS = "9.1.2", "7.0.15"
 RETIRED_S = 4.0  # longer than the pause in which a hand-over waits for its heir
 
 
@@ -40,29 +38,27 @@ class Witness(Protocol):
 
     def forgot(self, engine: Engine, engine_id: str) -> None: ...
 
+    def led_by_hand(self, engine: Engine) -> None: ...
+
     def unknown(self, engine: Engine, words: list[str]) -> None: ...
 
 
-class Session(msgspec.Struct):
-    """A connection as the engine knows it."""
-
-    commands: Commands | None = None
-
-
 class Engine:
-    """config: the directives of its configuration file."""
+    """config: the directives of its configuration file. redis: it is Redis, and older."""
 
     def __init__(
-        self, process: Process, config: dict[str, str], chance: Random, tuning: Tuning, witness: Witness, folder: str
+        self, process: Process, config: dict[str, str], chance: Random, tuning: Tuning, witness: Witness, *, redis: bool
     ) -> None:
         self.process = process
         self.config = config
         self.chance = chance
         self.witness = witness
-        self._folder = folder
+        self._redis = redis
+        self.script_since_s = 0.0  # since when it runs a script, and refuses everything else; 0: it does not
+        self.by_hand = False  # somebody else than a control plane made it primary
         self._bind = config["bind"].split()
         self.replication = Replication(process, chance, tuning, lambda before, after: witness.loaded(self, before, after))
-        self.replication.quiet = lambda: self.paused
+        self.replication.quiet = lambda: self.paused or self.script_since_s > 0
         self._paused_until_s = 0.0
         self._blocked: list[tuple[End, tuple[Any, ...]]] = []
 
@@ -146,6 +142,8 @@ class Engine:
         if handler is None:
             self.witness.unknown(self, words)
             return "-ERR unknown command"
+        if self.script_since_s:
+            return "-BUSY Valkey is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."
         if self.replication.state == "loading" and words[0] not in ("INFO", "CONFIG", "CLIENT"):
             return "-LOADING the dataset is being loaded in memory"
         return handler(self, by, words[1:])
@@ -165,6 +163,8 @@ class Engine:
             end.send(("OK", payload[1]))
 
     def refusal(self, slot: int) -> tuple[str, ...]:
+        if self.script_since_s:
+            return ("BUSY",)
         if self.replication.state == "loading":
             return ("LOADING",)
         return () if self.replication.primary else ("READONLY",)
@@ -184,10 +184,9 @@ class Engine:
 
     def info(self, by: str, words: list[str]) -> Any:
         if words == ["server"]:
-            return (
-                f"redis_version:7.2.4\r\nvalkey_version:{VERSION}\r\nprocess_id:{self.process.pid}\r\n"
-                f"config_file:{self._folder}/engine.conf\r\n"
-            )
+            version = f"redis_version:{REDIS}" if self._redis else f"redis_version:7.2.4\r\nvalkey_version:{VALKEY}"
+            folder = self.config["dir"]
+            return f"{version}\r\nprocess_id:{self.process.pid}\r\nconfig_file:{folder}/engine.conf\r\n"
         loading = int(self.replication.state == "loading")
         if words == ["persistence"]:
             return f"loading:{loading}\r\nrdb_bgsave_in_progress:{int(self.replication.children > 0)}\r\n"
@@ -199,10 +198,11 @@ class Engine:
     def _info_replication(self) -> list[str]:
         state, length = self.replication, len(self.replication.stream) * OFFSET_UNIT
         if state.primary:
-            feeds = state.streams_to(dual_channel=True)
+            feeds = [feed for feed in state.feeds.values() if feed.online]
             lines = ["role:master", f"master_replid:{state.replid}", f"master_repl_offset:{length}"]
             return lines + [
-                f"slave{number}:ip={feed.host},port={self.process.port},state=online,offset={length},"
+                f"slave{number}:ip={feed.host},port={self.process.port},state=online,"
+                f"offset={length if feed.acknowledged_s >= 0 else 0},"
                 f"lag={int(state.now_s - max(feed.began_s, feed.acknowledged_s))}"
                 for number, feed in enumerate(feeds)
             ]
@@ -272,12 +272,23 @@ class Engine:
             self.process.listen(host)
         return OK
 
+    def run_script(self, *, begins: bool) -> None:
+        """For a while it answers nothing but that it is busy."""
+        self.script_since_s = self.process.network.now() if begins else 0.0
+
+    def lead_by_hand(self) -> None:
+        """Somebody said REPLICAOF NO ONE to it."""
+        self.by_hand = True
+        self.witness.led_by_hand(self)
+        self.replication.lead()
+
     def replicaof(self, by: str, words: list[str]) -> Any:
         if words == ["NO", "ONE"]:
             if not self.replication.primary:
                 self.witness.promoted(self, by)
                 self.replication.lead()
         else:
+            self.by_hand = False
             self.replication.follow(words[0] if words[1] != "0" else "")
         return OK
 

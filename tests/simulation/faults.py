@@ -9,6 +9,7 @@ from collections.abc import Callable
 from random import Random
 
 from tests.simulation.checkers import named
+from tests.simulation.engine import Engine
 from tests.simulation.plane import Plane
 from tests.simulation.process import Process
 from tests.simulation.world import World
@@ -31,6 +32,8 @@ class Faults:
             "crash loop": (2, self.crash_loop),
             "freeze": (8, self.freeze),
             "busy": (4, self.busy),
+            "script": (2, self.script),
+            "by hand": (1, self.promote_by_hand),
             "partition": (8, self.partition),
             "slow path": (4, self.slow_path),
             "lost replies": (4, self.lost_replies),
@@ -124,6 +127,25 @@ class Faults:
             self._world.trace.note(f"{'frozen' if frozen else 'busy'}   {process.incarnation} for {seconds:.2f} s")
             process.hold(frozen=frozen)
             self._lasts(seconds, process.release)
+
+    def _engine(self) -> Engine | None:
+        running = [engine for engine in self._world.engines.values() if engine.process.running]
+        return self._chance.choice(running) if running else None
+
+    def script(self) -> None:
+        """An engine answers nothing but that it is busy."""
+        engine = self._engine()
+        if engine is not None and not engine.script_since_s:
+            seconds = self._seconds(0.3, 40.0)
+            self._world.trace.note(f"script   {engine.process.incarnation} for {seconds:.2f} s")
+            engine.run_script(begins=True)
+            self._lasts(seconds, lambda: engine.run_script(begins=False))
+
+    def promote_by_hand(self) -> None:
+        """A client says REPLICAOF NO ONE to a replica."""
+        engine = self._engine()
+        if engine is not None and not engine.is_clustered and engine.replication.state == "up":
+            engine.lead_by_hand()
 
     def zone_out(self) -> None:
         zone = self._chance.choice("abc")

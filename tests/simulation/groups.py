@@ -8,16 +8,18 @@ from typing import Any
 from cachefleet.model.group import SLOTS, DesiredNode, DesiredShard, Engine, GroupDesired, Shape
 
 ZONES = ("local-1a", "local-1b", "local-1c")
-VERSIONS = {Engine.VALKEY: "9.1.2", Engine.MEMCACHED: "1.6.18"}
+VERSIONS = {Engine.VALKEY: "9.1.2", Engine.REDIS: "7.0.15", Engine.MEMCACHED: "1.6.18"}
 PORT = 6379
 
 
 def any_group(chance: Random, uid: str, name: str) -> GroupDesired:
     kind = chance.choices((Shape.REPLICATED, Shape.CLUSTERED, Shape.MEMCACHED), (60, 35, 5))[0]
+    engine = chance.choice((Engine.VALKEY, Engine.VALKEY, Engine.REDIS))
     if kind is Shape.REPLICATED:
-        return replicated(uid, name, chance.choice((1, 2, 2, 3, 3, 4)))
+        return replicated(uid, name, chance.choice((1, 2, 2, 3, 3, 4)), engine=engine)
     if kind is Shape.CLUSTERED:
-        return clustered(uid, name, *chance.choice(((1, 1), (1, 2), (2, 1), (3, 1), (3, 0), (3, 2))))
+        shape = chance.choice(((1, 1), (1, 2), (2, 1), (3, 1), (3, 0), (3, 2)))
+        return clustered(uid, name, *shape, engine=engine)
     return memcached(uid, name, chance.choice((1, 3)))
 
 
@@ -41,11 +43,12 @@ def clustered(uid: str, name: str, shards: int, replicas: int, **more: Any) -> G
 
 def memcached(uid: str, name: str, nodes: int) -> GroupDesired:
     members = tuple(DesiredNode(f"{name}.{number:04}", f"{number:04}", ZONES[0], 0.0) for number in range(1, nodes + 1))
-    return _desired(uid, Shape.MEMCACHED, (DesiredShard("0001", members),))
+    return _desired(uid, Shape.MEMCACHED, (DesiredShard("0001", members),), engine=Engine.MEMCACHED)
 
 
-def _desired(uid: str, shape: Shape, shards: tuple[DesiredShard, ...], **more: Any) -> GroupDesired:
-    engine = Engine.MEMCACHED if shape is Shape.MEMCACHED else Engine.VALKEY
+def _desired(
+    uid: str, shape: Shape, shards: tuple[DesiredShard, ...], engine: Engine = Engine.VALKEY, **more: Any
+) -> GroupDesired:
     return GroupDesired(
         uid=uid, shape=shape, engine=engine, engine_version=VERSIONS[engine], node_type="cache.t4g.micro", port=PORT,
         shards=shards, parameter_group="default", subnet_group="default", **{"multi_az": True, **more},

@@ -159,7 +159,7 @@ MUTANTS: dict[str, Mutant] = {
     "promotes any replica": Mutant(_any_replica, frozenset({"worse replica"}), ("lag, then crash",)),
     "host restarts what ended": Mutant(_host_restarts, frozenset({"started twice"}), ("crash",)),
     "promotes a stale replica": Mutant(_stale_is_eligible, frozenset({"stale replica"}), ("cut off, then crash",)),
-    "starts an empty primary": Mutant(_empty_primary, frozenset({"empty primary"}), ("cut off, then crash", "freeze")),
+    "starts an empty primary": Mutant(_empty_primary, frozenset({"empty primary", "wiped"}), ("cut off, then crash", "freeze")),
     "acts though it was deposed": Mutant(_never_deposed, frozenset({"acted deposed"}), ("plane stalled at an effect", "crash")),
     "hands over without a pause": Mutant(_no_pause, frozenset({"planned loss", "not fenced"}), ("lag, then hand over",)),
     "hands over before the heir has everything": Mutant(_no_catching_up, frozenset({"planned loss"}), ("lag, then hand over",)),

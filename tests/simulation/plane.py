@@ -25,7 +25,8 @@ from tests.simulation.transport import Cables
 
 
 class Plane(Actor):
-    """name: unlike all others of this run. is_dead: whether that other one is known to be."""
+    """name: unlike all others of this run. is_dead: whether that other one is known to be;
+    broke: told when it ends by itself."""
 
     def __init__(
         self,
@@ -38,11 +39,12 @@ class Plane(Actor):
         catalogue: Catalogue,
         settings: Settings,
         is_dead: Callable[[str], bool],
+        broke: Callable[[str], None],
     ) -> None:
         super().__init__(name)
         self._loop, self._machine, self._cables = loop, machine, cables
         self._database, self._clock, self._catalogue, self._settings = database, clock, catalogue, settings
-        self._is_dead = is_dead
+        self._is_dead, self._broke = is_dead, broke
         self.alive = True
         self.trouble_s = -1e9  # when it was killed, or stood still last
         self.controller: Controller | None = None
@@ -52,9 +54,17 @@ class Plane(Actor):
     def begin(self) -> None:
         token = ACTOR.set(self)
         try:
-            self._tasks.add(self._loop.create_task(self._live()))
+            task = self._loop.create_task(self._live())
+            task.add_done_callback(self._ended)
+            self._tasks.add(task)
         finally:
             ACTOR.reset(token)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """By itself it never does."""
+        if self.alive:
+            error = None if task.cancelled() else task.exception()
+            self._broke(f"{self.name} ended: {error!r}")
 
     async def _live(self) -> None:
         store = cast(Store, StoreLink(self._database, self.name, lambda: self.alive))

@@ -146,9 +146,6 @@ class Replication:
         end.send(("STREAM", self.stream[len(snapshot) :]))
         feed.online = True
 
-    def streams_to(self, dual_channel: bool) -> list[Feed]:
-        return [feed for feed in self.feeds.values() if feed.online and (dual_channel or feed.acknowledged_s >= 0)]
-
     # --- the replica's side ---
 
     def _connect(self) -> None:

@@ -82,14 +82,13 @@ class World:
             process.program = Discovery(process, lambda: files["nodes.json"])
         else:
             (content,) = rendering.files.values()
-            self._boot_engine(process, _directives(content.decode()))
+            self._boot_engine(process, _directives(content.decode()), redis=program.startswith("redis"))
 
-    def _boot_engine(self, process: Process, config: dict[str, str]) -> None:
+    def _boot_engine(self, process: Process, config: dict[str, str], *, redis: bool) -> None:
         process.party = config["bind"].split()[0]
         process.port = int(config["port"])
-        folder = f"/nodes/{process.incarnation}"
         kind = ClusterEngine if config.get("cluster-enabled") == "yes" else SimEngine
-        engine = kind(process, config, self._engine_chance, self.tuning, self.checkers, folder)
+        engine = kind(process, config, self._engine_chance, self.tuning, self.checkers, redis=redis)
         process.program = engine
         self.engines[process.incarnation] = engine
         self.checkers.booted(engine)
@@ -137,6 +136,7 @@ class World:
             StaticCatalogue(),
             self.settings,
             self._is_dead,
+            lambda why: self.trace.violation("broken", why),
         )
         self.planes.append(plane)
         self.trace.note(f"{name} begins")
