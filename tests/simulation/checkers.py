@@ -105,10 +105,14 @@ class Checkers:
     def _note_decisions(self, uid: str, memory: GroupMemory) -> None:
         for shard_id, shard in memory.shards.items():
             self._check_headless(uid, shard_id, shard)
-            decisions = self.ledgers.setdefault((uid, shard_id), Ledger()).decisions
-            if not decisions or decisions[-1][1] != shard.primary:
-                decisions.append((self._now(), shard.primary))
-                self.trace.note(f"decided  {shard.primary} is primary of {uid}/{shard_id}, epoch {shard.epoch}")
+            ledger = self.ledgers.setdefault((uid, shard_id), Ledger())
+            if ledger.decisions and ledger.decisions[-1][1] == shard.primary:
+                continue
+            ledger.decisions.append((self._now(), shard.primary))
+            self.trace.note(f"decided  {shard.primary} is primary of {uid}/{shard_id}, epoch {shard.epoch}")
+            for engine in ledger.engines:
+                if named(engine.process.incarnation)[1] == shard.primary and engine.process.running and engine.leads:
+                    self._lose(engine, ledger, sorted(ledger.held - set(engine.replication.stream)))  # adopted as it is
 
     def _check_headless(self, uid: str, shard_id: str, shard: ShardMemory) -> None:
         """It says that nobody can succeed its primary without losing writes."""

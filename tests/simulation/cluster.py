@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from random import Random
 from typing import Any, ClassVar
@@ -57,7 +58,9 @@ class ClusterEngine(Engine):
 
     def _unlinked_s(self) -> float:
         state = self.replication
-        return 0.0 if state.state == "up" else state.now_s - max(0.0, state.down_since_s)
+        if state.state == "up":
+            return 0.0
+        return state.now_s - state.down_since_s if state.down_since_s >= 0 else math.inf
 
     # --- roles ---
 

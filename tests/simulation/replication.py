@@ -58,7 +58,7 @@ class Replication:
         self.state = "none"  # none | connect | syncing | loading | up
         self.cached = False  # it knows an offset that it can go on from
         self.link: End | None = None
-        self.down_since_s = -1.0
+        self.down_since_s = -1.0  # when the link broke; before 0: it never was up
         self.heard_s = -1.0
         self.feeds: dict[End, Feed] = {}
         self.children = self.full_syncs = 0
@@ -94,11 +94,11 @@ class Replication:
             return
         if self.primary or self.state == "up":
             self.cached = True
+            self.down_since_s = -1.0 if self.primary else self.now_s
         self.primary, self.follows = False, host
         self._drop_feeds()
         self._unlink("connect" if host else "none")
         if host:
-            self.down_since_s = self.now_s
             self._connect()
 
     def _drop_feeds(self) -> None:
@@ -203,10 +203,10 @@ class Replication:
             return
         if self.state == "up":
             self.cached = True
+            self.down_since_s = self.now_s
         self.link = None
         self._attempts += 1
         self.state = "connect"
-        self.down_since_s = self.now_s
         if self.follows:
             self._process.after(0.01, self._reconnect, self._attempts)
 
