@@ -115,6 +115,9 @@ def _cluster(spec: NodeSpec, capabilities: Set[str], node_timeout_ms: int) -> It
         yield "cluster-allow-replica-migration", "no"
     else:
         yield "cluster-migration-barrier", "1000"
+    if "manual-failover-timeout" in capabilities:
+        # For so long a primary holds writers back for an heir that died; a hand-over takes a tenth of that.
+        yield "cluster-manual-failover-timeout", "1500"
     if "config-save-behavior" in capabilities:
         yield "cluster-config-save-behavior", "best-effort"  # a full disk must not end a cache (operations 8, story 12)
 

@@ -18,6 +18,7 @@ from cachefleet.planning.lifecycle import launch_missing
 from cachefleet.planning.listening import bind_when_possible, is_held_in_silence, note_endpoint_holder
 from cachefleet.planning.mesh import shard_of, weave
 from cachefleet.planning.succession import (
+    able_to_begin,
     candidates,
     decide,
     holders,
@@ -120,6 +121,8 @@ def _replace_dead_primary(draft: Draft, shard: DesiredShard, memory: ShardMemory
         heirs = last_resorts(draft, memory, others)
     if not heirs:
         note_headless(draft, shard, memory)
+        for name in able_to_begin(draft, memory, others)[:1]:
+            decide(draft, memory, name)
         return
     memory.handing_from = old if asked_for(shard, memory) else ""
     decide(draft, memory, heirs[0])

@@ -12,6 +12,8 @@ from cachefleet.model.slots import count, without
 from cachefleet.planning.belonging import is_living, note_forgotten, note_strangers, strangers
 from cachefleet.planning.draft import Draft
 
+FEW_NODES = 32  # of which each primary may introduce a newcomer by itself
+
 
 def weave(draft: Draft, views: dict[str, ClusterView]) -> None:
     """In the order in which one needs the other: addresses, slots, introductions, replicas, farewells."""
@@ -73,17 +75,23 @@ def _reclaim_slots(draft: Draft, shard: DesiredShard, view: ClusterView, views: 
 
 
 def _introduce(draft: Draft, views: dict[str, ClusterView]) -> None:
-    """Whoever is not known to the anchor is introduced by it; a replica also by its own primary, which saves a round of
-    gossip. A primary is introduced only after it has its slots. Of those that were whole once, each must know each: one that
-    was forgotten (a client said CLUSTER FORGET) is banned from gossip for a minute, so everybody meets it again."""
+    """Whoever is not known to the anchor is introduced by it; a replica also by its own primary, and in a small cluster by all
+    primaries, which saves rounds of gossip. A primary is introduced only after it has its slots. Of those that were whole
+    once, each must know each: one that was forgotten (a client said CLUSTER FORGET) is banned from gossip for a minute, so
+    everybody meets it again."""
     settled = {name: view for name, view in views.items() if not _awaits_slots(draft, name, view)}
     if not settled:
         return
     anchor = max(settled, key=lambda name: (len(settled[name].nodes), [-ord(letter) for letter in name]))
+    # A node that is back answers clients from its start on: the sooner it knows all slots, the less it misleads them.
+    hurried = draft.memory.provisioned and len(settled) <= FEW_NODES
+    primaries = {shard.primary for shard in draft.memory.shards.values()}
     introductions: dict[str, dict[str, str]] = {}
     forgotten = set()
     for name, view in settled.items():
         viewers = {anchor, draft.shard_memory(shard_of(draft, name)).primary} & set(settled)
+        if hurried:
+            viewers |= primaries & set(settled)
         if draft.remembered(name).became_ready:
             mates = {other for other in settled if draft.remembered(other).became_ready}
             if any(view.my_id not in settled[mate].nodes for mate in mates):

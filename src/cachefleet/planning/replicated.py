@@ -14,6 +14,7 @@ from cachefleet.planning.endpoints import follows, in_sync_with, lead_reader, pr
 from cachefleet.planning.handover import asked_for, begin, note_done
 from cachefleet.planning.lifecycle import begin_reboot, launch_missing
 from cachefleet.planning.succession import (
+    able_to_begin,
     candidates,
     decide,
     is_blank,
@@ -75,6 +76,8 @@ def _replace_dead_primary(draft: Draft, shard: DesiredShard, memory: ShardMemory
         heirs = [name for name in wanted if shard.handover_to in ("", name)]
     if not heirs:
         note_headless(draft, shard, memory)
+        heirs = able_to_begin(draft, memory, others)
+    if not heirs:
         return
     if not draft.desired.automatic_failover and not memory.return_to and not asked_for(shard, memory):
         memory.return_to = old

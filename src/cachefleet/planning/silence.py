@@ -31,6 +31,11 @@ def give_up(draft: Draft, nodes: list[str]) -> None:
                     draft.tell_node(node, f"Cache node {draft.node_id(node)} does not answer and is replaced: {why}")
             else:
                 draft.waiting = True
+        if draft.is_out(node) and known.given_up != known.launches:
+            known.given_up = known.launches
+            draft.tell_node(
+                node, f"Cache node {draft.node_id(node)} ends: zone {known.zone} is out. It is replaced when the zone is back"
+            )
         if draft.is_doomed(node):
             draft.act(Stop(node=node, incarnation=draft.current(node)))
 

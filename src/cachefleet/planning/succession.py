@@ -37,9 +37,11 @@ def note_taken(draft: Draft, memory: ShardMemory) -> None:
     memory.headless = False
     if old in ("", memory.primary) or old not in draft.memory.nodes:
         return
+    told = len(draft.events)
     message = f"Failover from primary node {old} to replica node {memory.primary} completed"
     draft.tell_node(old, message)
     draft.tell_group(message)
+    draft.events[:] = draft.events[told:] + draft.events[:told]  # before what follows from it (reference 4.3)
     if draft.running(old):
         draft.tell_recovering(old)
 
@@ -227,3 +229,11 @@ def is_blank(draft: Draft, name: str, others: Iterable[str]) -> bool:
     if view is None or draft.remembered(name).became_ready or view.offset > 0 or not holders(draft, others):
         return False
     return not view.primary or (view.cluster is not None and not view.cluster.nodes[view.cluster.my_id].slots)
+
+
+def able_to_begin(draft: Draft, memory: ShardMemory, others: list[str]) -> list[str]:
+    """The primary's zone is out, and nobody holds data: then one begins empty where it can run."""
+    old = memory.primary
+    if not draft.is_out(old) or must_wait(draft, old, [old, *others]):
+        return []
+    return [name for name in others if not draft.is_out(name)]

@@ -97,6 +97,7 @@ def test_each_version_gets_only_what_it_knows() -> None:
     assert names["9.1.2"] - names["8.1.8"] == {"cluster-databases", "cluster-config-save-behavior"}
     assert names["8.1.8"] - names["7.0.15"] == {
         "availability-zone",
+        "cluster-manual-failover-timeout",
         "commandlog-reply-larger-than",
         "dual-channel-replication-enabled",
     }

@@ -41,6 +41,16 @@ def test_a_killed_primary_is_replaced_by_the_most_advanced_replica_and_returns_a
     assert any("Failover from primary node demo-001 to replica node demo-003" in event for event in world.events)
 
 
+def test_a_failover_is_told_before_the_recovery_of_the_old_primary() -> None:
+    world = created(replicated(2))
+    told = len(world.events)
+    world.kill("demo-001")
+    world.settle()
+    failover = "Failover from primary node demo-001 to replica node demo-002 completed"
+    recovery = ["Recovering cache nodes 0001", "Finished recovery for cache nodes 0001"]
+    assert world.events[told:] == [failover, failover, *recovery]
+
+
 def test_the_promotion_comes_in_the_first_pass_after_the_kill() -> None:
     world = created(replicated(2))
     world.write(1)

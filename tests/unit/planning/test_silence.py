@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cachefleet.model.group import EndpointRole
+from cachefleet.model.group import EndpointRole, GroupDesired
 from cachefleet.model.observed import Silence
 from cachefleet.model.plan import Promote, Stop, TakeOver
 from cachefleet.settings import ControlSettings
@@ -201,6 +201,26 @@ def test_a_zone_that_is_out_loses_its_nodes_and_gets_them_back() -> None:
     world.settle()
     assert [world.memory.nodes[node].launches for node in lost] == [count + 1 for count in launches]
     assert all(engine.data == {1, 2} for engine in world.engines.values() if engine.running)
+
+
+@pytest.mark.parametrize("desired", [replicated(3), clustered(1, 2)], ids=["replicated", "clustered"])
+def test_when_all_zones_were_out_the_first_that_is_back_serves(desired: GroupDesired) -> None:
+    world = created(desired)
+    primary = world.memory.shards["0001"].primary
+    letter = world.memory.nodes[primary].zone[-1]
+    world.zones_out = frozenset("abc")
+    for _ in range(10):
+        world.step()
+    assert not any(engine.running for engine in world.engines.values())
+    assert sum("is out" in event for event in world.events) == 3
+    world.zones_out = frozenset(letter)
+    for _ in range(60):
+        world.step()
+    new = world.memory.shards["0001"].primary
+    assert world.runs(new)
+    assert world.of(new).primary
+    world.zones_out = frozenset()
+    world.settle()
 
 
 def test_every_shard_of_a_lost_zone_fails_over() -> None:
