@@ -100,6 +100,8 @@ def _introduce(draft: Draft, views: dict[str, ClusterView]) -> None:
         for viewer in sorted(viewers - {name}):
             if view.my_id not in settled[viewer].nodes and not _shaking_hands(settled[viewer], draft.address(name)):
                 introductions.setdefault(viewer, {})[draft.address(name)] = view.my_id
+            if hurried and settled[viewer].my_id not in view.nodes and not _shaking_hands(view, draft.address(viewer)):
+                introductions.setdefault(name, {})[draft.address(viewer)] = settled[viewer].my_id
     for viewer, others in introductions.items():
         draft.act(Meet(node=viewer, others=others))
     note_forgotten(draft, forgotten)
