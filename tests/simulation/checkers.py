@@ -154,9 +154,15 @@ class Checkers:
         if node not in recent + older:
             self.trace.violation("not saved", f"{node} is promoted, and the store does not know of it")
 
+    def _is_muddled(self, ledger: Ledger) -> bool:
+        """Somebody made a primary by hand: what is true of roles and data is anybody's guess for a while."""
+        return self._now() - ledger.by_hand_s < ASKED_S
+
     def _check_fenced(self, engine: Engine) -> None:
+        if self._is_muddled(self.ledger(engine)):
+            return
         for other in self.rivals(engine):
-            if other.leads and not other.by_hand and not other.retired and other.reachable():
+            if other.leads and not other.retired and other.reachable():
                 self.trace.violation(
                     "not fenced", f"{engine.process.incarnation} is promoted while {other.process.incarnation} may write"
                 )
@@ -195,8 +201,12 @@ class Checkers:
             return
         name = engine.process.incarnation
         for other in self.rivals(engine):
-            hand = self._now() - ledger.by_hand_s < ASKED_S
-            if other.leads and not hand and not ledger.elected and set(lacking) & set(other.replication.stream):
+            if (
+                other.leads
+                and not self._is_muddled(ledger)
+                and not ledger.elected
+                and set(lacking) & set(other.replication.stream)
+            ):
                 self.trace.violation("planned loss", f"{name} lacks {len(lacking)} writes that {other.process.incarnation} has")
         if not ledger.elected:
             self._check_choice(engine, ledger, lacking)
@@ -213,7 +223,7 @@ class Checkers:
         ended_s = old.process.ended_s if old is not None and not old.process.running else self._now()
         aged = [write for write in lacking if ledger.acked_s[write] < ended_s - STALE_S]
         asked = self._now() - ledger.asked_s < ASKED_S
-        watched = self.calm_s() > self._now() - ended_s + PROOF_S
+        watched = self.calm_s() > self._now() - ended_s + PROOF_S and not self._is_muddled(ledger)
         if aged and watched and not asked and any(write != PING for write in engine.replication.stream):
             self.trace.violation(
                 "stale replica", f"{engine.process.incarnation} is promoted without {len(aged)} writes older than {STALE_S:g} s"
@@ -221,7 +231,7 @@ class Checkers:
 
     def _check_choice(self, engine: Engine, ledger: Ledger, lacking: list[int]) -> None:
         """Nobody else was seen to be further, and could have been chosen; unless somebody chose."""
-        if self._now() - ledger.asked_s < ASKED_S:
+        if self._now() - ledger.asked_s < ASKED_S or self._is_muddled(ledger):
             return
         decided_s = ledger.decisions[-1][0] if ledger.decisions else self._now()
         for other in self.rivals(engine):
@@ -269,7 +279,8 @@ class Checkers:
     def wrote(self, engine: Engine, address: str, write: int) -> None:
         """A write through this address was carried out, and is being acknowledged."""
         self.applied[write] = engine
-        elected = self.ledger(engine).elected
+        ledger = self.ledger(engine)
+        elected = ledger.elected or self._is_muddled(ledger)
         for other in self.rivals(engine):
             through = other.writable and not other.process.still and (engine.is_clustered or address != engine.host)
             if through and not elected and other.reachable(address):
@@ -292,7 +303,7 @@ class Checkers:
     def loaded(self, engine: Engine, before: list[int], after: list[int]) -> None:
         ledger = self.ledger(engine)
         gone = ledger.held & set(before) - set(after)
-        if self._now() - ledger.by_hand_s < ASKED_S:  # whoever makes primaries by hand loses writes
+        if self._is_muddled(ledger):
             ledger.lost.update(dict.fromkeys(sorted(gone), "by hand"))
             ledger.held -= gone
             gone = set()
