@@ -58,6 +58,7 @@ class Engine:
         self.by_hand = False  # somebody else than a control plane made it primary
         self._bind = config["bind"].split()
         self.replication = Replication(process, chance, tuning, lambda before, after: witness.loaded(self, before, after))
+        self.replication.feeds_nobody = lambda: int(config.get("repl-diskless-sync-delay", "0")) > 60
         self.replication.quiet = lambda: self.paused or self.script_since_s > 0
         self._paused_until_s = 0.0
         self._blocked: list[tuple[End, tuple[Any, ...]]] = []

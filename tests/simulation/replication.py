@@ -50,6 +50,7 @@ class Replication:
         self._chance = chance
         self._tuning = tuning
         self._loaded = loaded
+        self.feeds_nobody: Callable[[], bool] = lambda: False  # it puts full syncs off
         self.stream: list[int] = []
         self.replid = self._new_id()
         self.replid2, self.second = "", -1
@@ -122,7 +123,7 @@ class Replication:
                 end.send(("STREAM", [write]))
 
     def asked_to_sync(self, end: End, host: str, replid: str, offset: int) -> None:
-        if not self.primary:
+        if not self.primary or self.feeds_nobody():
             end.send(("NO",))
             return
         feed = self.feeds[end] = Feed(host, began_s=self.now_s)

@@ -20,6 +20,9 @@ from cachefleet.model.slots import without
 
 _TAKE_OVER_WORDS = {TakeOverBy.AGREEMENT: (), TakeOverBy.VOTE: ("FORCE",), TakeOverBy.ORDER: ("TAKEOVER",)}
 
+# A node feeds replicas from when it has a role (see valkey_config: before that they would copy its emptiness).
+FEED_AT_ONCE: Command = ("CONFIG", "SET", "repl-diskless-sync-delay", "0")
+
 
 class ClusterVerbs:
     """A node is named by its own address; another node by its engine id."""
@@ -42,7 +45,7 @@ class ClusterVerbs:
             identity = await self._connections.identity(at)
             commands.append(_add_slots(missing, "addslotsrange" in identity.capabilities))
         if commands:
-            await self._connections.call(at, *commands)
+            await self._connections.call(at, *commands, FEED_AT_ONCE)
 
     async def meet(self, at: Address, others: Mapping[Address, str]) -> None:
         """Introduce those that the node does not know yet. Raises EngineRefused, before anybody is met, when one of them is
@@ -60,7 +63,7 @@ class ClusterVerbs:
     async def replicate(self, at: Address, primary_id: str) -> None:
         _, me = await self._table(at)
         if me.primary_id != primary_id:
-            await self._connections.call(at, ("CLUSTER", "REPLICATE", primary_id))
+            await self._connections.call(at, ("CLUSTER", "REPLICATE", primary_id), FEED_AT_ONCE)
 
     async def forget(self, at: Address, engine_ids: Sequence[str]) -> None:
         view, me = await self._table(at)

@@ -39,6 +39,9 @@ def render(spec: NodeSpec, build: Build, folder: str, cluster_node_timeout_ms: i
     return Rendering(argv=(build.binary, path), files={CONFIG_FILE: text.encode()})
 
 
+FEED_NOBODY_S = "3600"
+
+
 def waiting(host: str) -> Address:
     """The primary of a node that waits for its role: port 0 of itself, where nothing can ever listen."""
     return Address(host, 0)
@@ -77,7 +80,9 @@ def _persistence(spec: NodeSpec) -> Iterator[Directive]:
     yield "stop-writes-on-bgsave-error", "no"
     yield "rdb-del-sync-files", "yes"
     yield "repl-diskless-sync", "yes"
-    yield "repl-diskless-sync-delay", "0"
+    # In cluster mode a node is a primary from its start on, empty, at the address of who was there before: replicas that still
+    # call there must get nothing until it has a role (engines.cluster).
+    yield "repl-diskless-sync-delay", FEED_NOBODY_S if spec.clustered else "0"
     yield "repl-diskless-load", "on-empty-db"
     # Primaries list their replicas by address: on one machine all of them connect from the same one.
     yield "replica-announce-ip", spec.address.host
