@@ -89,8 +89,10 @@ def _stale_is_eligible() -> list[Any]:
 
 
 def _empty_primary() -> list[Any]:
+    """Three guards stand before each other: it does not start, it is not promoted, and another's data make it a replica."""
     never = lambda *given: False  # noqa: E731
-    return [patch.object(module, "must_wait", never) for module in (replicated, clustered)]
+    guards = ("must_wait", "is_blank", "note_headless")
+    return [patch.object(module, guard, never) for module in (replicated, clustered) for guard in guards]
 
 
 def _never_deposed() -> list[Any]:
