@@ -225,3 +225,40 @@ def test_a_node_that_was_met_before_it_owned_anything_is_believed_all_the_same(e
             )
 
     asyncio.run(scenario())
+
+
+@every_version
+def test_a_fresh_node_at_its_primary_s_address_empties_no_replica(engine: Engine, version: str) -> None:
+    """The replica goes on calling there until it hears of its new primary."""
+
+    async def scenario() -> None:
+        async with resp_processes(engine, version) as (driver, engines):
+            primary, replica = engines.start(clustered=True), engines.start(clustered=True)
+            for node in (primary, replica):
+                await engines.view(node)
+            await driver.own_slots(primary.address, ((0, 16383),), 1)
+            ids = await join(driver, engines, [primary, replica])
+            await driver.replicate(replica.address, ids[0])
+            await all_ok(engines, [primary, replica])
+            with Client(primary.address.host, PORT) as client:
+                client.call("SET", "kept", "yes")
+                assert client.call("WAIT", "1", "3000") == 1
+            primary.kill()
+            fresh = engines.start(primary.address, clustered=True)
+            await engines.view(fresh)
+            await engines.view(replica, lambda view: view.follows == primary.address.host and not view.link_up)
+            await asked_to_sync(fresh)
+            with Client(replica.address.host, PORT) as client:
+                assert client.call("DBSIZE") == 1
+
+    asyncio.run(scenario())
+
+
+async def asked_to_sync(node: Node) -> None:
+    """Until some replica has called, and waits."""
+    async with asyncio.timeout(10):
+        while True:
+            with Client(node.address.host, PORT) as client:
+                if "slave0:" in str(client.call("INFO", "replication")):
+                    return
+            await asyncio.sleep(0.05)
