@@ -141,7 +141,11 @@ class Checkers:
         _, node = named(engine.process.incarnation)
         self.trace.note(f"promoted {engine.process.incarnation} by {by}, {len(engine.replication.stream)} entries")
         ledger.elected = by == ELECTION
-        if not ledger.elected:
+        engine.superseded = False
+        if ledger.elected:
+            for other in self.rivals(engine):
+                other.superseded = other.leads  # it will hear so from the others, before or soon after it goes on
+        else:
             self._check_saved(ledger, node)
             self._check_fenced(engine)
         self._check_not_empty(engine, ledger)
@@ -162,7 +166,7 @@ class Checkers:
         if self._is_muddled(self.ledger(engine)):
             return
         for other in self.rivals(engine):
-            if other.leads and not other.retired and other.reachable():
+            if other.leads and not other.superseded and not other.retired and other.reachable():
                 self.trace.violation(
                     "not fenced", f"{engine.process.incarnation} is promoted while {other.process.incarnation} may write"
                 )
@@ -181,7 +185,7 @@ class Checkers:
                 self.trace.violation("forgot the living", f"{engine.process.incarnation} forgot {other.process.incarnation}")
 
     def _check_not_empty(self, engine: Engine, ledger: Ledger) -> None:
-        if not ledger.held or any(write != PING for write in engine.replication.stream):
+        if self._is_muddled(ledger) or not ledger.held or any(write != PING for write in engine.replication.stream):
             return
         for other in self.rivals(engine):
             if self._seen(other) and any(write != PING for write in other.replication.stream):
@@ -193,8 +197,9 @@ class Checkers:
     def _seen(self, engine: Engine) -> bool:
         """A control plane had word from it of late, and it could be had now."""
         report = self.reports.get(engine)
-        recent = report is not None and self._now() - report.at_s < SEEN_S
-        return recent and not engine.process.still and engine.replication.state not in ("loading", "syncing")
+        recent = report is not None and self._now() - report.at_s < SEEN_S and self.quiet_s(engine) > SEEN_S
+        able = not engine.process.still and not engine.script_since_s
+        return recent and able and engine.replication.state not in ("loading", "syncing")
 
     def _lose(self, engine: Engine, ledger: Ledger, lacking: list[int]) -> None:
         if not lacking:
@@ -283,7 +288,7 @@ class Checkers:
         elected = ledger.elected or self._is_muddled(ledger)
         for other in self.rivals(engine):
             through = other.writable and not other.process.still and (engine.is_clustered or address != engine.host)
-            if through and not elected and other.reachable(address):
+            if through and not (elected or other.superseded or engine.superseded) and other.reachable(address):
                 self.trace.violation(
                     "two primaries", f"{engine.process.incarnation} and {other.process.incarnation} through {address}"
                 )

@@ -55,6 +55,7 @@ class Engine:
         self.witness = witness
         self._redis = redis
         self.script_since_s = 0.0  # since when it runs a script, and refuses everything else; 0: it does not
+        self.superseded = False  # the engines have elected another one meanwhile
         self.by_hand = False  # somebody else than a control plane made it primary
         self._bind = config["bind"].split()
         self.replication = Replication(process, chance, tuning, lambda before, after: witness.loaded(self, before, after))
