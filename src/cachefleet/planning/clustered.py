@@ -130,9 +130,13 @@ def _replace_dead_primary(draft: Draft, shard: DesiredShard, memory: ShardMemory
 
 
 def _replica_of_dead(draft: Draft, shard: DesiredShard, name: str) -> bool:
-    """It was told to take over and has not done so yet."""
+    """It was told to take over and has not done so yet. Without data it only does so when nobody else has any: it is to begin
+    empty, and lost the node that it was to copy."""
     view = _cluster(draft, name)
-    if view is None or not holders(draft, [name]) or view.nodes[view.my_id].primary:
+    if view is None or view.nodes[view.my_id].primary:
+        return False
+    others = [node.name for node in shard.nodes if node.name != name and draft.running(node.name)]
+    if not holders(draft, [name]) and (holders(draft, others) or any(draft.live(other) is None for other in others)):
         return False
     primary_id = view.nodes[view.my_id].primary_id
     return all(draft.remembered(node.name).engine_id != primary_id or not draft.running(node.name) for node in shard.nodes)

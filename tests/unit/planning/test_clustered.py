@@ -120,3 +120,23 @@ def test_clusters_converge_with_every_slot_owned_once(shards: int, script: list[
     world.settle(600)
     owned = sorted(pair for engine in world.engines.values() if engine.running for pair in engine.slots)
     assert owned == sorted(pair for shard in world.desired.shards for pair in shard.slots)
+
+
+def test_a_replica_without_data_begins_empty_when_its_primary_ended_and_the_zone_is_out() -> None:
+    world = created(clustered(1, 1))
+    first, second = "demo-0001-001", "demo-0001-002"
+    world.kill(first)
+    world.kill(second)
+    for _ in range(100):
+        world.step()
+        if world.runs(second) and world.of(second).primary_id and not world.memory.nodes[second].became_ready:
+            break
+    assert world.of(second).primary_id == world.of(first).engine_id
+    world.zones_out = frozenset(world.memory.nodes[first].zone[-1])
+    world.kill(first)
+    for _ in range(60):
+        world.step()
+    assert world.memory.shards["0001"].primary == second
+    assert world.of(second).slots == world.desired.shards[0].slots
+    world.zones_out = frozenset()
+    world.settle()
