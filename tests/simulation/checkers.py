@@ -63,6 +63,7 @@ class Checkers:
         self.effects = 0
         self.calm_s: Callable[[], float] = lambda: 0.0  # how long nothing has hindered the control plane
         self.quiet_s: Callable[[Engine], float] = lambda engine: 0.0  # how long its paths have been whole
+        self.told_s: Callable[[Engine], float] = lambda engine: 0.0  # how long its paths to control planes have been whole
         self.on_effect: Callable[[str, str], None] = lambda by, host: None
 
     # --- who belongs where ---
@@ -197,7 +198,7 @@ class Checkers:
     def _seen(self, engine: Engine) -> bool:
         """A control plane had word from it of late, and it could be had now."""
         report = self.reports.get(engine)
-        recent = report is not None and self._now() - report.at_s < SEEN_S and self.quiet_s(engine) > SEEN_S
+        recent = report is not None and self._now() - report.at_s < SEEN_S and self.told_s(engine) > SEEN_S
         able = not engine.process.still and not engine.script_since_s
         return recent and able and engine.replication.state not in ("loading", "syncing")
 

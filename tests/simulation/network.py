@@ -138,11 +138,15 @@ class Network:
         self._slow[source, target] = most_s
         self.last_cut_s[source, target] = self.now()
 
-    def troubled_s(self, party: str) -> float:
-        """How long ago a path from or to it was cut or slow last; 0: now."""
-        if any(party in path for path in self._cut) or any(party in path and slow_s for path, slow_s in self._slow.items()):
+    def quiet_s(self, party: str, others: str = "") -> float:
+        """For how long its paths, to and from those whose names begin like that, have been neither cut nor slow."""
+
+        def concerned(path: tuple[str, str]) -> bool:
+            return party in path and any(name != party and name.startswith(others) for name in path)
+
+        if any(map(concerned, self._cut)) or any(slow_s and concerned(path) for path, slow_s in self._slow.items()):
             return 0.0
-        return self.now() - max((at_s for path, at_s in self.last_cut_s.items() if party in path), default=-1e9)
+        return self.now() - max((at_s for path, at_s in self.last_cut_s.items() if concerned(path)), default=-1e9)
 
     # --- listening ---
 

@@ -34,4 +34,7 @@ REGRESSIONS = (
     # A replica that had been cut off silently, its link still up, was promoted without what it had missed.
     Regression(39, ("cut off, then crash",)),
     *(Regression(seed, ("cut off, then crash",)) for seed in range(1000, 1010)),
+    # The heir of a primary whose zone was out had nothing to take over with, and was a replica: it never began.
+    *(Regression(seed) for seed in (3222, 4399)),
+    *(Regression(seed, ("zone", "crash many")) for seed in range(1000, 1010)),
 )

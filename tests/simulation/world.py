@@ -51,7 +51,8 @@ class World:
         self.effects: list[Callable[[str, str], None]] = []  # told (who, whose address) of every command that does something
         self.checkers.on_effect = self._effect
         self.checkers.calm_s = self._calm_s
-        self.checkers.quiet_s = lambda engine: self.network.troubled_s(engine.host)
+        self.checkers.quiet_s = lambda engine: self.network.quiet_s(engine.host)
+        self.checkers.told_s = lambda engine: self.network.quiet_s(engine.host, "plane-")
         self.machine.zone_of = self.zone_of
         self.machine.on_kill = self._killed
         self.machine.on_act = self._acts_on_machine
