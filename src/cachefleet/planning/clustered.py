@@ -190,7 +190,7 @@ def _is_fed(draft: Draft, name: str, primary_name: str, primary: ClusterView, vi
         return False
     mine = cluster.nodes[cluster.my_id]
     follows = not mine.primary and mine.primary_id == primary.my_id
-    return follows and is_in_touch(view) and draft.address(name) in primary_view.streams_to
+    return follows and is_in_touch(view, primary_view) and draft.address(name) in primary_view.streams_to
 
 
 # --- endpoint and readiness ----------------------------------------------------------------------------------------

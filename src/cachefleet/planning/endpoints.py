@@ -23,7 +23,7 @@ def in_sync_with(draft: Draft, name: str, primary: str) -> bool:
     view, primary_view = draft.live(name), draft.live(primary)
     if view is None or primary_view is None or name == primary or not follows(view, draft.address(primary)):
         return False
-    return is_in_touch(view) and draft.address(name) in primary_view.streams_to
+    return is_in_touch(view, primary_view) and draft.address(name) in primary_view.streams_to
 
 
 def primary_bind(draft: Draft, names: list[str], memory: ShardMemory) -> list[str]:

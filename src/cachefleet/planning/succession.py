@@ -59,10 +59,10 @@ def is_holder_hidden(draft: Draft, memory: ShardMemory) -> bool:
     return draft.live(holder) is None
 
 
-def is_in_touch(view: NodeView) -> bool:
-    """A replica's link is up, and it hears from its primary. When packets just do not arrive, the engine takes notice after a
-    minute only."""
-    return view.link_up and not view.syncing and view.heard_s <= HEARD_LATELY_S
+def is_in_touch(view: NodeView, primary: NodeView) -> bool:
+    """A replica's link is up, and it hears from its primary, unless that one runs a script, which says nothing to anybody. Of
+    packets that just do not arrive, the engine takes notice only after a minute."""
+    return view.link_up and not view.syncing and (primary.busy_reply or view.heard_s <= HEARD_LATELY_S)
 
 
 def note_sync(draft: Draft, names: Iterable[str], primary: str, in_sync: Iterable[str]) -> None:

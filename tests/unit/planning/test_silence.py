@@ -141,6 +141,21 @@ def test_a_node_that_says_for_too_long_that_it_is_busy_is_given_up_when_another_
     assert given_up(world, "demo-001") is (nodes == 2)
 
 
+def test_replicas_of_a_primary_that_runs_a_script_are_as_good_as_before() -> None:
+    world = created(replicated(2))
+    world.write(1)
+    bound = set(world.of("demo-002").bound)
+    world.busy = {world.of("demo-001").incarnation}
+    world.deaf = {"demo-002"}
+    for _ in range(5):
+        world.step()
+        world.now += 2
+    assert world.of("demo-002").bound == bound
+    world.kill("demo-001")
+    world.settle()
+    assert world.memory.shards["0001"].primary == "demo-002"
+
+
 def test_replicas_are_given_up_only_while_their_primary_lives() -> None:
     world = created(replicated(2))
     world.silence("demo-002", SOON_S, stopped=True)
