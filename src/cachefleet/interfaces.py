@@ -205,6 +205,9 @@ class EngineDriver(Protocol):
     async def probe(self, at: Address, clustered: bool) -> NodeView:
         """One look; never raises (cancellation excepted), an unreachable node is a view with a reason."""
 
+    async def resize(self, at: Address, spec: NodeSpec) -> None:
+        """Give the running node the memory of this spec, without an interruption."""
+
     def pulse(self, at: Address) -> bool | None:
         """Whether everything that was asked before is answered; then asks for another sign of life, without waiting for it.
         None: there is no open connection (a probe opens one)."""
@@ -259,6 +262,22 @@ class ClusterDriver(EngineDriver, Protocol):
         """CLUSTER FAILOVER, with FORCE for a vote or TAKEOVER for an order; idempotent on a primary."""
 
     async def bind(self, at: Address, addresses: Sequence[str]) -> None: ...
+
+    async def migrate_slots(self, at: Address, slots: SlotRanges, target_id: str) -> None:
+        """Begin one job of atomic slot migration; a job for these slots that runs already is no error. Its course is in the
+        views of both ends (ClusterView.migrations)."""
+
+    async def cancel_migrations(self, at: Address) -> None:
+        """End all such jobs that the node is the source of."""
+
+    async def move_keys(self, at: Address, to: Address, slots: SlotRanges, others: Sequence[Address]) -> None:
+        """Move slots key by key, for a short time; may leave slots open in ClusterView.open_slots, and goes on with such."""
+
+    async def settle_slots(self, at: Address, slots: SlotRanges, owner_id: str) -> None:
+        """End half-open moves: these slots belong to owner_id, "" to whom the node knows as their owner."""
+
+    async def copy_functions(self, at: Address, to: Address) -> None:
+        """Function libraries that `to` lacks; no error on engines without functions."""
 
 
 class RespDriver(ReplicationDriver, ClusterDriver, Protocol):

@@ -29,7 +29,7 @@ async def test_every_document_of_a_row_comes_back(store: Store) -> None:
     row = Row(
         key=key(),
         desired=group(description="Zwischenspeicher für 東京 😀 \0 \x1f \" \\ '").desired,
-        memory=GroupMemory(nodes={"demo-001": NodeMemory("local-1a", "127.41.0.1", 3)}, epoch=7),
+        memory=GroupMemory(nodes={"demo-001": NodeMemory("local-1a", "127.41.0.1", launches=3)}, epoch=7),
         status=GroupStatus("available", {"demo-001": NodeStatus("available", role="primary")}, why="ü"),
         tags={"größe": "XL", "": "empty", "nul": "\0"},
     )

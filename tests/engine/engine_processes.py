@@ -156,7 +156,7 @@ async def processes(driver: EngineDriver, build: Build) -> AsyncIterator[EngineP
 async def resp_processes(engine: Engine, version: str) -> AsyncIterator[tuple[ValkeyDriver, EngineProcesses]]:
     """A Valkey or Redis driver and processes of that version."""
     build = build_of(engine, version)
-    driver = ValkeyDriver(engine, NODE_TIMEOUT_MS)
+    driver = ValkeyDriver(NODE_TIMEOUT_MS)
     async with processes(driver, build) as running:
         yield driver, running
 

@@ -66,7 +66,7 @@ def verbs(driver: ValkeyDriver, at: Any, to: Any) -> dict[str, Callable[[], Awai
 def test_no_verb_reaches_an_engine(clustered: bool) -> None:
     async def scenario() -> None:
         turn = Turn()
-        driver = ValkeyDriver(Engine.VALKEY, NODE_TIMEOUT_MS, turn)
+        driver = ValkeyDriver(NODE_TIMEOUT_MS, turn)
         async with processes(driver, build_of(Engine.VALKEY, "9.1")) as engines:
             nodes = engines.start(clustered=clustered), engines.start(clustered=clustered)
             for node in nodes:
@@ -98,7 +98,7 @@ def test_a_hand_over_stops_where_it_is_and_undoes_nothing() -> None:
 
     async def scenario() -> None:
         turn = Turn()
-        driver = ValkeyDriver(Engine.VALKEY, NODE_TIMEOUT_MS, turn)
+        driver = ValkeyDriver(NODE_TIMEOUT_MS, turn)
         async with processes(driver, build_of(Engine.VALKEY, "9.1")) as engines:
             (endpoint,) = endpoints(1)
             nodes = await pair(driver, engines, endpoint)

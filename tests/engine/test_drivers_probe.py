@@ -26,7 +26,7 @@ def test_an_engine_that_runs_a_long_script_is_alive_and_keeps_its_role(engine: E
                 view = await engines.view(node, lambda view: view.why.startswith("BUSY"))
                 assert (view.primary, view.incarnation, view.loading) == (True, seen.incarnation, False)
                 assert view.busy_reply and not seen.busy_reply
-                fresh = type(driver)(engine, 1000)
+                fresh = type(driver)(1000)
                 view = await fresh.probe(node.address, False)  # it has never seen it before
                 assert view.reachable and view.busy_reply and view.why.startswith("BUSY")
                 assert other.call("SCRIPT", "KILL") == "OK"

@@ -191,7 +191,7 @@ def test_what_a_control_plane_left_when_it_died_is_finished(engine: Engine, vers
                 assert dead.call("REPLICAOF", "NO", "ONE") == "OK"
                 assert dead.call("CONFIG", "SET", "bind", f"{at_new} {endpoint}") == "OK"
 
-                again = ValkeyDriver(engine, 1000)
+                again = ValkeyDriver(1000)
                 assert (await again.probe(old.address, False)).primary
                 with pytest.raises(ConnectionError):
                     left.reply()

@@ -14,7 +14,6 @@ from cachefleet.engines.discovery import DiscoveryDriver, node_list_file
 from cachefleet.engines.memcached import MemcachedDriver
 from cachefleet.engines.valkey import ValkeyDriver
 from cachefleet.interfaces import Catalogue, Store
-from cachefleet.model.group import Engine
 from cachefleet.model.resource import Key
 from cachefleet.settings import Settings
 from tests.simulation.host import SimHost
@@ -70,10 +69,7 @@ class Plane(Actor):
         store = cast(Store, StoreLink(self._database, self.name, lambda: self.alive))
         leadership = Leadership(store, self._clock, self.name, self._settings.control.lease_s, is_dead=self._is_dead)
         self._host = SimHost(self._machine, self.name, lambda: self.alive, leadership.permit)
-        resp = {
-            engine: ValkeyDriver(engine, self._settings.control.cluster_node_timeout_ms, leadership.permit)
-            for engine in (Engine.VALKEY, Engine.REDIS)
-        }
+        resp = ValkeyDriver(self._settings.control.cluster_node_timeout_ms, leadership.permit)
         self.controller = Controller(
             Seams(
                 store=store,

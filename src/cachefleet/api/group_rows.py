@@ -15,10 +15,10 @@ from cachefleet.api.rows import leave_word
 from cachefleet.api.subnet_groups import hold_subnet_group
 from cachefleet.interfaces import NameTaken
 from cachefleet.model.errors import AwsError
-from cachefleet.model.group import GroupDesired, Shape
+from cachefleet.model.group import GroupDesired
 from cachefleet.model.plan import EventDraft
 from cachefleet.model.resource import Kind
-from cachefleet.model.row import GroupRow, Row
+from cachefleet.model.row import GroupRow, Row, member_names
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -46,20 +46,13 @@ async def load_cluster(context: Context, name: str) -> GroupRow:
     return row
 
 
-def member_names(kind: Kind, name: str, desired: GroupDesired) -> tuple[str, ...]:
-    """The cache cluster ids that a row holds. A Memcached cluster's nodes are no clusters."""
-    if desired.shape is Shape.MEMCACHED or kind is Kind.CACHE_CLUSTER:
-        return (name,)
-    return tuple(node.name for node in desired.nodes)
-
-
 async def insert_group(context: Context, kind: Kind, name: str, desired: GroupDesired, tags: dict[str, str]) -> GroupRow:
     """Store a new group and wake the controller. Raises ReplicationGroupAlreadyExists, CacheClusterAlreadyExists,
     InsufficientCacheClusterCapacity, and Conflict when the subnet group is not what it was any more."""
     row: GroupRow = Row(key=context.scope.key(kind, name), desired=desired, tags=tags)
     try:
         async with context.store.transaction() as transaction:
-            stored: GroupRow = await transaction.insert(row, member_names(kind, name, desired))
+            stored: GroupRow = await transaction.insert(row, member_names(row.key, desired))
             await hold_subnet_group(context, transaction, desired)
             await refuse_capacity(context, desired, len(desired.nodes))
             await leave_word(context, transaction, stored.key)
@@ -94,7 +87,7 @@ async def exchange_group(context: Context, old: GroupRow, change: Change) -> Gro
     try:
         async with context.store.transaction() as transaction:
             await transaction.delete(old)
-            stored: GroupRow = await transaction.insert(new, member_names(new.key.kind, new.key.name, new.desired))
+            stored: GroupRow = await transaction.insert(new, member_names(new.key, new.desired))
             await transaction.add_events(context.scope, context.clock.now(), change.events)
             await leave_word(context, transaction, old.key, new.key)
     except NameTaken as taken:

@@ -38,7 +38,6 @@ from cachefleet.gateway.gateway import Gateway
 from cachefleet.gateway.server import serve
 from cachefleet.hosts.local import LocalHost
 from cachefleet.interfaces import HostRefused
-from cachefleet.model.group import Engine
 from cachefleet.settings import Settings
 from cachefleet.store import SqlStore, StoreError, is_shared, open_store
 
@@ -197,12 +196,9 @@ async def _assemble(settings: Settings, folder: Folder, clock: Clock, stack: Asy
     host = LocalHost(settings.data_dir, settings.host, clock, permit=leadership.permit)
     stack.push_async_callback(host.close)
     catalogue = InstalledEngines(settings.engines)
-    resp = {
-        engine: ValkeyDriver(engine, settings.control.cluster_node_timeout_ms, leadership.permit)
-        for engine in (Engine.VALKEY, Engine.REDIS)
-    }
+    resp = ValkeyDriver(settings.control.cluster_node_timeout_ms, leadership.permit)
     memcached, discovery = MemcachedDriver(), DiscoveryDriver()
-    for close in (*(driver.close for driver in resp.values()), memcached.close, discovery.close):
+    for close in (resp.close, memcached.close, discovery.close):
         stack.push_async_callback(close)
     seams = Seams(
         store=store,

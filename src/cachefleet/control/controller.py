@@ -20,7 +20,7 @@ from cachefleet.control.seams import Seams
 from cachefleet.interfaces import Conflict, Deposed, HostRefused, StoreError
 from cachefleet.model.plan import Plan
 from cachefleet.model.resource import GROUP_KINDS, Key, Kind
-from cachefleet.model.row import GroupRow
+from cachefleet.model.row import GroupRow, member_names
 from cachefleet.planning.addresses import held
 from cachefleet.planning.group import plan_group
 
@@ -76,7 +76,7 @@ class Controller:
         self._keys.clear()
         self._trouble.clear()
         self._pulse = self._fresh_pulse()
-        for driver in (*self._seams.resp.values(), self._seams.memcached, self._seams.discovery):
+        for driver in (self._seams.resp, self._seams.memcached, self._seams.discovery):
             await driver.close()  # what is known of a connection is of that term, too
         await self._seams.host.adopt()
         keys = await self._seams.store.keys(GROUP_KINDS)
@@ -168,7 +168,7 @@ class Controller:
             self._acting.pop(key, None)
 
     async def _save(self, row: GroupRow, plan: Plan, token: int) -> GroupRow:
-        changed = plan.memory != row.memory or plan.status != row.status
+        changed = plan.memory != row.memory or plan.status != row.status or plan.desired is not None
         if not (changed or plan.events or plan.finished):
             return row
         async with self._seams.store.transaction() as transaction:
@@ -179,12 +179,13 @@ class Controller:
                 row = await transaction.update(
                     GroupRow(
                         key=row.key,
-                        desired=row.desired,
+                        desired=plan.desired or row.desired,
                         memory=plan.memory,
                         status=plan.status,
                         tags=row.tags,
                         version=row.version,
-                    )
+                    ),
+                    None if plan.desired is None else member_names(row.key, plan.desired),
                 )
             if plan.events:
                 await transaction.add_events(row.key.scope, self._seams.clock.now(), plan.events)

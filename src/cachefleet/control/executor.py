@@ -13,7 +13,7 @@ import structlog
 
 from cachefleet.control.observer import driver_of
 from cachefleet.control.seams import Seams
-from cachefleet.control.specs import data_bytes, node_spec
+from cachefleet.control.specs import data_bytes, form_of, node_address, node_spec
 from cachefleet.interfaces import Build, Deposed, EngineRefused, HostRefused, RespDriver
 from cachefleet.model import plan as actions
 from cachefleet.model.group import Engine, Shape
@@ -24,7 +24,7 @@ from cachefleet.planning.memcached import discovery_node
 log = structlog.get_logger()
 A = TypeVar("A", bound=actions.Action)
 DEADLINE_S = 5.0
-STOP_DEADLINE_S = 20.0
+LONG_DEADLINES_S: dict[type[actions.Action], float] = {actions.Stop: 20.0, actions.MoveKeys: 60.0}
 
 
 class Executor:
@@ -40,7 +40,7 @@ class Executor:
         return sum(await asyncio.gather(*(self._guarded(action) for action in planned)))
 
     async def _guarded(self, action: actions.Action) -> bool:
-        deadline_s = STOP_DEADLINE_S if isinstance(action, actions.Stop) else DEADLINE_S
+        deadline_s = LONG_DEADLINES_S.get(type(action), DEADLINE_S)
         try:
             async with asyncio.timeout(deadline_s):
                 self._require_authority()
@@ -68,10 +68,12 @@ class Executor:
         log.warning("action failed", group=str(self._row.key), action=type(action).__name__, node=action.node, why=why)
 
     def _at(self, node: str) -> Address:
-        return Address(self._row.memory.nodes[node].address, self._row.desired.port)
+        return node_address(self._row, node)
 
     def _host_at(self, host: str) -> Address:
-        return Address(host, self._row.desired.port)
+        """The node of this group there."""
+        names = (name for name, known in self._row.memory.nodes.items() if known.address == host)
+        return next((self._at(name) for name in names), Address(host, self._row.desired.port))
 
     # --- processes ---
 
@@ -79,21 +81,15 @@ class Executor:
         row, host = self._row, self._seams.host
         known = row.memory.nodes[action.node]
         folder = host.folder(action.incarnation)
-        spec = node_spec(
-            row.desired,
-            action.node,
-            action.incarnation,
-            known.address,
-            known.zone,
-            action.follow,
-            self._seams.settings.node_types,
-        )
+        follow = self._host_at(action.follow) if action.follow else None
+        spec = node_spec(row, action.node, action.incarnation, follow, self._seams.settings.node_types)
+        form = form_of(row.desired, known)
         if row.desired.shape is Shape.MEMCACHED and action.node == discovery_node(row.key.name):
             build = Build(engine=Engine.MEMCACHED, version="", binary="", origin="")
         else:
-            found = self._seams.catalogue.exact(row.desired.engine, row.desired.engine_version)
+            found = self._seams.catalogue.exact(form.engine, form.version)
             if found is None:
-                raise LookupError(f"{row.desired.engine} {row.desired.engine_version} is not installed (any more)")
+                raise LookupError(f"{form.engine} {form.version} is not installed (any more)")
             build = found
         rendering = driver_of(self._seams, row, action.node).render(spec, build, folder)
         await host.start(action.incarnation, rendering)
@@ -115,7 +111,7 @@ class Executor:
 
     @property
     def _resp(self) -> RespDriver:
-        return self._seams.resp[self._row.desired.engine]
+        return self._seams.resp
 
     async def promote(self, action: actions.Promote) -> None:
         await self._resp.promote(self._at(action.node), action.bind)
@@ -143,6 +139,10 @@ class Executor:
             others=[self._host_at(host) for host in action.others],
         )
 
+    async def resize(self, action: actions.Resize) -> None:
+        spec = node_spec(self._row, action.node, "", None, self._seams.settings.node_types)
+        await driver_of(self._seams, self._row, action.node).resize(self._at(action.node), spec)
+
     # --- cluster ---
 
     async def own_slots(self, action: actions.OwnSlots) -> None:
@@ -161,6 +161,22 @@ class Executor:
     async def announce(self, action: actions.Announce) -> None:
         await self._resp.announce(self._at(action.node))
 
+    async def migrate_slots(self, action: actions.MigrateSlots) -> None:
+        await self._resp.migrate_slots(self._at(action.node), action.slots, action.target_id)
+
+    async def cancel_migrations(self, action: actions.CancelMigrations) -> None:
+        await self._resp.cancel_migrations(self._at(action.node))
+
+    async def move_keys(self, action: actions.MoveKeys) -> None:
+        others = [self._host_at(host) for host in action.others]
+        await self._resp.move_keys(self._at(action.node), self._host_at(action.to), action.slots, others)
+
+    async def settle_slots(self, action: actions.SettleSlots) -> None:
+        await self._resp.settle_slots(self._at(action.node), action.slots, action.owner_id)
+
+    async def copy_functions(self, action: actions.CopyFunctions) -> None:
+        await self._resp.copy_functions(self._at(action.node), self._host_at(action.to))
+
     async def take_over(self, action: actions.TakeOver) -> None:
         await self._resp.take_over(self._at(action.node), action.by)
 
@@ -177,7 +193,13 @@ _HANDLERS: dict[type[actions.Action], Callable[[Executor, Any], Awaitable[None]]
     actions.HandAddress: Executor.hand_address,
     actions.RaiseReplicaBuffers: Executor.raise_replica_buffers,
     actions.Switch: Executor.switch,
+    actions.Resize: Executor.resize,
     actions.OwnSlots: Executor.own_slots,
+    actions.MigrateSlots: Executor.migrate_slots,
+    actions.CancelMigrations: Executor.cancel_migrations,
+    actions.MoveKeys: Executor.move_keys,
+    actions.SettleSlots: Executor.settle_slots,
+    actions.CopyFunctions: Executor.copy_functions,
     actions.Meet: Executor.meet,
     actions.Replicate: Executor.replicate,
     actions.Forget: Executor.forget,

@@ -9,6 +9,7 @@ import msgspec
 
 from cachefleet.control.pulse import Pulse
 from cachefleet.control.seams import Seams
+from cachefleet.control.specs import data_bytes, form_of, node_address
 from cachefleet.interfaces import EngineDriver, NoAddresses
 from cachefleet.model.group import EndpointRole, GroupDesired, GroupMemory, Shape, incarnation
 from cachefleet.model.observed import Address, NodeView, Observed, ProcessView, Silence
@@ -45,7 +46,15 @@ async def observe(seams: Seams, pulse: Pulse, row: GroupRow) -> Observed:
         no_addresses=no_addresses,
         spread=_spread(seams, desired, memory),
         can_spread=seams.host.can_spread,
+        data_bytes=_data_bytes(seams, desired),
     )
+
+
+def _data_bytes(seams: Seams, desired: GroupDesired) -> int:
+    try:
+        return data_bytes(desired, seams.settings.node_types)
+    except LookupError:  # the setting that declared its node type is gone
+        return 0
 
 
 def _spread(seams: Seams, desired: GroupDesired, memory: GroupMemory) -> tuple[str, ...]:
@@ -55,7 +64,7 @@ def _spread(seams: Seams, desired: GroupDesired, memory: GroupMemory) -> tuple[s
 
 def driver_of(seams: Seams, row: GroupRow, node: str) -> EngineDriver:
     if row.desired.shape is not Shape.MEMCACHED:
-        return seams.resp[row.desired.engine]
+        return seams.resp
     return seams.discovery if node == discovery_node(row.key.name) else seams.memcached
 
 
@@ -65,6 +74,7 @@ class _Target(msgspec.Struct, frozen=True):
     incarnation: str
     driver: EngineDriver
     address: Address
+    clustered: bool
 
 
 def _targets(seams: Seams, row: GroupRow, processes: Mapping[str, ProcessView]) -> dict[str, _Target]:
@@ -73,7 +83,8 @@ def _targets(seams: Seams, row: GroupRow, processes: Mapping[str, ProcessView]) 
         current = incarnation(row.desired.uid, name, node.launches)
         process = processes.get(current)
         if process is not None and process.running:
-            targets[name] = _Target(current, driver_of(seams, row, name), Address(node.address, row.desired.port))
+            clustered = form_of(row.desired, node).clustered
+            targets[name] = _Target(current, driver_of(seams, row, name), node_address(row, name), clustered)
     return targets
 
 
@@ -91,7 +102,7 @@ def _silences(pulse: Pulse, uid: str, targets: Mapping[str, _Target], views: Map
 
 async def _probe(seams: Seams, pulse: Pulse, row: GroupRow, targets: Mapping[str, _Target]) -> dict[str, NodeView]:
     """All at once. One that owes us an answer is rarely asked again: that would only hold up the others' failover."""
-    clustered, rules = row.desired.shape is Shape.CLUSTERED, seams.settings.control
+    rules = seams.settings.control
 
     async def probe(target: _Target) -> NodeView:
         silence = pulse.silence(row.desired.uid, target.incarnation)
@@ -100,7 +111,7 @@ async def _probe(seams: Seams, pulse: Pulse, row: GroupRow, targets: Mapping[str
             return NodeView(reachable=False, why=f"has not answered for {silence.seconds:.1f} s")
         try:
             async with asyncio.timeout(rules.probe_timeout_s):
-                return await target.driver.probe(target.address, clustered)
+                return await target.driver.probe(target.address, target.clustered)
         except TimeoutError:
             return NodeView(reachable=False, why=f"did not answer within {rules.probe_timeout_s:g} s")
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
 
 from cachefleet.clock import Clock
 from cachefleet.interfaces import Catalogue, EngineDriver, Host, RespDriver, Store
-from cachefleet.model.group import Engine
 from cachefleet.model.observed import Address
 from cachefleet.settings import Settings
 
@@ -32,7 +31,7 @@ class Seams(msgspec.Struct, frozen=True, kw_only=True):
     authority: Authority
     host: Host
     catalogue: Catalogue
-    resp: Mapping[Engine, RespDriver]  # Valkey and Redis
+    resp: RespDriver  # Valkey and Redis: a group may have nodes of both while it is upgraded
     memcached: EngineDriver
     discovery: EngineDriver  # the process behind a Memcached configuration endpoint
     node_list_file: NodeListFile

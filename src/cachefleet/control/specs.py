@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from cachefleet.interfaces import NodeSpec
-from cachefleet.model.group import Engine, GroupDesired, Shape
+from cachefleet.model.group import Engine, Form, GroupDesired, NodeMemory, Shape
 from cachefleet.model.observed import Address
+from cachefleet.model.row import GroupRow
 from cachefleet.reference import parameters
 from cachefleet.reference.engines import family_of
 from cachefleet.reference.node_types import NodeType, node_type
@@ -34,26 +37,34 @@ def data_bytes(desired: GroupDesired, own_types: Mapping[str, NodeTypeSetting]) 
     return parameters.usable_memory_bytes(effective_parameters(desired, group_node_type(desired, own_types)))
 
 
+def form_of(desired: GroupDesired, known: NodeMemory) -> Form:
+    """What its current launch is made of; before the first, what the group asks for."""
+    return known.form or Form(desired.engine, desired.engine_version, desired.port, desired.shape is Shape.CLUSTERED)
+
+
+def node_address(row: GroupRow, node: str) -> Address:
+    known = row.memory.nodes[node]
+    return Address(known.address, form_of(row.desired, known).port)
+
+
 def node_spec(
-    desired: GroupDesired,
-    name: str,
-    incarnation: str,
-    address: str,
-    zone: str,
-    follow: str,
-    own_types: Mapping[str, NodeTypeSetting],
+    row: GroupRow, name: str, incarnation: str, follow: Address | None, own_types: Mapping[str, NodeTypeSetting]
 ) -> NodeSpec:
+    """Of the node's current launch. Raises LookupError."""
+    known = row.memory.nodes[name]
+    form = form_of(row.desired, known)
+    desired = replace(row.desired, engine=form.engine, engine_version=form.version)
     kind = group_node_type(desired, own_types)
     effective = effective_parameters(desired, kind)
     return NodeSpec(
         name=name,
         incarnation=incarnation,
-        address=Address(address, desired.port),
-        zone=zone,
-        clustered=desired.shape is Shape.CLUSTERED,
+        address=Address(known.address, form.port),
+        zone=known.zone,
+        clustered=form.clustered,
         cluster_nodes=len(desired.nodes),
         maxmemory_bytes=parameters.usable_memory_bytes(effective),
         threads=kind.memcached_threads if desired.engine is Engine.MEMCACHED else 1,
         parameters=effective,
-        follow=Address(follow, desired.port) if follow else None,
+        follow=follow,
     )

@@ -55,6 +55,9 @@ class DiscoveryDriver:
             return NodeView(reachable=False, why=reason(error))
         return NodeView(reachable=True, version=_version(lines), bound=(at.host,))
 
+    async def resize(self, at: Address, spec: NodeSpec) -> None:
+        """It holds a list only, of any size."""
+
     def pulse(self, at: Address) -> bool | None:
         """Asks what a probe does: anything else would be passed on to a node."""
         return self._connections.pulse(at)

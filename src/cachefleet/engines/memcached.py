@@ -13,7 +13,7 @@ from cachefleet.engines import memcached_config
 from cachefleet.engines.connections import reason
 from cachefleet.engines.conversation import ConnectionEnded
 from cachefleet.engines.line_connections import Exchange, LineConnections
-from cachefleet.interfaces import Build, NodeSpec, Rendering
+from cachefleet.interfaces import Build, EngineRefused, NodeSpec, Rendering
 from cachefleet.model.observed import Address, NodeView
 
 _UNPRIVILEGED = "nobody"
@@ -42,8 +42,23 @@ class MemcachedDriver:
             return NodeView(reachable=False, why=reason(error))
         pid = stats.get("pid", "")
         return NodeView(
-            reachable=True, version=stats.get("version", ""), pid=int(pid) if pid.isdecimal() else 0, bound=(at.host,)
+            reachable=True,
+            version=stats.get("version", ""),
+            pid=int(pid) if pid.isdecimal() else 0,
+            bound=(at.host,),
+            used_bytes=int(stats.get("bytes", "-1")),
+            maxmemory_bytes=int(stats.get("limit_maxbytes", "-1")),
         )
+
+    async def resize(self, at: Address, spec: NodeSpec) -> None:
+        """Items stay, but for those that do not fit any more."""
+        megabytes = memcached_config.memory_mb(spec)
+        try:
+            answer = await self._connections.ask(at, Exchange(f"cache_memlimit {megabytes}\r\n".encode(), lambda lines: True))
+        except (OSError, ConnectionEnded) as error:
+            raise EngineRefused(f"cache_memlimit did not reach {at}: {reason(error)}") from error
+        if answer != ["OK"]:
+            raise EngineRefused(f"cache_memlimit was refused by {at}: {' '.join(answer)[:60]}")
 
     def pulse(self, at: Address) -> bool | None:
         return self._connections.pulse(at)

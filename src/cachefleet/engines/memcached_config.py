@@ -46,13 +46,13 @@ _EXTENDED_SWITCHES = ("lru_crawler", "lru_maintainer", "maxconns_fast", "slab_re
 def render(spec: NodeSpec, build: Build, user: str, open_files: int) -> Rendering:
     """user: whom to become ("" to stay who we are); open_files: the process's limit, below which connections must stay."""
     parameters = spec.parameters
-    memory_mb = max(1, spec.maxmemory_bytes // _MB)
+    size_mb = memory_mb(spec)
     asked = int(parameters.get("max_item_size") or _MB)
     chunk = int(parameters.get("slab_chunk_max") or _CHUNK_MAX_BYTES)
-    item_bytes, chunk_bytes = item_sizes(asked, chunk, memory_mb * _MB)
+    item_bytes, chunk_bytes = item_sizes(asked, chunk, size_mb * _MB)
     connections = int(parameters.get("max_simultaneous_connections") or 65_000)
     words = ["-l", spec.address.host, "-p", str(spec.address.port), "-U", "0"]
-    words += ["-m", str(memory_mb), "-t", str(max(1, spec.threads))]
+    words += ["-m", str(size_mb), "-t", str(max(1, spec.threads))]
     words += ["-c", str(max(3, min(connections, open_files - _SPARE_FILES))), "-I", str(item_bytes)]
     words += ["-u", user] if user else []
     for name, option in _VALUES.items():
@@ -61,6 +61,10 @@ def render(spec: NodeSpec, build: Build, user: str, open_files: int) -> Renderin
     words += [option for name, option in _SWITCHES.items() if parameters.get(name) == "1"]
     words += ["-o", ",".join([*_extended(parameters), f"slab_chunk_max={chunk_bytes}"])]
     return Rendering(argv=(build.binary, *words))
+
+
+def memory_mb(spec: NodeSpec) -> int:
+    return max(1, spec.maxmemory_bytes // _MB)
 
 
 def _extended(parameters: Mapping[str, str]) -> Iterator[str]:

@@ -63,7 +63,7 @@ def parse_config(reply: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
 def parse_node(
     identity: Identity, info: Mapping[str, str], bound: Sequence[str] = (), cluster: ClusterView | None = None
 ) -> NodeView:
-    """From the fields of INFO replication, persistence and stats, and CONFIG GET bind."""
+    """From the fields of INFO replication, persistence, stats and memory, and CONFIG GET bind."""
     primary = info.get("role") == "master"
     link_up = info.get("master_link_status") == "up"
     loading = info.get("loading", "0") != "0"
@@ -88,6 +88,8 @@ def parse_node(
         streams_to=_streams_to(identity, info) if primary else (),
         full_syncs=_number(info.get("sync_full", "-1"), -1) if primary else -1,
         bound=tuple(bound),
+        used_bytes=_number(info.get("used_memory", "-1"), -1),
+        maxmemory_bytes=_number(info.get("maxmemory", "-1"), -1),
         cluster=cluster,
     )
 

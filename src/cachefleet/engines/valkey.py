@@ -19,9 +19,10 @@ from cachefleet.engines.connections import Connections, reason
 from cachefleet.engines.conversation import ConnectionEnded
 from cachefleet.engines.listening import cut_strays, listen
 from cachefleet.engines.replication import ReplicationVerbs
+from cachefleet.engines.slot_migration import SlotMigrationVerbs
 from cachefleet.engines.switchover import Switchover
 from cachefleet.interfaces import Build, EngineRefused, NodeSpec, Permit, Rendering, always
-from cachefleet.model.group import Engine, SlotRanges
+from cachefleet.model.group import SlotRanges
 from cachefleet.model.observed import Address, NodeView
 from cachefleet.model.plan import TakeOverBy
 
@@ -29,6 +30,7 @@ _REPLICATION: tuple[Command, ...] = (
     ("INFO", "replication"),
     ("INFO", "persistence"),
     ("INFO", "stats"),
+    ("INFO", "memory"),
     ("CONFIG", "GET", "bind"),
 )
 _CLUSTER: tuple[Command, ...] = (("CLUSTER", "INFO"), ("CLUSTER", "NODES"))
@@ -38,13 +40,13 @@ _BUSY = ("BUSY", "MASTERDOWN")  # of one whose script or function runs too long;
 class ValkeyDriver:
     """interfaces.ReplicationDriver and interfaces.ClusterDriver for Valkey 7.2-9.1 and Redis 6.2-7.x."""
 
-    def __init__(self, engine: Engine, cluster_node_timeout_ms: int, permit: Permit = always) -> None:
+    def __init__(self, cluster_node_timeout_ms: int, permit: Permit = always) -> None:
         """permit: asked before each command of a verb."""
-        self.engine = engine
         self._cluster_node_timeout_ms = cluster_node_timeout_ms
         self._connections = Connections(permit)
         self._replication = ReplicationVerbs(self._connections)
         self._cluster = ClusterVerbs(self._connections)
+        self._migration = SlotMigrationVerbs(self._connections)
 
     def render(self, spec: NodeSpec, build: Build, folder: str) -> Rendering:
         return valkey_config.render(spec, build, folder, self._cluster_node_timeout_ms)
@@ -72,6 +74,9 @@ class ValkeyDriver:
         await self._connections.close()
 
     # --- both modes ---
+
+    async def resize(self, at: Address, spec: NodeSpec) -> None:
+        await self._replication.set_parameters(at, valkey_config.memory_parameters(spec))
 
     async def bind(self, at: Address, addresses: Sequence[str]) -> None:
         await listen(self._connections, at, addresses)
@@ -115,16 +120,33 @@ class ValkeyDriver:
     async def take_over(self, at: Address, by: TakeOverBy) -> None:
         await self._cluster.take_over(at, by)
 
+    # --- slots on their way ---
+
+    async def migrate_slots(self, at: Address, slots: SlotRanges, target_id: str) -> None:
+        await self._migration.migrate_slots(at, slots, target_id)
+
+    async def cancel_migrations(self, at: Address) -> None:
+        await self._migration.cancel_migrations(at)
+
+    async def move_keys(self, at: Address, to: Address, slots: SlotRanges, others: Sequence[Address]) -> None:
+        await self._migration.move_keys(at, to, slots, others)
+
+    async def settle_slots(self, at: Address, slots: SlotRanges, owner_id: str) -> None:
+        await self._migration.settle_slots(at, slots, owner_id)
+
+    async def copy_functions(self, at: Address, to: Address) -> None:
+        await self._migration.copy_functions(at, to)
+
 
 def _view(connection: Connection, answers: list[Any]) -> NodeView:
     """A process that answers with an error is alive: what it last said about itself, with the error as the reason."""
-    replication, persistence, stats, bind, *cluster = answers
+    replication, persistence, stats, memory, bind, *cluster = answers
     refused = next((answer for answer in answers if isinstance(answer, ErrorReply)), None)
     if connection.identity is None or isinstance(replication, ErrorReply) or isinstance(persistence, ErrorReply):
         alive = connection.last_view or NodeView(reachable=True)
         code = "" if refused is None else refused.code
         return msgspec.structs.replace(alive, why=str(refused), loading=code == "LOADING", busy_reply=code in _BUSY)
-    info = replies.parse_fields("\n".join(map(str, (replication, persistence, stats))))
+    info = replies.parse_fields("\n".join(map(str, (replication, persistence, stats, memory))))
     bound = replies.parse_config(bind).get("bind", "").split() if isinstance(bind, list) and not connection.deaf else []
     seen = None
     if cluster and not any(isinstance(answer, ErrorReply) for answer in cluster):

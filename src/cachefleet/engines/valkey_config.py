@@ -71,6 +71,15 @@ def _memory(spec: NodeSpec) -> Iterator[Directive]:
     yield from buffer_limits(spec.parameters, spec.maxmemory_bytes)
 
 
+def memory_parameters(spec: NodeSpec) -> dict[str, str]:
+    """What a running node is told for another size; the limit of replicas' buffers follows from it."""
+    limits = (words[1:] for words in buffer_limits(spec.parameters, spec.maxmemory_bytes))
+    return {
+        "maxmemory": str(spec.maxmemory_bytes),
+        "client-output-buffer-limit": " ".join(word for words in limits for word in words),
+    }
+
+
 def _persistence(spec: NodeSpec) -> Iterator[Directive]:
     """Nothing on disk: no snapshots, no append-only file, replication straight from memory to socket.
 

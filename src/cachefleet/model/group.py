@@ -59,7 +59,8 @@ class DesiredShard(msgspec.Struct, frozen=True):
 
     shard_id: str
     nodes: tuple[DesiredNode, ...]
-    slots: SlotRanges = ()
+    slots: SlotRanges = ()  # those that it shall own; which it owns is in GroupMemory.slots
+    leaving: bool = False  # it shall own none; when that is so, the planner takes the shard out of the group
     handovers: int = 0  # how often a planned hand-over of the primary role was asked for; worked off as reboots are
     handover_to: str = ""  # to which node the last of them goes; "" any replica
 
@@ -103,11 +104,23 @@ class GroupDesired(msgspec.Struct, frozen=True, kw_only=True):
 # --- memory --------------------------------------------------------------------------------------------------------
 
 
+class Form(msgspec.Struct, frozen=True):
+    """What a launch is made of and cannot change while it runs. A node whose form is not the one that its group asks for has
+    to be launched anew."""
+
+    engine: Engine
+    version: str  # as GroupDesired.engine_version
+    port: int
+    clustered: bool = False  # cluster-enabled yes
+
+
 class NodeMemory(msgspec.Struct):
     """What must be remembered of one node and cannot be seen again."""
 
     zone: str
     address: str = ""  # kept for the node's whole life
+    form: Form | None = None  # of the current launch; None before the first
+    used_bytes: int = 0  # memory that its data take, in coarse steps, so that an idle group is not written anew
     launches: int = 0  # how often it was started; the incarnation is `<uid>.<name>.<launches>`, "" before the first
     launched_at: float = 0.0
     ended_at: float = 0.0  # when its process was first seen to be gone, 0 while it runs
@@ -137,6 +150,7 @@ class ShardMemory(msgspec.Struct):
     decided_at: float = 0.0  # when it was made
     taken: bool = False  # the role was seen to be taken since
     claimant: str = ""  # cluster-bus node id for which that epoch was chosen to claim slots
+    temporary: bool = False  # it has one replica more for as long as its only node is changed (planning.temporaries)
     previous: str = ""  # who had the role before that decision; told when the role is taken
     handovers: int = 0  # of DesiredShard.handovers, how many are done
     handing_from: str = ""  # who had the role when a hand-over was begun that is not done yet
@@ -145,12 +159,30 @@ class ShardMemory(msgspec.Struct):
     balanced_at: float = 0.0  # when its role was last handed over so that zones are even, 0 never
 
 
+class SlotMove(msgspec.Struct):
+    """Slots that are on their way from one shard to another. They count as the source's until the target is seen to own them;
+    saved before anything is moved."""
+
+    slots: SlotRanges
+    source: str  # shard ids
+    target: str
+    begun_at: float
+    job: str = ""  # the engine's name of the migration, once it was seen (engines with atomic migration)
+    remaining_bytes: int = -1  # what it still has to send, -1 not known
+    progressed_at: float = 0.0  # when it was last seen to get on
+    failures: int = 0  # attempts in a row that came to nothing
+
+
 class GroupMemory(msgspec.Struct):
     """Written by the controller only, before any effect that depends on it."""
 
     nodes: dict[str, NodeMemory] = {}
     shards: dict[str, ShardMemory] = {}
     endpoints: dict[str, str] = {}  # EndpointRole -> address
+    slots: dict[
+        str, SlotRanges
+    ] = {}  # shard id -> slots that it owns by our books; every slot once. Empty before the first look
+    moves: list[SlotMove] = []
     endpoint_holder: str = ""  # the node that was last seen to listen on the reader or configuration endpoint
     epoch: int = 0  # rises with every decision on a role
     provisioned: bool = False  # was available once

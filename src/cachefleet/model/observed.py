@@ -59,6 +59,29 @@ class ClusterNodeView(msgspec.Struct, frozen=True):
     slots: SlotRanges = ()
 
 
+class SlotMigrationView(msgspec.Struct, frozen=True):
+    """A job of atomic slot migration as one of its two ends tells it; those that are over stay listed for a while."""
+
+    job: str
+    slots: SlotRanges
+    source_id: str
+    target_id: str
+    exports: bool  # this node is the source
+    state: str  # the engine's word: snapshotting, replicating, ...
+    over: bool  # it has ended
+    succeeded: bool = False
+    message: str = ""  # why it failed
+    remaining_bytes: int = -1  # what the source still has to send, -1 not known
+
+
+class OpenSlot(msgspec.Struct, frozen=True):
+    """A slot that is being moved key by key, as one of its two ends has it."""
+
+    slot: int
+    other_id: str
+    importing: bool  # else migrating
+
+
 class ClusterView(msgspec.Struct, frozen=True):
     """The cluster as one node sees it."""
 
@@ -66,6 +89,8 @@ class ClusterView(msgspec.Struct, frozen=True):
     ok: bool  # cluster_state:ok
     current_epoch: int = 0
     nodes: dict[str, ClusterNodeView] = {}  # by engine id, itself included
+    migrations: tuple[SlotMigrationView, ...] = ()
+    open_slots: tuple[OpenSlot, ...] = ()
 
 
 class NodeView(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +115,8 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     streams_to: tuple[str, ...] = ()  # primary: hosts of the replicas that get every write at once
     full_syncs: int = -1  # primary: how often it began to send all of its data to a replica, since it started; -1 not known
     bound: tuple[str, ...] = ()  # addresses it listens on, its own included
+    used_bytes: int = -1  # memory that its data take, -1 not known
+    maxmemory_bytes: int = -1  # memory that it may use for data, 0 without a limit, -1 not known
     cluster: ClusterView | None = None
 
 
@@ -105,3 +132,4 @@ class Observed(msgspec.Struct, frozen=True):
     no_addresses: str = ""  # why there are no offers
     spread: tuple[str, ...] = ()  # where the kernel spreads the reader endpoint to at present
     can_spread: bool = False
+    data_bytes: int = 0  # memory for data that a node of the group's node type has, 0 not known

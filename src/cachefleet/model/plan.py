@@ -9,7 +9,7 @@ from enum import StrEnum
 
 import msgspec
 
-from cachefleet.model.group import GroupMemory, GroupStatus, SlotRanges
+from cachefleet.model.group import GroupDesired, GroupMemory, GroupStatus, SlotRanges
 
 
 class Action(msgspec.Struct, frozen=True, tag=True):
@@ -99,6 +99,45 @@ class Replicate(Action, frozen=True):
     primary_id: str
 
 
+class MigrateSlots(Action, frozen=True):
+    """Begin to move slots from `node` to the primary with this engine id, as one job of the engine, which goes on by itself
+    and hands all of them over at once (engines with atomic migration). Asked for again while it runs: no error."""
+
+    slots: SlotRanges
+    target_id: str
+
+
+class CancelMigrations(Action, frozen=True):
+    """End all jobs of that kind that `node` is the source of; nothing has moved then."""
+
+
+class MoveKeys(Action, frozen=True):
+    """Move slots key by key from `node` to the node `to` (host): as many as can be done within a short time, which is less
+    than a pass may take. A slot that is not done stays open and is gone on with by the next such action. others: hosts of
+    the other primaries, which are told of the new owner."""
+
+    to: str
+    slots: SlotRanges
+    others: tuple[str, ...] = ()
+
+
+class SettleSlots(Action, frozen=True):
+    """End half-open moves of single slots on `node`: they belong to owner_id, "" to whom the node knows as their owner."""
+
+    slots: SlotRanges
+    owner_id: str = ""
+
+
+class CopyFunctions(Action, frozen=True):
+    """Load the function libraries of `node` into the one at `to` (a host) that it lacks."""
+
+    to: str
+
+
+class Resize(Action, frozen=True):
+    """Give the running node the memory of the group's node type."""
+
+
 class Forget(Action, frozen=True):
     """Drop these engine ids from the node's cluster table; they have ended, or will."""
 
@@ -152,3 +191,4 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[EventDraft, ...] = ()
     look_again_s: float = 60.0
     finished: bool = False  # nothing is left of a deleted group: remove the row
+    desired: GroupDesired | None = None  # what the group is to be from now on, where that ends a change or begins a pending one

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from cachefleet.model.group import GroupDesired, GroupMemory, GroupStatus
+from cachefleet.model.group import GroupDesired, GroupMemory, GroupStatus, Shape
 from cachefleet.model.network import SubnetGroupDesired
 from cachefleet.model.resource import Key, Kind
 
@@ -25,6 +25,15 @@ class Row(msgspec.Struct, Generic[D], frozen=True, kw_only=True):
 
 
 GroupRow = Row[GroupDesired]
+
+
+def member_names(key: Key, desired: GroupDesired) -> tuple[str, ...]:
+    """The cache cluster ids that a group's row holds. A Memcached cluster's nodes are no clusters."""
+    if desired.shape is Shape.MEMCACHED or key.kind is Kind.CACHE_CLUSTER:
+        return (key.name,)
+    return tuple(node.name for node in desired.nodes)
+
+
 SubnetGroupRow = Row[SubnetGroupDesired]
 
 # The type of a kind's desired document; the store decodes by it.

@@ -11,9 +11,11 @@ from cachefleet.model.group import (
     DesiredNode,
     DesiredShard,
     EndpointRole,
+    Form,
     GroupDesired,
     GroupMemory,
     NodeMemory,
+    Shape,
     ShardMemory,
     incarnation,
 )
@@ -47,6 +49,8 @@ class Draft:
         self.why: dict[str, str] = {}  # node name -> why it is not ready
         self.ready: set[str] = set()
         self.waiting = False  # something is under way that no exit and no wake-up will announce
+        self.modifying = False  # a change that was asked for is not done yet
+        self.changed: GroupDesired | None = None  # see Plan.desired
 
     # --- looking ---
 
@@ -87,6 +91,12 @@ class Draft:
     def is_out(self, node: str) -> bool:
         """Nothing can run in its zone at present."""
         return self.zone(node)[-1:] in self.observed.zones_out if self.zone(node) else False
+
+    @property
+    def form(self) -> Form:
+        """What a launch shall be made of."""
+        desired = self.desired
+        return Form(desired.engine, desired.engine_version, desired.port, desired.shape is Shape.CLUSTERED)
 
     def address(self, node: str) -> str:
         return self.memory.nodes[node].address

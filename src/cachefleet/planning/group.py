@@ -14,6 +14,7 @@ from cachefleet.planning.clustered import plan_clustered
 from cachefleet.planning.departure import depart
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.memcached import DISCOVERY, discovery_node, plan_memcached
+from cachefleet.planning.memory_use import note_use
 from cachefleet.planning.node_count import note_count
 from cachefleet.planning.replicated import plan_replicated
 from cachefleet.planning.resync import relieve
@@ -47,6 +48,7 @@ def plan_group(
         actions=tuple(draft.actions),
         events=tuple(draft.events),
         look_again_s=_look_again_s(draft),
+        desired=draft.changed,
     )
 
 
@@ -74,6 +76,7 @@ def _plan_life(draft: Draft) -> None:
     depart(draft, keep)
     relieve(draft)
     lifecycle.note_ready(draft, nodes)
+    note_use(draft)
     if (
         not draft.memory.provisioned
         and all(node.name in draft.ready for node in draft.desired.nodes)
@@ -157,12 +160,17 @@ def _status(draft: Draft) -> GroupStatus:
         state = "creating"
     elif "rebooting" in states:
         state = "rebooting"
-    elif "creating" in states or _is_leaving(draft) or wanted(draft.desired, draft.memory, draft.replication_group):
+    elif "creating" in states or _is_changing(draft):
         state = "modifying"
     else:
         state = "available"
     why = "; ".join(f"{name} {draft.why[name]}" for name in sorted(draft.why) if name not in draft.ready)
     return GroupStatus(state, nodes, dict(draft.memory.endpoints) if draft.memory.provisioned else {}, why)
+
+
+def _is_changing(draft: Draft) -> bool:
+    under_way = draft.modifying or draft.changed is not None or _is_leaving(draft)
+    return under_way or bool(wanted(draft.desired, draft.memory, draft.replication_group))
 
 
 def _is_leaving(draft: Draft) -> bool:
@@ -190,7 +198,7 @@ def _node_status(draft: Draft, name: str, reboots: int) -> NodeStatus:
 def _look_again_s(draft: Draft) -> float:
     """Soon while something is under way, later the longer nothing has changed, else at the probing interval."""
     settled = all(node.name in draft.ready for node in draft.desired.nodes) and draft.memory.provisioned
-    if settled and not draft.actions and not draft.waiting:
+    if settled and not draft.actions and not draft.waiting and draft.changed is None:
         return draft.rules.probe_interval_s
     changes = [max(known.launched_at, known.ended_at) for known in draft.memory.nodes.values()]
     changes += [shard.decided_at for shard in draft.memory.shards.values()]

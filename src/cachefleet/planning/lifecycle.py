@@ -106,6 +106,7 @@ def launch(draft: Draft, node: str, follow: str = "") -> None:
     memory.ready_at = memory.lagging_since = 0.0
     memory.given_up = memory.buffer_percent = 0
     memory.met_again_at = 0.0
+    memory.form = draft.form
     draft.act(Launch(node=node, incarnation=incarnation(draft.desired.uid, node, memory.launches), follow=follow))
 
 
