@@ -18,7 +18,7 @@ from cachefleet.control.pulse import Pulse
 from cachefleet.control.queue import KeyedQueue
 from cachefleet.control.seams import Seams
 from cachefleet.interfaces import Conflict, Deposed, HostRefused, StoreError
-from cachefleet.model.plan import Plan
+from cachefleet.model.plan import MoveKeys, Plan
 from cachefleet.model.resource import GROUP_KINDS, Key, Kind
 from cachefleet.model.row import GroupRow, member_names
 from cachefleet.planning.addresses import held
@@ -43,6 +43,7 @@ class Controller:
         self._keys: dict[str, Key] = {}  # uid -> key of every group that was seen
         self._trouble: dict[Key, int] = {}  # failed passes in a row
         self._acting: dict[Key, asyncio.Task[int]] = {}  # actions under way
+        self._patient: set[Key] = set()  # of those, the ones that take long and may be broken off at any time
         self._pulse = self._fresh_pulse()
         seams.host.on_exit(self._exited)
 
@@ -61,9 +62,12 @@ class Controller:
             acting.cancel()
 
     def _exited(self, uid: str) -> None:
+        """Keys that are on their way can wait; who needs another primary cannot."""
         key = self._keys.get(uid)
         if key is not None:
             self._queue.add(key)
+            if key in self._patient:
+                self._interrupt(key)
 
     async def lead(self) -> None:
         """One term. Whatever was known from an earlier one is forgotten: somebody else has acted since."""
@@ -156,16 +160,19 @@ class Controller:
     async def _act(self, key: Key, executor: Executor, plan: Plan) -> int | None:
         """How many actions failed; None when they were broken off."""
         acting = self._acting[key] = asyncio.create_task(executor.run(plan.actions))
+        if any(isinstance(action, MoveKeys) for action in plan.actions):
+            self._patient.add(key)
         try:
             return await acting
         except asyncio.CancelledError:
             ours = asyncio.current_task()
             if ours is None or ours.cancelling():
                 raise
-            log.warning("actions broken off: a node does not answer", group=str(key))
+            log.warning("actions broken off: a node has ended or does not answer", group=str(key))
             return None
         finally:
             self._acting.pop(key, None)
+            self._patient.discard(key)
 
     async def _save(self, row: GroupRow, plan: Plan, token: int) -> GroupRow:
         changed = plan.memory != row.memory or plan.status != row.status or plan.desired is not None

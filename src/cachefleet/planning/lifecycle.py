@@ -20,25 +20,27 @@ ADDRESS_ATTEMPTS = 3  # failed starts in a row before a node tries another addre
 EPSILON_S = 1e-6  # a failure that costs no wait is counted all the same, once
 UNSEEN_S = 1.0  # a launch that the host knows nothing of by then was not made
 
+# Every point in time that memory holds; 0 is none.
+GROUP_TIMES = ("strangers_since",)
+NODE_TIMES = ("launched_at", "ended_at", "retry_at", "ready_at", "lagging_since", "left_at", "met_again_at")
+SHARD_TIMES = ("decided_at", "balanced_at")
+MOVE_TIMES = ("begun_at", "progressed_at")
+_FUTURE = ("retry_at",)
+
 
 def follow_clock(draft: Draft) -> None:
     """When the machine's clock was set back, move everything remembered along with it: waits keep their length."""
-    nodes, shards = draft.memory.nodes.values(), draft.memory.shards.values()
-    past = [at for node in nodes for at in (node.launched_at, node.ended_at, node.ready_at, node.lagging_since)]
-    past += [node.met_again_at for node in nodes] + [draft.memory.strangers_since]
-    past += [at for shard in shards for at in (shard.decided_at, shard.balanced_at)]
-    ahead_s = max(past, default=0.0) - draft.now
+    memory = draft.memory
+    things: list[tuple[object, tuple[str, ...]]] = [(memory, GROUP_TIMES)]
+    things += [(node, NODE_TIMES) for node in memory.nodes.values()]
+    things += [(shard, SHARD_TIMES) for shard in memory.shards.values()]
+    things += [(move, MOVE_TIMES) for move in memory.moves]
+    times = [(thing, name) for thing, names in things for name in names if getattr(thing, name)]
+    ahead_s = max((getattr(thing, name) for thing, name in times if name not in _FUTURE), default=0.0) - draft.now
     if ahead_s <= 0:
         return
-    for node in nodes:
-        node.launched_at, node.ended_at, node.retry_at, node.ready_at, node.lagging_since = (
-            at and at - ahead_s for at in (node.launched_at, node.ended_at, node.retry_at, node.ready_at, node.lagging_since)
-        )
-        node.met_again_at = node.met_again_at and node.met_again_at - ahead_s
-    for shard in shards:
-        shard.decided_at -= ahead_s
-        shard.balanced_at = shard.balanced_at and shard.balanced_at - ahead_s
-    draft.memory.strangers_since = draft.memory.strangers_since and draft.memory.strangers_since - ahead_s
+    for thing, name in times:
+        setattr(thing, name, getattr(thing, name) - ahead_s)
 
 
 def clear_all(draft: Draft) -> bool:
