@@ -59,7 +59,7 @@ class Pulse:
 
     def silence(self, uid: str, incarnation: str) -> Silence | None:
         """None while it answers."""
-        node = self._groups.get(uid, {}).get(incarnation)
+        node = self._node(uid, incarnation)
         if node is None or not self._is_silent(node):
             return None
         activity = self._host.activity(incarnation) or _NOTHING
@@ -68,7 +68,7 @@ class Pulse:
 
     def busy(self, uid: str, incarnation: str, is_busy: bool) -> Silence | None:
         """Told of every look that was answered: whether by nothing but that it is busy; that is a silence of its own kind."""
-        node = self._groups.get(uid, {}).get(incarnation)
+        node = self._node(uid, incarnation)
         if node is None or not is_busy:
             if node is not None:
                 node.busy_since = 0.0
@@ -79,8 +79,11 @@ class Pulse:
 
     def owes_answer(self, uid: str, incarnation: str) -> bool:
         """It is silent on an open connection: to ask more on it is of no use."""
-        node = self._groups.get(uid, {}).get(incarnation)
+        node = self._node(uid, incarnation)
         return node is not None and node.connected and self._is_silent(node)
+
+    def _node(self, uid: str, incarnation: str) -> _Node | None:
+        return self._groups.get(uid, {}).get(incarnation)
 
     def _is_silent(self, node: _Node) -> bool:
         return node.silent_s >= (SUSPECT_BEATS - 0.5) * self._interval_s

@@ -11,10 +11,8 @@ from cachefleet.model.plan import RaiseReplicaBuffers
 from cachefleet.planning.draft import Draft
 
 FULL_SYNCS = 3  # of a replica that was never in sync in between: the next one will end no better
-STEPS_PERCENT = (
-    25,
-    50,
-)  # of the memory for data; engines begin with a tenth (reference 5.2). Buffers are not part of maxmemory
+# Of the memory for data; engines begin with a tenth (reference 5.2). Buffers are not part of maxmemory.
+STEPS_PERCENT = (25, 50)
 
 
 def relieve(draft: Draft) -> None:
@@ -45,11 +43,8 @@ def _raise_buffers(draft: Draft, primary: str, known: NodeMemory) -> None:
     known.buffer_percent = next((step for step in STEPS_PERCENT if step > before), STEPS_PERCENT[-1])
     draft.act(RaiseReplicaBuffers(node=primary, percent=known.buffer_percent))
     if known.buffer_percent > before:
-        most = (
-            ""
-            if known.buffer_percent < STEPS_PERCENT[-1]
-            else (", the most that it gets; if that is not enough, write less or choose a larger node type")
-        )
+        is_most = known.buffer_percent == STEPS_PERCENT[-1]
+        most = ", the most that it gets; if that is not enough, write less or choose a larger node type" if is_most else ""
         draft.tell_node(
             primary,
             f"Replicas of cache node {draft.node_id(primary)} received all data {FULL_SYNCS} times and are not in sync, since "
