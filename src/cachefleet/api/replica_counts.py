@@ -9,20 +9,20 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cachefleet.api.context import Context
-from cachefleet.api.group_nodes import INCREASING, names_in_use, require_immediate, with_nodes
+from cachefleet.api.group_nodes import INCREASING, require_immediate, with_nodes
 from cachefleet.api.group_rows import Change, load_group, update_group
 from cachefleet.api.group_state import CREATING, MODIFYING, group_status, is_primary, member_status, require_available
 from cachefleet.api.handovers import is_headless, require_settled
 from cachefleet.api.names import folded, quoted
+from cachefleet.api.new_members import check_node_quota, new_nodes
 from cachefleet.api.placement import check_multi_az
 from cachefleet.api.registry import operation
 from cachefleet.api.replica_choice import leaving, zones_of_new
 from cachefleet.api.replica_targets import COUNT, PER_SHARD, Target, read_targets, require_one_way
-from cachefleet.api.replication_group_topology import member_name
 from cachefleet.api.replication_group_views import group_view
 from cachefleet.api.subnet_groups import subnet_group_zones
 from cachefleet.model.errors import AwsError, invalid_value
-from cachefleet.model.group import DesiredNode, DesiredShard, Shape
+from cachefleet.model.group import DesiredNode, Shape
 from cachefleet.model.plan import EventDraft
 from cachefleet.model.row import GroupRow
 from cachefleet.reference.zones import zones
@@ -51,7 +51,7 @@ async def increase_replica_count(context: Context, request: IncreaseReplicaCount
     for turn, shard in enumerate(row.desired.shards):
         if shard.shard_id in targets:
             places = zones_of_new(shard, targets[shard.shard_id], usable, zones(context.scope.region), turn)
-            grown[shard.shard_id] = (*shard.nodes, *await _new_nodes(context, row, shard, places))
+            grown[shard.shard_id] = (*shard.nodes, *await new_nodes(context, row, shard.shard_id, places))
     changed = with_nodes(row, grown)
     members = tuple(node.name for node in changed.desired.nodes)
     told = EventDraft("replication-group", row.key.name, INCREASING)
@@ -72,27 +72,8 @@ def _count_more(context: Context, row: GroupRow, targets: Mapping[str, Target]) 
         more += asked - replicas
     if not more:
         raise _nothing_to_do(row)
-    most, total = context.settings.api.nodes_per_group, len(row.desired.nodes) + more
-    if total > most:
-        raise AwsError(
-            "NodeQuotaForCustomerExceeded",
-            f"{total} nodes are more than the {most} that a group may have (setting api.nodes_per_group).",
-        )
+    check_node_quota(context, row, more)
     return more
-
-
-async def _new_nodes(context: Context, row: GroupRow, shard: DesiredShard, places: Sequence[str]) -> list[DesiredNode]:
-    """Each has the lowest number that is free: no node of the group has its name, also none that is still being taken away,
-    and no other cache cluster."""
-    taken, number, made = names_in_use(row), 0, list[DesiredNode]()
-    for zone in places:
-        while True:
-            number += 1
-            name = member_name(row.key.name, shard.shard_id, number, row.desired.shape is Shape.CLUSTERED)
-            if name not in taken and await context.store.owner(context.scope, name) is None:
-                break
-        made.append(DesiredNode(name, "0001", zone, context.clock.now(), tags=dict(row.tags)))
-    return made
 
 
 # --- fewer ---------------------------------------------------------------------------------------------------------
