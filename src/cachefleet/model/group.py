@@ -10,6 +10,8 @@ from enum import StrEnum
 
 import msgspec
 
+from cachefleet.model.pending import PendingChange, ScaleConfig
+
 SLOTS = 16384
 SlotRanges = tuple[tuple[int, int], ...]  # inclusive pairs, ascending, not overlapping
 
@@ -94,6 +96,8 @@ class GroupDesired(msgspec.Struct, frozen=True, kw_only=True):
     az_mode: str = ""  # Memcached: single-az | cross-az
     created_at: float = 0.0
     deleting: bool = False
+    pending: PendingChange | None = None  # what waits for the maintenance window
+    scale: ScaleConfig | None = None  # Memcached: how the change of its node type that is under way goes on
 
     @property
     def nodes(self) -> tuple[DesiredNode, ...]:
