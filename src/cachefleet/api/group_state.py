@@ -6,7 +6,7 @@ Pure: reads a row, never an engine. The controller computes row.status; here it 
 from __future__ import annotations
 
 from cachefleet.model.errors import AwsError
-from cachefleet.model.group import DesiredNode, EndpointRole
+from cachefleet.model.group import DesiredNode, DesiredShard, EndpointRole
 from cachefleet.model.resource import Kind
 from cachefleet.model.row import GroupRow
 
@@ -35,9 +35,11 @@ def group_status(row: GroupRow) -> str:
     return _GROUP_WORDS.get(state, state) if is_group(row) else _CLUSTER_WORDS.get(state, state)
 
 
-def shard_status(row: GroupRow) -> str:
-    """NodeGroup.Status."""
+def shard_status(row: GroupRow, shard: DesiredShard) -> str:
+    """NodeGroup.Status. A shard that joins a group which exists is being created until its nodes are there."""
     state = group_status(row)
+    if state == MODIFYING and all(member_status(row, node) == CREATING for node in shard.nodes):
+        return CREATING
     return state if state in (CREATING, DELETING, MODIFYING) else AVAILABLE
 
 

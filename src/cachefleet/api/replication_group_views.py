@@ -9,6 +9,7 @@ from typing import Any
 
 from cachefleet.api.group_state import endpoint, group_status, is_provisioned, node_address, shard_status
 from cachefleet.api.handovers import awaited_primary
+from cachefleet.api.shard_slots import owned
 from cachefleet.api.slots import format_slots
 from cachefleet.interfaces import Fragment
 from cachefleet.model.group import DesiredNode, DesiredShard, EndpointRole, GroupDesired, Shape
@@ -59,9 +60,9 @@ def group_view(row: GroupRow) -> dict[str, Any]:
 
 
 def _shard_view(row: GroupRow, shard: DesiredShard) -> dict[str, Any]:
-    view: dict[str, Any] = {"NodeGroupId": shard.shard_id, "Status": shard_status(row)}
+    view: dict[str, Any] = {"NodeGroupId": shard.shard_id, "Status": shard_status(row, shard)}
     if row.desired.shape is Shape.CLUSTERED:
-        view["Slots"] = format_slots(shard.slots)
+        view["Slots"] = format_slots(owned(row, shard))
     else:
         put_endpoint(view, "PrimaryEndpoint", endpoint(row, EndpointRole.PRIMARY), row.desired.port)
         put_endpoint(view, "ReaderEndpoint", endpoint(row, EndpointRole.READER), row.desired.port)

@@ -18,6 +18,7 @@ import cachefleet.api.replica_counts
 import cachefleet.api.replication_group_creation
 import cachefleet.api.replication_group_modification
 import cachefleet.api.replication_groups
+import cachefleet.api.shard_configuration
 import cachefleet.api.subnet_groups
 import cachefleet.api.tags  # noqa: F401
 from cachefleet.interfaces import AnyRow, Fragment, Store
