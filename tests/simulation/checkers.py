@@ -59,6 +59,7 @@ class Checkers:
         self.applied: dict[int, Engine] = {}
         self.stall_s = 0.0
         self.identities: dict[str, list[Engine]] = {}  # by engine id of cluster mode
+        self.left: set[tuple[str, str]] = set()  # (uid, node) of those that were to go
         self.promotions = 0
         self.effects = 0
         self.calm_s: Callable[[], float] = lambda: 0.0  # how long nothing has hindered the control plane
@@ -93,7 +94,11 @@ class Checkers:
 
     def committed(self, row: Row[GroupDesired]) -> None:
         uid = row.desired.uid
-        self.rows[uid] = row
+        before, self.rows[uid] = self.rows.get(uid), row
+        if before is not None and before.desired is not row.desired:
+            names = {node.name for node in row.desired.nodes}
+            self.left |= {(uid, node.name) for node in before.desired.nodes if node.name not in names}
+            self.left -= {(uid, name) for name in names}
         self._note_decisions(uid, row.memory)
         mine = set(held(row.memory))
         if not mine or row.desired.deleting:
@@ -122,7 +127,7 @@ class Checkers:
             for engine in ledger.engines:
                 whole = engine.process.running and self._seen(engine) and ledger.held <= set(engine.replication.stream)
                 awake = self._now() - engine.process.last_still_s > CALM_S
-                if whole and awake and ledger.held and self.quiet_s(engine) > CALM_S:
+                if whole and awake and self._is_desired(engine) and ledger.held and self.quiet_s(engine) > CALM_S:
                     self.trace.violation("needlessly headless", f"{engine.process.incarnation} has every write")
         ledger.headless = shard.headless
 
@@ -182,14 +187,19 @@ class Checkers:
 
     def forgot(self, engine: Engine, engine_id: str) -> None:
         for other in self.identities.get(engine_id, []):
-            if other.process.running:
+            if other.process.running and self._is_desired(other):
                 self.trace.violation("forgot the living", f"{engine.process.incarnation} forgot {other.process.incarnation}")
+
+    def _is_desired(self, engine: Engine) -> bool:
+        """Nobody has asked for its removal. (Temporary replicas are not in the desired state, either.)"""
+        uid, node = named(engine.process.incarnation)
+        return (uid, node) not in self.left
 
     def _check_not_empty(self, engine: Engine, ledger: Ledger) -> None:
         if self._is_muddled(ledger) or not ledger.held or any(write != PING for write in engine.replication.stream):
             return
         for other in self.rivals(engine):
-            if self._seen(other) and any(write != PING for write in other.replication.stream):
+            if self._is_desired(other) and self._seen(other) and any(write != PING for write in other.replication.stream):
                 self.trace.violation(
                     "empty primary",
                     f"{engine.process.incarnation} begins empty while {other.process.incarnation} holds data",
@@ -242,7 +252,7 @@ class Checkers:
         decided_s = ledger.decisions[-1][0] if ledger.decisions else self._now()
         for other in self.rivals(engine):
             report = self.reports.get(other)
-            if report is None or not self._seen(other) or report.at_s > decided_s:
+            if report is None or not self._is_desired(other) or not self._seen(other) or report.at_s > decided_s:
                 continue
             ahead = report.length > len(engine.replication.stream) and set(lacking) & set(other.replication.stream)
             if ahead and not other.leads:

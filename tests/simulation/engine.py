@@ -16,6 +16,7 @@ from tests.simulation.replication import OFFSET_UNIT, Replication, Tuning
 from tests.simulation.resp import OK, Commands, encoded
 
 VALKEY, REDIS = "9.1.2", "7.0.15"
+_EMPTY_BYTES, _WRITE_BYTES = 900_000, 120
 RETIRED_S = 4.0  # longer than the pause in which a hand-over waits for its heir
 
 
@@ -83,6 +84,10 @@ class Engine:
     def leads(self) -> bool:
         """It has the primary role."""
         return self.replication.primary
+
+    @property
+    def used_bytes(self) -> int:
+        return _EMPTY_BYTES + _WRITE_BYTES * len(self.replication.stream)
 
     @property
     def writable(self) -> bool:
@@ -194,6 +199,8 @@ class Engine:
             return f"loading:{loading}\r\nrdb_bgsave_in_progress:{int(self.replication.children > 0)}\r\n"
         if words == ["stats"]:
             return f"sync_full:{self.replication.full_syncs}\r\n"
+        if words == ["memory"]:
+            return f"used_memory:{self.used_bytes}\r\nmaxmemory:{self.config.get('maxmemory', '0')}\r\n"
         self.witness.reported(self, by)
         return "\r\n".join(self._info_replication())
 

@@ -1,9 +1,9 @@
-"""What users ask for while things go wrong: hand-overs, reboots, deletion, failover switched off. Through desired state, as the
-API writes it."""
+"""What users ask for while things go wrong: hand-overs, reboots, deletion, failover switched off, other numbers of nodes.
+Through desired state, as the API writes it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from random import Random
 
@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from cachefleet.interfaces import AnyRow, Conflict, Transaction
 from cachefleet.model.group import DesiredNode, DesiredShard, GroupDesired, Shape
-from cachefleet.model.row import GroupRow
+from cachefleet.model.row import GroupRow, member_names
+from tests.simulation import changes
 from tests.simulation.groups import any_group
 from tests.simulation.world import World
 
@@ -28,9 +29,23 @@ class Operators:
         if not uids:
             return
         uid = self._chance.choice(uids)
-        kinds = (self.hand_over, self.reboot, self.delete, self.toggle_failover, self.create)
-        kind = self._chance.choices(kinds, (6, 4, 0.5, 1, 0.5))[0]
+        kinds: dict[Callable[[str], Awaitable[None]], float] = {
+            self.hand_over: 6,
+            self.reboot: 4,
+            self.delete: 0.5,
+            self.toggle_failover: 1,
+            self.create: 0.5,
+            self.replicas: 4,
+            self.one_replica: 2,
+        }
+        kind = self._chance.choices(list(kinds), list(kinds.values()))[0]
         await kind(uid)
+
+    async def wish(self, name: str) -> None:
+        """Of that name, for any of the groups."""
+        uids = [uid for uid in self._world.groups if uid in self._world.checkers.rows]
+        if uids:
+            await getattr(self, name)(self._chance.choice(uids))
 
     async def create(self, uid: str = "") -> None:
         """A further group. uid: of another one, which does not matter."""
@@ -52,6 +67,35 @@ class Operators:
             self._world.checkers.committed(stored)
             self._world.wake(stored.key)
             return
+
+    # --- other nodes ---
+
+    async def replicas(self, uid: str) -> None:
+        """IncreaseReplicaCount, DecreaseReplicaCount, NumCacheNodes."""
+        await self._alter(uid, "changes the nodes", changes.replicas)
+
+    async def one_replica(self, uid: str) -> None:
+        await self._alter(uid, "removes a replica", changes.one_replica)
+
+    async def _alter(self, uid: str, what: str, change: Callable[[GroupRow, Random], GroupRow | None]) -> None:
+        """A change that the API takes only of an available group."""
+        while True:
+            row = await self._world.row(uid)
+            changed = change(row, self._chance) if row is not None and changes.may_change(row) else None
+            if changed is None:
+                return
+            try:
+                stored = await self._world.database.change(
+                    partial(_update_members, changed, member_names(changed.key, changed.desired))
+                )
+            except Conflict:
+                continue
+            self._world.trace.note(f"operator {what} of {uid}: {', '.join(node.name for node in changed.desired.nodes)}")
+            self._world.checkers.committed(stored)
+            self._world.wake(stored.key)
+            return
+
+    # --- roles ---
 
     async def hand_over(self, uid: str, shard_id: str = "") -> None:
         """TestFailover, or PrimaryClusterId."""
@@ -106,6 +150,10 @@ class Operators:
 
 async def _update(row: GroupRow, transaction: Transaction) -> AnyRow:
     return await transaction.update(row)
+
+
+async def _update_members(row: GroupRow, members: tuple[str, ...], transaction: Transaction) -> AnyRow:
+    return await transaction.update(row, members)
 
 
 def _with_shards(desired: GroupDesired, change: Callable[[DesiredShard], DesiredShard]) -> GroupDesired:

@@ -141,8 +141,8 @@ class _Scenario:
         if kind in self._plots.kinds:
             self._world.trace.note(f"plot     {kind}")
             self._plotting.append(asyncio.create_task(self._plots.kinds[kind]()))
-        elif kind == "create":
-            self._plotting.append(asyncio.create_task(self._operators.create()))
+        elif hasattr(self._operators, kind):
+            self._plotting.append(asyncio.create_task(self._operators.wish(kind)))
         else:
             self._faults.begin(kind)
 

@@ -126,6 +126,7 @@ class NodeMemory(msgspec.Struct):
     form: Form | None = None  # of the current launch; None before the first
     used_bytes: int = 0  # memory that its data take, in coarse steps, so that an idle group is not written anew
     launches: int = 0  # how often it was started; the incarnation is `<uid>.<name>.<launches>`, "" before the first
+    launches_before: int = 0  # of those, how many were of an earlier node with this name
     launched_at: float = 0.0
     ended_at: float = 0.0  # when its process was first seen to be gone, 0 while it runs
     end_unseen: bool = False  # nobody watched when it ended: it may have been long before ended_at
@@ -134,6 +135,7 @@ class NodeMemory(msgspec.Struct):
     retry_at: float = 0.0  # no launch before
     reboots: int = 0  # of DesiredNode.reboots, how many were begun
     reboot_of: int = 0  # the launch that the last reboot has to end; 0 when that reboot is done
+    roll_of: int = 0  # the launch that ends because the group has another form now; 0 when the next one is ready
     engine_id: str = ""  # cluster-bus node id of the current incarnation
     ready: bool = False  # was ready in the last pass
     became_ready: bool = False  # the current incarnation was ready once
@@ -177,6 +179,15 @@ class SlotMove(msgspec.Struct):
     failures: int = 0  # attempts in a row that came to nothing
 
 
+class Settled(msgspec.Struct, frozen=True):
+    """What a group was when nothing was left to change last: the way back of a change that fails, and what changed since."""
+
+    form: Form
+    parameter_group: str
+    subnet_group: str
+    node_type: str
+
+
 class GroupMemory(msgspec.Struct):
     """Written by the controller only, before any effect that depends on it."""
 
@@ -187,6 +198,8 @@ class GroupMemory(msgspec.Struct):
         str, SlotRanges
     ] = {}  # shard id -> slots that it owns by our books; every slot once. Empty before the first look
     moves: list[SlotMove] = []
+    settled: Settled | None = None  # None before it was available once
+    departed: dict[str, int] = {}  # names of nodes that have left -> their launches, which a new one of that name goes on from
     endpoint_holder: str = ""  # the node that was last seen to listen on the reader or configuration endpoint
     epoch: int = 0  # rises with every decision on a role
     provisioned: bool = False  # was available once
@@ -208,10 +221,11 @@ def incarnation(uid: str, node_name: str, launches: int) -> str:
 
 
 class NodeStatus(msgspec.Struct, frozen=True):
-    state: str  # creating | available | rebooting | deleting | failed | recovering
+    state: str  # creating | available | modifying | rebooting | deleting | failed | recovering
     address: str = ""
     role: str = ""  # primary | replica, "" when not known or Memcached
     why: str = ""  # why it is not available
+    port: int = 0  # on which its current launch listens; 0 the group's
 
 
 class GroupStatus(msgspec.Struct, frozen=True):
@@ -221,3 +235,4 @@ class GroupStatus(msgspec.Struct, frozen=True):
     nodes: dict[str, NodeStatus] = {}
     endpoints: dict[str, str] = {}  # EndpointRole -> address, only those that lead somewhere
     why: str = ""  # why it is not available, for people
+    ports: dict[str, int] = {}  # EndpointRole -> port, where that is not the group's (yet)

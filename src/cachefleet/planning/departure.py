@@ -38,7 +38,9 @@ def depart(draft: Draft, keep: set[str]) -> None:
         current = draft.current(name)
         process = draft.observed.processes.get(current)
         if process is None:
-            del draft.memory.nodes[name]
+            launches = draft.memory.nodes.pop(name).launches
+            if launches:
+                draft.memory.departed[name] = launches
             dropped.append(name)
         elif not process.running:
             draft.act(Erase(node=name, incarnation=current))

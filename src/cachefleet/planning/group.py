@@ -18,7 +18,10 @@ from cachefleet.planning.memory_use import note_use
 from cachefleet.planning.node_count import note_count
 from cachefleet.planning.replicated import plan_replicated
 from cachefleet.planning.resync import relieve
+from cachefleet.planning.settling import note_settled
 from cachefleet.planning.silence import give_up
+from cachefleet.planning.sizes import resize
+from cachefleet.planning.temporaries import effective, lasting, lasting_nodes
 from cachefleet.settings import ControlSettings
 
 _SHAPES = {Shape.REPLICATED: plan_replicated, Shape.CLUSTERED: plan_clustered, Shape.MEMCACHED: plan_memcached}
@@ -34,7 +37,7 @@ def plan_group(
     rules: ControlSettings,
 ) -> Plan:
     """now: epoch seconds. replication_group: False for a standalone or Memcached cluster."""
-    draft = Draft(name, replication_group, desired, observed, memory, now, rules)
+    draft = Draft(name, replication_group, effective(desired, memory), observed, memory, now, rules)
     lifecycle.follow_clock(draft)
     if desired.deleting:
         return _plan_deletion(draft)
@@ -48,7 +51,7 @@ def plan_group(
         actions=tuple(draft.actions),
         events=tuple(draft.events),
         look_again_s=_look_again_s(draft),
-        desired=draft.changed,
+        desired=None if draft.changed is None else lasting(draft.changed),
     )
 
 
@@ -77,6 +80,7 @@ def _plan_life(draft: Draft) -> None:
     relieve(draft)
     lifecycle.note_ready(draft, nodes)
     note_use(draft)
+    resize(draft)
     if (
         not draft.memory.provisioned
         and all(node.name in draft.ready for node in draft.desired.nodes)
@@ -85,6 +89,7 @@ def _plan_life(draft: Draft) -> None:
         draft.memory.provisioned = True
         _tell_created(draft)
     note_count(draft)
+    note_settled(draft)
 
 
 def _endpoints_lead(draft: Draft) -> bool:
@@ -154,7 +159,8 @@ def _unspread(draft: Draft) -> None:
 
 
 def _status(draft: Draft) -> GroupStatus:
-    nodes = {node.name: _node_status(draft, node.name, node.reboots) for node in draft.desired.nodes}
+    lasting = lasting_nodes(draft.desired.nodes)
+    nodes = {node.name: _node_status(draft, node.name, node.reboots) for node in lasting}
     states = {status.state for status in nodes.values()}
     if not draft.memory.provisioned:
         state = "creating"
@@ -188,7 +194,7 @@ def _node_status(draft: Draft, name: str, reboots: int) -> NodeStatus:
     elif name in draft.ready:
         state = "available"
     else:
-        state = "recovering" if known.became_ready or known.launches > 1 else "creating"
+        state = "recovering" if known.became_ready or (known.launches and not lifecycle.is_first_launch(known)) else "creating"
     role = ""
     if draft.desired.shape is not Shape.MEMCACHED:
         role = "primary" if any(shard.primary == name for shard in draft.memory.shards.values()) else "replica"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cachefleet.model.group import incarnation
+from cachefleet.model.group import NodeMemory, incarnation
 from cachefleet.model.observed import ProcessView
 from cachefleet.model.plan import Erase, Launch, Stop
 from cachefleet.planning.draft import Draft
@@ -88,18 +88,22 @@ def begin_reboot(draft: Draft, node: str, reboots: int) -> None:
 def continue_reboots(draft: Draft, nodes: list[str]) -> None:
     """End incarnations whose reboot was begun in an earlier pass and that run nevertheless."""
     for node in nodes:
-        if _is_going(draft, node) and draft.running(node):
+        memory = draft.remembered(node)
+        if memory.reboot_of == memory.launches and memory.launches and draft.running(node):
             draft.act(Stop(node=node, incarnation=draft.current(node), kill=False))
 
 
 def _is_going(draft: Draft, node: str) -> bool:
+    """On purpose: for a reboot, or because it is launched anew in another form."""
     memory = draft.remembered(node)
-    return bool(memory.reboot_of) and memory.reboot_of == memory.launches
+    return bool(memory.launches) and memory.launches in (memory.reboot_of, memory.roll_of)
 
 
 def launch(draft: Draft, node: str, follow: str = "") -> None:
     """Start the node's next incarnation. The number is saved before the launch, so that no id is ever used twice."""
     memory = draft.remembered(node)
+    if not memory.launches:
+        memory.launches = memory.launches_before = draft.memory.departed.pop(node, 0)
     memory.launches += 1
     memory.launched_at = draft.now
     memory.ended_at = 0.0
@@ -110,6 +114,10 @@ def launch(draft: Draft, node: str, follow: str = "") -> None:
     memory.met_again_at = 0.0
     memory.form = draft.form
     draft.act(Launch(node=node, incarnation=incarnation(draft.desired.uid, node, memory.launches), follow=follow))
+
+
+def is_first_launch(memory: NodeMemory) -> bool:
+    return memory.launches == memory.launches_before + 1
 
 
 def note_failures(draft: Draft, nodes: list[str]) -> None:
@@ -216,9 +224,9 @@ def note_ready(draft: Draft, nodes: list[str]) -> None:
                 pass  # the process behind an endpoint, which clients know nothing of
             elif memory.reboot_of:
                 draft.tell_node(node, f"Cache node {draft.node_id(node)} restarted")
-            elif draft.memory.provisioned and not memory.recovering and memory.launches == 1:
+            elif draft.memory.provisioned and not memory.recovering and is_first_launch(memory):
                 draft.tell_node(node, f"Added cache node {draft.node_id(node)} in availability zone {memory.zone}")
-            memory.reboot_of = 0
+            memory.reboot_of = memory.roll_of = 0
             memory.became_ready = True
             memory.ready_at = draft.now
         if ready and memory.recovering:

@@ -55,6 +55,19 @@ def test_the_reader_endpoint_goes_to_another_replica_first() -> None:
     assert world.events[-2:] == ["Cache cluster deleted", "Finished modifying number of nodes from 3 to 2"]
 
 
+def test_a_node_with_the_name_of_one_that_left_is_never_launched_under_an_old_id() -> None:
+    world = created(replicated(3))
+    whole = world.desired
+    first = world.of("demo-003").incarnation
+    world.desired = without_nodes(whole, "demo-003")
+    settle_watching(world)
+    world.desired = whole
+    settle_watching(world)
+    assert world.of("demo-003").incarnation != first
+    assert world.memory.departed == {}
+    assert any("Added cache node" in event for event in world.events[-4:])
+
+
 def test_the_reader_endpoint_goes_to_the_primary_when_no_replica_is_left() -> None:
     world = created(replicated(3, failover=False))
     world.desired = without_nodes(world.desired, "demo-002", "demo-003")

@@ -1,0 +1,98 @@
+"""What operators change of a group, as the API writes it: desired state, with the status "modifying" in the same write.
+
+Pure: a row and chance in, a row out, or None where the API would refuse. Who asks, and when, is in operators.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from random import Random
+
+from cachefleet.api.group_nodes import names_in_use, with_nodes
+from cachefleet.api.group_state import AVAILABLE, is_primary
+from cachefleet.api.replica_choice import leaving
+from cachefleet.api.replica_targets import Target
+from cachefleet.api.replication_group_topology import member_name
+from cachefleet.model.group import DesiredNode, DesiredShard, Shape
+from cachefleet.model.row import GroupRow
+from tests.simulation.groups import ZONES
+
+MOST_REPLICAS = 3
+MOST_MEMCACHED = 4
+
+
+def may_change(row: GroupRow) -> bool:
+    """It is available, and no role is on its way."""
+    if row.status.state != AVAILABLE or not row.memory.provisioned or row.desired.deleting:
+        return False
+    return not any(shard.headless or shard.handing_from or not shard.taken for shard in row.memory.shards.values())
+
+
+def new_nodes(row: GroupRow, shard_id: str, number: int, first_zone: int = 0) -> tuple[DesiredNode, ...]:
+    taken = names_in_use(row)
+    clustered = row.desired.shape is Shape.CLUSTERED
+    names = (member_name(row.key.name, shard_id, index, clustered) for index in count(1))
+    free = (name for name in names if name not in taken)
+    return tuple(
+        DesiredNode(name, "0001", ZONES[(first_zone + index) % 3], 0.0)
+        for index, name in zip(range(number), free, strict=False)
+    )
+
+
+def replicas(row: GroupRow, chance: Random) -> GroupRow | None:
+    """More or fewer in one shard, or as many in all."""
+    if row.desired.shape is Shape.MEMCACHED:
+        return memcached_nodes(row, chance)
+    wanted = chance.randint(0, MOST_REPLICAS)
+    shards = row.desired.shards if chance.random() < 0.5 else (chance.choice(row.desired.shards),)
+    if row.desired.shape is Shape.REPLICATED and row.desired.automatic_failover:
+        wanted = max(1, wanted)
+    nodes = {shard.shard_id: _with_replicas(row, shard, wanted) for shard in shards}
+    if all(nodes[shard.shard_id] == shard.nodes for shard in shards):
+        return None
+    return with_nodes(row, nodes)
+
+
+def _with_replicas(row: GroupRow, shard: DesiredShard, wanted: int) -> tuple[DesiredNode, ...]:
+    more = wanted + 1 - len(shard.nodes)
+    if more >= 0:
+        return (*shard.nodes, *new_nodes(row, shard.shard_id, more, len(shard.nodes)))
+    gone = leaving(row, shard, Target(wanted))
+    return tuple(node for node in shard.nodes if node not in gone)
+
+
+def one_replica(row: GroupRow, chance: Random) -> GroupRow | None:
+    """DecreaseReplicaCount with ReplicasToRemove."""
+    found = [
+        (shard, node)
+        for shard in row.desired.shards
+        for node in shard.nodes
+        if row.desired.shape is not Shape.MEMCACHED and not is_primary(row, node)
+    ]
+    if not found:
+        return None
+    shard, gone = chance.choice(found)
+    left = tuple(node for node in shard.nodes if node != gone)
+    if len(left) == 1 and row.desired.shape is Shape.REPLICATED and row.desired.automatic_failover:
+        return None
+    return with_nodes(row, {shard.shard_id: left})
+
+
+def memcached_nodes(row: GroupRow, chance: Random) -> GroupRow | None:
+    """Another number of them; any may go."""
+    (shard,) = row.desired.shards
+    wanted = chance.randint(1, MOST_MEMCACHED)
+    left = list(shard.nodes)
+    while len(left) > wanted:
+        left.remove(chance.choice(left))
+    left += [node for _, node in zip(range(wanted - len(left)), _free_memcached(row), strict=False)]
+    return with_nodes(row, {shard.shard_id: tuple(left)}) if tuple(left) != shard.nodes else None
+
+
+def _free_memcached(row: GroupRow) -> Iterator[DesiredNode]:
+    taken = names_in_use(row)
+    for number in count(1):
+        name = f"{row.key.name}.{number:04}"
+        if name not in taken:
+            yield DesiredNode(name, f"{number:04}", ZONES[0], 0.0)
