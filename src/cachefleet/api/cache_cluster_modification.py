@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from cachefleet.api.cache_cluster_creation import refuse_memcached_snapshots
 from cachefleet.api.cache_cluster_views import cluster_nodes, cluster_view
 from cachefleet.api.context import Context
-from cachefleet.api.group_changes import refuse_node_changes
+from cachefleet.api.group_changes import asked_change, changed
 from cachefleet.api.group_inputs import MODIFY_REFUSED, RECORDED
 from cachefleet.api.group_rows import load_cluster, update_group
 from cachefleet.api.group_state import is_group, require_member_available
@@ -56,10 +56,11 @@ async def modify_cache_cluster(context: Context, request: ModifyCacheClusterMess
     changes = changed_settings(context, request)
     row = await load_cluster(context, name)
     require_member_available(row, cluster_nodes(row, name)[0], name)
-    refuse_node_changes(row.desired, request)
     if row.desired.shape is Shape.MEMCACHED:
         refuse_memcached_snapshots(request)
     change = await resized(context, replace(row, desired=replace(row.desired, **changes)), request)
+    if change.row.desired.shards == row.desired.shards:
+        change = changed(context, change.row, asked_change(context, change.row, request), request)
     if change.row.desired != row.desired:
         if is_group(row):
             raise invalid_combination(

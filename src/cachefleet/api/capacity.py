@@ -10,19 +10,28 @@ from cachefleet.model.errors import AwsError
 from cachefleet.model.group import Engine, GroupDesired
 from cachefleet.model.resource import GROUP_KINDS
 from cachefleet.model.row import GroupRow
+from cachefleet.planning.pending import applied
 from cachefleet.reference.node_types import node_type
 
 _MB = 1024 * 1024
 
 
-async def refuse_capacity(context: Context, desired: GroupDesired, nodes: int) -> None:
-    """Raises InsufficientCacheClusterCapacity when that many more nodes of this group cannot run here."""
-    memory_bytes = nodes * _node_bytes(context, desired)
+async def refuse_capacity(context: Context, desired: GroupDesired, nodes: int, memory_bytes: int | None = None) -> None:
+    """Raises InsufficientCacheClusterCapacity when that many more nodes of this group cannot run here. memory_bytes: how much
+    more its nodes may hold then, None for so many nodes' share."""
+    if memory_bytes is None:
+        memory_bytes = nodes * _node_bytes(context, desired)
     if context.settings.host.memory == "reserve":  # otherwise nobody asks what the others may hold
         memory_bytes += await _promised_bytes(context)
     why = context.refuses(nodes, memory_bytes)
     if why:
-        raise AwsError("InsufficientCacheClusterCapacity", f"{nodes} more {desired.node_type} nodes cannot run here: {why}")
+        what = f"{nodes} more {desired.node_type} nodes" if nodes else f"Nodes with {memory_bytes // _MB} MB more in all"
+        raise AwsError("InsufficientCacheClusterCapacity", f"{what} cannot run here: {why}")
+
+
+def more_bytes(context: Context, before: GroupDesired, after: GroupDesired) -> int:
+    """How much more the group's nodes may hold, what is pending included; negative when it is less."""
+    return _group_bytes(context, after) - _group_bytes(context, before)
 
 
 async def _promised_bytes(context: Context) -> int:
@@ -31,8 +40,17 @@ async def _promised_bytes(context: Context) -> int:
     for key in await context.store.keys(GROUP_KINDS):
         row: GroupRow | None = await context.store.get(key)
         if row is not None:
-            promised_bytes += len(row.desired.nodes) * _node_bytes(context, row.desired)
+            promised_bytes += _group_bytes(context, row.desired)
     return promised_bytes
+
+
+def _group_bytes(context: Context, desired: GroupDesired) -> int:
+    """Of all nodes, at present or with what is pending, whichever is more: what was accepted must not lack memory then."""
+    present = len(desired.nodes) * _node_bytes(context, desired)
+    if desired.pending is None:
+        return present
+    then = applied(desired, desired.pending, 0.0)
+    return max(present, len(then.nodes) * _node_bytes(context, then))
 
 
 def _node_bytes(context: Context, desired: GroupDesired) -> int:

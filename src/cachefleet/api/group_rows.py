@@ -22,12 +22,14 @@ from cachefleet.model.row import GroupRow, Row, member_names
 
 
 class Change(msgspec.Struct, frozen=True):
-    """What becomes of a row. members: the new full set of member names, None for no change. more_nodes: how many it gains."""
+    """What becomes of a row. members: the new full set of member names, None for no change. more_nodes: how many it gains.
+    more_bytes: how much more they may hold in all, None for so many nodes' share."""
 
     row: GroupRow
     members: tuple[str, ...] | None = None
     more_nodes: int = 0
     events: tuple[EventDraft, ...] = ()
+    more_bytes: int | None = None
 
 
 async def load_group(context: Context, name: str) -> GroupRow:
@@ -72,7 +74,8 @@ async def update_group(context: Context, change: Change) -> GroupRow:
             await transaction.add_events(context.scope, context.clock.now(), change.events)
             if change.more_nodes:
                 await hold_subnet_group(context, transaction, stored.desired)
-                await refuse_capacity(context, stored.desired, change.more_nodes)
+            if change.more_nodes or (change.more_bytes or 0) > 0:
+                await refuse_capacity(context, stored.desired, change.more_nodes, change.more_bytes)
             await leave_word(context, transaction, key)
     except NameTaken as taken:
         raise _taken(key.kind, key.name, taken.name) from None

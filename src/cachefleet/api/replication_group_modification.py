@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from cachefleet.api.context import Context
-from cachefleet.api.group_changes import not_yet, refuse_node_changes
+from cachefleet.api.group_changes import asked_change, changed, not_yet
 from cachefleet.api.group_inputs import MODIFY_REFUSED, RECORDED
-from cachefleet.api.group_rows import Change, load_group, update_group
+from cachefleet.api.group_rows import load_group, update_group
 from cachefleet.api.group_state import require_available
 from cachefleet.api.group_validation import asked_description, changed_settings, check_failover
 from cachefleet.api.handovers import promoted
@@ -47,12 +47,12 @@ _USERS = Refusal("user groups are not implemented yet; leave it out", ([],))
         "EngineVersion",
         "CacheNodeType",
         "ClusterMode",
+        "ApplyImmediately",
     ),
     recorded={
         **RECORDED,
         "NotificationTopicStatus": RECORDED["NotificationTopicArn"],
         "NodeGroupId": "has no meaning any more; Amazon ElastiCache ignores it too",
-        "ApplyImmediately": "every change that is possible now holds at once, either way",
     },
     refused={
         **MODIFY_REFUSED,
@@ -71,15 +71,16 @@ async def modify_replication_group(context: Context, request: ModifyReplicationG
     row = await load_group(context, request["ReplicationGroupId"])
     require_available(row)
     _refuse_roles(row, request)
-    refuse_node_changes(row.desired, request)
     if request.get("ClusterMode") not in (None, "", row.desired.cluster_mode):
         raise not_yet("ClusterMode", row.desired.cluster_mode)
-    changed = replace(row, desired=replace(row.desired, **changes, **_failover(row.desired, request)))
+    after = replace(row, desired=replace(row.desired, **changes, **_failover(row.desired, request)))
+    change = changed(context, after, asked_change(context, after, request), request)
+    after = change.row
     if request.get("PrimaryClusterId"):
-        failover = row.desired.automatic_failover or changed.desired.automatic_failover
-        changed = promoted(changed, folded(request["PrimaryClusterId"]), failover)
-    if changed.desired != row.desired:
-        row = await update_group(context, Change(changed, events=_events(row, changed.desired)))
+        failover = row.desired.automatic_failover or after.desired.automatic_failover
+        after = promoted(after, folded(request["PrimaryClusterId"]), failover)
+    if after.desired != row.desired:
+        row = await update_group(context, replace(change, row=after, events=(*change.events, *_events(row, after.desired))))
     return {"ReplicationGroup": group_view(row)}
 
 

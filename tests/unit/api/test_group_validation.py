@@ -9,12 +9,11 @@ import pytest
 
 from cachefleet.api import group_validation as validation
 from cachefleet.api.cluster_mode import asked_mode, is_clustered
-from cachefleet.api.group_changes import refuse_node_changes
 from cachefleet.model.errors import AwsError
 from cachefleet.model.group import Engine
 from cachefleet.settings import NodeTypeSetting, Settings
 from tests.fakes.api import make_context
-from tests.unit.api.rows import SCOPE, group_row
+from tests.unit.api.rows import SCOPE
 
 TOPIC = "arn:aws:sns:local-1:000000000000:news"
 
@@ -178,38 +177,6 @@ def test_cluster_mode_by_name() -> None:
     for value in ("compatible", "Enabled"):
         with refused("InvalidParameterValue", "ClusterMode"):
             asked_mode(value)
-
-
-# --- node changes --------------------------------------------------------------------------------------------------
-
-
-def test_equal_values_ask_for_nothing() -> None:
-    refuse_node_changes(
-        group_row().desired,
-        {
-            "CacheNodeType": "cache.t4g.micro",
-            "Engine": "Valkey",
-            "EngineVersion": "9.1",
-            "CacheParameterGroupName": "Default.Valkey9",
-        },
-    )
-
-
-@pytest.mark.parametrize(
-    ("member", "value"),
-    [
-        ("CacheNodeType", "cache.t4g.small"),
-        ("Engine", "redis"),
-        ("EngineVersion", "9.2"),
-        ("CacheParameterGroupName", "default.valkey8"),
-    ],
-)
-def test_node_changes_are_not_built_yet(member: str, value: str) -> None:
-    with refused("InvalidParameterValue", f"{member}: changing it is not implemented yet"):
-        refuse_node_changes(group_row().desired, {member: value})
-    if member == "EngineVersion":
-        with refused("InvalidParameterValue", "patch version"):
-            refuse_node_changes(group_row().desired, {member: "9.1.7"})
 
 
 def test_encryption_at_rest() -> None:

@@ -1,0 +1,67 @@
+"""Whether a cache may be changed to another node type: the allowed ones, and only where the data fit (reference 3.3, 13.3).
+
+Pure: by what the planner last wrote down of each node's memory. Called by group_changes and ListAllowedNodeTypeModifications.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from msgspec.structs import replace
+
+from cachefleet.api.room_for_data import data_bytes
+from cachefleet.model.errors import invalid_value
+from cachefleet.model.group import Engine, GroupDesired
+from cachefleet.model.row import GroupRow
+from cachefleet.reference.node_types import NodeType
+from cachefleet.settings import NodeTypeSetting
+
+_TIERED = "cache.r6gd."
+_NO_FAILOVER = ("cache.t1.",)
+_NO_ENCRYPTION = ("cache.t1.", "cache.m1.", "cache.m2.")
+_MB = 1024 * 1024
+
+
+def allowed(desired: GroupDesired, present: NodeType, kinds: Iterable[NodeType]) -> tuple[list[str], list[str]]:
+    """Names of types to scale up to, and down to, each in order. One of equal memory is among the former: all data fit."""
+    up: list[str] = []
+    down: list[str] = []
+    for kind in kinds:
+        if kind.name == present.name or not may_become(desired, present, kind):
+            continue
+        (up if memory_mb(desired, kind) >= memory_mb(desired, present) else down).append(kind.name)
+    return sorted(up), sorted(down)
+
+
+def may_become(desired: GroupDesired, present: NodeType, kind: NodeType) -> bool:
+    """What the group has switched on is possible on that type, too (reference 3.3)."""
+    if kind.name.startswith(_TIERED) != present.name.startswith(_TIERED):
+        return False
+    if desired.automatic_failover and kind.name.startswith(_NO_FAILOVER):
+        return False
+    return not (desired.at_rest_encryption and kind.name.startswith(_NO_ENCRYPTION))
+
+
+def memory_mb(desired: GroupDesired, kind: NodeType) -> float:
+    """By which types are larger or smaller."""
+    return kind.memcached_mb if desired.engine is Engine.MEMCACHED else kind.maxmemory_bytes / _MB
+
+
+def require_fit(row: GroupRow, kind: str, own_types: Mapping[str, NodeTypeSetting]) -> None:
+    """Raises InvalidParameterValue with the figures when a node holds more than one of that type has for data. What Memcached
+    cannot keep it evicts, as it does all the time."""
+    desired = row.desired
+    if desired.engine is Engine.MEMCACHED:
+        return
+    room = data_bytes(replace(desired, node_type=kind), own_types)
+    for node in desired.nodes:
+        known = row.memory.nodes.get(node.name)
+        if known is not None and known.used_bytes > room:
+            raise invalid_value(
+                f"CacheNodeType: the data of {node.name} take {_shown(known.used_bytes)}, and a {kind} node has {_shown(room)} "
+                "for data. Delete data, add shards, or choose a larger type."
+            )
+
+
+def _shown(size_bytes: int) -> str:
+    return f"{-(-size_bytes // _MB)} MB"
