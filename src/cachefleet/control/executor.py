@@ -101,7 +101,11 @@ class Executor:
         await self._seams.host.erase(action.incarnation)
 
     async def spread(self, action: actions.Spread) -> None:
-        await self._seams.host.spread(action.address, action.port, action.targets)
+        host = self._seams.host
+        for address, port in list(host.spreads()):
+            if address == action.address and port != action.port:  # of before the group's port was changed
+                await host.spread(address, port, ())
+        await host.spread(action.address, action.port, action.targets)
 
     async def publish_nodes(self, action: actions.PublishNodes) -> None:
         content = self._seams.node_list_file(self._at(action.node), action.version, action.nodes)

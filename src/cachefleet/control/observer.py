@@ -16,6 +16,7 @@ from cachefleet.model.observed import Address, NodeView, Observed, ProcessView, 
 from cachefleet.model.resource import Kind
 from cachefleet.model.row import GroupRow
 from cachefleet.planning.addresses import wanted
+from cachefleet.planning.endpoint_ports import reader_port
 from cachefleet.planning.memcached import discovery_node
 
 ASK_AGAIN_S = 4.0  # a silent node: TCP's own retries would take ever longer when a network comes back, a question on a new
@@ -59,7 +60,7 @@ def _data_bytes(seams: Seams, desired: GroupDesired) -> int:
 
 def _spread(seams: Seams, desired: GroupDesired, memory: GroupMemory) -> tuple[str, ...]:
     reader = memory.endpoints.get(EndpointRole.READER, "")
-    return seams.host.spreads().get((reader, desired.port), ()) if reader else ()
+    return seams.host.spreads().get((reader, reader_port(desired, memory)), ()) if reader else ()
 
 
 def driver_of(seams: Seams, row: GroupRow, node: str) -> EngineDriver:

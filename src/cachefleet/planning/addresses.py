@@ -6,6 +6,7 @@ from collections import Counter
 
 from cachefleet.model.group import EndpointRole, GroupDesired, GroupMemory, NodeMemory, Shape
 from cachefleet.planning.draft import Draft
+from cachefleet.planning.temporaries import effective
 
 ENDPOINTS = {
     Shape.REPLICATED: (EndpointRole.PRIMARY, EndpointRole.READER),
@@ -31,7 +32,7 @@ def wanted(desired: GroupDesired, memory: GroupMemory, replication_group: bool) 
     if desired.deleting or memory.failure:
         return {}
     missing: Counter[str] = Counter()
-    for node in desired.nodes:
+    for node in effective(desired, memory).nodes:
         if node.name not in memory.nodes or not memory.nodes[node.name].address:
             missing[zone_letter(node.zone)] += 1
     for role in endpoint_roles(desired, replication_group):

@@ -22,7 +22,7 @@ AGAIN_S = 600.0  # the same shard's role is not moved again before: an engine th
 def balance(draft: Draft) -> None:
     """At most one hand-over. Each makes the fullest zone one less full, and no other as full as it was: so they come to an
     end."""
-    if not draft.desired.multi_az or len(draft.desired.shards) < FEWEST_SHARDS or not _may_begin(draft):
+    if draft.modifying or not draft.desired.multi_az or len(draft.desired.shards) < FEWEST_SHARDS or not _may_begin(draft):
         return
     crowd = Counter(draft.zone(shard.primary) for shard in draft.memory.shards.values())
     fullest, most = max(crowd.items(), key=lambda item: (item[1], item[0]))

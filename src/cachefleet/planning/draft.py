@@ -21,6 +21,7 @@ from cachefleet.model.group import (
 )
 from cachefleet.model.observed import NodeView, Observed, ProcessView
 from cachefleet.model.plan import Action, EventDraft
+from cachefleet.model.temporary import is_temporary
 from cachefleet.settings import ControlSettings
 
 
@@ -47,6 +48,7 @@ class Draft:
         self.actions: list[Action] = []
         self.events: list[EventDraft] = []
         self.why: dict[str, str] = {}  # node name -> why it is not ready
+        self.holds: dict[str, str] = {}  # what a change waits for -> why it does not go on, for people
         self.ready: set[str] = set()
         self.waiting = False  # something is under way that no exit and no wake-up will announce
         self.modifying = False  # a change that was asked for is not done yet
@@ -92,6 +94,17 @@ class Draft:
         """Nothing can run in its zone at present."""
         return self.zone(node)[-1:] in self.observed.zones_out if self.zone(node) else False
 
+    def is_outdated(self, node: str) -> bool:
+        """Its current launch is not made of what the group asks for by now."""
+        known = self.memory.nodes[node]
+        return bool(known.launches) and known.form not in (None, self.form)
+
+    def retires(self, node: str) -> bool:
+        """Its current launch is about to end on purpose, and no client is to be sent to it any more. Never a primary."""
+        known = self.memory.nodes[node]
+        going = bool(known.roll_of) and known.roll_of == known.launches
+        return going and all(shard.primary != node for shard in self.memory.shards.values())
+
     @property
     def form(self) -> Form:
         """What a launch shall be made of."""
@@ -113,7 +126,9 @@ class Draft:
         self.actions.append(action)
 
     def tell_node(self, node: str, message: str) -> None:
-        """An event of the cache cluster that the node belongs to."""
+        """An event of the cache cluster that the node belongs to; of a temporary one users know nothing."""
+        if is_temporary(node):
+            return
         self.events.append(EventDraft("cache-cluster", node if self.replication_group else self.name, message))
 
     def tell_group(self, message: str) -> None:

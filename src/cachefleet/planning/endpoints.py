@@ -9,7 +9,9 @@ from __future__ import annotations
 from cachefleet.model.group import EndpointRole, ShardMemory
 from cachefleet.model.observed import NodeView
 from cachefleet.model.plan import Spread
+from cachefleet.model.temporary import is_temporary
 from cachefleet.planning.draft import Draft
+from cachefleet.planning.endpoint_ports import reader_port, serving_port
 from cachefleet.planning.listening import bind_when_possible, hand_when_possible, is_held_in_silence, note_endpoint_holder
 from cachefleet.planning.succession import holders, is_in_touch
 
@@ -31,7 +33,8 @@ def primary_bind(draft: Draft, names: list[str], memory: ShardMemory) -> list[st
     endpoint waits for the first replica: nobody has been given it yet."""
     wanted = [draft.endpoint(EndpointRole.PRIMARY)]
     awaits_replicas = not draft.memory.provisioned and len(names) > 1
-    if not awaits_replicas and not any(in_sync_with(draft, name, memory.primary) for name in names):
+    readers = (name for name in names if may_serve_readers(draft, name, memory))
+    if not awaits_replicas and not any(in_sync_with(draft, name, memory.primary) for name in readers):
         wanted.append(draft.endpoint(EndpointRole.READER))
     return [address for address in wanted if address]
 
@@ -63,15 +66,23 @@ def lead_reader(draft: Draft, names: list[str], memory: ShardMemory, in_sync: li
         if name == holder:
             wanted.append(reader)
         bind_when_possible(draft, name, view, unclaimed(draft, name, wanted))
-    targets = tuple(sorted(draft.address(name) for name in readers)) if len(readers) > 1 else ()
+    port = reader_port(draft.desired, draft.memory)
+    spread = [name for name in readers if serving_port(draft.desired, draft.memory, name) == port]
+    targets = tuple(sorted(draft.address(name) for name in spread)) if len(spread) > 1 else ()
     if reader and draft.observed.can_spread and targets != draft.observed.spread:
-        draft.act(Spread(node=memory.primary, address=reader, port=draft.desired.port, targets=targets))
+        draft.act(Spread(node=memory.primary, address=reader, port=port, targets=targets))
+
+
+def may_serve_readers(draft: Draft, name: str, memory: ShardMemory) -> bool:
+    """Not one that is about to end on purpose, as an outdated one does at once when its primary is not, nor a temporary one."""
+    ends = draft.retires(name) or (draft.is_outdated(name) and not draft.is_outdated(memory.primary))
+    return not ends and not is_temporary(name)
 
 
 def _readers(draft: Draft, names: list[str], memory: ShardMemory, in_sync: list[str]) -> list[str]:
     """Replicas in sync; while the primary is not there to be in sync with, all that hold data."""
     if draft.live(memory.primary) is not None:
-        return in_sync
+        return [name for name in in_sync if may_serve_readers(draft, name, memory)]
     return holders(draft, [name for name in names if name != memory.primary])
 
 

@@ -8,17 +8,19 @@ from __future__ import annotations
 from cachefleet.model.group import EndpointRole, GroupDesired, GroupMemory, GroupStatus, NodeStatus, Shape
 from cachefleet.model.observed import Observed
 from cachefleet.model.plan import Plan, Spread
+from cachefleet.model.temporary import temporary_of
 from cachefleet.planning import lifecycle
 from cachefleet.planning.addresses import take_offers, wanted
 from cachefleet.planning.clustered import plan_clustered
 from cachefleet.planning.departure import depart
 from cachefleet.planning.draft import Draft
+from cachefleet.planning.endpoint_ports import endpoint_ports, reader_port
 from cachefleet.planning.memcached import DISCOVERY, discovery_node, plan_memcached
 from cachefleet.planning.memory_use import note_use
 from cachefleet.planning.node_count import note_count
 from cachefleet.planning.replicated import plan_replicated
 from cachefleet.planning.resync import relieve
-from cachefleet.planning.settling import note_settled
+from cachefleet.planning.settling import note_settled, take_back
 from cachefleet.planning.silence import give_up
 from cachefleet.planning.sizes import resize
 from cachefleet.planning.temporaries import effective, lasting, lasting_nodes
@@ -71,6 +73,7 @@ def _plan_life(draft: Draft) -> None:
     nodes = [name for name in draft.memory.nodes if name in keep]
     lifecycle.note_ends(draft, nodes)
     lifecycle.note_failures(draft, nodes)
+    take_back(draft)
     if draft.memory.failure:
         return
     lifecycle.continue_reboots(draft, nodes)
@@ -155,7 +158,7 @@ def _plan_failure(draft: Draft, told: bool) -> Plan:
 def _unspread(draft: Draft) -> None:
     reader = draft.memory.endpoints.get(EndpointRole.READER, "")
     if reader and draft.observed.spread:
-        draft.act(Spread(node=draft.name, address=reader, port=draft.desired.port, targets=()))
+        draft.act(Spread(node=draft.name, address=reader, port=reader_port(draft.desired, draft.memory), targets=()))
 
 
 def _status(draft: Draft) -> GroupStatus:
@@ -170,8 +173,11 @@ def _status(draft: Draft) -> GroupStatus:
         state = "modifying"
     else:
         state = "available"
-    why = "; ".join(f"{name} {draft.why[name]}" for name in sorted(draft.why) if name not in draft.ready)
-    return GroupStatus(state, nodes, dict(draft.memory.endpoints) if draft.memory.provisioned else {}, why)
+    why = "; ".join(
+        [f"{name} {draft.why[name]}" for name in sorted(draft.why) if name not in draft.ready] + list(draft.holds.values())
+    )
+    endpoints = dict(draft.memory.endpoints) if draft.memory.provisioned else {}
+    return GroupStatus(state, nodes, endpoints, why, endpoint_ports(draft))
 
 
 def _is_changing(draft: Draft) -> bool:
@@ -191,14 +197,18 @@ def _node_status(draft: Draft, name: str, reboots: int) -> NodeStatus:
     why = "" if name in draft.ready else draft.why.get(name, "")
     if reboots > known.reboots or known.reboot_of:
         state = "rebooting"
+    elif known.roll_of:
+        state = "modifying"
     elif name in draft.ready:
         state = "available"
     else:
         state = "recovering" if known.became_ready or (known.launches and not lifecycle.is_first_launch(known)) else "creating"
     role = ""
     if draft.desired.shape is not Shape.MEMCACHED:
-        role = "primary" if any(shard.primary == name for shard in draft.memory.shards.values()) else "replica"
-    return NodeStatus(state, known.address, role, why)
+        names = (name, temporary_of(name))
+        role = "primary" if any(shard.primary in names for shard in draft.memory.shards.values()) else "replica"
+    form = known.form or draft.form
+    return NodeStatus(state, known.address, role, why, form.port if form.port != draft.desired.port else 0)
 
 
 def _look_again_s(draft: Draft) -> float:

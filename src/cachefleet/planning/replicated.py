@@ -9,10 +9,12 @@ from __future__ import annotations
 from cachefleet.model.group import DesiredShard, EndpointRole, ShardMemory
 from cachefleet.model.observed import NodeView
 from cachefleet.model.plan import Erase, Follow, Launch, Promote, Stop, Switch
+from cachefleet.model.temporary import is_temporary
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.endpoints import follows, in_sync_with, lead_reader, primary_bind, unclaimed
 from cachefleet.planning.handover import asked_for, begin, note_done
 from cachefleet.planning.lifecycle import begin_reboot, launch_missing
+from cachefleet.planning.rolling import roll
 from cachefleet.planning.succession import (
     able_to_begin,
     candidates,
@@ -49,6 +51,7 @@ def plan_replicated(draft: Draft) -> None:
     _reboot(draft, shard, memory, in_sync)
     _hand_over(draft, shard, memory, in_sync)
     _return_role(draft, memory, in_sync)
+    roll(draft, lambda shard, memory, to: _switch(draft, memory, to))
 
 
 # --- who is primary ------------------------------------------------------------------------------------------------
@@ -182,7 +185,7 @@ def _return_role(draft: Draft, memory: ShardMemory, in_sync: list[str]) -> None:
         return
     if home == memory.primary or home not in draft.memory.nodes:
         memory.return_to = ""
-    elif home in in_sync and not _reboot_due(draft, home):
+    elif home in in_sync and not _reboot_due(draft, home) and not draft.is_outdated(home):
         memory.return_to = ""
         _switch(draft, memory, home)
 
@@ -209,13 +212,16 @@ def _switch(draft: Draft, memory: ShardMemory, to: str) -> None:
 
 
 def _switch_action(draft: Draft, old: str, to: str) -> Switch:
-    """The primary endpoint goes along with the role, and the reader endpoint the other way if `to` has it."""
-    view = draft.live(to)
+    """The primary endpoint goes along with the role, and the reader endpoint the other way if `to` has it; not to a node that
+    is about to end: then `to` has both."""
+    bound, bound_old = (view.bound if (view := draft.live(name)) is not None else () for name in (to, old))
     primary, reader = draft.endpoint(EndpointRole.PRIMARY), draft.endpoint(EndpointRole.READER)
+    ends = is_temporary(old) or draft.is_outdated(old)
+    keeps_reader = reader and ends and reader in (*bound, *bound_old)
     return Switch(
         node=old,
         to=draft.address(to),
-        to_bind=(primary,) if primary else (),
-        from_bind=(reader,) if reader and view is not None and reader in view.bound else (),
+        to_bind=tuple(address for address in (primary, reader if keeps_reader else "") if address),
+        from_bind=(reader,) if reader and not ends and reader in bound else (),
         others=tuple(draft.address(name) for name in draft.memory.nodes if name not in (old, to) and draft.live(name)),
     )

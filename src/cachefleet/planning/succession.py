@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from cachefleet.model.group import DesiredShard, ShardMemory
 from cachefleet.model.observed import NodeView
+from cachefleet.model.temporary import is_temporary
 from cachefleet.planning.draft import Draft
 
 # A link that broke longer than this before its primary ended is no sign of that end: the replica had been cut off before.
@@ -35,14 +36,14 @@ def note_taken(draft: Draft, memory: ShardMemory) -> None:
     old, memory.previous = memory.previous, ""
     memory.taken = True
     memory.headless = False
-    if old in ("", memory.primary) or old not in draft.memory.nodes:
+    if old in ("", memory.primary) or old not in draft.memory.nodes or is_temporary(old) or is_temporary(memory.primary):
         return
     told = len(draft.events)
     message = f"Failover from primary node {old} to replica node {memory.primary} completed"
     draft.tell_node(old, message)
     draft.tell_group(message)
     draft.events[:] = draft.events[told:] + draft.events[:told]  # before what follows from it (reference 4.3)
-    if draft.running(old):
+    if draft.running(old) and not draft.is_outdated(old):
         draft.tell_recovering(old)
 
 

@@ -1,0 +1,160 @@
+"""Nodes whose launch is not made of what the group asks for by now (engine, version, port, cluster mode) are launched anew. Pure.
+
+In each shard replicas first, one at a time, each only while all other nodes are ready; then the role goes to one of them by a
+planned hand-over; then the old primary at once, since it may not understand what the new one sends. Shards in parallel,
+hand-overs one after another. A shard with one node gets a temporary replica for that time. Which launch has to end is saved
+before it is ended, and no client is sent to it any more by then. Called by the shapes when everything else is planned; how a
+role is handed over is theirs to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cachefleet.model.group import DesiredShard, EndpointRole, Shape, ShardMemory
+from cachefleet.model.observed import NodeView
+from cachefleet.model.plan import Forget, Stop
+from cachefleet.model.temporary import is_temporary
+from cachefleet.planning.draft import Draft
+from cachefleet.planning.handover import asked_for
+from cachefleet.planning.succession import candidates
+
+HandOver = Callable[[DesiredShard, ShardMemory, str], None]
+"""Gives the role of a shard to its replica of this name: decides (saved before), and acts. The old primary is told to follow."""
+
+
+def is_rolling(draft: Draft) -> bool:
+    """Some node has to be launched anew, or was and is not ready yet, or stands in for one."""
+    return any(draft.is_outdated(name) or draft.remembered(name).roll_of for name in _names(draft)) or any(
+        memory.temporary for memory in draft.memory.shards.values()
+    )
+
+
+def roll(draft: Draft, hand_over: HandOver) -> None:
+    """One step in every shard that has outdated nodes."""
+    if not is_rolling(draft):
+        return
+    draft.modifying = draft.waiting = True
+    _end_retired(draft)
+    if not _may_go_on(draft):
+        return
+    for shard in draft.desired.shards:
+        if _roll_shard(draft, shard, hand_over):
+            return  # only one role is on its way at a time
+
+
+def _names(draft: Draft) -> list[str]:
+    return [node.name for node in draft.desired.nodes if node.name in draft.memory.nodes]
+
+
+def _may_go_on(draft: Draft) -> bool:
+    """Nothing else is under way that a roll could disturb."""
+    if not draft.memory.provisioned or draft.memory.moves or any(draft.is_out(name) for name in _names(draft)):
+        return False
+    for shard in draft.desired.shards:
+        memory = draft.shard_memory(shard)
+        if not memory.taken or memory.handing_from or asked_for(shard, memory):
+            return False
+    return True
+
+
+def _roll_shard(draft: Draft, shard: DesiredShard, hand_over: HandOver) -> bool:
+    """Whether it hands its role over."""
+    memory = draft.shard_memory(shard)
+    names = [node.name for node in shard.nodes]
+    if any(_is_going(draft, name) for name in names):
+        return False
+    unready = [name for name in names if name not in draft.ready]
+    if not draft.is_outdated(memory.primary) and memory.primary not in unready:
+        return _finish_shard(draft, shard, memory, unready, hand_over)
+    if len(names) == 1:
+        memory.temporary = True
+        return False
+    replicas = [name for name in names if draft.is_outdated(name) and name != memory.primary]
+    if replicas:
+        spare = [name for name in replicas if not set(unready) - {name}]
+        for name in spare[:1]:
+            draft.remembered(name).roll_of = draft.remembered(name).launches
+        return False
+    heirs = candidates(draft, memory, [name for name in names if name != memory.primary])
+    if unready or not heirs:
+        return False
+    hand_over(shard, memory, heirs[0])
+    return True
+
+
+def _finish_shard(draft: Draft, shard: DesiredShard, memory: ShardMemory, unready: list[str], hand_over: HandOver) -> bool:
+    """The primary has the new form. Who has the old one may fall behind for ever, so all that are behind are launched anew at
+    once; of those that are in sync, one after the other."""
+    replicas = [node.name for node in shard.nodes if draft.is_outdated(node.name)]
+    late = [name for name in replicas if name in unready]
+    for name in late or replicas[: not unready]:
+        draft.remembered(name).roll_of = draft.remembered(name).launches
+    lasting = next(node.name for node in shard.nodes if not is_temporary(node.name))
+    if replicas or not memory.temporary:
+        return False
+    if memory.primary == lasting:
+        memory.temporary = False
+    elif lasting not in unready:
+        hand_over(shard, memory, lasting)
+        return True
+    return False
+
+
+# --- ending a launch -----------------------------------------------------------------------------------------------
+
+
+def _is_going(draft: Draft, name: str) -> bool:
+    known = draft.remembered(name)
+    return bool(known.roll_of) and known.roll_of == known.launches
+
+
+def _end_retired(draft: Draft) -> None:
+    """End launches that are to end, when no client is sent to them any more. A shard whose primary is in doubt keeps what it
+    has: it may need it."""
+    for shard in draft.desired.shards:
+        memory = draft.shard_memory(shard)
+        for node in shard.nodes:
+            known = draft.remembered(node.name)
+            if not _is_going(draft, node.name) or not draft.running(node.name):
+                continue
+            if known.became_ready and (node.name == memory.primary or not _is_led(draft, memory)):
+                known.roll_of = 0
+            elif not (known.became_ready and _is_in_use(draft, node.name)):
+                known.became_ready = known.ready = False
+                draft.act(Stop(node=node.name, incarnation=draft.current(node.name), kill=False))
+
+
+def _is_led(draft: Draft, memory: ShardMemory) -> bool:
+    view = draft.live(memory.primary)
+    return view is not None and view.primary and memory.taken
+
+
+def _is_in_use(draft: Draft, name: str) -> bool:
+    """Clients may be sent to it; what is to be done about that is under way: the shape leads endpoints to others, and others
+    in the cluster forget it, so that they do not tell clients of it (by gossip it does not come back for a minute)."""
+    view = draft.live(name)
+    if view is None:
+        return False
+    if draft.desired.shape is Shape.CLUSTERED:
+        return _serves(draft, view, EndpointRole.CONFIGURATION) | _is_known(draft, name)
+    return _serves(draft, view, EndpointRole.READER) or draft.address(name) in draft.observed.spread
+
+
+def _serves(draft: Draft, view: NodeView, role: EndpointRole) -> bool:
+    endpoint = draft.endpoint(role)
+    return bool(endpoint) and endpoint in view.bound
+
+
+def _is_known(draft: Draft, name: str) -> bool:
+    engine_id = draft.remembered(name).engine_id
+    knowing = []
+    for other in draft.desired.nodes:
+        view = draft.live(other.name)
+        if other.name == name or view is None or view.cluster is None or engine_id not in view.cluster.nodes:
+            continue
+        if view.cluster.nodes[view.cluster.my_id].primary_id != engine_id:
+            knowing.append(other.name)
+    for other_name in knowing:
+        draft.act(Forget(node=other_name, engine_ids=(engine_id,)))
+    return bool(knowing)

@@ -1,0 +1,57 @@
+"""What a group was when nothing was left to change last; from that, what a change has brought, and the way back of one that
+fails. Pure. Called by planning.group at the end of a pass.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from cachefleet.model.group import Settled
+from cachefleet.planning.draft import Draft
+
+
+def note_settled(draft: Draft) -> None:
+    """Remember it, and tell users of the node type that they have now (reference 8.2)."""
+    desired, memory = draft.desired, draft.memory
+    for known in memory.nodes.values():
+        if known.launches and known.form is None:  # of a row that was written before forms were
+            known.form = draft.form
+    if not memory.provisioned or draft.modifying or draft.changed is not None:
+        return
+    if not all(node.name in draft.ready for node in desired.nodes):
+        return
+    before = memory.settled
+    memory.settled = Settled(draft.form, desired.parameter_group, desired.subnet_group, desired.node_type)
+    if before is not None and before.node_type != desired.node_type:
+        for cluster in dict.fromkeys(node.name if draft.replication_group else draft.name for node in desired.nodes):
+            draft.tell_node(cluster, f"Succeeded applying modification to cache node type to {desired.node_type}.")
+
+
+def take_back(draft: Draft) -> None:
+    """A first node that does not start in its new form, again and again, shows that none would: the group goes back to the
+    form that it had, as long as no primary has the new one."""
+    settled = draft.memory.settled
+    if settled is None or settled.form == draft.form:
+        return
+    for shard in draft.memory.shards.values():
+        primary = draft.memory.nodes.get(shard.primary)
+        if primary is None or primary.form == draft.form:
+            return
+    tries = [known for known in draft.memory.nodes.values() if known.form == draft.form]
+    failed = [known for known in tries if known.failures >= draft.rules.create_attempts and not known.became_ready]
+    if not failed:
+        return
+    asked = f"{draft.form.engine} {draft.form.version}, port {draft.form.port}"
+    draft.changed = replace(
+        draft.changed or draft.desired,
+        engine=settled.form.engine,
+        engine_version=settled.form.version,
+        port=settled.form.port,
+        parameter_group=settled.parameter_group,
+    )
+    message = f"Failed applying modification to {asked}: {failed[0].failure}. The former version goes on"
+    for cluster in dict.fromkeys(node.name if draft.replication_group else draft.name for node in draft.desired.nodes):
+        draft.tell_node(cluster, message)
+    draft.tell_group(message)
+    for known in tries:
+        known.failures, known.failure, known.retry_at = 0, "", 0.0
