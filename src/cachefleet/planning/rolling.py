@@ -1,4 +1,4 @@
-"""Nodes whose launch is not made of what the group asks for by now (engine, version, port, cluster mode) are launched anew. Pure.
+"""Nodes whose launch is not made of what their group asks for by now (engine, version, port, mode) are launched anew. Pure.
 
 In each shard replicas first, one at a time, each only while all other nodes are ready; then the role goes to one of them by a
 planned hand-over; then the old primary at once, since it may not understand what the new one sends. Shards in parallel,
@@ -20,7 +20,7 @@ from cachefleet.planning.handover import asked_for
 from cachefleet.planning.succession import candidates
 
 HandOver = Callable[[DesiredShard, ShardMemory, str], None]
-"""Gives the role of a shard to its replica of this name: decides (saved before), and acts. The old primary is told to follow."""
+"""Gives the role of a shard to its replica of this name: decides (saved before), and acts. The old primary then follows it."""
 
 
 def is_rolling(draft: Draft) -> bool:

@@ -1,7 +1,7 @@
 """Nodes whose memory for data is not that of the group's node type are given it while they run. Pure.
 
-Nothing is restarted. Read back on the next look, so that it is known to hold; what a client has set is set back, too. Where data
-would have to go for it, nothing is changed and the reason is told. Called by planning.group.
+Nothing is restarted. It is read back on the next look, so that it is known to hold; what a client has set is set back, too. Where
+data would have to go for it, nothing is changed and the reason is told. Called by planning.group.
 """
 
 from __future__ import annotations

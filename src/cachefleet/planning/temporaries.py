@@ -1,4 +1,4 @@
-"""Temporary replicas: a shard with one node gets a second one for as long as the first is changed (ShardMemory.temporary). Pure.
+"""Temporary replicas: a shard with one node has a second one for as long as the first is changed (ShardMemory.temporary). Pure.
 
 Decides what the group is with them and without them; when one is needed is planning.rolling's business. Planners see them as
 nodes like any other; users, views and operations never do. Called by planning.group and planning.addresses.
