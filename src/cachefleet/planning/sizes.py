@@ -1,6 +1,6 @@
 """Nodes whose memory for data is not that of the group's node type are given it while they run. Pure.
 
-Nothing is restarted. It is read back on the next look, so that it is known to hold; what a client has set is set back, too. Where
+Nothing is restarted. It is read back on the next look, so that it is known to hold; what a client has set is set back. Where
 data would have to go for it, nothing is changed and the reason is told. Called by planning.group.
 """
 
