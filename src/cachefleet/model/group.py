@@ -96,6 +96,7 @@ class GroupDesired(msgspec.Struct, frozen=True, kw_only=True):
     az_mode: str = ""  # Memcached: single-az | cross-az
     created_at: float = 0.0
     deleting: bool = False
+    rebalances: int = 0  # how often slots were to be rebalanced by load; worked off as reboots are
     pending: PendingChange | None = None  # what waits for the maintenance window
     scale: ScaleConfig | None = None  # Memcached: how the change of its node type that is under way goes on
 
@@ -146,6 +147,7 @@ class NodeMemory(msgspec.Struct):
     syncs_of: str = ""  # that primary
     buffer_percent: int = 0  # a primary: what its buffers for replicas were raised to (planning.resync), 0 not
     recovering: bool = False  # users were told that it is being recovered, and not yet that it is done
+    counts_load: bool = False  # its current launch was told to count what each slot costs, and not seen to have stopped
     left_at: float = 0.0  # a Memcached node that is to go: since when it is not in the published list, 0 before
     met_again_at: float = 0.0  # when others that had forgotten it (cluster mode) were told of it again, 0 never
 
@@ -176,7 +178,20 @@ class SlotMove(msgspec.Struct):
     job: str = ""  # the engine's name of the migration, once it was seen (engines with atomic migration)
     remaining_bytes: int = -1  # what it still has to send, -1 not known
     progressed_at: float = 0.0  # when it was last seen to get on
+    remaining_keys: int = -1  # of its slots that are half moved, at the source; -1 not known
+    stage: str = ""  # the engine's word for how far its job is
     failures: int = 0  # attempts in a row that came to nothing
+
+
+class LoadBalancing(msgspec.Struct):
+    """A rebalancing by load that is under way: the load is measured, slots move, it is measured again."""
+
+    asked: int  # GroupDesired.rebalances when it began
+    begun_at: float  # of the measurement that is under way
+    measuring: bool = True
+    before: dict[str, float] = {}  # shard id -> its part of the load as measured first, 0 to 1; empty until then
+    expected: dict[str, float] = {}  # and as it was to become
+    moved: int = 0  # how many slots that takes
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -198,6 +213,10 @@ class GroupMemory(msgspec.Struct):
         str, SlotRanges
     ] = {}  # shard id -> slots that it owns by our books; every slot once. Empty before the first look
     moves: list[SlotMove] = []
+    rebalances: int = 0  # of GroupDesired.rebalances, how many are done
+    balancing: LoadBalancing | None = None  # the one that is under way
+    slots_to_move: int = 0  # how many had to change their owner when that began; 0 when none had
+    slots_held_since: float = 0.0  # since when no slot can move for lack of room, 0 while that is not so
     settled: Settled | None = None  # None before it was available once
     departed: dict[str, int] = {}  # names of nodes that have left -> their launches, which a new one of that name goes on from
     endpoint_holder: str = ""  # the node that was last seen to listen on the reader or configuration endpoint

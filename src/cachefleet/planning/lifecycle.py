@@ -21,10 +21,11 @@ EPSILON_S = 1e-6  # a failure that costs no wait is counted all the same, once
 UNSEEN_S = 1.0  # a launch that the host knows nothing of by then was not made
 
 # Every point in time that memory holds; 0 is none.
-GROUP_TIMES = ("strangers_since",)
+GROUP_TIMES = ("strangers_since", "slots_held_since")
 NODE_TIMES = ("launched_at", "ended_at", "retry_at", "ready_at", "lagging_since", "left_at", "met_again_at")
 SHARD_TIMES = ("decided_at", "balanced_at")
 MOVE_TIMES = ("begun_at", "progressed_at")
+BALANCING_TIMES = ("begun_at",)
 _FUTURE = ("retry_at",)
 
 
@@ -35,6 +36,7 @@ def follow_clock(draft: Draft) -> None:
     things += [(node, NODE_TIMES) for node in memory.nodes.values()]
     things += [(shard, SHARD_TIMES) for shard in memory.shards.values()]
     things += [(move, MOVE_TIMES) for move in memory.moves]
+    things += [(memory.balancing, BALANCING_TIMES)] if memory.balancing is not None else []
     times = [(thing, name) for thing, names in things for name in names if getattr(thing, name)]
     ahead_s = max((getattr(thing, name) for thing, name in times if name not in _FUTURE), default=0.0) - draft.now
     if ahead_s <= 0:
@@ -112,6 +114,7 @@ def launch(draft: Draft, node: str, follow: str = "") -> None:
     memory.ready_at = memory.lagging_since = 0.0
     memory.given_up = memory.buffer_percent = 0
     memory.met_again_at = 0.0
+    memory.counts_load = False
     memory.form = draft.form
     draft.act(Launch(node=node, incarnation=incarnation(draft.desired.uid, node, memory.launches), follow=follow))
 
