@@ -13,7 +13,7 @@ import msgspec
 
 from cachefleet.model.event import Event
 from cachefleet.model.group import Engine, SlotRanges
-from cachefleet.model.observed import Activity, Address, NodeView, ProcessView
+from cachefleet.model.observed import Activity, Address, NodeView, ProcessView, SlotLoad
 from cachefleet.model.plan import EventDraft, TakeOverBy
 from cachefleet.model.resource import Key, Kind, Scope
 from cachefleet.model.row import Row
@@ -278,6 +278,11 @@ class ClusterDriver(EngineDriver, Protocol):
 
     async def copy_functions(self, at: Address, to: Address) -> None:
         """Function libraries that `to` lacks; no error on engines without functions."""
+
+    async def slot_loads(self, at: Address) -> dict[int, SlotLoad]:
+        """What each slot that the node owns has cost it so far; empty for engines that do not count (capability "slot-stats").
+        Engines count CPU time and traffic only from when the directive cluster-slot-stats-enabled is yes (set_parameters;
+        off by default); without it there are only keys."""
 
 
 class RespDriver(ReplicationDriver, ClusterDriver, Protocol):

@@ -18,6 +18,7 @@ _REDIS: dict[str, Version] = {
     "config-many": (7, 0),  # CONFIG GET and CONFIG SET of several parameters, all or nothing
     "addslotsrange": (7, 0),
     "cluster-shards": (7, 0),
+    "functions": (7, 0),
     "cluster-port": (7, 0),  # the cluster bus may listen elsewhere than 10000 above the port
     "replica-migration-switch": (7, 0),  # cluster-allow-replica-migration
     "listpack-names": (7, 0),  # hash-max-listpack-entries, before: hash-max-ziplist-entries
@@ -29,6 +30,8 @@ _VALKEY: dict[str, Version] = {
     "availability-zone": (8, 0),
     "dual-channel": (8, 0),
     "io-threads-async": (8, 0),
+    "setslot-replicated": (8, 0),  # CLUSTER SETSLOT reaches the replicas before it is answered, and a new primary has the marks
+    "slot-stats": (8, 0),  # CLUSTER SLOT-STATS
     "redis-compatibility-switch": (8, 0),  # extended-redis-compatibility
     "commandlog": (8, 1),
     "manual-failover-timeout": (8, 1),

@@ -12,9 +12,10 @@ from typing import Any
 import msgspec
 
 from cachefleet.engines.capabilities import capabilities
+from cachefleet.engines.slot_replies import parse_open_slots, parse_slots
 from cachefleet.engines.valkey_config import CONFIG_FILE
-from cachefleet.model.group import Engine, SlotRanges
-from cachefleet.model.observed import ClusterNodeView, ClusterView, NodeView
+from cachefleet.model.group import Engine
+from cachefleet.model.observed import ClusterNodeView, ClusterView, NodeView, OpenSlot, SlotMigrationView
 
 _LONGEST_LAG_S = 3  # whole seconds
 
@@ -89,6 +90,7 @@ def parse_node(
         full_syncs=_number(info.get("sync_full", "-1"), -1) if primary else -1,
         bound=tuple(bound),
         used_bytes=_number(info.get("used_memory", "-1"), -1),
+        libraries=_number(info.get("number_of_libraries", "0")),
         maxmemory_bytes=_number(info.get("maxmemory", "-1"), -1),
         cluster=cluster,
     )
@@ -117,9 +119,10 @@ def _offset(info: Mapping[str, str], primary: bool) -> int:
     return -1 if applied == 1 else applied
 
 
-def parse_cluster(nodes: str, info: Mapping[str, str]) -> ClusterView:
-    """From CLUSTER NODES and the fields of CLUSTER INFO."""
+def parse_cluster(nodes: str, info: Mapping[str, str], migrations: tuple[SlotMigrationView, ...] = ()) -> ClusterView:
+    """From CLUSTER NODES and the fields of CLUSTER INFO; what is on its way comes from slot_replies."""
     my_id = ""
+    open_slots: tuple[OpenSlot, ...] = ()
     views = {}
     for line in nodes.splitlines():
         words = line.split(" ")
@@ -128,12 +131,15 @@ def parse_cluster(nodes: str, info: Mapping[str, str]) -> ClusterView:
         flags = words[2].split(",")
         if "myself" in flags:
             my_id = words[0]
+            open_slots = parse_open_slots(words[8:])
         views[words[0]] = _cluster_node(words, flags)
     return ClusterView(
         my_id=my_id,
         ok=info.get("cluster_state") == "ok",
         current_epoch=_number(info.get("cluster_current_epoch", "0")),
         nodes=views,
+        migrations=migrations,
+        open_slots=open_slots,
     )
 
 
@@ -152,16 +158,6 @@ def _cluster_node(words: Sequence[str], flags: Sequence[str]) -> ClusterNodeView
         epoch=_number(words[6]),
         slots=parse_slots(words[8:]),
     )
-
-
-def parse_slots(words: Sequence[str]) -> SlotRanges:
-    """ "0-5461" and "5462"; marks of open slots such as "[93-<-...]" say nothing about ownership."""
-    ranges: list[tuple[int, int]] = []
-    for word in words:
-        first, dash, last = word.partition("-")
-        if first.isdecimal() and (last.isdecimal() or not dash):
-            ranges.append((int(first), int(last or first)))
-    return tuple(sorted(ranges))
 
 
 def _number(text: Any, fallback: int = 0) -> int:

@@ -1,6 +1,7 @@
 """The verbs that move slots between shards: jobs of the engine where it has atomic migration, key by key elsewhere.
 
-Called by ValkeyDriver.
+Each looks at the node's jobs or its own slots first and does what is missing, so that it may be repeated. Called by
+ValkeyDriver.
 """
 
 from __future__ import annotations
@@ -9,8 +10,12 @@ from collections.abc import Sequence
 
 from cachefleet.engines.connection import Command
 from cachefleet.engines.connections import Connections
-from cachefleet.model.group import SlotRanges
-from cachefleet.model.observed import Address
+from cachefleet.engines.replies import parse_cluster
+from cachefleet.engines.slot_replies import parse_migrations, parse_slot_loads
+from cachefleet.interfaces import EngineRefused
+from cachefleet.model.group import SLOTS, SlotRanges
+from cachefleet.model.observed import Address, ClusterView, SlotLoad
+from cachefleet.model.slots import without
 
 
 class SlotMigrationVerbs:
@@ -20,11 +25,22 @@ class SlotMigrationVerbs:
         self._connections = connections
 
     async def migrate_slots(self, at: Address, slots: SlotRanges, target_id: str) -> None:
-        ends = [str(end) for pair in slots for end in pair]
-        await self._connections.call(at, ("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", *ends, "NODE", target_id))
+        """Slots that a running job already takes there, and those that the node does not own (any more), are left out. Raises
+        EngineRefused for a target that the node does not know as a primary: the engine would find out only later."""
+        nodes, jobs = await self._connections.call(at, ("CLUSTER", "NODES"), ("CLUSTER", "GETSLOTMIGRATIONS"))
+        view = parse_cluster(nodes, {}, parse_migrations(jobs))
+        target = view.nodes.get(target_id)
+        if target is None or not target.primary or target.handshake:
+            raise EngineRefused(f"CLUSTER MIGRATESLOTS to {target_id} was not sent: {at} does not know it as a primary")
+        missing = _not_under_way(view, slots, target_id)
+        if missing:
+            ends = [str(end) for pair in missing for end in pair]
+            await self._connections.call(at, ("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", *ends, "NODE", target_id))
 
     async def cancel_migrations(self, at: Address) -> None:
-        await self._connections.call(at, ("CLUSTER", "CANCELSLOTMIGRATIONS"))
+        (jobs,) = await self._connections.call(at, ("CLUSTER", "GETSLOTMIGRATIONS"))
+        if any(not job.over and job.exports for job in parse_migrations(jobs)):
+            await self._connections.ask(at, ("CLUSTER", "CANCELSLOTMIGRATIONS"))  # refused when the last has just ended
 
     async def move_keys(self, at: Address, to: Address, slots: SlotRanges, others: Sequence[Address]) -> None:
         raise NotImplementedError
@@ -38,3 +54,19 @@ class SlotMigrationVerbs:
 
     async def copy_functions(self, at: Address, to: Address) -> None:
         raise NotImplementedError
+
+    async def slot_loads(self, at: Address) -> dict[int, SlotLoad]:
+        identity = await self._connections.identity(at)
+        if "slot-stats" not in identity.capabilities:
+            return {}
+        (reply,) = await self._connections.call(at, ("CLUSTER", "SLOT-STATS", "SLOTSRANGE", "0", str(SLOTS - 1)))
+        return parse_slot_loads(reply)
+
+
+def _not_under_way(view: ClusterView, slots: SlotRanges, target_id: str) -> SlotRanges:
+    """Those of the slots that the node owns and that no job takes to the target."""
+    for job in view.migrations:
+        if job.exports and not job.over and job.target_id == target_id:
+            slots = without(slots, job.slots)
+    mine = view.nodes[view.my_id].slots if view.my_id in view.nodes else ()
+    return without(slots, without(slots, mine))

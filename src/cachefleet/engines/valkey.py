@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from cachefleet.engines import replies, valkey_config
+from cachefleet.engines import replies, slot_replies, valkey_config
 from cachefleet.engines.cluster import ClusterVerbs
 from cachefleet.engines.connection import Command, Connection, ErrorReply
 from cachefleet.engines.connections import Connections, reason
@@ -23,7 +23,7 @@ from cachefleet.engines.slot_migration import SlotMigrationVerbs
 from cachefleet.engines.switchover import Switchover
 from cachefleet.interfaces import Build, EngineRefused, NodeSpec, Permit, Rendering, always
 from cachefleet.model.group import SlotRanges
-from cachefleet.model.observed import Address, NodeView
+from cachefleet.model.observed import Address, NodeView, SlotLoad
 from cachefleet.model.plan import TakeOverBy
 
 _REPLICATION: tuple[Command, ...] = (
@@ -34,6 +34,8 @@ _REPLICATION: tuple[Command, ...] = (
     ("CONFIG", "GET", "bind"),
 )
 _CLUSTER: tuple[Command, ...] = (("CLUSTER", "INFO"), ("CLUSTER", "NODES"))
+_MIGRATIONS: Command = ("CLUSTER", "GETSLOTMIGRATIONS")  # may be refused by one that loads: that says nothing then
+_SURE = len(_REPLICATION) + len(_CLUSTER)
 _BUSY = ("BUSY", "MASTERDOWN")  # of one whose script or function runs too long; of one that serves no stale data
 
 
@@ -56,7 +58,7 @@ class ValkeyDriver:
         hand-over, may have left: client connections through addresses that the node has given up."""
         try:
             connection = await self._connections.open(at)
-            answers = await connection.batch(*_REPLICATION, *(_CLUSTER if clustered else ()))
+            answers = await connection.batch(*_REPLICATION, *(_cluster_questions(connection) if clustered else ()))
         except (OSError, ConnectionEnded) as error:
             return NodeView(reachable=False, why=reason(error))
         view = _view(connection, answers)
@@ -137,9 +139,19 @@ class ValkeyDriver:
     async def copy_functions(self, at: Address, to: Address) -> None:
         await self._migration.copy_functions(at, to)
 
+    async def slot_loads(self, at: Address) -> dict[int, SlotLoad]:
+        return await self._migration.slot_loads(at)
+
+
+def _cluster_questions(connection: Connection) -> tuple[Command, ...]:
+    known = connection.identity
+    return (*_CLUSTER, _MIGRATIONS) if known is not None and "atomic-slot-migration" in known.capabilities else _CLUSTER
+
 
 def _view(connection: Connection, answers: list[Any]) -> NodeView:
     """A process that answers with an error is alive: what it last said about itself, with the error as the reason."""
+    migrations = slot_replies.parse_migrations(next(iter(answers[_SURE:]), None))
+    answers = answers[:_SURE]
     replication, persistence, stats, memory, bind, *cluster = answers
     refused = next((answer for answer in answers if isinstance(answer, ErrorReply)), None)
     if connection.identity is None or isinstance(replication, ErrorReply) or isinstance(persistence, ErrorReply):
@@ -150,6 +162,7 @@ def _view(connection: Connection, answers: list[Any]) -> NodeView:
     bound = replies.parse_config(bind).get("bind", "").split() if isinstance(bind, list) and not connection.deaf else []
     seen = None
     if cluster and not any(isinstance(answer, ErrorReply) for answer in cluster):
-        seen = replies.parse_cluster(str(cluster[1]), replies.parse_fields(str(cluster[0])))
+        seen = replies.parse_cluster(str(cluster[1]), replies.parse_fields(str(cluster[0])), migrations)
+        seen = msgspec.structs.replace(seen, atomic="atomic-slot-migration" in connection.identity.capabilities)
     view = replies.parse_node(connection.identity, info, bound, seen)
     return view if refused is None or view.why else msgspec.structs.replace(view, why=str(refused))

@@ -40,6 +40,7 @@ def render(spec: NodeSpec, build: Build, folder: str, cluster_node_timeout_ms: i
 
 
 FEED_NOBODY_S = "3600"
+MIGRATION_LOG_LENGTH = "16"  # ended jobs that every probe lists
 
 
 def waiting(host: str) -> Address:
@@ -132,6 +133,8 @@ def _cluster(spec: NodeSpec, capabilities: Set[str], node_timeout_ms: int) -> It
     if "manual-failover-timeout" in capabilities:
         # For so long a primary holds writers back for an heir that died; a hand-over takes a tenth of that.
         yield "cluster-manual-failover-timeout", "1500"
+    if "atomic-slot-migration" in capabilities:
+        yield "cluster-slot-migration-log-max-len", MIGRATION_LOG_LENGTH
     if "config-save-behavior" in capabilities:
         yield "cluster-config-save-behavior", "best-effort"  # a full disk must not end a cache (operations 8, story 12)
 

@@ -82,6 +82,16 @@ class OpenSlot(msgspec.Struct, frozen=True):
     importing: bool  # else migrating
 
 
+class SlotLoad(msgspec.Struct, frozen=True):
+    """What a slot has cost its owner, counted since it became the owner, since statistics were switched on there or since
+    CONFIG RESETSTAT: only differences between two looks at the same owner mean something. -1: not counted."""
+
+    keys: int  # that it has now
+    cpu_us: int = -1
+    in_bytes: int = -1
+    out_bytes: int = -1
+
+
 class ClusterView(msgspec.Struct, frozen=True):
     """The cluster as one node sees it."""
 
@@ -91,6 +101,7 @@ class ClusterView(msgspec.Struct, frozen=True):
     nodes: dict[str, ClusterNodeView] = {}  # by engine id, itself included
     migrations: tuple[SlotMigrationView, ...] = ()
     open_slots: tuple[OpenSlot, ...] = ()
+    atomic: bool = False  # it moves slots by jobs of its own, all of a job at once (atomic slot migration)
 
 
 class NodeView(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +127,7 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     full_syncs: int = -1  # primary: how often it began to send all of its data to a replica, since it started; -1 not known
     bound: tuple[str, ...] = ()  # addresses it listens on, its own included
     used_bytes: int = -1  # memory that its data take, -1 not known
+    libraries: int = 0  # of functions
     maxmemory_bytes: int = -1  # memory that it may use for data, 0 without a limit, -1 not known
     cluster: ClusterView | None = None
 
@@ -132,4 +144,6 @@ class Observed(msgspec.Struct, frozen=True):
     no_addresses: str = ""  # why there are no offers
     spread: tuple[str, ...] = ()  # where the kernel spreads the reader endpoint to at present
     can_spread: bool = False
+    counting: frozenset[str] = frozenset()  # nodes that are seen to count what their slots cost; only those that were told to
+    loads: dict[int, SlotLoad] | None = None  # what every slot cost within a sample (keys: that it has); None when not measured
     data_bytes: int = 0  # memory for data that a node of the group's node type has, 0 not known

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachefleet.engines.replies import parse_slots
+from cachefleet.engines.slot_replies import parse_slots
 from cachefleet.model.group import SlotRanges
 from cachefleet.model.slots import without
 

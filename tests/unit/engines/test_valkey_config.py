@@ -94,7 +94,11 @@ def test_the_cluster_bus_needs_a_port_too() -> None:
 def test_each_version_gets_only_what_it_knows() -> None:
     parameters = {"cluster-databases": "4", "commandlog-reply-larger-than": "5", "latency-tracking": "no"}
     names = {each.version: {line.split()[0] for line in lines(each, parameters=parameters, clustered=True)} for each in ALL}
-    assert names["9.1.2"] - names["8.1.8"] == {"cluster-databases", "cluster-config-save-behavior"}
+    assert names["9.1.2"] - names["8.1.8"] == {
+        "cluster-databases",
+        "cluster-config-save-behavior",
+        "cluster-slot-migration-log-max-len",
+    }
     assert names["8.1.8"] - names["7.0.15"] == {
         "availability-zone",
         "cluster-manual-failover-timeout",
