@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
-from bench import api, creation, failover, idle, throughput
+from bench import api, creation, failover, idle, resharding, throughput
 from bench.machine import busy_share, description, today
 from bench.row import Row, shown
 from bench.table import page, print_table, section, sections_of
@@ -25,6 +25,7 @@ Measure = Callable[[Path], Iterator[Row]]
 PARTS: dict[str, tuple[Measure, str | None]] = {
     "creation": (creation.measure, creation.NOTE),
     "failover": (failover.measure, failover.NOTE),
+    "resharding": (resharding.measure, resharding.NOTE),
     "throughput": (throughput.measure, throughput.NOTE),
     "api": (api.measure, api.NOTE),
     "idle": (idle.measure, idle.NOTE),
@@ -35,6 +36,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="bench", description="Measure the product; see docs/performance.md.")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; none: all")
     parser.add_argument("--rounds", type=int, default=failover.ROUNDS, help="failover: of each fault (%(default)s)")
+    parser.add_argument("--keys", type=int, default=resharding.KEYS, help="resharding: how many (%(default)s)")
     parser.add_argument("--write", action="store_true", help="write docs/performance.md")
     chosen = parser.parse_args(arguments)
     unknown = set(chosen.parts) - set(PARTS)
@@ -51,6 +53,7 @@ def main(arguments: list[str]) -> int:
     parts: dict[str, tuple[Measure, str | None]] = {
         **PARTS,
         "failover": (partial(failover.measure, rounds=chosen.rounds), failover.NOTE),
+        "resharding": (partial(resharding.measure, keys=chosen.keys), resharding.NOTE),
     }
     results, sections = {}, {} if kept is None else kept
     for name in names:

@@ -38,6 +38,7 @@ SLOTS = ((0, 5460), (5461, 10922), (10923, 16383))
 _ROOT = Path(__file__).resolve().parent.parent
 _NETWORK = 37  # no installation chooses it, no test uses it
 _COMMON = {"save": '""', "appendonly": "no", "repl-diskless-sync-delay": "0", "protected-mode": "no", "daemonize": "no"}
+PLAIN_CLUSTER: Mapping[str, object] = {**_COMMON, "cluster-enabled": "yes", "cluster-announce-ip": ""}
 
 
 class Processes:
@@ -106,7 +107,7 @@ def sentinel_pair(processes: Processes) -> Iterator[tuple[Cache, Connect]]:
 
 @contextmanager
 def plain_cluster(processes: Processes) -> Iterator[tuple[Cache, Connect]]:
-    nodes = [processes.start(6379, {**_COMMON, "cluster-enabled": "yes", "cluster-announce-ip": ""}) for _ in range(6)]
+    nodes = [processes.start(6379, PLAIN_CLUSTER) for _ in range(6)]
     _make_cluster(nodes)
     cache = Cache(
         keys=KEYS_OF_THREE_SHARDS,
