@@ -40,7 +40,7 @@ class Conversation(asyncio.Protocol, Generic[R]):
         self._pulse_complete = pulse_complete
         self._transport: asyncio.Transport | None = None
         self._waiting: deque[_Question[R]] = deque()
-        self._heard = False  # a reply came since the last pulse
+        self._unanswered: _Question[R] | None = None  # the first such at the last pulse
 
     def ask(self, data: bytes, complete: Callable[[list[R]], bool]) -> asyncio.Future[list[R]]:
         """Write at once, without waiting for the replies (they are taken in order all the same). Raises ConnectionEnded."""
@@ -61,13 +61,13 @@ class Conversation(asyncio.Protocol, Generic[R]):
             raise
 
     def pulse(self) -> bool | None:
-        """Whether nothing is unanswered, or something was answered since the last call (a verb may ask without a pause); asks for
-        another sign of life where none is due. Any answer is one, an error too. None: ended."""
+        """Whether nothing is unanswered, or what was at the last call no longer is (a verb may ask without a pause); asks for
+        another sign of life where nothing is. Any answer is one, an error too. None: ended."""
         if self.ended or self._transport is None:
             return None
-        heard, self._heard = self._heard, False
+        before, self._unanswered = self._unanswered, self._waiting[0] if self._waiting else None
         if self._waiting:
-            return heard
+            return before not in (None, self._waiting[0])
         self._waiting.append(_Question(self._pulse_complete, None))
         self._transport.write(self._pulse)
         return True
@@ -83,7 +83,6 @@ class Conversation(asyncio.Protocol, Generic[R]):
         if not self._waiting:
             self.abort("answered what was not asked")
             return
-        self._heard = True
         question = self._waiting[0]
         question.replies.append(reply)
         if question.complete(question.replies):
