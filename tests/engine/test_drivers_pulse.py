@@ -8,11 +8,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from cachefleet.engines.discovery import NODES_FILE, DiscoveryDriver, node_list_file
 from cachefleet.engines.memcached import MemcachedDriver
 from cachefleet.model.group import Engine
-from cachefleet.model.observed import Address
+from cachefleet.model.observed import Address, NodeView
 from tests.engine.engine_processes import (
     RESP_VERSIONS,
     Client,
@@ -62,6 +63,11 @@ def _start(engines: EngineProcesses) -> Node:
     return node
 
 
+def lasting(view: NodeView) -> NodeView:
+    """What two looks at an idle node have in common."""
+    return replace(view, used_bytes=0)
+
+
 async def _frozen(node: Node) -> None:
     """Returns when the kernel has stopped every thread of it."""
     node.freeze()
@@ -98,7 +104,7 @@ def test_signs_of_life_until_the_end(stand: Stand) -> None:
                 assert driver.pulse(at) is False  # its answer cannot be here yet
                 await until(lambda: driver.pulse(at) is True)
                 # A view is read from its own answer, whatever else is under way on the connection.
-                assert await driver.probe(at, False) == view
+                assert lasting(await driver.probe(at, False)) == lasting(view)
             await _frozen(node)
             driver.pulse(at)  # an answer from before may still be on its way
             for number in range(200):
@@ -108,7 +114,7 @@ def test_signs_of_life_until_the_end(stand: Stand) -> None:
                     await _unanswered_probe(engines, node)
             node.thaw()
             await until(lambda: driver.pulse(at) is True)
-            assert await driver.probe(at, False) == view
+            assert lasting(await driver.probe(at, False)) == lasting(view)
             assert _sockets(node) == sockets  # all of it on one connection
             node.kill()
             await until(lambda: driver.pulse(at) is None)
@@ -145,7 +151,7 @@ def test_a_long_freeze_gathers_no_questions(stand: Stand) -> None:
                 engines.driver.pulse(node.address)
                 await _unanswered_probe(engines, node)
             node.thaw()
-            assert await engines.view(node) == view
+            assert lasting(await engines.view(node)) == lasting(view)
             await until(lambda: engines.driver.pulse(node.address) is True)
             await until(lambda: len(_sockets(node)) <= before)
 
