@@ -13,13 +13,13 @@ from pathlib import Path
 import redis
 
 from bench.clients import Where
-from bench.keys import view_of
 from bench.references import PLAIN_CLUSTER, Processes
 from cachefleet.engines.catalogue import InstalledEngines
 from cachefleet.model.group import SLOTS
 from cachefleet.settings import EngineSettings
 from tests.fixtures.machine import data_folder
 from tests.fixtures.service import wait_for
+from tests.traffic.keys import view_of
 
 PIPELINE = 100
 HALVES = ((0, SLOTS // 2 - 1), (SLOTS // 2, SLOTS - 1))

@@ -22,7 +22,6 @@ import msgspec
 
 from bench import rebalancer
 from bench.clients import Where
-from bench.keys import counts, fill, owners
 from bench.movement import Movement, Span
 from bench.row import Row, shown
 from cachefleet.engines.catalogue import InstalledEngines
@@ -32,6 +31,7 @@ from tests.engine.groups import address, replication_group
 from tests.fixtures.machine import data_folder
 from tests.fixtures.service import Service, running_service, wait_for
 from tests.traffic.changes import shards
+from tests.traffic.keys import counts, fill, owners
 from tests.traffic.traffic import Client
 from tests.traffic.verdict import Verdict
 

@@ -13,10 +13,10 @@ from functools import cache
 import redis
 from redis.crc import key_slot
 
-from bench.clients import Where
 from cachefleet.engines.replies import parse_cluster, parse_fields
 from cachefleet.model.group import SLOTS, SlotRanges
 from cachefleet.model.observed import ClusterView
+from tests.traffic.clients import Where
 
 VALUE_BYTES = 200
 _AT_ONCE = 2000
@@ -38,9 +38,8 @@ def owners(where: Where) -> dict[Where, SlotRanges]:
 
 def fill(where: Where, keys: int) -> int:
     """About so many, by way of any node; returns how many there are."""
-    a_slot = max(1, round(keys / SLOTS))
     with ThreadPoolExecutor(8) as pool:
-        running = [pool.submit(_fill_one, owner, slots, a_slot) for owner, slots in owners(where).items()]
+        running = [pool.submit(_fill_one, owner, slots, _a_slot(keys)) for owner, slots in owners(where).items()]
         return sum(one.result() for one in running)
 
 
@@ -53,6 +52,19 @@ def counts(primaries: Sequence[Where]) -> list[int]:
     return found
 
 
+def names(keys: int) -> Iterator[str]:
+    """Of all that fill() puts there."""
+    for slot in range(SLOTS):
+        for number in range(_a_slot(keys)):
+            yield _name(slot, number)
+
+
+def there(where: Where) -> Iterator[str]:
+    """Every key that this node holds, whether or not it owns the key's slot."""
+    with redis.Redis(*where, socket_timeout=10, decode_responses=True) as client:
+        yield from set(client.scan_iter(count=10_000))
+
+
 @cache
 def tags() -> Sequence[str]:
     """A hash tag of every slot, by slot."""
@@ -62,6 +74,14 @@ def tags() -> Sequence[str]:
         found.setdefault(key_slot(str(number).encode()), str(number))
         number += 1
     return [found[slot] for slot in range(SLOTS)]
+
+
+def _a_slot(keys: int) -> int:
+    return max(1, round(keys / SLOTS))
+
+
+def _name(slot: int, number: int) -> str:
+    return f"{{{tags()[slot]}}}{number}"
 
 
 def _fill_one(where: Where, slots: SlotRanges, a_slot: int) -> int:
@@ -81,7 +101,7 @@ def _batches(slots: SlotRanges, a_slot: int) -> Iterator[tuple[int, bytes]]:
     for first, last in slots:
         for slot in range(first, last + 1):
             for number in range(a_slot):
-                key = f"{{{tags()[slot]}}}{number}".encode()
+                key = _name(slot, number).encode()
                 batch.append(
                     b"*3\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%0*d\r\n" % (len(key), key, VALUE_BYTES, VALUE_BYTES, number)
                 )
@@ -90,6 +110,11 @@ def _batches(slots: SlotRanges, a_slot: int) -> Iterator[tuple[int, bytes]]:
                 batch.clear()
     if batch:
         yield len(batch), b"".join(batch)
+
+
+def value_of(name: str) -> str:
+    """What fill() wrote there."""
+    return name.partition("}")[2].zfill(VALUE_BYTES)
 
 
 def _await_acknowledgements(connection: socket.socket, count: int) -> None:
