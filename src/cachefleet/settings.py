@@ -76,6 +76,7 @@ class ControlSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     create_attempts: int = 3  # failed launches of one node before a creation is given up
     lease_s: float = 3.0  # several services on one database: one that is silent for so long no longer leads
     discovery_grace_s: float = 5.0  # a Memcached node goes on for so long after it left the list of auto discovery
+    load_sample_s: float = 5.0  # for so long slots' load is measured before they are rebalanced by it
     cluster_node_timeout_ms: int = 2000  # cluster mode: silence after which nodes fail over by themselves
 
     def __post_init__(self) -> None:

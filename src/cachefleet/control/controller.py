@@ -13,6 +13,7 @@ import structlog
 
 from cachefleet.control.executor import Executor
 from cachefleet.control.leadership import LEASE
+from cachefleet.control.load_meter import LoadMeter
 from cachefleet.control.observer import observe
 from cachefleet.control.pulse import Pulse
 from cachefleet.control.queue import KeyedQueue
@@ -45,6 +46,7 @@ class Controller:
         self._acting: dict[Key, asyncio.Task[int]] = {}  # actions under way
         self._patient: set[Key] = set()  # of those, the ones that take long and may be broken off at any time
         self._pulse = self._fresh_pulse()
+        self._meter = LoadMeter(seams.clock, seams.resp, seams.settings.control)
         seams.host.on_exit(self._exited)
 
     def wake(self, key: Key) -> None:
@@ -132,7 +134,7 @@ class Controller:
         if row is None:
             return None
         self._keys[row.desired.uid] = key
-        observed = await observe(self._seams, self._pulse, row)
+        observed = await observe(self._seams, self._pulse, self._meter, row)
         plan = plan_group(
             key.name,
             key.kind is Kind.REPLICATION_GROUP,

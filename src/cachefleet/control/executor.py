@@ -143,6 +143,10 @@ class Executor:
             others=[self._host_at(host) for host in action.others],
         )
 
+    async def count_load(self, action: actions.CountLoad) -> None:
+        switch = {"cluster-slot-stats-enabled": "yes" if action.on else "no"}
+        await self._resp.set_parameters(self._at(action.node), switch)
+
     async def resize(self, action: actions.Resize) -> None:
         spec = node_spec(self._row, action.node, "", None, self._seams.settings.node_types)
         await driver_of(self._seams, self._row, action.node).resize(self._at(action.node), spec)
@@ -199,6 +203,7 @@ _HANDLERS: dict[type[actions.Action], Callable[[Executor, Any], Awaitable[None]]
     actions.Switch: Executor.switch,
     actions.Resize: Executor.resize,
     actions.OwnSlots: Executor.own_slots,
+    actions.CountLoad: Executor.count_load,
     actions.MigrateSlots: Executor.migrate_slots,
     actions.CancelMigrations: Executor.cancel_migrations,
     actions.MoveKeys: Executor.move_keys,

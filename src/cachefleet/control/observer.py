@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
+from cachefleet.control.load_meter import LoadMeter, Reading
 from cachefleet.control.pulse import Pulse
 from cachefleet.control.seams import Seams
 from cachefleet.control.specs import data_bytes, form_of, node_address
@@ -18,17 +20,20 @@ from cachefleet.model.row import GroupRow
 from cachefleet.planning.addresses import wanted
 from cachefleet.planning.endpoint_ports import reader_port
 from cachefleet.planning.memcached import discovery_node
+from cachefleet.planning.pending import applied
+from cachefleet.reference.node_types import node_type
 
 ASK_AGAIN_S = 4.0  # a silent node: TCP's own retries would take ever longer when a network comes back, a question on a new
 # connection does not
 
 
-async def observe(seams: Seams, pulse: Pulse, row: GroupRow) -> Observed:
+async def observe(seams: Seams, pulse: Pulse, meter: LoadMeter, row: GroupRow) -> Observed:
     desired, memory = row.desired, row.memory
     processes = seams.host.inspect(desired.uid)
     targets = {} if desired.deleting else _targets(seams, row, processes)
     pulse.watch(desired.uid, row.key, {target.incarnation: (target.driver, target.address) for target in targets.values()})
     views = await _probe(seams, pulse, row, targets)
+    reading = await _read_load(meter, row, targets)
     offers: dict[str, tuple[str, ...]] = {}
     no_addresses = ""
     missing = wanted(desired, memory, row.key.kind is Kind.REPLICATION_GROUP)
@@ -47,7 +52,11 @@ async def observe(seams: Seams, pulse: Pulse, row: GroupRow) -> Observed:
         no_addresses=no_addresses,
         spread=_spread(seams, desired, memory),
         can_spread=seams.host.can_spread,
+        counting={name: reading.counting[at.incarnation] for name, at in targets.items() if at.incarnation in reading.counting},
+        loads=reading.loads,
         data_bytes=_data_bytes(seams, desired),
+        threads=_threads(seams, desired),
+        **_pending(seams, desired),
     )
 
 
@@ -56,6 +65,22 @@ def _data_bytes(seams: Seams, desired: GroupDesired) -> int:
         return data_bytes(desired, seams.settings.node_types)
     except LookupError:  # the setting that declared its node type is gone
         return 0
+
+
+def _threads(seams: Seams, desired: GroupDesired) -> int:
+    if desired.shape is not Shape.MEMCACHED:
+        return 0
+    kind = node_type(desired.node_type, seams.settings.node_types)
+    return max(1, kind.memcached_threads) if kind is not None else 0
+
+
+def _pending(seams: Seams, desired: GroupDesired) -> dict[str, Any]:
+    """What has to be known again of a pending change before it begins."""
+    if desired.pending is None:
+        return {}
+    then = applied(desired, desired.pending, 0.0)
+    installed = seams.catalogue.exact(then.engine, then.engine_version) is not None
+    return {"pending_bytes": _data_bytes(seams, then), "pending_build": installed}
 
 
 def _spread(seams: Seams, desired: GroupDesired, memory: GroupMemory) -> tuple[str, ...]:
@@ -117,3 +142,17 @@ async def _probe(seams: Seams, pulse: Pulse, row: GroupRow, targets: Mapping[str
             return NodeView(reachable=False, why=f"did not answer within {rules.probe_timeout_s:g} s")
 
     return dict(zip(targets, await asyncio.gather(*map(probe, targets.values())), strict=True))
+
+
+async def _read_load(meter: LoadMeter, row: GroupRow, targets: Mapping[str, _Target]) -> Reading:
+    """Only while somebody wants to know, which costs nothing at other times."""
+    memory, uid = row.memory, row.desired.uid
+    if memory.balancing is not None and memory.balancing.measuring:
+        primaries = [memory.shards[shard.shard_id].primary for shard in row.desired.shards if shard.shard_id in memory.shards]
+        if all(name in targets for name in primaries):
+            return await meter.measure(uid, {targets[name].incarnation: targets[name].address for name in primaries})
+    told = [target for name, target in targets.items() if memory.nodes[name].counts_load]
+    if told:
+        return await meter.counting(uid, {target.incarnation: target.address for target in told})
+    meter.forget(uid)
+    return Reading()

@@ -148,7 +148,7 @@ class NodeMemory(msgspec.Struct):
     buffer_percent: int = 0  # a primary: what its buffers for replicas were raised to (planning.resync), 0 not
     recovering: bool = False  # users were told that it is being recovered, and not yet that it is done
     counts_load: bool = False  # its current launch was told to count what each slot costs, and not seen to have stopped
-    left_at: float = 0.0  # a Memcached node that is to go: since when it is not in the published list, 0 before
+    left_at: float = 0.0  # a Memcached node whose launch is to end: since when it is not in the published list, 0 before
     met_again_at: float = 0.0  # when others that had forgotten it (cluster mode) were told of it again, 0 never
 
 
@@ -226,6 +226,8 @@ class GroupMemory(msgspec.Struct):
     settled_nodes: int = 0  # how many nodes it had when all of them were ready last and none was to go, 0 before
     strangers_since: float = 0.0  # since when nodes that are not ours are seen in the cluster, 0 while there are none
     strangers: tuple[str, ...] = ()  # their hosts, as users were told last
+    scaling: tuple[str, ...] = ()  # Memcached nodes that get another size at present, where that is done in portions
+    scaled_at: float = 0.0  # when the last such portion was done, 0 before
     node_list_version: int = 0  # Memcached auto discovery
     node_list: tuple[str, ...] = ()  # node names last published
     node_list_hosts: tuple[str, ...] = ()  # and where they were

@@ -134,6 +134,12 @@ class CopyFunctions(Action, frozen=True):
     to: str
 
 
+class CountLoad(Action, frozen=True):
+    """Let the node count what each of its slots costs, or stop that."""
+
+    on: bool
+
+
 class Resize(Action, frozen=True):
     """Give the running node the memory of the group's node type."""
 

@@ -15,6 +15,7 @@ from cachefleet.planning.clustered import plan_clustered
 from cachefleet.planning.departure import depart
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.endpoint_ports import endpoint_ports, reader_port
+from cachefleet.planning.load_balance import balance_load
 from cachefleet.planning.memcached import DISCOVERY, discovery_node, plan_memcached
 from cachefleet.planning.memory_use import note_use
 from cachefleet.planning.node_count import note_count
@@ -92,6 +93,7 @@ def _plan_life(draft: Draft) -> None:
         draft.memory.provisioned = True
         _tell_created(draft)
     note_count(draft)
+    balance_load(draft)
     note_settled(draft)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from cachefleet.model.group import GroupMemory, NodeMemory, ShardMemory, SlotMove
+from cachefleet.model.group import GroupMemory, LoadBalancing, NodeMemory, ShardMemory, SlotMove
 from cachefleet.planning import lifecycle
 
 
@@ -16,6 +16,7 @@ from cachefleet.planning import lifecycle
         (NodeMemory, lifecycle.NODE_TIMES),
         (ShardMemory, lifecycle.SHARD_TIMES),
         (SlotMove, lifecycle.MOVE_TIMES),
+        (LoadBalancing, lifecycle.BALANCING_TIMES),
     ],
 )
 def test_no_point_in_time_is_left_behind(struct: type[msgspec.Struct], times: tuple[str, ...]) -> None:
