@@ -21,8 +21,11 @@ from cachefleet.model.plan import (
     Switch,
     TakeOver,
 )
+from cachefleet.model.temporary import is_temporary
+from cachefleet.model.temporary import is_temporary
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.memcached import discovery_node
+from cachefleet.planning.memcached_roll import is_discovered
 
 _ON_SOCKETS = (Bind, Follow, HandAddress, Promote, Switch, TakeOver)  # an address must not move at the same time
 _MOVING = {
@@ -59,14 +62,16 @@ def is_held_by_leaver(draft: Draft, address: str) -> bool:
     )
 
 
-def _tell(draft: Draft, names: list[str]) -> None:
+def _tell(draft: Draft, dropped: list[str]) -> None:
+    names = [name for name in dropped if not is_temporary(name)]
     if draft.desired.shape is Shape.MEMCACHED:
         if names:
             node_ids = ", ".join(sorted(name.rpartition(".")[2] for name in names))
             draft.tell_node(draft.name, f"Removed cache nodes {node_ids}")
         return
     for name in names:
-        draft.events.append(EventDraft("cache-cluster", name, "Cache cluster deleted"))
+        if not is_temporary(name):
+            draft.events.append(EventDraft("cache-cluster", name, "Cache cluster deleted"))
 
 
 # --- leaving -------------------------------------------------------------------------------------------------------
@@ -75,23 +80,12 @@ def _tell(draft: Draft, names: list[str]) -> None:
 def _lingers(draft: Draft, name: str) -> bool:
     """Clients may still be sent to it; what has to be done about that is under way."""
     if draft.desired.shape is Shape.MEMCACHED:
-        lingers = _is_discovered(draft, name)
+        lingers = is_discovered(draft, name, discovery_node(draft.name))
     else:
         view = draft.live(name)
         lingers = view is not None and (_serves_endpoint(draft, name, view) | _is_known(draft, name))
     draft.waiting = draft.waiting or lingers
     return lingers
-
-
-def _is_discovered(draft: Draft, name: str) -> bool:
-    """It is in the list that clients have, or in one that they may have read shortly before."""
-    known = draft.remembered(name)
-    if not known.became_ready:
-        return False
-    if not known.left_at and discovery_node(draft.name) in draft.ready:  # which serves the list without it
-        known.left_at = draft.now
-    known.left_at = min(known.left_at, draft.now)
-    return not known.left_at or draft.now - known.left_at < draft.rules.discovery_grace_s
 
 
 def _serves_endpoint(draft: Draft, name: str, view: NodeView) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cachefleet.planning.draft import Draft
+from cachefleet.planning.temporaries import lasting_nodes
 
 
 def note_count(draft: Draft) -> None:
@@ -12,7 +13,7 @@ def note_count(draft: Draft) -> None:
     going = any(not draft.is_desired(name) and known.zone for name, known in memory.nodes.items())
     if not memory.provisioned or going or not all(node.name in draft.ready for node in desired.nodes):
         return
-    before, memory.settled_nodes = memory.settled_nodes, len(desired.nodes)
+    before, memory.settled_nodes = memory.settled_nodes, len(lasting_nodes(desired.nodes))
     if before in (0, memory.settled_nodes):
         return
     message = f"Finished modifying number of nodes from {before} to {memory.settled_nodes}"
