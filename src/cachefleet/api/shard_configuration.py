@@ -24,6 +24,7 @@ from cachefleet.api.room_for_data import require_room
 from cachefleet.api.shard_changes import COUNT, GONE, KEPT, NEW, ShardChange, read_change
 from cachefleet.api.shard_slots import books, is_balanced
 from cachefleet.api.subnet_groups import subnet_group_zones
+from cachefleet.api.tag_rules import BALANCE, is_balanced_by_load
 from cachefleet.model.errors import AwsError, invalid_combination
 from cachefleet.model.group import DesiredShard, Shape, SlotRanges
 from cachefleet.model.plan import EventDraft
@@ -56,11 +57,11 @@ async def modify_replication_group_shard_configuration(
     place = Place(usable, zones(context.scope.region), row.desired.multi_az)
     asked = read_change(row.desired.shards, _half_gone(row), request, place, context.settings.api.shards_per_group)
     if asked.new:
-        change = await _grown(context, row, asked)
+        change = _and_by_load(context, await _grown(context, row, asked))
     elif asked.leaving:
-        change = _shrunk(context, row, asked.leaving)
+        change = _and_by_load(context, _shrunk(context, row, asked.leaving))
     else:
-        change = _rebalanced(row)
+        change = _rebalanced_by_load(context, row) if is_balanced_by_load(row.tags) else _rebalanced(row)
     return {"ReplicationGroup": group_view(await update_group(context, change))}
 
 
@@ -123,6 +124,36 @@ def _rebalanced(row: GroupRow) -> Change:
         raise AwsError("InvalidReplicationGroupState", UNIFORM)
     told = f"Rebalancing slots of replication group {row.key.name}"
     return Change(_with_slots(row, slot_targets.balanced(present)), events=(_event(row, told),))
+
+
+def _rebalanced_by_load(context: Context, row: GroupRow) -> Change:
+    """The planner measures the load; whether there is anything to do is told in an event. Raises InvalidReplicationGroupState,
+    InvalidParameterCombination."""
+    desired = row.desired
+    if len(desired.shards) < 2:
+        raise AwsError("InvalidReplicationGroupState", UNIFORM)
+    if not _tells_load(context, row):
+        raise invalid_combination(
+            f"{COUNT}: {row.key.name} has the tag {BALANCE}, but {desired.engine} {desired.engine_version} does not tell the "
+            "load of slots; upgrade to Valkey 8.0 or later, or remove the tag for equal numbers of slots."
+        )
+    changed = replace(row, desired=replace(desired, rebalances=desired.rebalances + 1))
+    told = f"Measuring the load of slots of replication group {row.key.name}"
+    return Change(with_nodes(changed, {}), events=(_event(row, told),))
+
+
+def _and_by_load(context: Context, change: Change) -> Change:
+    """Shards that come or go move equal numbers of slots; in a group that is balanced by load that is done afterwards."""
+    row = change.row
+    staying = [shard for shard in row.desired.shards if not shard.leaving]
+    if not is_balanced_by_load(row.tags) or len(staying) < 2 or not _tells_load(context, row):
+        return change
+    return replace(change, row=replace(row, desired=replace(row.desired, rebalances=row.desired.rebalances + 1)))
+
+
+def _tells_load(context: Context, row: GroupRow) -> bool:
+    build = context.catalogue.exact(row.desired.engine, row.desired.engine_version)
+    return build is not None and "slot-stats" in build.capabilities
 
 
 def _with_slots(row: GroupRow, targets: Mapping[str, SlotRanges]) -> GroupRow:

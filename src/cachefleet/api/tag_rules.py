@@ -20,6 +20,7 @@ KEY_LENGTH = 128
 VALUE_LENGTH = 256
 _MARKS = frozenset("_.:/=+-@")
 _RESERVED = "aws:"
+BALANCE, BY_LOAD = "cachefleet:balance", "load"  # beyond ElastiCache: how slots of a replication group are rebalanced
 
 
 def read_tags(tags: Sequence[Mapping[str, Any]], field: str = "Tags") -> dict[str, str]:
@@ -34,6 +35,11 @@ def read_tags(tags: Sequence[Mapping[str, Any]], field: str = "Tags") -> dict[st
                 f"{field}: the value of {quoted(key)} has {len(text)} characters; at most {VALUE_LENGTH} are allowed."
             )
         _check_characters(text, f"{field}: the value of {quoted(key)}")
+        if key == BALANCE and text != BY_LOAD:
+            raise invalid_value(
+                f"{field}: {BALANCE} can only be {BY_LOAD}, so that slots are rebalanced by measured load; leave the tag "
+                "out for equal numbers of slots."
+            )
         if key in read:
             raise invalid_value(f"{field} names the key {quoted(key)} twice; name each once.")
         read[key] = text
@@ -58,6 +64,11 @@ def check_present(tags: Mapping[str, str], keys: Sequence[str]) -> None:
     for key in keys:
         if key not in tags:
             raise AwsError("TagNotFound", f"TagKeys: the resource has no tag with the key {quoted(key)} (case matters).")
+
+
+def is_balanced_by_load(tags: Mapping[str, str]) -> bool:
+    """Whether a replication group with these tags is to be rebalanced by load."""
+    return tags.get(BALANCE) == BY_LOAD
 
 
 def show_tags(tags: Mapping[str, str]) -> list[TagTypeDef]:

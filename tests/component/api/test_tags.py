@@ -206,3 +206,13 @@ async def test_a_change_is_decided_again_when_the_controller_was_faster(stage: S
 
 def _with_store(stage: Stage, store: Any) -> Any:
     return msgspec.structs.replace(stage.context, store=store)
+
+
+@on_each_store
+async def test_the_tag_that_has_a_meaning(stage: Stage) -> None:
+    await stage.add_group("demo")
+    wrong = [{"Key": "cachefleet:balance", "Value": "slots"}]
+    rule = "cachefleet:balance can only be load.*leave the tag out"
+    await stage.refused("InvalidParameterValue", rule, "AddTagsToResource", ResourceName=GROUP, Tags=wrong)
+    assert await _add(stage, GROUP, **{"cachefleet:balance": "load"}) == {"cachefleet:balance": "load"}
+    assert await _remove(stage, GROUP, "cachefleet:balance") == {}
