@@ -36,8 +36,10 @@ def owners(where: Where) -> dict[Where, SlotRanges]:
     return {(node.host, where[1]): node.slots for node in view.nodes.values() if node.primary and node.slots}
 
 
-def fill(where: Where, keys: int) -> int:
-    """About so many, by way of any node; returns how many there are."""
+def fill(where: Where, keys: int, *, clustered: bool = True) -> int:
+    """About so many, by way of any node, or of the primary; returns how many there are."""
+    if not clustered:
+        return _fill_one(where, ((0, SLOTS - 1),), _a_slot(keys))
     with ThreadPoolExecutor(8) as pool:
         running = [pool.submit(_fill_one, owner, slots, _a_slot(keys)) for owner, slots in owners(where).items()]
         return sum(one.result() for one in running)
