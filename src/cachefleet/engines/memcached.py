@@ -48,6 +48,7 @@ class MemcachedDriver:
             bound=(at.host,),
             used_bytes=int(stats.get("bytes", "-1")),
             maxmemory_bytes=int(stats.get("limit_maxbytes", "-1")),
+            threads=int(stats.get("threads", "-1")),
         )
 
     async def resize(self, at: Address, spec: NodeSpec) -> None:

@@ -22,7 +22,6 @@ from cachefleet.model.plan import (
     TakeOver,
 )
 from cachefleet.model.temporary import is_temporary
-from cachefleet.model.temporary import is_temporary
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.memcached import discovery_node
 from cachefleet.planning.memcached_roll import is_discovered

@@ -50,6 +50,7 @@ class Draft:
         self.why: dict[str, str] = {}  # node name -> why it is not ready
         self.holds: dict[str, str] = {}  # what a change waits for -> why it does not go on, for people
         self.ready: set[str] = set()
+        self.later: set[str] = set()  # nodes that do not get the group's node type yet
         self.waiting = False  # something is under way that no exit and no wake-up will announce
         self.modifying = False  # a change that was asked for is not done yet
         self.changed: GroupDesired | None = None  # see Plan.desired

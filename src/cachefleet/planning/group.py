@@ -19,6 +19,7 @@ from cachefleet.planning.load_balance import balance_load
 from cachefleet.planning.memcached import DISCOVERY, discovery_node, plan_memcached
 from cachefleet.planning.memory_use import note_use
 from cachefleet.planning.node_count import note_count
+from cachefleet.planning.pending import begin_due, take_along
 from cachefleet.planning.replicated import plan_replicated
 from cachefleet.planning.resync import relieve
 from cachefleet.planning.settling import note_settled, take_back
@@ -27,6 +28,7 @@ from cachefleet.planning.sizes import resize
 from cachefleet.planning.temporaries import effective, lasting, lasting_nodes
 from cachefleet.settings import ControlSettings
 
+MOVING_S = 0.05  # while slots are on their way; how far they are is not announced
 _SHAPES = {Shape.REPLICATED: plan_replicated, Shape.CLUSTERED: plan_clustered, Shape.MEMCACHED: plan_memcached}
 
 
@@ -75,7 +77,7 @@ def _plan_life(draft: Draft) -> None:
     lifecycle.note_ends(draft, nodes)
     lifecycle.note_failures(draft, nodes)
     take_back(draft)
-    if draft.memory.failure:
+    if draft.memory.failure or take_along(draft):
         return
     lifecycle.continue_reboots(draft, nodes)
     give_up(draft, nodes)
@@ -95,6 +97,7 @@ def _plan_life(draft: Draft) -> None:
     note_count(draft)
     balance_load(draft)
     note_settled(draft)
+    begin_due(draft)
 
 
 def _endpoints_lead(draft: Draft) -> bool:
@@ -215,6 +218,8 @@ def _node_status(draft: Draft, name: str, reboots: int) -> NodeStatus:
 
 def _look_again_s(draft: Draft) -> float:
     """Soon while something is under way, later the longer nothing has changed, else at the probing interval."""
+    if draft.memory.moves and "slots" not in draft.holds:
+        return MOVING_S
     settled = all(node.name in draft.ready for node in draft.desired.nodes) and draft.memory.provisioned
     if settled and not draft.actions and not draft.waiting and draft.changed is None:
         return draft.rules.probe_interval_s

@@ -2,7 +2,7 @@
 
 The endpoint is served by a process of its own, so that it works without the control plane. A node is listed once it was ready,
 and stays listed while it is desired: a replacement mostly has the same address, so the list does not change for it
-(reference 4.4).
+(reference 4.4). One that is ended on purpose leaves the list before.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from cachefleet.model.observed import NodeView
 from cachefleet.model.plan import PublishNodes
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.lifecycle import begin_reboot, launch_missing
+from cachefleet.planning.memcached_roll import choose_next, end_retired
+from cachefleet.planning.memcached_scaling import hold_back
 
 DISCOVERY = "discovery"  # node name of the endpoint's process inside the group
 
@@ -31,7 +33,10 @@ def plan_memcached(draft: Draft) -> None:
             draft.mark_ready(node)
         else:
             draft.why.setdefault(node.name, _why(draft, node.name))
+    hold_back(draft)
+    choose_next(draft)
     _publish(draft, endpoint)
+    end_retired(draft, endpoint)
     for node in nodes:
         if node.reboots > draft.remembered(node.name).reboots and draft.running(node.name):
             begin_reboot(draft, node.name, node.reboots)
@@ -51,9 +56,10 @@ def _why(draft: Draft, name: str) -> str:
 
 
 def _publish(draft: Draft, endpoint: str) -> None:
-    listed = tuple(
+    known = [
         node.name for node in draft.desired.shards[0].nodes if node.name in draft.ready or node.name in draft.memory.node_list
-    )
+    ]
+    listed = tuple([name for name in known if not draft.retires(name)] or known)
     hosts = tuple(draft.address(name) for name in listed)
     if (listed, hosts) != (draft.memory.node_list, draft.memory.node_list_hosts):
         draft.memory.node_list, draft.memory.node_list_hosts = listed, hosts

@@ -19,18 +19,25 @@ def resize(draft: Draft) -> None:
     size_bytes = draft.observed.data_bytes
     if not size_bytes or not draft.memory.provisioned:
         return
-    wrong = {name: view for name, view in _views(draft).items() if _differs(draft, view, size_bytes)}
+    views = {name: view for name, view in _views(draft).items() if name not in draft.later}
+    wrong = {name: view for name, view in views.items() if _differs(draft, view, size_bytes)}
     asked_for = draft.memory.settled is not None and draft.memory.settled.node_type != draft.desired.node_type
     if not wrong:
         return
     draft.modifying = draft.modifying or asked_for
     draft.waiting = True
     too_much = [name for name, view in wrong.items() if view.used_bytes > size_bytes]
-    if too_much:
+    if too_much and draft.desired.shape is not Shape.MEMCACHED:  # which gives items up as it does when it is full
         draft.holds["size"] = f"{', '.join(too_much)} holds more data than {draft.desired.node_type} has memory for"
         return
     for name in wrong:
         draft.act(Resize(node=name))
+
+
+def has_other_size(draft: Draft, name: str) -> bool:
+    """The node answers and has not the memory of the group's node type."""
+    view, size_bytes = _views(draft).get(name), draft.observed.data_bytes
+    return bool(size_bytes) and view is not None and _differs(draft, view, size_bytes)
 
 
 def _views(draft: Draft) -> dict[str, NodeView]:

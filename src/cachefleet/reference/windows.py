@@ -1,6 +1,6 @@
 """Weekly maintenance and daily snapshot windows: their text form, their rules and their defaults (reference 2.4).
 
-Pure: chance comes in as a number. Whether a window is open now is asked by whoever has a clock.
+Pure: chance and time come in as numbers.
 """
 
 from __future__ import annotations
@@ -69,6 +69,21 @@ def parse_maintenance(text: str) -> WeeklyWindow:
     if not SHORTEST_MINUTES <= length <= LONGEST_MINUTES:
         raise ValueError("a maintenance window must be at least 60 minutes and at most 24 hours long.")
     return WeeklyWindow(start, length)
+
+
+def is_open(window: WeeklyWindow, at: float) -> bool:
+    """at: epoch seconds. Its first minute belongs to it, the one that it ends with does not."""
+    return (_minute_of_week(at) - window.start_minute) % WEEK_MINUTES < window.length_minutes
+
+
+def next_opening(window: WeeklyWindow, at: float) -> float:
+    """When it begins next, epoch seconds; `at` itself when it is open then."""
+    return at if is_open(window, at) else at + (window.start_minute - _minute_of_week(at)) % WEEK_MINUTES * 60
+
+
+def _minute_of_week(at: float) -> float:
+    """From Monday 00:00 UTC. The epoch began on a Thursday."""
+    return (at / 60 + 3 * DAY_MINUTES) % WEEK_MINUTES
 
 
 def parse_daily(text: str) -> DailyWindow:
