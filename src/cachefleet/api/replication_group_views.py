@@ -14,6 +14,7 @@ from cachefleet.api.slots import format_slots
 from cachefleet.interfaces import Fragment
 from cachefleet.model.group import DesiredNode, DesiredShard, EndpointRole, GroupDesired, Shape
 from cachefleet.model.row import GroupRow
+from cachefleet.planning.resharding_progress import resharding_progress
 
 
 def group_fragment(row: GroupRow) -> Fragment:
@@ -86,9 +87,14 @@ def _member_view(row: GroupRow, node: DesiredNode) -> dict[str, Any]:
 
 
 def _pending(row: GroupRow) -> dict[str, Any]:
-    """PendingModifiedValues: a promotion that has not begun yet."""
-    awaited = awaited_primary(row)
-    return {"PrimaryClusterId": awaited} if awaited else {}
+    """PendingModifiedValues: a promotion that has not begun yet, and how far slots have got that are on their way."""
+    pending: dict[str, Any] = {}
+    awaited, percent = awaited_primary(row), resharding_progress(row.desired, row.memory)
+    if awaited:
+        pending["PrimaryClusterId"] = awaited
+    if percent is not None:
+        pending["Resharding"] = {"SlotMigration": {"ProgressPercentage": percent}}
+    return pending
 
 
 def snapshotting_cluster(desired: GroupDesired) -> str:

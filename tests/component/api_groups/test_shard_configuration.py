@@ -71,6 +71,19 @@ async def put_books(stage: GroupStage, **slots: Any) -> None:
     await stage.write(replace(row, memory=replace(row.memory, slots=books)))
 
 
+@on_groups
+async def test_progress(stage: GroupStage) -> None:
+    await big(stage, 2)
+    assert (await stage.group("big"))["PendingModifiedValues"] == {}
+    await reshard(stage, 1, NodeGroupsToRemove=["2"])
+    row = await stage.row(stage.key("big"))
+    books = {"0001": ((0, 14335),), "0002": ((14336, 16383),)}
+    await stage.write(replace(row, memory=replace(row.memory, slots=books, slots_to_move=8192)))
+    shown = await stage.group("big")
+    assert shown["PendingModifiedValues"] == {"Resharding": {"SlotMigration": {"ProgressPercentage": 75.0}}}
+    assert slots_of(shown) == {"0001": "0-14335", "0002": "14336-16383"}
+
+
 async def put_used(stage: GroupStage, shard_id: str, used_bytes: int) -> None:
     """How much the nodes of a shard hold."""
     row = await stage.row(stage.key("big"))
@@ -101,6 +114,7 @@ async def test_shards_are_added(stage: GroupStage) -> None:
     assert stage.woken == [stage.key("big")]
     assert (await stage.events())[0] == "replication-group big: Adding node groups 0003, 0004 to replication group big"
     await put_books(stage, s1=((0, 8191),), s2=((8192, 16383),))
+    assert (await stage.group("big"))["PendingModifiedValues"] == {"Resharding": {"SlotMigration": {"ProgressPercentage": 0.0}}}
     assert slots_of(await stage.group("big")) == {**before, "0003": "", "0004": ""}
     for shards in (2, 3, 5):
         await refuse(stage, STATE, "modifying", shards)
