@@ -26,7 +26,8 @@ from tests.fakes.store import MemoryStore
 OPERATIONS_HERE = sorted(
     name
     for service, name in OPERATIONS
-    if service == "elasticache" and name.removesuffix("s").endswith(("ReplicationGroup", "CacheCluster", "Failover"))
+    if service == "elasticache"
+    and name.removesuffix("s").endswith(("ReplicationGroup", "CacheCluster", "Failover", "ShardConfiguration"))
 )
 RIGHT: dict[str, tuple[Any, ...]] = {  # values that are right somewhere, by member
     "ReplicationGroupId": ("demo", "big", "new"),
@@ -42,6 +43,8 @@ RIGHT: dict[str, tuple[Any, ...]] = {  # values that are right somewhere, by mem
     "NumNodeGroups": (1, 2, 3),
     "NumCacheNodes": (1, 2, 3),
     "ReplicasPerNodeGroup": (0, 1, 2),
+    "NodeGroupCount": (1, 2, 3),
+    **dict.fromkeys(("NodeGroupsToRemove", "NodeGroupsToRetain"), ("1", "0002")),
     "ReplicaCount": (0, 1, 2),
     "NodeGroupId": ("0001", "0002", "7"),
     "Slots": ("0-16383", "0-8191", "8192-16383"),
@@ -136,7 +139,7 @@ async def attempt(name: str, request: dict[str, Any]) -> None:
 
 
 def test_every_operation_of_these_nouns_is_tried() -> None:
-    assert len(OPERATIONS_HERE) == 10
+    assert len(OPERATIONS_HERE) == 11
 
 
 @pytest.mark.parametrize("name", OPERATIONS_HERE)
