@@ -80,6 +80,7 @@ class OpenSlot(msgspec.Struct, frozen=True):
     slot: int
     other_id: str
     importing: bool  # else migrating
+    keys: int = -1  # that this end has of it, -1 not known
 
 
 class SlotLoad(msgspec.Struct, frozen=True):

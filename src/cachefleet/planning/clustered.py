@@ -10,13 +10,18 @@ from __future__ import annotations
 from cachefleet.model.group import DesiredShard, EndpointRole, ShardMemory
 from cachefleet.model.observed import ClusterView
 from cachefleet.model.plan import TakeOver, TakeOverBy
+from cachefleet.model.slots import common, union, without
 from cachefleet.planning.balance import balance
+from cachefleet.planning.books import in_motion, keep_books, take_emptied_away
 from cachefleet.planning.departure import is_held_by_leaver
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.handover import asked_for, begin, note_done
 from cachefleet.planning.lifecycle import launch_missing
-from cachefleet.planning.listening import bind_when_possible, is_held_in_silence, note_endpoint_holder
+from cachefleet.planning.listening import bind_when_possible, hand_when_possible, is_held_in_silence, note_endpoint_holder
 from cachefleet.planning.mesh import shard_of, weave
+from cachefleet.planning.resharding import reshard
+from cachefleet.planning.resharding_progress import owned
+from cachefleet.planning.rolling import roll
 from cachefleet.planning.succession import (
     able_to_begin,
     candidates,
@@ -36,6 +41,7 @@ VOTE_PATIENCE_S = (
     0.15  # a vote takes some 10 ms; after that a takeover replaces the vote: the old primary is proven dead anyway
 )
 AGREEMENT_PATIENCE_S = 6.0  # the engine gives a manual failover up after 5 s
+HEARSAY_S = 5.0  # within that a replica hears who took slots from its primary, unless the network is in parts
 
 
 def plan_clustered(draft: Draft) -> None:
@@ -44,6 +50,7 @@ def plan_clustered(draft: Draft) -> None:
         view = draft.live(name)
         if view is not None and view.cluster is not None:
             _note_identity(draft, name, view.cluster.my_id)
+    keep_books(draft, _views(draft, names))
     for shard in draft.desired.shards:
         memory = draft.shard_memory(shard)
         if memory.primary not in [node.name for node in shard.nodes]:
@@ -51,13 +58,21 @@ def plan_clustered(draft: Draft) -> None:
         _adopt_election(draft, shard, memory)
         _replace_dead_primary(draft, shard, memory)
     launch_missing(draft, names, lambda node: _follow_on_launch(draft, node))
-    views = {name: view.cluster for name in names if (view := draft.live(name)) is not None and view.cluster is not None}
-    weave(draft, views)
+    views = _views(draft, names)
+    staying = {name: view for name, view in views.items() if not draft.retires(name)}
+    weave(draft, staying)
     _lead_configuration(draft, views)
-    _judge(draft, views)
+    _judge(draft, staying)
     for shard in draft.desired.shards:
         _note_roles(draft, shard, views)
+    reshard(draft, views)
+    roll(draft, lambda shard, memory, to: _hand_over(draft, memory, to, views))
     balance(draft)
+    take_emptied_away(draft, views)
+
+
+def _views(draft: Draft, names: list[str]) -> dict[str, ClusterView]:
+    return {name: view.cluster for name in names if (view := draft.live(name)) is not None and view.cluster is not None}
 
 
 def _note_identity(draft: Draft, name: str, engine_id: str) -> None:
@@ -79,19 +94,22 @@ def _cluster(draft: Draft, name: str) -> ClusterView | None:
 
 
 def _adopt_election(draft: Draft, shard: DesiredShard, memory: ShardMemory) -> None:
-    """The member that says itself that it owns slots is the primary; of several the one with the highest epoch."""
+    """The member that says itself that it owns slots is the primary; of several the one with the highest epoch. In a shard that
+    owns none it is one with an epoch: a node that has no role yet has none."""
     owners: list[tuple[int, str]] = []
+    empty = not owned(draft.memory, shard.shard_id)
     for node in shard.nodes:
         view = _cluster(draft, node.name)
-        if view is not None and view.nodes[view.my_id].primary and view.nodes[view.my_id].slots:
-            owners.append((view.nodes[view.my_id].epoch, node.name))
+        mine = view.nodes[view.my_id] if view is not None else None
+        if mine is not None and mine.primary and (mine.slots or (empty and mine.epoch)):
+            owners.append((mine.epoch, node.name))
     if not owners:
         return
     owner = max(owners)[1]
     if owner == memory.primary:
         note_taken(draft, memory)
         return
-    if memory.primary in [name for _, name in owners]:
+    if memory.primary in [name for _, name in owners] and not empty:
         return  # two claim the slots; the engines settle that by epoch, then this is looked at again
     if _is_handing_over(draft, memory, owner):
         draft.waiting = True
@@ -124,9 +142,27 @@ def _replace_dead_primary(draft: Draft, shard: DesiredShard, memory: ShardMemory
         for name in able_to_begin(draft, memory, others)[:1]:
             decide(draft, memory, name)
         return
+    if _is_behind(draft, shard, heirs[0], old):
+        draft.waiting = True
+        return
     memory.handing_from = old if asked_for(shard, memory) else ""
     decide(draft, memory, heirs[0])
     draft.act(TakeOver(node=heirs[0], by=_by(draft, shard, memory)))
+
+
+def _is_behind(draft: Draft, shard: DesiredShard, heir: str, old: str) -> bool:
+    """It has not heard yet that others took slots from its primary just before that one ended: with a higher epoch it would
+    take them back, and their new owner would delete the keys. Gossip tells within milliseconds."""
+    view = _cluster(draft, heir)
+    if view is None or draft.now - draft.remembered(old).ended_at > HEARSAY_S:
+        return False
+    would_claim = view.nodes.get(view.nodes[view.my_id].primary_id)
+    if would_claim is None or not would_claim.slots:
+        return False
+    others = [other for other in draft.desired.shards if other.shard_id != shard.shard_id]
+    names = [node.name for other in others for node in other.nodes]
+    claims = [known.nodes[known.my_id] for known in _views(draft, names).values()]
+    return bool(common(would_claim.slots, union(*(mine.slots for mine in claims if mine.primary))))
 
 
 def _replica_of_dead(draft: Draft, shard: DesiredShard, name: str) -> bool:
@@ -143,18 +179,20 @@ def _replica_of_dead(draft: Draft, shard: DesiredShard, name: str) -> bool:
 
 
 def _by(draft: Draft, shard: DesiredShard, memory: ShardMemory) -> TakeOverBy:
-    """A vote needs a majority of all slot-owning primaries; the shard in question counts as a dead one."""
-    if draft.now - memory.decided_at > VOTE_PATIENCE_S:
+    """A vote needs a majority of all slot-owning primaries, and is held for such only; the shard in question counts as a dead
+    one."""
+    owners = [other for other in draft.desired.shards if owned(draft.memory, other.shard_id)]
+    if draft.now - memory.decided_at > VOTE_PATIENCE_S or shard not in owners:
         return TakeOverBy.ORDER
     alive = sum(
         1
-        for other in draft.desired.shards
+        for other in owners
         if other.shard_id != shard.shard_id
         and (known := draft.memory.shards.get(other.shard_id)) is not None
         and known.taken
         and draft.live(known.primary) is not None
     )
-    return TakeOverBy.VOTE if alive > len(draft.desired.shards) // 2 else TakeOverBy.ORDER
+    return TakeOverBy.VOTE if alive > len(owners) // 2 else TakeOverBy.ORDER
 
 
 def _follow_on_launch(draft: Draft, name: str) -> str | None:
@@ -177,10 +215,27 @@ def _note_roles(draft: Draft, shard: DesiredShard, views: dict[str, ClusterView]
     names = [node.name for node in shard.nodes]
     note_sync(draft, names, memory.primary, [name for name in names if _is_fed(draft, name, memory.primary, primary, views)])
     note_done(shard, memory)
-    to = begin(draft, shard, memory, [name for name in names if name != memory.primary and name in draft.ready])
+    to = begin(draft, shard, memory, [name for name in names if name in draft.ready and _is_linked(views, name, memory.primary)])
     if to:
         decide(draft, memory, to)
         draft.act(TakeOver(node=to, by=TakeOverBy.AGREEMENT))
+
+
+def _hand_over(draft: Draft, memory: ShardMemory, to: str, views: dict[str, ClusterView]) -> None:
+    """By agreement with the living primary, which waits until the replica has everything."""
+    if not _is_linked(views, to, memory.primary):
+        draft.waiting = True
+        return
+    memory.handing_from = memory.primary
+    decide(draft, memory, to)
+    draft.act(TakeOver(node=to, by=TakeOverBy.AGREEMENT))
+
+
+def _is_linked(views: dict[str, ClusterView], name: str, primary: str) -> bool:
+    """The replica reaches its primary over the cluster bus: without that no agreement can be asked for."""
+    view, of = views.get(name), views.get(primary)
+    known = view.nodes.get(of.my_id) if view is not None and of is not None else None
+    return known is not None and known.link_up and not known.handshake
 
 
 def _is_fed(draft: Draft, name: str, primary_name: str, primary: ClusterView, views: dict[str, ClusterView]) -> bool:
@@ -197,15 +252,19 @@ def _is_fed(draft: Draft, name: str, primary_name: str, primary: ClusterView, vi
 
 
 def _lead_configuration(draft: Draft, views: dict[str, ClusterView]) -> None:
-    """Any member can tell the topology; the endpoint stays where it is while that one lives and belongs to the mesh."""
+    """Any member can tell the topology; the endpoint stays where it is while that one lives, belongs to the mesh and stays."""
     endpoint = draft.endpoint(EndpointRole.CONFIGURATION)
     live = {name: view for name in views if (view := draft.live(name)) is not None}
     bound = [name for name, view in live.items() if endpoint in view.bound]
-    able = [name for name in views if views[name].ok] or list(views)
+    staying = [name for name in views if not draft.retires(name)]
+    able = [name for name in staying if views[name].ok] or staying
     note_endpoint_holder(draft, live, endpoint)
     holder = next((name for name in bound if name in able), able[0] if able else "")
     if is_held_in_silence(draft) or is_held_by_leaver(draft, endpoint):
         holder = ""
+    if holder and len(bound) == 1 and draft.retires(bound[0]):
+        hand_when_possible(draft, endpoint, bound[0], holder, [])
+        return
     for name, view in live.items():
         bind_when_possible(draft, name, view, (endpoint,) if name == holder and bound in ([], [name]) else ())
 
@@ -215,7 +274,7 @@ def _judge(draft: Draft, views: dict[str, ClusterView]) -> None:
         memory = draft.shard_memory(shard)
         primary = views.get(memory.primary)
         for node in shard.nodes:
-            why = _why_not_ready(draft, node.name, memory, primary, views)
+            why = _why_not_ready(draft, shard, node.name, primary, views)
             if why:
                 draft.why.setdefault(node.name, why)
             else:
@@ -223,8 +282,9 @@ def _judge(draft: Draft, views: dict[str, ClusterView]) -> None:
 
 
 def _why_not_ready(
-    draft: Draft, name: str, memory: ShardMemory, primary: ClusterView | None, views: dict[str, ClusterView]
+    draft: Draft, shard: DesiredShard, name: str, primary: ClusterView | None, views: dict[str, ClusterView]
 ) -> str:
+    memory = draft.shard_memory(shard)
     view, cluster = draft.live(name), views.get(name)
     if view is None or cluster is None:
         if not draft.running(name):
@@ -232,11 +292,11 @@ def _why_not_ready(
         seen = draft.observed.views.get(name)
         return seen.why if seen is not None and seen.why else "has not answered yet"
     mine = cluster.nodes[cluster.my_id]
-    strangers = _strangers(cluster, views, thorough=not draft.remembered(name).became_ready)
+    strangers = _strangers(draft, cluster, views, thorough=not draft.remembered(name).became_ready)
     if strangers:
         return f"has not heard of {strangers} of the other nodes yet"
     if name == memory.primary:
-        if not mine.slots:
+        if not mine.slots and (owned(draft.memory, shard.shard_id) or not mine.epoch):
             return "has no slots yet"
         return "" if cluster.ok else "says that the cluster is not ok yet"
     if primary is None or mine.primary or mine.primary_id != primary.my_id:
@@ -246,17 +306,18 @@ def _why_not_ready(
     return "" if cluster.ok else "says that the cluster is not ok yet"
 
 
-def _strangers(cluster: ClusterView, views: dict[str, ClusterView], thorough: bool) -> int:
+def _strangers(draft: Draft, cluster: ClusterView, views: dict[str, ClusterView], thorough: bool) -> int:
     """How many of the other nodes this one does not know. thorough: nor their roles and slots, as they themselves say; clients
-    ask any node for the topology, so a new node tells only when it has heard all (its own state is ok without all slots)."""
+    ask any node for the topology, so a new node tells only when it has heard all (its own state is ok without all slots).
+    Slots that are on their way change hands all the time."""
+    moving = in_motion(draft)
     count = 0
     for other in views.values():
         known, own = cluster.nodes.get(other.my_id), other.nodes[other.my_id]
         met = known is not None and not known.handshake
-        agrees = known is not None and (known.primary, known.primary_id, known.slots) == (
-            own.primary,
-            own.primary_id,
-            own.slots,
+        agrees = known is not None and (
+            (known.primary, known.primary_id) == (own.primary, own.primary_id)
+            and (known.slots == own.slots or without(known.slots, moving) == without(own.slots, moving))
         )
         count += not met or (thorough and not agrees)
     return count

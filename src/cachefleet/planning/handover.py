@@ -18,6 +18,9 @@ def begin(draft: Draft, shard: DesiredShard, memory: ShardMemory, in_sync: list[
     """The node that gets the role now, "" when none does: nothing is asked for, it is under way, or nobody is fit yet."""
     if not asked_for(shard, memory) or not memory.taken or memory.handing_from:
         return ""
+    if draft.memory.moves:
+        draft.waiting = True  # slots that are on their way arrive first
+        return ""
     ranked = [name for name in candidates(draft, memory, in_sync) if shard.handover_to in ("", name)]
     if not ranked:
         draft.waiting = True

@@ -5,12 +5,13 @@ Called by planning.clustered with the views of all nodes that answer.
 
 from __future__ import annotations
 
-from cachefleet.model.group import DesiredShard
+from cachefleet.model.group import DesiredShard, SlotRanges
 from cachefleet.model.observed import ClusterView
 from cachefleet.model.plan import Announce, Forget, Meet, OwnSlots, Replicate
-from cachefleet.model.slots import count, without
+from cachefleet.model.slots import common, union, without
 from cachefleet.planning.belonging import is_living, note_forgotten, note_strangers, strangers
 from cachefleet.planning.draft import Draft
+from cachefleet.planning.resharding_progress import owned
 
 FEW_NODES = 32  # of which each primary may introduce a newcomer by itself
 
@@ -39,15 +40,19 @@ def _announce(draft: Draft, views: dict[str, ClusterView]) -> None:
 
 
 def _own_slots(draft: Draft, shard: DesiredShard, views: dict[str, ClusterView]) -> None:
-    """A primary without slots claims those of its shard that nobody alive owns, before it is introduced to anybody: an epoch of
-    its own, above all that were ever seen, settles what dead nodes' records still say, also where nobody can look now."""
+    """A primary without slots claims those of its shard, by the books, that nobody alive owns, before it is introduced to
+    anybody: an epoch of its own, above all that were ever seen, settles what dead nodes' records still say, also where nobody
+    can look now. One whose shard owns none yet takes its role in the same way, with no slots."""
     draft.memory.epoch = max([draft.memory.epoch] + [known.current_epoch for known in views.values()])
     memory = draft.shard_memory(shard)
     view = views.get(memory.primary)
     if view is None or not view.nodes[view.my_id].primary or memory.headless:
         return
+    books = owned(draft.memory, shard.shard_id)
     if view.nodes[view.my_id].slots:
         _reclaim_slots(draft, shard, view, views)
+        return
+    if not books and view.nodes[view.my_id].epoch:
         return
     if any(other in views and views[other].nodes[views[other].my_id].slots for other in (node.name for node in shard.nodes)):
         return
@@ -56,29 +61,40 @@ def _own_slots(draft: Draft, shard: DesiredShard, views: dict[str, ClusterView])
         memory.claimant = view.my_id
         draft.memory.epoch = max(draft.memory.epoch, *(known.current_epoch for known in views.values())) + 1
         memory.epoch = draft.memory.epoch
-    free = without(shard.slots, tuple(pair for known in view.nodes.values() for pair in known.slots))
-    if free:
+    free = without(books, _said(view, views))
+    if free or not books:
         draft.act(OwnSlots(node=memory.primary, slots=free, epoch=memory.epoch))
 
 
 def _reclaim_slots(draft: Draft, shard: DesiredShard, view: ClusterView, views: dict[str, ClusterView]) -> None:
     """What a primary has lost to nobody (a client said CLUSTER DELSLOTS) is claimed again: others would send clients to it
     for ever. What another owns, by its own or by the primary's word, is not."""
-    mine = view.nodes[view.my_id].slots
-    if count(mine) >= count(shard.slots):
-        return  # found first: nearly always so, and cheap
-    said = [known.slots for known in view.nodes.values()] + [other.nodes[other.my_id].slots for other in views.values()]
-    lost = without(shard.slots, tuple(pair for slots in said for pair in slots))
+    lost = without(owned(draft.memory, shard.shard_id), view.nodes[view.my_id].slots)
+    lost = lost and without(lost, _said(view, views))  # nearly always none, and then nothing more is looked at
     if lost:
         memory = draft.shard_memory(shard)
         draft.act(OwnSlots(node=memory.primary, slots=lost, epoch=memory.epoch))
 
 
+def _said(view: ClusterView, views: dict[str, ClusterView]) -> SlotRanges:
+    """Slots that some node that answers says it owns; and those of which this one says that somebody else owns them, unless
+    that one answers and knows of no living owner either: it has given them to one that is no more."""
+    living = {other.my_id: other for other in views.values()}
+    said = union(*(other.nodes[other.my_id].slots for other in views.values()))
+    for node in view.nodes.values():
+        hearsay = node.slots and without(node.slots, said)
+        witness = living.get(node.engine_id)
+        if hearsay and witness is not None:
+            hearsay = common(hearsay, union(*(known.slots for known in witness.nodes.values() if known.engine_id in living)))
+        said = union(said, hearsay)
+    return said
+
+
 def _introduce(draft: Draft, views: dict[str, ClusterView]) -> None:
     """Whoever is not known to the anchor is introduced by it; a replica also by its own primary, and in a small cluster by all
-    primaries, which saves rounds of gossip. A primary is introduced only after it has its slots. Of those that were whole
-    once, each must know each: one that was forgotten (a client said CLUSTER FORGET) is banned from gossip for a minute, so
-    everybody meets it again."""
+    primaries, which saves rounds of gossip. A primary is introduced only after it has its slots, if it is to have any. Of those
+    that were whole once, each must know each: one that was forgotten (a client said CLUSTER FORGET) is banned from gossip for a
+    minute, so everybody meets it again."""
     settled = {name: view for name, view in views.items() if not _awaits_slots(draft, name, view)}
     if not settled:
         return
@@ -108,9 +124,12 @@ def _introduce(draft: Draft, views: dict[str, ClusterView]) -> None:
 
 
 def _awaits_slots(draft: Draft, name: str, view: ClusterView) -> bool:
-    memory = draft.shard_memory(shard_of(draft, name))
+    """It is a primary that has not taken its role yet."""
+    shard = shard_of(draft, name)
     mine = view.nodes[view.my_id]
-    return name == memory.primary and mine.primary and not mine.slots
+    if name != draft.shard_memory(shard).primary or not mine.primary or mine.slots:
+        return False
+    return bool(owned(draft.memory, shard.shard_id)) or not mine.epoch
 
 
 def _shaking_hands(view: ClusterView, host: str) -> bool:
@@ -151,7 +170,7 @@ def _forget(draft: Draft, views: dict[str, ClusterView]) -> None:
                 and not known.handshake
                 and known.engine_id != mine.primary_id
                 and not strange.get(known.engine_id)
-                and (not known.slots or known.engine_id in strange or _orphaned(draft, known.slots[0][0]))
+                and (known.engine_id in strange or all(_orphaned(draft, first) for first, _ in known.slots))
             )
         )
         if gone:
@@ -161,6 +180,6 @@ def _forget(draft: Draft, views: dict[str, ClusterView]) -> None:
 def _orphaned(draft: Draft, slot: int) -> bool:
     """The shard of this slot has no member left that held its data."""
     for shard in draft.desired.shards:
-        if any(first <= slot <= last for first, last in shard.slots):
+        if any(first <= slot <= last for first, last in owned(draft.memory, shard.shard_id)):
             return not any(draft.running(node.name) and draft.remembered(node.name).became_ready for node in shard.nodes)
     return False

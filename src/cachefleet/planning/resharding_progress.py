@@ -1,4 +1,4 @@
-"""How far slots have got that are on their way to other shards (PendingModifiedValues.Resharding). Pure; called by the views."""
+"""How far slots are that have to go to other shards (PendingModifiedValues.Resharding). Pure; called by the views."""
 
 from __future__ import annotations
 

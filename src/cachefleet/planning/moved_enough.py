@@ -1,0 +1,55 @@
+"""When the moving of slots begins and ends, and what becomes of slots that cannot be moved: they stay where they are. Pure.
+
+Partial success is one (reference 13.2): what is asked for is changed accordingly, and users are told. Called by
+planning.resharding.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from cachefleet.model.group import SlotMove, SlotRanges
+from cachefleet.model.slots import common, union, without
+from cachefleet.planning.books import ALL
+from cachefleet.planning.draft import Draft
+from cachefleet.planning.resharding_progress import owned, slots_due
+
+
+def note_course(draft: Draft) -> None:
+    """Tell users of the beginning and the end."""
+    memory = draft.memory
+    due = slots_due(draft.desired, memory)
+    if due and not memory.slots_to_move:
+        draft.tell_group(f"Slot migration of replication group {draft.name} started: {due} slots")
+    elif memory.slots_to_move and not due and not memory.moves:
+        draft.tell_group(f"Slot migration of replication group {draft.name} finished")
+    memory.slots_to_move = max(due, memory.slots_to_move) if due or memory.moves else 0
+
+
+def give_up_slots(draft: Draft, move: SlotMove, slots: SlotRanges) -> None:
+    """These stay where they are, and the rest goes on."""
+    first, last = slots[0]
+    draft.tell_group(
+        f"Slot {first} of node group {move.source} could not be moved to node group {move.target} and stays where it is. A key "
+        "in it may be too large; the service's log says more"
+        if first == last
+        else f"Slots {first}-{last} of node group {move.source} could not be moved to node group {move.target} and stay there"
+    )
+    move.slots = without(move.slots, slots)
+    move.failures = 0
+    _stay(draft, slots)
+
+
+def give_up_all(draft: Draft, why: str) -> None:
+    """Everything stays where it is; shards that were to leave and own something stay, too."""
+    draft.tell_group(f"Slot migration of replication group {draft.name} was given up: {why}. Slots that have not moved stay")
+    _stay(draft, ALL)
+
+
+def _stay(draft: Draft, slots: SlotRanges) -> None:
+    desired = draft.changed or draft.desired
+    shards = []
+    for shard in desired.shards:
+        target = union(without(shard.slots, slots), common(owned(draft.memory, shard.shard_id), slots))
+        shards.append(replace(shard, slots=target, leaving=shard.leaving and not target))
+    draft.changed = replace(desired, shards=tuple(shards))

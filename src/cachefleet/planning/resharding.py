@@ -1,0 +1,229 @@
+"""Slots on their way to where they are to be: which move begins, how it is gone on with, what becomes of one that fails. Pure.
+
+A move is journaled in memory before anything happens. It is a job of the engines where both ends have such (all its slots
+change hands at once), else keys are moved in short slices; it is done when the books say so (planning.books), however that
+came. No move begins while anything else is under way in the group, and nothing else begins while there are moves; what is half
+moved is gone on with as soon as both ends have a primary. Called by planning.clustered when everything else is planned.
+"""
+
+from __future__ import annotations
+
+from cachefleet.model.group import SlotMove, SlotRanges
+from cachefleet.model.plan import CancelMigrations, CopyFunctions, MigrateSlots, MoveKeys
+from cachefleet.model.slots import common, count, first_of, union, without
+from cachefleet.planning.books import Views, in_motion, leading
+from cachefleet.planning.draft import Draft
+from cachefleet.planning.move_ends import Ends, ends_of, why_not_now
+from cachefleet.planning.moved_enough import give_up_all, give_up_slots, note_course
+from cachefleet.planning.open_slots import adopt_open_slots, open_at
+from cachefleet.planning.resharding_progress import owned
+
+Pair = tuple[str, str]  # source and target, shard ids
+
+SLOTS_AT_ONCE = 4096  # of one move
+BYTES_AT_ONCE = 512 * 1_048_576  # the same: what a failure may cost, and how coarsely progress is seen
+IMPORTS_AT_ONCE = 2  # moves to one shard; each shard is the source of one at most, since that takes most of it
+RETRY_FIRST_S = 0.2
+RETRY_CAP_S = 30.0
+FREE_ATTEMPTS = 3  # so many cost no time
+STALLED_S = 30.0  # a job that gets nowhere for so long is begun anew, with fewer slots
+HALVE_AFTER = 2  # failures in a row
+BY_KEYS_AFTER = 8  # failures in a row of jobs: then the way that needs no fork and no pause
+UNMOVABLE_AFTER = 16  # failures in a row: then the first of its slots stays where it is
+FUNCTIONS_S = 20.0  # for so long a new shard waits for the functions of the others
+ROOM_S = 60.0  # for so long it is waited for room
+
+
+def reshard(draft: Draft, views: Views) -> None:
+    """One step of everything that is under way, and what can begin now."""
+    if not draft.memory.provisioned:
+        return
+    adopt_open_slots(draft, views)
+    due = _due(draft)
+    _forget_idle(draft, due)
+    note_course(draft)
+    if not due and not draft.memory.moves:
+        return
+    draft.modifying = True
+    for move in draft.memory.moves:
+        _go_on(draft, move, views)
+    lacking = _copy_functions(draft, views)
+    _begin(draft, {pair: slots for pair, slots in due.items() if pair[1] not in lacking}, views)
+
+
+def _due(draft: Draft) -> dict[Pair, SlotRanges]:
+    """What is not where it is to be, and not on its way."""
+    moving = in_motion(draft)
+    books = draft.memory.slots
+    missing = {
+        shard.shard_id: without(shard.slots, union(books.get(shard.shard_id, ()), moving)) for shard in draft.desired.shards
+    }
+    pairs = {
+        (source, target): common(wanted, books[source])
+        for target, wanted in missing.items()
+        if wanted
+        for source in sorted(books)
+        if source != target
+    }
+    return {pair: slots for pair, slots in pairs.items() if slots}
+
+
+def _forget_idle(draft: Draft, due: dict[Pair, SlotRanges]) -> None:
+    """Moves that nothing was done for yet, and that nobody wants any more."""
+    wanted = {shard.shard_id: shard.slots for shard in draft.desired.shards}
+    for move in draft.memory.moves:
+        if not move.failures and not move.job:
+            move.slots = common(move.slots, wanted.get(move.target, ()))
+    draft.memory.moves = [move for move in draft.memory.moves if move.slots]
+
+
+# --- moves that have begun -----------------------------------------------------------------------------------------
+
+
+def _go_on(draft: Draft, move: SlotMove, views: Views) -> None:
+    ends = ends_of(draft, move, views)
+    if isinstance(ends, str):
+        _hold(draft, ends)
+    elif not _note_job(draft, move, ends):
+        _try(draft, move, ends, views)
+
+
+def _hold(draft: Draft, why: str) -> None:
+    draft.waiting = True
+    draft.holds["slots"] = f"slots wait: {why}"
+
+
+def _note_job(draft: Draft, move: SlotMove, ends: Ends) -> bool:
+    """Whether a job of the engines moves them at present, and how far it is. Of one that the source knows nothing of any more
+    the target may be about to clear away what it got."""
+    jobs = [job for job in ends.source.migrations if job.exports and not job.over and common(job.slots, move.slots)]
+    if not jobs:
+        move.job = move.stage = ""
+        move.remaining_bytes = -1
+        return any(not job.over and common(job.slots, move.slots) for job in ends.target.migrations)
+    job = jobs[0]
+    less = job.remaining_bytes >= 0 and not 0 <= move.remaining_bytes <= job.remaining_bytes
+    if job.job != move.job or job.state != move.stage or less:
+        move.progressed_at = draft.now
+        move.remaining_bytes = job.remaining_bytes
+    move.job, move.stage = job.job, job.state
+    if draft.now - move.progressed_at > STALLED_S or job.target_id != ends.target.my_id:
+        move.progressed_at = draft.now
+        draft.act(CancelMigrations(node=ends.source_name))
+    return True
+
+
+def _try(draft: Draft, move: SlotMove, ends: Ends, views: Views) -> None:
+    """Begin it, begin it again, or take the next slice of it."""
+    half = _note_half(draft, move, ends)
+    why = why_not_now(draft, move, ends, views)
+    if why and not half:
+        _hold(draft, why)
+        return
+    if draft.now < move.progressed_at + _delay_s(move):
+        draft.waiting = True
+        return
+    if move.failures >= UNMOVABLE_AFTER:
+        give_up_slots(draft, move, half or first_of(move.slots, 1))
+        return
+    move.failures += 1
+    move.progressed_at = draft.now
+    if half or move.failures > BY_KEYS_AFTER or not (ends.source.atomic and ends.target.atomic):
+        _move_keys(draft, move, ends, half if why else move.slots, views)
+        return
+    if move.failures > HALVE_AFTER:
+        move.slots = first_of(move.slots, max(1, count(move.slots) // 2))
+    draft.act(MigrateSlots(node=ends.source_name, slots=move.slots, target_id=ends.target.my_id))
+
+
+def _note_half(draft: Draft, move: SlotMove, ends: Ends) -> SlotRanges:
+    """Its slots of which some keys may be at each end. Fewer keys at the source than before are progress."""
+    half = common(move.slots, union(open_at(ends.source), open_at(ends.target)))
+    keys = sum(max(0, mark.keys) for mark in ends.source.open_slots if common(half, ((mark.slot, mark.slot),)))
+    if half and keys < move.remaining_keys:
+        move.failures = 0
+    move.remaining_keys = keys if half else -1
+    return half
+
+
+def _delay_s(move: SlotMove) -> float:
+    if move.failures < FREE_ATTEMPTS:
+        return 0.0
+    return float(min(RETRY_CAP_S, RETRY_FIRST_S * 2 ** min(move.failures - FREE_ATTEMPTS, 20)))
+
+
+def _move_keys(draft: Draft, move: SlotMove, ends: Ends, slots: SlotRanges, views: Views) -> None:
+    primaries = [draft.shard_memory(shard).primary for shard in draft.desired.shards if leading(draft, shard.shard_id, views)]
+    others = tuple(draft.address(name) for name in primaries if name not in (ends.source_name, ends.target_name))
+    draft.act(MoveKeys(node=ends.source_name, to=draft.address(ends.target_name), slots=slots, others=others))
+
+
+# --- moves that begin ----------------------------------------------------------------------------------------------
+
+
+def _copy_functions(draft: Draft, views: Views) -> set[str]:
+    """Shards without slots get the functions of the others before keys come (reference 13.2). Which of them lack some still."""
+    primaries = {
+        shard.shard_id: draft.shard_memory(shard).primary
+        for shard in draft.desired.shards
+        if leading(draft, shard.shard_id, views) is not None
+    }
+    numbers = {shard_id: view.libraries for shard_id, name in primaries.items() if (view := draft.live(name)) is not None}
+    donor = max(numbers, key=lambda shard_id: (numbers[shard_id], shard_id), default="")
+    lacking = set()
+    for shard_id, number in numbers.items():
+        name = primaries[shard_id]
+        fresh = draft.now - draft.remembered(name).ready_at < FUNCTIONS_S
+        if not owned(draft.memory, shard_id) and number < numbers[donor] and fresh:
+            lacking.add(shard_id)
+            draft.act(CopyFunctions(node=primaries[donor], to=draft.address(name)))
+    return lacking
+
+
+def _begin(draft: Draft, due: dict[Pair, SlotRanges], views: Views) -> None:
+    """The largest first, so that the last does not take the longest. What cannot move for lack of room is waited for, and then
+    stays."""
+    full = ""
+    for (source, target), slots in sorted(due.items(), key=lambda item: (-count(item[1]), item[0])):
+        moves = draft.memory.moves
+        imports = sum(move.target == target for move in moves)
+        if any(move.source == source for move in moves) or imports >= IMPORTS_AT_ONCE:
+            continue
+        move = SlotMove(slots, source, target, begun_at=draft.now, progressed_at=draft.now)
+        ends = ends_of(draft, move, views)
+        why = ends if isinstance(ends, str) else why_not_now(draft, move, ends, views)
+        if why or isinstance(ends, str):
+            _hold(draft, why)
+            continue
+        move.slots = first_of(slots, _number(draft, move, ends))
+        if not move.slots:
+            full = f"node group {target} has no room for more data"
+            continue
+        moves.append(move)
+        _try(draft, move, ends, views)
+    _note_room(draft, full)
+
+
+def _number(draft: Draft, move: SlotMove, ends: Ends) -> int:
+    """How many slots it may have at once; 0 when the target has no room for one."""
+    source, target = draft.live(ends.source_name), draft.live(ends.target_name)
+    if source is None or target is None:
+        return 0
+    each_bytes = max(1, source.used_bytes // max(1, count(owned(draft.memory, move.source))))
+    number = max(1, min(SLOTS_AT_ONCE, BYTES_AT_ONCE // each_bytes))
+    if target.maxmemory_bytes <= 0 or target.used_bytes < 0:
+        return number
+    coming = sum(count(other.slots) * each_bytes for other in draft.memory.moves if other.target == move.target)
+    return max(0, min(number, (target.maxmemory_bytes - target.used_bytes - coming) // each_bytes))
+
+
+def _note_room(draft: Draft, full: str) -> None:
+    memory = draft.memory
+    if not full or memory.moves:
+        memory.slots_held_since = 0.0
+        return
+    _hold(draft, full)
+    memory.slots_held_since = memory.slots_held_since or draft.now
+    if draft.now - memory.slots_held_since > ROOM_S:
+        memory.slots_held_since = 0.0
+        give_up_all(draft, full)
