@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -258,8 +259,12 @@ class ClusterDriver(EngineDriver, Protocol):
     async def announce(self, at: Address) -> None:
         """Let the node tell the others (and clients) that its address is the one at which we reach it. Idempotent."""
 
-    async def take_over(self, at: Address, by: TakeOverBy) -> None:
-        """CLUSTER FAILOVER, with FORCE for a vote or TAKEOVER for an order; idempotent on a primary."""
+    async def take_over(self, at: Address, by: TakeOverBy, migrating: Mapping[int, str] = MappingProxyType({})) -> None:
+        """CLUSTER FAILOVER, with FORCE for a vote or TAKEOVER for an order; idempotent on a primary.
+
+        migrating (slot -> engine id of its target): these are marked as migrating by the new primary. With an order in the
+        same write, before it answers a client of its new role; a node that is primary already gets the marks that it
+        lacks. Votes and agreements take their time: the marks have to be set by asking again when it is primary."""
 
     async def bind(self, at: Address, addresses: Sequence[str]) -> None: ...
 

@@ -186,7 +186,7 @@ class Executor:
         await self._resp.copy_functions(self._at(action.node), self._host_at(action.to))
 
     async def take_over(self, action: actions.TakeOver) -> None:
-        await self._resp.take_over(self._at(action.node), action.by)
+        await self._resp.take_over(self._at(action.node), action.by, action.migrating)
 
 
 _HANDLERS: dict[type[actions.Action], Callable[[Executor, Any], Awaitable[None]]] = {

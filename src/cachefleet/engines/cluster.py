@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from cachefleet.engines.connection import Command
-from cachefleet.engines.connections import Connections
+from cachefleet.engines.connections import Connections, accepted
 from cachefleet.engines.replies import parse_cluster, parse_config, parse_fields
 from cachefleet.interfaces import EngineRefused
 from cachefleet.model.group import SlotRanges
@@ -75,11 +75,29 @@ class ClusterVerbs:
         """Takes effect within the node's next tenth of a second; the others hear of it with its next ping."""
         await self._connections.call(at, ("CONFIG", "SET", "cluster-announce-ip", at.host))
 
-    async def take_over(self, at: Address, by: TakeOverBy) -> None:
+    async def take_over(self, at: Address, by: TakeOverBy, migrating: Mapping[int, str]) -> None:
         """Answers when the engine has begun (a vote follows FORCE, about 10 ms; an agreement takes some 100 ms) or has done it
-        (TAKEOVER)."""
-        _, me = await self._table(at)
-        if not me.primary:
+        (TAKEOVER).
+
+        Half-open slots are marked in the write that takes over: the engine carries out what it read before it looks at other
+        clients. Targets that it does not know (any more) are left out: who moves the slots on will name another."""
+        view, me = await self._table(at)
+        marked = {opened.slot: opened.other_id for opened in view.open_slots if not opened.importing}
+        marks: list[Command] = [
+            ("CLUSTER", "SETSLOT", str(slot), "MIGRATING", target_id)
+            for slot, target_id in migrating.items()
+            if target_id in view.nodes and marked.get(slot) != target_id
+        ]
+        if me.primary:
+            owned = {slot for first, last in me.slots for slot in range(first, last + 1)}
+            marks = [mark for mark in marks if int(mark[2]) in owned]
+            if marks:
+                await self._connections.call(at, *marks)
+        elif by is TakeOverBy.ORDER:
+            commands: tuple[Command, ...] = (("CLUSTER", "FAILOVER", "TAKEOVER"), *marks)
+            replies = await self._connections.ask(at, *commands)
+            accepted(at, commands[:1], replies[:1])
+        else:
             await self._connections.call(at, ("CLUSTER", "FAILOVER", *_TAKE_OVER_WORDS[by]))
 
     async def _table(self, at: Address) -> tuple[ClusterView, ClusterNodeView]:

@@ -14,7 +14,7 @@ from cachefleet.engines.conversation import Conversation
 from cachefleet.engines.replies import Identity
 from cachefleet.model.observed import NodeView
 
-Command = tuple[str, ...]
+Command = tuple[str | bytes, ...]
 _INCOMPLETE = object()
 _PING = b"*1\r\n$4\r\nPING\r\n"
 
@@ -28,14 +28,15 @@ class ErrorReply(Exception):
 
 
 class Connection(Conversation[Any]):
-    """RESP over one socket. A reply is str, int, None, list or ErrorReply."""
+    """RESP over one socket. A reply is str, int, None, list or ErrorReply; raw: bytes instead of str, for what users' data
+    are in (names of keys, values, functions)."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, raw: bool = False) -> None:
         super().__init__(_PING, lambda replies: True)
         self.identity: Identity | None = None
         self.deaf = False  # a change of its addresses is under way, failed or was cut short: it may listen nowhere
         self.last_view: NodeView | None = None  # what a probe last saw here
-        self._reader = _reader()
+        self._reader = _reader(raw)
 
     async def batch(self, *commands: Command) -> list[Any]:
         """Every command's reply. Raises ConnectionEnded."""
@@ -55,7 +56,8 @@ class Connection(Conversation[Any]):
             self.abort(f"answered with something that is not RESP: {error}")
 
 
-def _reader() -> Any:
-    return libvalkey.Reader(
-        replyError=ErrorReply, encoding="utf-8", errors="replace", notEnoughData=_INCOMPLETE, convertSetsToLists=True
-    )
+def _reader(raw: bool) -> Any:
+    reader = libvalkey.Reader(replyError=ErrorReply, notEnoughData=_INCOMPLETE, convertSetsToLists=True)
+    if not raw:
+        reader.set_encoding("utf-8", "replace")
+    return reader

@@ -23,10 +23,10 @@ CLIENT_NAME = "cachefleet"
 
 class Connections(OpenConnections[Connection]):
     """A new connection is asked who it is; see OpenConnections. permit: asked at the instant in which something is sent, in the
-    middle of a verb, too; not for looking (open, pulse)."""
+    middle of a verb, too; not for looking (open, pulse). raw: see Connection."""
 
-    def __init__(self, permit: Permit = always) -> None:
-        super().__init__(Connection)
+    def __init__(self, permit: Permit = always, *, raw: bool = False) -> None:
+        super().__init__(lambda: Connection(raw=raw))
         self._permit = permit
 
     async def open(self, address: Address) -> Connection:
@@ -105,7 +105,7 @@ async def _introduce(connection: Connection) -> None:
     _, info = await connection.batch(("CLIENT", "SETNAME", CLIENT_NAME), ("INFO", "server"))
     if isinstance(info, ErrorReply):
         return
-    fields = parse_fields(str(info))
+    fields = parse_fields(info.decode("utf-8", "replace") if isinstance(info, bytes) else str(info))
     if "redis_version" not in fields:
         connection.abort("what answers there is neither Valkey nor Redis")
         raise ConnectionEnded(connection.ended)
@@ -129,4 +129,4 @@ def reason(error: Exception) -> str:
 
 def _spoken(command: Command) -> str:
     """A command for people: its name and first word; never further arguments, which may be secret."""
-    return " ".join(command[:2])
+    return " ".join(word for word in command[:2] if isinstance(word, str))

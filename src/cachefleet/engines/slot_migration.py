@@ -6,12 +6,14 @@ ValkeyDriver.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from cachefleet.engines.connection import Command
 from cachefleet.engines.connections import Connections
+from cachefleet.engines.key_migration import KeyMigration
 from cachefleet.engines.replies import parse_cluster
-from cachefleet.engines.slot_replies import parse_migrations, parse_slot_loads
+from cachefleet.engines.slot_replies import parse_libraries, parse_migrations, parse_slot_loads
 from cachefleet.interfaces import EngineRefused
 from cachefleet.model.group import SLOTS, SlotRanges
 from cachefleet.model.observed import Address, ClusterView, SlotLoad
@@ -21,8 +23,9 @@ from cachefleet.model.slots import without
 class SlotMigrationVerbs:
     """A node is named by its own address; another node by its engine id."""
 
-    def __init__(self, connections: Connections) -> None:
-        self._connections = connections
+    def __init__(self, connections: Connections, raw: Connections) -> None:
+        """raw: connections of their own for users' data."""
+        self._connections, self._raw = connections, raw
 
     async def migrate_slots(self, at: Address, slots: SlotRanges, target_id: str) -> None:
         """Slots that a running job already takes there, and those that the node does not own (any more), are left out. Raises
@@ -43,17 +46,39 @@ class SlotMigrationVerbs:
             await self._connections.ask(at, ("CLUSTER", "CANCELSLOTMIGRATIONS"))  # refused when the last has just ended
 
     async def move_keys(self, at: Address, to: Address, slots: SlotRanges, others: Sequence[Address]) -> None:
-        raise NotImplementedError
+        await KeyMigration(self._raw, self._connections, at, to).run(slots, others)
 
     async def settle_slots(self, at: Address, slots: SlotRanges, owner_id: str) -> None:
-        commands: list[Command] = []
-        for first, last in slots:
-            words = ("NODE", owner_id) if owner_id else ("STABLE",)
-            commands += [("CLUSTER", "SETSLOT", str(slot), *words) for slot in range(first, last + 1)]
-        await self._connections.call(at, *commands)
+        """Only slots for which the node says something else are touched."""
+        (nodes,) = await self._connections.call(at, ("CLUSTER", "NODES"))
+        view = parse_cluster(nodes, {})
+        unsettled = {mark.slot for mark in view.open_slots}
+        if owner_id:
+            owner = view.nodes.get(owner_id)
+            foreign = without(slots, owner.slots if owner is not None else ())
+            unsettled |= {slot for first, last in foreign for slot in range(first, last + 1)}
+        words = ("NODE", owner_id) if owner_id else ("STABLE",)
+        commands: list[Command] = [
+            ("CLUSTER", "SETSLOT", str(slot), *words)
+            for first, last in slots
+            for slot in range(first, last + 1)
+            if slot in unsettled
+        ]
+        if commands:
+            await self._connections.call(at, *commands)
 
     async def copy_functions(self, at: Address, to: Address) -> None:
-        raise NotImplementedError
+        """Library by library: a FUNCTION RESTORE of all of them is refused when the target has one already."""
+        identity = await self._raw.identity(at)
+        if "functions" not in identity.capabilities:
+            return
+        (ours,), (theirs,) = await asyncio.gather(
+            self._raw.call(at, ("FUNCTION", "LIST", "WITHCODE")), self._raw.call(to, ("FUNCTION", "LIST"))
+        )
+        known = set(parse_libraries(theirs))
+        missing = [code for name, code in parse_libraries(ours).items() if name not in known]
+        if missing:
+            await self._raw.call(to, *(("FUNCTION", "LOAD", code) for code in missing))
 
     async def slot_loads(self, at: Address) -> dict[int, SlotLoad]:
         identity = await self._connections.identity(at)

@@ -79,6 +79,15 @@ def _loads(reply: Sequence[Any]) -> Iterator[tuple[int, SlotLoad]]:
             )
 
 
+def parse_libraries(reply: Any) -> dict[bytes, bytes]:
+    """FUNCTION LIST of a raw connection: name -> code, b"" where it was not asked for."""
+    libraries = {}
+    for library in reply if isinstance(reply, list) else ():
+        fields = dict(zip(library[::2], library[1::2], strict=False))
+        libraries[fields[b"library_name"]] = fields.get(b"library_code", b"")
+    return libraries
+
+
 def _count(fields: Mapping[str, Any], name: str, fallback: int = -1) -> int:
     value = fields.get(name)
     return value if isinstance(value, int) else fallback

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -48,7 +49,8 @@ class ValkeyDriver:
         self._connections = Connections(permit)
         self._replication = ReplicationVerbs(self._connections)
         self._cluster = ClusterVerbs(self._connections)
-        self._migration = SlotMigrationVerbs(self._connections)
+        self._raw = Connections(permit, raw=True)
+        self._migration = SlotMigrationVerbs(self._connections, self._raw)
 
     def render(self, spec: NodeSpec, build: Build, folder: str) -> Rendering:
         return valkey_config.render(spec, build, folder, self._cluster_node_timeout_ms)
@@ -74,6 +76,7 @@ class ValkeyDriver:
 
     async def close(self) -> None:
         await self._connections.close()
+        await self._raw.close()
 
     # --- both modes ---
 
@@ -119,8 +122,8 @@ class ValkeyDriver:
     async def announce(self, at: Address) -> None:
         await self._cluster.announce(at)
 
-    async def take_over(self, at: Address, by: TakeOverBy) -> None:
-        await self._cluster.take_over(at, by)
+    async def take_over(self, at: Address, by: TakeOverBy, migrating: Mapping[int, str] = MappingProxyType({})) -> None:
+        await self._cluster.take_over(at, by, migrating)
 
     # --- slots on their way ---
 

@@ -163,9 +163,12 @@ class TakeOverBy(StrEnum):
 
 
 class TakeOver(Action, frozen=True):
-    """A cluster replica becomes primary."""
+    """A cluster replica becomes primary. migrating (slot -> engine id of its target): slots of its shard that are half-open,
+    where the engine does not tell replicas of that (capability "setslot-replicated"): with ORDER the new primary has the
+    marks from its first instant; without them its clients would be told that keys which have moved do not exist."""
 
     by: TakeOverBy
+    migrating: dict[int, str] = {}
 
 
 class PublishNodes(Action, frozen=True):
