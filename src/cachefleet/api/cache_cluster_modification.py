@@ -1,7 +1,7 @@
-"""ModifyCacheCluster: the nodes of a Memcached cluster, and what needs no change of nodes (windows, notifications ...).
+"""ModifyCacheCluster: the nodes of a cluster, and what needs no change of nodes (windows, notifications ...).
 
-The latter hold from the write on, ApplyImmediately or not (reference 2.3). A member of a replication group is changed through
-its group.
+The latter hold from the write on, ApplyImmediately or not; the former wait without it (reference 2.3). A member of a replication
+group is changed through its group.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from msgspec.structs import replace
 from cachefleet.api.cache_cluster_creation import refuse_memcached_snapshots
 from cachefleet.api.cache_cluster_views import cluster_nodes, cluster_view
 from cachefleet.api.context import Context
-from cachefleet.api.group_changes import asked_change, changed
+from cachefleet.api.group_changes import asked_change, changed, waiting
 from cachefleet.api.group_inputs import MODIFY_REFUSED, RECORDED
 from cachefleet.api.group_rows import load_cluster, update_group
 from cachefleet.api.group_state import is_group, require_member_available
 from cachefleet.api.group_validation import changed_settings
-from cachefleet.api.memcached_nodes import resized
+from cachefleet.api.memcached_nodes import asked_nodes_change
 from cachefleet.api.names import folded
-from cachefleet.api.registry import Refusal, operation
+from cachefleet.api.registry import operation
 from cachefleet.model.errors import invalid_combination
 from cachefleet.model.group import Shape
 
@@ -41,15 +41,13 @@ if TYPE_CHECKING:
         "Engine",
         "EngineVersion",
         "CacheNodeType",
+        "ScaleConfig",
     ),
     recorded={
         **RECORDED,
         "NotificationTopicStatus": RECORDED["NotificationTopicArn"],
     },
-    refused={
-        **MODIFY_REFUSED,
-        "ScaleConfig": Refusal("changing the node type is not implemented yet; leave it out"),
-    },
+    refused=MODIFY_REFUSED,
 )
 async def modify_cache_cluster(context: Context, request: ModifyCacheClusterMessageTypeDef) -> dict[str, Any]:
     name = folded(request["CacheClusterId"])
@@ -58,9 +56,10 @@ async def modify_cache_cluster(context: Context, request: ModifyCacheClusterMess
     require_member_available(row, cluster_nodes(row, name)[0], name)
     if row.desired.shape is Shape.MEMCACHED:
         refuse_memcached_snapshots(request)
-    change = await resized(context, replace(row, desired=replace(row.desired, **changes)), request)
-    if change.row.desired.shards == row.desired.shards:
-        change = changed(context, change.row, asked_change(context, change.row, request), request)
+    after, pending = await asked_nodes_change(
+        context, replace(row, desired=replace(row.desired, **changes)), request, waiting(row)
+    )
+    change = changed(context, after, asked_change(context, after, request, pending), request)
     if change.row.desired != row.desired:
         if is_group(row):
             raise invalid_combination(

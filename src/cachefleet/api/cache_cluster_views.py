@@ -19,7 +19,9 @@ from cachefleet.api.group_state import (
 from cachefleet.api.replication_group_views import put_endpoint
 from cachefleet.interfaces import Fragment
 from cachefleet.model.group import DesiredNode, EndpointRole, GroupDesired, Shape
+from cachefleet.model.pending import PendingChange
 from cachefleet.model.row import GroupRow
+from cachefleet.planning.pending import nodes_after
 
 MULTIPLE_ZONES = "Multiple"
 
@@ -43,7 +45,7 @@ def cluster_view(row: GroupRow, cluster: str, show_nodes: bool = False) -> dict[
         "PreferredAvailabilityZone": MULTIPLE_ZONES if desired.az_mode == "cross-az" else nodes[0].zone,
         "CacheClusterCreateTime": nodes[0].created_at if is_group(row) else desired.created_at,
         "PreferredMaintenanceWindow": desired.maintenance_window,
-        "PendingModifiedValues": {},
+        "PendingModifiedValues": pending_values(desired),
         "CacheSecurityGroups": [],
         "CacheParameterGroup": {
             "CacheParameterGroupName": desired.parameter_group,
@@ -66,6 +68,20 @@ def cluster_view(row: GroupRow, cluster: str, show_nodes: bool = False) -> dict[
     if show_nodes:
         view["CacheNodes"] = [_node_view(row, node) for node in nodes]
     return view
+
+
+def pending_values(desired: GroupDesired) -> dict[str, Any]:
+    """PendingModifiedValues: what waits; and how a change of the node type goes on that takes its time."""
+    pending = desired.pending or PendingChange()
+    scale = pending.scale or desired.scale
+    values: dict[str, Any] = {
+        "NumCacheNodes": len(nodes_after(desired, pending, 0.0)) if pending.more_nodes or pending.fewer_nodes else 0,
+        "CacheNodeIdsToRemove": list(pending.fewer_nodes),
+        "EngineVersion": pending.engine_version,
+        "CacheNodeType": pending.node_type,
+        "ScaleConfig": scale and {"ScalePercentage": scale.percentage, "ScaleIntervalMinutes": scale.interval_minutes},
+    }
+    return {name: value for name, value in values.items() if value}
 
 
 def cluster_nodes(row: GroupRow, cluster: str) -> tuple[DesiredNode, ...]:

@@ -20,22 +20,23 @@ from cachefleet.api.group_validation import asked_node_type
 from cachefleet.api.handovers import require_settled
 from cachefleet.api.node_type_changes import may_become, memory_mb, require_fit
 from cachefleet.api.parameter_groups import resolve_parameter_group
-from cachefleet.model.errors import AwsError, invalid_value
+from cachefleet.model.errors import AwsError, invalid_combination, invalid_value
 from cachefleet.model.group import GroupDesired, Shape
-from cachefleet.model.pending import PendingChange
+from cachefleet.model.pending import PendingChange, ScaleConfig
+from cachefleet.model.plan import EventDraft
 from cachefleet.model.row import GroupRow
-from cachefleet.planning.pending import applied
+from cachefleet.planning.pending import INCREASING, applied
 from cachefleet.reference.node_types import node_type
 
-NODE_TYPE = "CacheNodeType"
+NODE_TYPE, SCALE = "CacheNodeType", "ScaleConfig"
+LONGEST_INTERVAL_MINUTES = 24 * 60
 
 
-def asked_change(context: Context, row: GroupRow, request: Mapping[str, Any]) -> PendingChange:
+def asked_change(context: Context, row: GroupRow, request: Mapping[str, Any], change: PendingChange) -> PendingChange:
     """Everything that differs from what the cache has once this request is counted in: a newer value replaces what waits, the
-    present value takes it back, what the request does not name goes on waiting. Raises InvalidParameterValue,
-    InvalidParameterCombination, CacheParameterGroupNotFound."""
+    present value takes it back, what the request does not name goes on waiting. change: what waits. Raises
+    InvalidParameterValue, InvalidParameterCombination, CacheParameterGroupNotFound."""
     desired = row.desired
-    change = desired.pending or PendingChange()
     asked = request.get(NODE_TYPE)
     if asked:
         change = replace(change, node_type="" if asked == desired.node_type else _checked_type(context, row, asked))
@@ -47,6 +48,7 @@ def asked_change(context: Context, row: GroupRow, request: Mapping[str, Any]) ->
             engine="" if engine is desired.engine else engine.value,
             engine_version="" if version == (desired.engine, desired.engine_version) else number,
         )
+    change = replace(change, scale=_scale(desired, change, request))
     return replace(change, parameter_group=_parameter_group(desired, change, request.get("CacheParameterGroupName")))
 
 
@@ -54,8 +56,8 @@ def changed(context: Context, row: GroupRow, change: PendingChange, request: Map
     """The row in which this waits or, with ApplyImmediately, begins. Raises InvalidReplicationGroupState,
     InvalidCacheClusterState, InvalidParameterValue."""
     if not request.get("ApplyImmediately"):
-        waiting = replace(row, desired=replace(row.desired, pending=change or None))
-        return Change(waiting, more_bytes=more_bytes(context, row.desired, waiting.desired))
+        later = replace(row, desired=replace(row.desired, pending=change or None))
+        return Change(later, more_bytes=more_bytes(context, row.desired, later.desired))
     _refuse_blocked(context, row, change, request)
     if not change:
         return Change(replace(row, desired=replace(row.desired, pending=None)))
@@ -64,8 +66,18 @@ def changed(context: Context, row: GroupRow, change: PendingChange, request: Map
     if change.node_type:
         require_fit(row, change.node_type, context.settings.node_types)
     desired = applied(row.desired, change, context.clock.now())
-    begun = replace(row, desired=desired, status=replace(row.status, state=MODIFYING))
-    return Change(begun, more_bytes=more_bytes(context, row.desired, desired))
+    left = {node.name: row.status.nodes[node.name] for node in desired.nodes if node.name in row.status.nodes}
+    return Change(
+        replace(row, desired=desired, status=replace(row.status, state=MODIFYING, nodes=left)),
+        more_nodes=max(0, len(desired.nodes) - len(row.desired.nodes)),
+        events=(EventDraft("cache-cluster", row.key.name, INCREASING),) if change.more_nodes else (),
+        more_bytes=more_bytes(context, row.desired, desired),
+    )
+
+
+def waiting(row: GroupRow) -> PendingChange:
+    """What waits before a request."""
+    return row.desired.pending or PendingChange()
 
 
 def not_yet(member: str, present: object) -> AwsError:
@@ -88,6 +100,26 @@ def _checked_type(context: Context, row: GroupRow, asked: str) -> str:
     return kind.name
 
 
+def _scale(desired: GroupDesired, change: PendingChange, request: Mapping[str, Any]) -> ScaleConfig | None:
+    """In which portions a Memcached cluster's node type changes. Raises InvalidParameterValue, InvalidParameterCombination."""
+    asked = request.get(SCALE)
+    if not asked:
+        return None if request.get(NODE_TYPE) else change.scale
+    if desired.shape is not Shape.MEMCACHED:
+        raise invalid_combination(f"{SCALE} is for Memcached; nodes of {desired.engine} change without it.")
+    if not change.node_type:
+        raise invalid_combination(f"{SCALE} tells how the node type changes; give another {NODE_TYPE} as well.")
+    percentage, interval = asked.get("ScalePercentage"), asked.get("ScaleIntervalMinutes")
+    config = ScaleConfig(100 if percentage is None else percentage, 0 if interval is None else interval)
+    if not 1 <= config.percentage <= 100:
+        raise invalid_value(f"{SCALE}: ScalePercentage {config.percentage} must be from 1 to 100.")
+    if not 0 <= config.interval_minutes <= LONGEST_INTERVAL_MINUTES:
+        raise invalid_value(
+            f"{SCALE}: ScaleIntervalMinutes {config.interval_minutes} must be from 0 to {LONGEST_INTERVAL_MINUTES}."
+        )
+    return config
+
+
 def _parameter_group(desired: GroupDesired, change: PendingChange, asked: str | None) -> str:
     """The parameter group that comes with the change, "" when it is the present one. Default groups follow the family."""
     engine, version = change.engine or desired.engine.value, change.engine_version or desired.engine_version
@@ -101,13 +133,13 @@ def _parameter_group(desired: GroupDesired, change: PendingChange, asked: str | 
 def _refuse_blocked(context: Context, row: GroupRow, change: PendingChange, request: Mapping[str, Any]) -> None:
     """A pending scale-up keeps an upgrade from beginning at once and the other way round, unless the request names both
     (reference 2.3). Raises InvalidReplicationGroupState, InvalidCacheClusterState."""
-    waiting = row.desired.pending or PendingChange()
+    before = waiting(row)
     scales = bool(request.get(NODE_TYPE)) and _is_up(context, row.desired, change.node_type)
     upgrades = bool(request.get("Engine") or request.get("EngineVersion")) and bool(change.engine_version)
-    if upgrades and not request.get(NODE_TYPE) and _is_up(context, row.desired, waiting.node_type):
-        raise _blocked(row, f"a change of the node type to {waiting.node_type}", "the engine version", NODE_TYPE)
-    if scales and not (request.get("Engine") or request.get("EngineVersion")) and waiting.engine_version:
-        raise _blocked(row, f"an upgrade to {waiting.engine_version}", "the node type", "EngineVersion")
+    if upgrades and not request.get(NODE_TYPE) and _is_up(context, row.desired, before.node_type):
+        raise _blocked(row, f"a change of the node type to {before.node_type}", "the engine version", NODE_TYPE)
+    if scales and not (request.get("Engine") or request.get("EngineVersion")) and before.engine_version:
+        raise _blocked(row, f"an upgrade to {before.engine_version}", "the node type", "EngineVersion")
 
 
 def _is_up(context: Context, desired: GroupDesired, name: str) -> bool:
@@ -116,11 +148,11 @@ def _is_up(context: Context, desired: GroupDesired, name: str) -> bool:
     return kind is not None and present is not None and memory_mb(desired, kind) >= memory_mb(desired, present)
 
 
-def _blocked(row: GroupRow, waiting: str, what: str, member: str) -> AwsError:
+def _blocked(row: GroupRow, pending: str, what: str, member: str) -> AwsError:
     noun = "Replication group" if is_group(row) else "Cache cluster"
     code = "InvalidReplicationGroupState" if is_group(row) else "InvalidCacheClusterState"
     return AwsError(
         code,
-        f"{noun} {row.key.name} has {waiting} pending, so {what} cannot be changed immediately. Give {member} as well, to "
+        f"{noun} {row.key.name} has {pending} pending, so {what} cannot be changed immediately. Give {member} as well, to "
         "begin both now or to take the pending one back with its present value; or leave ApplyImmediately out.",
     )

@@ -14,8 +14,6 @@ from cachefleet.model.errors import invalid_value
 from cachefleet.model.group import DesiredNode
 from cachefleet.model.row import GroupRow
 
-INCREASING = "Increasing number of requested nodes"  # reference 8.2
-
 
 def with_nodes(row: GroupRow, nodes: Mapping[str, tuple[DesiredNode, ...]]) -> GroupRow:
     """The row, being modified, in which these shards (by id) have these nodes. Of nodes that leave only the status is
@@ -35,4 +33,4 @@ def names_in_use(row: GroupRow) -> set[str]:
 def require_immediate(apply_immediately: bool | None, what: str) -> None:
     """Raises InvalidParameterValue. what: the change, for the message."""
     if not apply_immediately:
-        raise invalid_value(f"ApplyImmediately: must be true to change {what}; no change of nodes waits for a window.")
+        raise invalid_value(f"ApplyImmediately: must be true to change {what}; such a change does not wait for a window.")

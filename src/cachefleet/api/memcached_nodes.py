@@ -1,7 +1,7 @@
 """More or fewer nodes of a Memcached cluster, and its AZMode, as ModifyCacheCluster asks for them (reference 1.3, 2.3).
 
-Reads the store for zones, writes nothing: a row in, what becomes of it out. The planner starts what is new; what goes leaves
-the list of auto discovery before it is stopped.
+Reads the store for zones, writes nothing: a row in, what waits from then on out. When that begins, the planner starts what is
+new; what goes leaves the list of auto discovery before it is stopped.
 """
 
 from __future__ import annotations
@@ -14,45 +14,96 @@ from msgspec.structs import replace
 
 from cachefleet.api.cache_cluster_topology import CROSS_AZ, SINGLE_AZ, asked_nodes
 from cachefleet.api.context import Context
-from cachefleet.api.group_nodes import INCREASING, names_in_use, require_immediate, with_nodes
-from cachefleet.api.group_rows import Change
+from cachefleet.api.group_nodes import names_in_use
 from cachefleet.api.group_state import is_group
 from cachefleet.api.names import quoted
 from cachefleet.api.placement import check_zones, fill
 from cachefleet.api.subnet_groups import subnet_group_zones
 from cachefleet.model.errors import invalid_combination, invalid_value
 from cachefleet.model.group import DesiredNode, Shape
-from cachefleet.model.plan import EventDraft
+from cachefleet.model.pending import PendingChange, PendingNode
 from cachefleet.model.row import GroupRow
+from cachefleet.planning.pending import nodes_after
 from cachefleet.reference.zones import zones
 
 COUNT, GONE, PLACES, MODE = "NumCacheNodes", "CacheNodeIdsToRemove", "NewAvailabilityZones", "AZMode"
 
 
-async def resized(context: Context, row: GroupRow, request: Mapping[str, Any]) -> Change:
-    """The row as it is when nothing of that is asked for. Raises InvalidParameterValue, InvalidParameterCombination,
-    NodeQuotaForClusterExceeded."""
+async def asked_nodes_change(
+    context: Context, row: GroupRow, request: Mapping[str, Any], change: PendingChange
+) -> tuple[GroupRow, PendingChange]:
+    """What waits once this request is counted in, and the row with what holds at once (an AZMode without other nodes). change:
+    what waited before. Raises InvalidParameterValue, InvalidParameterCombination, NodeQuotaForClusterExceeded."""
     if row.desired.shape is not Shape.MEMCACHED:
         _refuse_others(row, request)
-        return Change(row)
-    nodes = row.desired.nodes
-    count = len(nodes)
-    if request.get(COUNT) is not None:
-        count = asked_nodes(request, row.desired.engine, context.settings.api.memcached_nodes)
-    _check_members(len(nodes), count, request)
-    if count != len(nodes):
-        require_immediate(request.get("ApplyImmediately"), f"{COUNT} from {len(nodes)} to {count}")
-    left = _without(nodes, request.get(GONE) or ())
-    mode = _mode(row, left, count, request)
-    if (count, mode) == (len(nodes), row.desired.az_mode):
-        return Change(row)
-    changed = replace(row, desired=replace(row.desired, az_mode=mode))
-    if count == len(nodes):
-        return Change(changed)
-    (shard,) = row.desired.shards
-    more = _new_nodes(context, row, await _places(context, changed, left, count, request)) if count > len(left) else []
-    told = EventDraft("cache-cluster", row.key.name, INCREASING)
-    return Change(with_nodes(changed, {shard.shard_id: (*left, *more)}), more_nodes=len(more), events=(told,) if more else ())
+        return row, change
+    present, expected = row.desired.nodes, nodes_after(row.desired, change, 0.0)
+    if request.get(COUNT) is None:
+        _check_members(len(expected), len(expected), request)
+        return _with_mode(row, change, expected, request)
+    count = asked_nodes(request, row.desired.engine, context.settings.api.memcached_nodes)
+    if count == len(present):
+        _check_members(count, count, request)
+        return _with_mode(row, replace(change, more_nodes=(), fewer_nodes=(), az_mode=""), present, request)
+    if count > len(present):
+        left, waiting = _for_more(row, change, count, request)
+    else:
+        left, waiting = _for_fewer(row, change, count, request)
+    mode = _mode(row, [*left, *waiting], count, request)
+    more = await _new_nodes(context, row, [*left, *waiting], count, mode, request)
+    gone = tuple(node.node_id for node in present if node not in left)
+    return row, replace(
+        change,
+        more_nodes=(*(PendingNode(node.node_id, node.zone) for node in waiting), *more),
+        fewer_nodes=gone,
+        az_mode="" if mode == row.desired.az_mode else mode,
+    )
+
+
+def _with_mode(
+    row: GroupRow, change: PendingChange, nodes: Sequence[DesiredNode], request: Mapping[str, Any]
+) -> tuple[GroupRow, PendingChange]:
+    """No other nodes are asked for."""
+    if not request.get(MODE):
+        return row, change
+    mode = _mode(row, nodes, len(nodes), request)
+    return replace(row, desired=replace(row.desired, az_mode=mode)), replace(change, az_mode="")
+
+
+Nodes = Sequence[DesiredNode]
+
+
+def _for_more(row: GroupRow, change: PendingChange, count: int, request: Mapping[str, Any]) -> tuple[Nodes, Nodes]:
+    """The present nodes that stay and the pending ones that stay pending, for more nodes than there are. New ones come on top
+    of those that are pending, and end a removal that is (reference 2.3)."""
+    present = row.desired.nodes
+    waiting = nodes_after(row.desired, replace(change, fewer_nodes=()), 0.0)[len(present) :]
+    expected = len(present) + len(waiting)
+    if count >= expected:
+        _check_members(expected, count, request)
+        return present, waiting
+    if not request.get(GONE):
+        raise invalid_combination(
+            f"{COUNT}: {count} is fewer than the {expected} nodes that there are with those pending. Name {expected - count} "
+            f"of them in {GONE}, or take the pending ones back first with {COUNT} {len(present)}."
+        )
+    _check_members(expected, count, request)
+    left = _without([*present, *waiting], request[GONE])
+    return [node for node in left if node in present], [node for node in left if node in waiting]
+
+
+def _for_fewer(row: GroupRow, change: PendingChange, count: int, request: Mapping[str, Any]) -> tuple[Nodes, Nodes]:
+    """The same for fewer than there are: a removal replaces what is pending, whatever that was; who names pending nodes, too,
+    counts them (reference 2.3)."""
+    present = row.desired.nodes
+    waiting = nodes_after(row.desired, replace(change, fewer_nodes=()), 0.0)[len(present) :]
+    gone: Sequence[str] = request.get(GONE) or ()
+    if len(gone) == len(present) - count:
+        _check_members(len(present), count, request)
+        return _without(present, gone), ()
+    _check_members(len(present) + len(waiting), count, request)
+    left = _without([*present, *waiting], gone)
+    return [node for node in left if node in present], [node for node in left if node in waiting]
 
 
 def _refuse_others(row: GroupRow, request: Mapping[str, Any]) -> None:
@@ -98,8 +149,8 @@ def _without(nodes: Sequence[DesiredNode], gone: Sequence[str]) -> tuple[Desired
 
 
 def _mode(row: GroupRow, left: Sequence[DesiredNode], count: int, request: Mapping[str, Any]) -> str:
-    """AZMode as it shall be: as asked for; without a word as it is, or cross-az when new nodes are put into other zones. Nodes
-    that stay do not move. Raises InvalidParameterValue, InvalidParameterCombination."""
+    """AZMode as it shall be: as asked for; without a word as it is, or cross-az when new nodes are put into other zones. left:
+    nodes that there will be anyway; they do not move. Raises InvalidParameterValue, InvalidParameterCombination."""
     asked: str = request.get(MODE) or ""
     spread = len({node.zone for node in left} | set(request.get(PLACES) or ())) > 1
     if not asked:
@@ -117,23 +168,25 @@ def _check_mode(asked: str) -> None:
         raise invalid_value(f"{MODE}: {quoted(asked)} must be {SINGLE_AZ} or {CROSS_AZ}.")
 
 
-async def _places(
-    context: Context, row: GroupRow, left: Sequence[DesiredNode], count: int, request: Mapping[str, Any]
-) -> Sequence[str]:
-    """One zone for each new node. Raises InvalidParameterValue."""
-    usable = await subnet_group_zones(context, row.desired.subnet_group)
-    named: Sequence[str] = request.get(PLACES) or ()
-    check_zones(named, usable, zones(context.scope.region), PLACES)
-    present = [node.zone for node in left]
-    if named or row.desired.az_mode != CROSS_AZ:
-        return named or (present[0],) * (count - len(left))
-    return fill(present, count, usable, 0)[len(left) :]
-
-
-def _new_nodes(context: Context, row: GroupRow, places: Sequence[str]) -> list[DesiredNode]:
-    """With the lowest ids that no node has, also none that is still being taken away."""
-    taken = names_in_use(row)
+async def _new_nodes(
+    context: Context, row: GroupRow, kept: Nodes, count: int, mode: str, request: Mapping[str, Any]
+) -> list[PendingNode]:
+    """With the lowest ids that no node has, also none that is still being taken away or pending. kept: nodes that there will be
+    anyway. Raises InvalidParameterValue."""
+    if count <= len(kept):
+        return []
+    taken = names_in_use(row) | {node.name for node in kept}
     ids = (f"{number:04d}" for number in itertools.count(1))
     free = (node_id for node_id in ids if f"{row.key.name}.{node_id}" not in taken)
-    chosen = zip(places, free, strict=False)
-    return [DesiredNode(f"{row.key.name}.{node_id}", node_id, zone, context.clock.now()) for zone, node_id in chosen]
+    places = await _places(context, row, kept, count, mode, request.get(PLACES) or ())
+    return [PendingNode(node_id, zone) for zone, node_id in zip(places, free, strict=False)]
+
+
+async def _places(context: Context, row: GroupRow, kept: Nodes, count: int, mode: str, named: Sequence[str]) -> Sequence[str]:
+    """One zone for each new node. Raises InvalidParameterValue."""
+    usable = await subnet_group_zones(context, row.desired.subnet_group)
+    check_zones(named, usable, zones(context.scope.region), PLACES)
+    present = [node.zone for node in kept]
+    if named or mode != CROSS_AZ:
+        return named or (present[0],) * (count - len(kept))
+    return fill(present, count, usable, 0)[len(kept) :]

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cachefleet.api.context import Context
-from cachefleet.api.group_nodes import INCREASING, require_immediate, with_nodes
+from cachefleet.api.group_nodes import require_immediate, with_nodes
 from cachefleet.api.group_rows import Change, load_group, update_group
 from cachefleet.api.group_state import CREATING, MODIFYING, group_status, is_primary, member_status, require_available
 from cachefleet.api.handovers import is_headless, require_settled
@@ -25,6 +25,7 @@ from cachefleet.model.errors import AwsError, invalid_value
 from cachefleet.model.group import DesiredNode, Shape
 from cachefleet.model.plan import EventDraft
 from cachefleet.model.row import GroupRow
+from cachefleet.planning.pending import INCREASING
 from cachefleet.reference.zones import zones
 
 if TYPE_CHECKING:

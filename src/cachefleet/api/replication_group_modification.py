@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from cachefleet.api.context import Context
-from cachefleet.api.group_changes import asked_change, changed, not_yet
+from cachefleet.api.group_changes import asked_change, changed, not_yet, waiting
 from cachefleet.api.group_inputs import MODIFY_REFUSED, RECORDED
 from cachefleet.api.group_rows import load_group, update_group
 from cachefleet.api.group_state import require_available
@@ -74,7 +74,7 @@ async def modify_replication_group(context: Context, request: ModifyReplicationG
     if request.get("ClusterMode") not in (None, "", row.desired.cluster_mode):
         raise not_yet("ClusterMode", row.desired.cluster_mode)
     after = replace(row, desired=replace(row.desired, **changes, **_failover(row.desired, request)))
-    change = changed(context, after, asked_change(context, after, request), request)
+    change = changed(context, after, asked_change(context, after, request, waiting(after)), request)
     after = change.row
     if request.get("PrimaryClusterId"):
         failover = row.desired.automatic_failover or after.desired.automatic_failover
