@@ -5,20 +5,26 @@ Pure: a row and chance in, a row out, or None where the API would refuse. Who as
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import count
 from random import Random
 
+from msgspec.structs import replace
+
 from cachefleet.api.group_nodes import names_in_use, with_nodes
-from cachefleet.api.group_state import AVAILABLE, is_primary
+from cachefleet.api.group_state import AVAILABLE, MODIFYING, is_primary
 from cachefleet.api.replica_choice import leaving
 from cachefleet.api.replica_targets import Target
 from cachefleet.api.replication_group_topology import member_name
-from cachefleet.model.group import DesiredNode, DesiredShard, Shape
+from cachefleet.model.group import DesiredNode, DesiredShard, Engine, Shape, SlotRanges
 from cachefleet.model.row import GroupRow
+from cachefleet.model.slots import count as slot_count
+from cachefleet.model.slots import first_of, union, without
+from cachefleet.planning.slot_targets import balanced, grown, shrunk
 from tests.simulation.groups import ZONES
 
 MOST_REPLICAS = 3
+MOST_SHARDS = 5
 MOST_MEMCACHED = 4
 
 
@@ -96,3 +102,75 @@ def _free_memcached(row: GroupRow) -> Iterator[DesiredNode]:
         name = f"{row.key.name}.{number:04}"
         if name not in taken:
             yield DesiredNode(name, f"{number:04}", ZONES[0], 0.0)
+
+
+# --- shards --------------------------------------------------------------------------------------------------------
+
+
+def more_shards(row: GroupRow, chance: Random) -> GroupRow | None:
+    """ModifyReplicationGroupShardConfiguration with more NodeGroupCount."""
+    if row.desired.shape is not Shape.CLUSTERED:
+        return None
+    ids = {shard.shard_id for shard in row.desired.shards} | set(row.memory.shards)
+    free = [shard_id for number in range(1, 100) if (shard_id := f"{number:04}") not in ids]
+    new_ids = free[: chance.randint(1, max(1, MOST_SHARDS - len(row.desired.shards)))]
+    if len(row.desired.shards) + len(new_ids) > MOST_SHARDS:
+        return None
+    targets = grown({shard.shard_id: shard.slots for shard in row.desired.shards}, new_ids)
+    size = len(row.desired.shards[0].nodes)
+    new = tuple(DesiredShard(shard_id, new_nodes(row, shard_id, size, int(shard_id))) for shard_id in new_ids)
+    return _with_slots(row, (*row.desired.shards, *new), targets)
+
+
+def fewer_shards(row: GroupRow, chance: Random) -> GroupRow | None:
+    """The same with NodeGroupsToRemove."""
+    if row.desired.shape is not Shape.CLUSTERED or len(row.desired.shards) < 2:
+        return None
+    ids = [shard.shard_id for shard in row.desired.shards]
+    leaving_ids = chance.sample(ids, chance.randint(1, len(ids) - 1))
+    targets = shrunk({shard.shard_id: shard.slots for shard in row.desired.shards}, leaving_ids)
+    shards = tuple(replace(shard, leaving=shard.shard_id in leaving_ids) for shard in row.desired.shards)
+    return _with_slots(row, shards, targets)
+
+
+def other_slots(row: GroupRow, chance: Random) -> GroupRow | None:
+    """A rebalancing, from and to whatever chance says: some range goes to another shard, or all have equal parts."""
+    if row.desired.shape is not Shape.CLUSTERED or len(row.desired.shards) < 2:
+        return None
+    books = {shard.shard_id: shard.slots for shard in row.desired.shards}
+    targets = balanced(books)
+    if chance.random() < 0.7:
+        giver, taker = chance.sample(sorted(books), 2)
+        given = first_of(books[giver], chance.randint(1, max(1, slot_count(books[giver]) - 1)))
+        targets = {**books, giver: without(books[giver], given), taker: union(books[taker], given)}
+    return _with_slots(row, row.desired.shards, targets) if targets != books else None
+
+
+def _with_slots(row: GroupRow, shards: tuple[DesiredShard, ...], targets: Mapping[str, SlotRanges]) -> GroupRow:
+    made = tuple(replace(shard, slots=targets[shard.shard_id]) for shard in shards)
+    return modifying(replace(row, desired=replace(row.desired, shards=made)))
+
+
+def modifying(row: GroupRow) -> GroupRow:
+    return replace(row, status=replace(row.status, state=MODIFYING))
+
+
+# --- what nodes are made of ----------------------------------------------------------------------------------------
+
+
+def upgrade(row: GroupRow, chance: Random) -> GroupRow | None:
+    """To any newer engine that there is; another patch of a Memcached node is no upgrade."""
+    desired = row.desired
+    ladder = [(Engine.REDIS, "6.2.14"), (Engine.REDIS, "7.0.15"), (Engine.VALKEY, "8.1.4"), (Engine.VALKEY, "9.1.2")]
+    if (desired.engine, desired.engine_version) not in ladder:
+        return None
+    newer = ladder[ladder.index((desired.engine, desired.engine_version)) + 1 :]
+    if not newer:
+        return None
+    engine, version = chance.choice(newer)
+    return modifying(replace(row, desired=replace(desired, engine=engine, engine_version=version)))
+
+
+def node_type(row: GroupRow, chance: Random) -> GroupRow | None:
+    kinds = [kind for kind in ("cache.t4g.micro", "cache.t4g.small", "cache.m7g.large") if kind != row.desired.node_type]
+    return modifying(replace(row, desired=replace(row.desired, node_type=chance.choice(kinds))))

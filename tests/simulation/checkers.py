@@ -6,16 +6,19 @@ depends on who else was there to choose.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
-from cachefleet.model.group import DesiredShard, GroupDesired, GroupMemory, ShardMemory
+from cachefleet.model.group import GroupDesired, GroupMemory, ShardMemory
 from cachefleet.model.row import Row
 from cachefleet.planning.addresses import held
+from tests.simulation.cluster import ClusterEngine
+from tests.simulation.custody import Custody, Ledger
 from tests.simulation.election import ELECTION
 from tests.simulation.engine import Engine
-from tests.simulation.replication import OFFSET_UNIT, PING
+from tests.simulation.replication import OFFSET_UNIT
+from tests.simulation.slots import ALL, Mask
 from tests.simulation.trace import Trace
 
 STALE_S = 6.5  # a promoted replica may lack what was acknowledged so shortly before its primary ended; not older things
@@ -24,6 +27,7 @@ CALM_S = 20.0  # for so long nothing hindered the control plane
 SEEN_S = 3.0  # a report to a control plane that is older does not bind it
 PROOF_S = 3.0  # whoever was well for so long has answered
 BUSY_S = 25.0  # a busy primary is borne for longer than that
+TEMPORARY = ".temporary"  # how names of temporary replicas end
 IN_FLIGHT_S = 8.0  # a decision that was replaced by another may still be carried out for so long
 
 
@@ -34,20 +38,6 @@ class Report(msgspec.Struct):
     at_s: float
 
 
-class Ledger(msgspec.Struct):
-    """The writes of one shard."""
-
-    held: set[int] = set()  # acknowledged and not lost
-    acked_s: dict[int, float] = {}
-    lost: dict[int, str] = {}
-    engines: list[Engine] = []  # of the shard, oldest first
-    decisions: list[tuple[float, str]] = []  # (when, who was to be primary)
-    headless: bool = False
-    elected: bool = False  # the last promotion was made by the engines themselves
-    by_hand_s: float = -1e9  # when somebody last made a primary behind our back
-    asked_s: float = -1e9  # when an operator last asked for a hand-over
-
-
 class Checkers:
     """now: virtual seconds. stalled_s(): how long the longest stall of a control plane was."""
 
@@ -56,7 +46,9 @@ class Checkers:
         self.ledgers: dict[tuple[str, str], Ledger] = {}
         self.rows: dict[str, Row[GroupDesired]] = {}
         self.reports: dict[Engine, Report] = {}
-        self.applied: dict[int, Engine] = {}
+        self.custody = Custody(trace, now, self.ledgers, self.shard_of)
+        self.applied = self.custody.applied
+        self.homes: dict[tuple[str, str], str] = {}  # (uid, node) -> the shard that it is of, or was
         self.stall_s = 0.0
         self.identities: dict[str, list[Engine]] = {}  # by engine id of cluster mode
         self.left: set[tuple[str, str]] = set()  # (uid, node) of those that were to go
@@ -74,9 +66,7 @@ class Checkers:
         return uid, self._shard(uid, node)
 
     def _shard(self, uid: str, node: str) -> str:
-        row = self.rows.get(uid)
-        shards: tuple[DesiredShard, ...] = row.desired.shards if row is not None else ()
-        return next((shard.shard_id for shard in shards if any(member.name == node for member in shard.nodes)), "0001")
+        return self.homes.get((uid, node.removesuffix(TEMPORARY)), "0001")
 
     def ledger(self, engine: Engine) -> Ledger:
         return self.ledgers.setdefault(self.shard_of(engine), Ledger())
@@ -99,7 +89,10 @@ class Checkers:
             names = {node.name for node in row.desired.nodes}
             self.left |= {(uid, node.name) for node in before.desired.nodes if node.name not in names}
             self.left -= {(uid, name) for name in names}
+        for shard in row.desired.shards:
+            self.homes.update({(uid, node.name): shard.shard_id for node in shard.nodes})
         self._note_decisions(uid, row.memory)
+        self.custody.committed(row)
         mine = set(held(row.memory))
         if not mine or row.desired.deleting:
             return
@@ -118,14 +111,14 @@ class Checkers:
             self.trace.note(f"decided  {shard.primary} is primary of {uid}/{shard_id}, epoch {shard.epoch}")
             for engine in ledger.engines:
                 if named(engine.process.incarnation)[1] == shard.primary and engine.process.running and engine.leads:
-                    self._lose(engine, ledger, sorted(ledger.held - set(engine.replication.stream)))  # adopted as it is
+                    self._lose(engine, ledger, sorted(ledger.held - engine.replication.data))  # adopted as it is
 
     def _check_headless(self, uid: str, shard_id: str, shard: ShardMemory) -> None:
         """It says that nobody can succeed its primary without losing writes."""
         ledger = self.ledgers.setdefault((uid, shard_id), Ledger())
         if shard.headless and not ledger.headless and self.calm_s() > CALM_S:
             for engine in ledger.engines:
-                whole = engine.process.running and self._seen(engine) and ledger.held <= set(engine.replication.stream)
+                whole = engine.process.running and self._seen(engine) and ledger.held <= engine.replication.data
                 awake = self._now() - engine.process.last_still_s > CALM_S
                 if whole and awake and self._is_desired(engine) and ledger.held and self.quiet_s(engine) > CALM_S:
                     self.trace.violation("needlessly headless", f"{engine.process.incarnation} has every write")
@@ -140,8 +133,8 @@ class Checkers:
 
     # --- roles ---
 
-    def promoted(self, engine: Engine, by: str) -> None:
-        """About to become primary because `by` says so."""
+    def promoted(self, engine: Engine, by: str, slots: Mask = ALL) -> None:
+        """About to become primary, with these slots, because `by` says so."""
         ledger = self.ledger(engine)
         self.promotions += 1
         _, node = named(engine.process.incarnation)
@@ -155,7 +148,7 @@ class Checkers:
             self._check_saved(ledger, node)
             self._check_fenced(engine)
         self._check_not_empty(engine, ledger)
-        self._lose(engine, ledger, sorted(ledger.held - set(engine.replication.stream)))
+        self._lose(engine, ledger, sorted(ledger.held - engine.replication.data))
 
     def _check_saved(self, ledger: Ledger, node: str) -> None:
         since_s = self._now() - IN_FLIGHT_S - self.stall_s
@@ -196,10 +189,10 @@ class Checkers:
         return (uid, node) not in self.left
 
     def _check_not_empty(self, engine: Engine, ledger: Ledger) -> None:
-        if self._is_muddled(ledger) or not ledger.held or any(write != PING for write in engine.replication.stream):
+        if self._is_muddled(ledger) or not ledger.held or engine.replication.data:
             return
         for other in self.rivals(engine):
-            if self._is_desired(other) and self._seen(other) and any(write != PING for write in other.replication.stream):
+            if self._is_desired(other) and self._seen(other) and other.replication.data:
                 self.trace.violation(
                     "empty primary",
                     f"{engine.process.incarnation} begins empty while {other.process.incarnation} holds data",
@@ -217,12 +210,7 @@ class Checkers:
             return
         name = engine.process.incarnation
         for other in self.rivals(engine):
-            if (
-                other.leads
-                and not self._is_muddled(ledger)
-                and not ledger.elected
-                and set(lacking) & set(other.replication.stream)
-            ):
+            if other.leads and not self._is_muddled(ledger) and not ledger.elected and set(lacking) & other.replication.data:
                 self.trace.violation("planned loss", f"{name} lacks {len(lacking)} writes that {other.process.incarnation} has")
         if not ledger.elected:
             self._check_choice(engine, ledger, lacking)
@@ -240,7 +228,7 @@ class Checkers:
         aged = [write for write in lacking if ledger.acked_s[write] < ended_s - STALE_S]
         asked = self._now() - ledger.asked_s < ASKED_S
         watched = self.calm_s() > self._now() - ended_s + PROOF_S and not self._is_muddled(ledger)
-        if aged and watched and not asked and any(write != PING for write in engine.replication.stream):
+        if aged and watched and not asked and engine.replication.data:
             self.trace.violation(
                 "stale replica", f"{engine.process.incarnation} is promoted without {len(aged)} writes older than {STALE_S:g} s"
             )
@@ -254,7 +242,7 @@ class Checkers:
             report = self.reports.get(other)
             if report is None or not self._is_desired(other) or not self._seen(other) or report.at_s > decided_s:
                 continue
-            ahead = report.length > len(engine.replication.stream) and set(lacking) & set(other.replication.stream)
+            ahead = report.length > len(engine.replication.stream) and set(lacking) & other.replication.data
             if ahead and not other.leads:
                 self.trace.violation(
                     "worse replica",
@@ -295,6 +283,8 @@ class Checkers:
     def wrote(self, engine: Engine, address: str, write: int) -> None:
         """A write through this address was carried out, and is being acknowledged."""
         self.applied[write] = engine
+        if isinstance(engine, ClusterEngine):
+            self.custody.wrote(engine, write)
         ledger = self.ledger(engine)
         elected = ledger.elected or self._is_muddled(ledger)
         for other in self.rivals(engine):
@@ -306,19 +296,31 @@ class Checkers:
 
     def acked(self, write: int) -> None:
         """A client knows that it was done."""
-        engine = self.applied[write]
+        engine = self.custody.custodian(self.applied[write], write)
         ledger = self.ledger(engine)
         ledger.acked_s[write] = self._now()
         ledger.held.add(write)
         if engine.process.running and engine.leads:
             return
         heir = next((other for other in self.rivals(engine) if other.leads), None)
-        if heir is not None and write not in heir.replication.stream:
+        if heir is not None and write not in heir.replication.data:
             self._lose(heir, ledger, [write])
 
-    def loaded(self, engine: Engine, before: list[int], after: list[int]) -> None:
+    def claimed(self, engine: Engine, slots: Mask) -> None:
+        self.custody.claimed(engine, slots)
+
+    def moved(self, engine: Engine, writes: Iterable[int]) -> None:
+        self.custody.moved(engine, writes)
+
+    def went_on(self, engine: Engine, slots: Mask) -> None:
+        """It had given slots away and has not heard whether they were taken: the engines' own weakness."""
+        if slots:
+            self.trace.note(f"went on  {engine.process.incarnation} with slots that it has given away")
+            engine.superseded = True
+
+    def loaded(self, engine: Engine, before: set[int], after: set[int]) -> None:
         ledger = self.ledger(engine)
-        gone = ledger.held & set(before) - set(after)
+        gone = (ledger.held & before) - after
         if self._is_muddled(ledger):
             ledger.lost.update(dict.fromkeys(sorted(gone), "by hand"))
             ledger.held -= gone

@@ -1,31 +1,43 @@
-"""A simulated Valkey with cluster mode enabled: the commands of CLUSTER, on top of gossip and elections."""
+"""A simulated Valkey with cluster mode enabled: the commands of CLUSTER, on top of gossip, elections and slots on their way."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from random import Random
 from typing import Any, ClassVar
 
+from cachefleet.interfaces import Build
 from tests.simulation.election import Elections
 from tests.simulation.engine import Engine, Witness
-from tests.simulation.gossip import BUS_OFFSET, Bus, Peer, Slots
+from tests.simulation.gossip import BUS_OFFSET, Bus, Peer
 from tests.simulation.network import End
+from tests.simulation.open_slots import OpenSlots
 from tests.simulation.process import Process
-from tests.simulation.replication import Tuning
+from tests.simulation.replication import Change, Tuning
 from tests.simulation.resp import OK
+from tests.simulation.slot_jobs import Migrations
+from tests.simulation.slots import NONE, Mask, has, mask_of, ranges_of, slot_of, text_of, within
 
 
 class ClusterEngine(Engine):
     """It starts as a primary without slots that knows nobody."""
 
     def __init__(
-        self, process: Process, config: dict[str, str], chance: Random, tuning: Tuning, witness: Witness, *, redis: bool
+        self, process: Process, config: dict[str, str], chance: Random, tuning: Tuning, witness: Witness, build: Build
     ) -> None:
-        super().__init__(process, config, chance, tuning, witness, redis=redis)
+        super().__init__(process, config, chance, tuning, witness, build)
         self.bus = Bus(process, chance, int(config["cluster-node-timeout"]) / 1000, self._bus_said)
         self.bus.on_lost = self._follow
-        self.elections = Elections(self.bus, self._won, lambda: len(self.replication.stream), self._unlinked_s, self.pause)
+        self.elections = Elections(
+            self.bus, self._won, lambda: len(self.replication.stream), self._unlinked_s, self.pause, self.took_over
+        )
+        self.open_slots = OpenSlots(self)
+        self.migrations = Migrations(self)
+        self.bus.on_less = self._lost_slots
+        self.bus.kept = lambda: self.open_slots.imported
+        self.replication.marked = self._marked
         self.replication.primary = True
         witness.identified(self, self.bus.me.engine_id)
 
@@ -50,8 +62,14 @@ class ClusterEngine(Engine):
     def received(self, end: End | None, payload: Any) -> None:
         if end is None:
             self.bus.received(*payload[1:])
+        elif not isinstance(payload, bytes) and payload[0] == "MIGRATION":
+            self.migrations.received(end, *payload[1:])
         else:
             super().received(end, payload)
+
+    def lost(self, end: End) -> None:
+        super().lost(end)
+        self.migrations.lost(end)
 
     def _bus_said(self, kind: str, header: Any, body: Any) -> None:
         self.elections.received(kind, header, body)
@@ -64,25 +82,63 @@ class ClusterEngine(Engine):
 
     # --- roles ---
 
-    def _won(self, by: str) -> None:
-        self.witness.promoted(self, by)
+    def _won(self, by: str, slots: Mask) -> None:
+        self.witness.promoted(self, by, slots)
         self.replication.lead()
 
     def _follow(self, primary: Peer) -> None:
         me = self.bus.me
-        me.primary, me.primary_id, me.slots = False, primary.engine_id, ()
+        me.primary, me.primary_id, me.slots = False, primary.engine_id, NONE
+        self.migrations.stepped_down()
         self.replication.follow(primary.host)
         self.unpause()
 
-    def refusal(self, slot: int) -> tuple[str, ...]:
+    def took_over(self) -> None:
+        """It has a role, and slots, since just now."""
+        self.migrations.took_over()
+
+    # --- slots ---
+
+    def _lost_slots(self, slots: Mask) -> None:
+        """Others own them now; what was in them goes."""
+        self.open_slots.lost(slots)
+        self.migrations.lost_slots(slots)
+        self.drop(slots)
+
+    def drop(self, slots: Mask) -> None:
+        gone = within(self.replication.data, slots)
+        if gone:
+            self.replication.append(Change(drop=frozenset(gone)))
+
+    def _marked(self, mark: tuple[Any, ...]) -> None:
+        """A word of our primary, or our own, about slots on their way."""
+        if mark[0] == "SETSLOT":
+            self.open_slots.marked(*mark[1:])
+        else:
+            self.migrations.marked(*mark)
+
+    def applied(self, write: int) -> None:
+        self.migrations.wrote(write)
+
+    def restore(self, keys: list[int]) -> str:
+        return self.open_slots.restore(keys)
+
+    def owns(self, slot: int) -> bool:
+        """It would take a write for this slot from whoever asks."""
+        return has(self.bus.me.slots, slot) and slot not in self.open_slots.migrating
+
+    def refusal(self, slot: int, *, asking: bool = False) -> tuple[str, ...]:
         busy = super().refusal(slot)
         if busy and busy[0] != "READONLY":
             return busy
         self.bus.refresh()
         if not self.bus.ok:
             return ("CLUSTERDOWN",)
-        owner = next((peer for peer in self.bus.table.values() if _covers(peer.slots, slot)), None)
+        owner = self.bus.owner(slot)
         if owner is self.bus.me:
+            target = self.bus.table.get(self.open_slots.migrating.get(slot, ""))
+            return ("ASK", target.host) if target is not None else ()  # a write is a new key: it is not here
+        if asking and slot in self.open_slots.importing and self.bus.me.primary:
             return ()
         return ("MOVED", owner.host) if owner is not None else ("CLUSTERDOWN",)
 
@@ -90,7 +146,7 @@ class ClusterEngine(Engine):
 
     def cluster(self, by: str, words: list[str]) -> Any:
         handler = self.verbs.get(words[0])
-        if handler is None:
+        if handler is None or _NEEDS.get(words[0], "") not in ("", *self.build.capabilities):
             self.witness.unknown(self, ["CLUSTER", *words])
             return "-ERR unknown subcommand"
         return handler(self, by, words[1:])
@@ -102,7 +158,9 @@ class ClusterEngine(Engine):
         flags = ["myself"] if peer is self.bus.me else []
         flags.append("handshake" if peer.handshake else "master" if peer.primary else "slave")
         flags += ["fail"] if peer.failed else ["fail?"] if peer.suspected else []
-        slots = "".join(f" {first}-{last}" for first, last in peer.slots)
+        slots = f" {text_of(peer.slots)}" if peer.slots else ""
+        if peer is self.bus.me:
+            slots += self.open_slots.text()
         link = "connected" if not peer.asked_s or peer is self.bus.me else "disconnected"
         return (
             f"{peer.engine_id} {peer.host}:{self.process.port}@{self.process.port + BUS_OFFSET} {','.join(flags)} "
@@ -137,18 +195,19 @@ class ClusterEngine(Engine):
         if not primary.primary:
             return "-ERR I can only replicate a master, not a replica."
         me = self.bus.me
-        if me.primary and (me.slots or self.replication.stream):
+        if me.primary and (me.slots or self.replication.data):
             return "-ERR To set a master the node must be empty and without assigned slots."
         self._follow(primary)
         return OK
 
     def own(self, by: str, words: list[str]) -> Any:
-        pairs = [(int(first), int(last)) for first, last in zip(words[::2], words[1::2], strict=True)]
-        if any(self.bus.owner(pair) is not None for pair in pairs):
+        slots = mask_of(tuple((int(first), int(last)) for first, last in zip(words[::2], words[1::2], strict=True)))
+        if self.bus.owned() & slots:
             return "-ERR Slot is already busy"
         if not self.bus.me.slots:
-            self.witness.promoted(self, by)
-        self.bus.me.slots = tuple(sorted((*self.bus.me.slots, *pairs)))
+            self.witness.promoted(self, by, slots)
+        self.witness.claimed(self, slots)
+        self.bus.give(slots, self.bus.me)
         self.bus.refresh()
         return OK
 
@@ -177,7 +236,45 @@ class ClusterEngine(Engine):
             return self.elections.by_agreement(by) or OK
         return OK
 
-    handlers: ClassVar[dict[str, Callable[[Any, str, list[str]], Any]]] = {**Engine.handlers, "CLUSTER": cluster}
+    # --- slots on their way ---
+
+    def set_slot(self, by: str, words: list[str]) -> Any:
+        return self.open_slots.set_slot(words)
+
+    def keys_in_slot(self, by: str, words: list[str]) -> Any:
+        mine = within(self.replication.data, 1 << int(words[0]))
+        return [f"w{write}" for write in sorted(mine)[: int(words[1])]]
+
+    def count_keys(self, by: str, words: list[str]) -> Any:
+        return len(within(self.replication.data, 1 << int(words[0])))
+
+    def migrate_keys(self, by: str, words: list[str]) -> Any:
+        return self.open_slots.migrate(words)
+
+    def begin_job(self, by: str, words: list[str]) -> Any:
+        return self.migrations.begin(words)
+
+    def jobs(self, by: str, words: list[str]) -> Any:
+        return self.migrations.told()
+
+    def cancel_jobs(self, by: str, words: list[str]) -> Any:
+        return self.migrations.cancel()
+
+    def slot_stats(self, by: str, words: list[str]) -> Any:
+        first, last = int(words[1]), int(words[2])
+        held = Counter(slot_of(write) for write in self.replication.data)
+        found = []
+        for low, high in ranges_of(self.bus.me.slots & mask_of(((first, last),))):
+            for slot in range(low, high + 1):
+                figures: list[Any] = ["key-count", held[slot], "cpu-usec", 10 * held[slot]]
+                found.append([slot, [*figures, "network-bytes-in", 90 * held[slot], "network-bytes-out", 5 * held[slot]]])
+        return found
+
+    handlers: ClassVar[dict[str, Callable[[Any, str, list[str]], Any]]] = {
+        **Engine.handlers,
+        "CLUSTER": cluster,
+        "MIGRATE": migrate_keys,
+    }
     verbs: ClassVar[dict[str, Callable[[Any, str, list[str]], Any]]] = {
         "INFO": state,
         "NODES": nodes,
@@ -189,8 +286,14 @@ class ClusterEngine(Engine):
         "SET-CONFIG-EPOCH": set_epoch,
         "BUMPEPOCH": bump_epoch,
         "FAILOVER": failover,
+        "GETSLOTMIGRATIONS": lambda self, by, words: [],
     }
 
 
-def _covers(slots: Slots, slot: int) -> bool:
-    return any(first <= slot <= last for first, last in slots)
+_NEEDS = {
+    "MIGRATESLOTS": "atomic-slot-migration",
+    "GETSLOTMIGRATIONS": "atomic-slot-migration",
+    "CANCELSLOTMIGRATIONS": "atomic-slot-migration",
+    "SLOT-STATS": "slot-stats",
+    "ADDSLOTSRANGE": "addslotsrange",
+}

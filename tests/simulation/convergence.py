@@ -3,11 +3,15 @@ right node. Looks at the engines themselves, not at what is said of them."""
 
 from __future__ import annotations
 
-from cachefleet.model.group import DesiredShard, EndpointRole, Shape
+from cachefleet.control.specs import data_bytes
+from cachefleet.model.group import DesiredShard, EndpointRole, Form, Shape
 from cachefleet.model.row import GroupRow
+from cachefleet.planning.memcached import DISCOVERY
+from tests.simulation.checkers import named
 from tests.simulation.cluster import ClusterEngine
 from tests.simulation.engine import Engine
 from tests.simulation.memcached import published
+from tests.simulation.slots import ALL, mask_of, within
 from tests.simulation.world import PORT, World
 
 
@@ -24,9 +28,33 @@ def why_not(world: World, uid: str, row: GroupRow | None) -> str:
         state = row.status.nodes[node.name].state
         if state != "available":
             return f"{node.name} is {state}: {row.status.nodes[node.name].why}"
+    why = _made_otherwise(world, uid, row)
+    if why:
+        return why
     if row.desired.shape is Shape.REPLICATED:
         return _replicated(world, uid, row)
     return _clustered(world, uid, row) if row.desired.shape is Shape.CLUSTERED else _memcached(world, uid, row)
+
+
+def _made_otherwise(world: World, uid: str, row: GroupRow) -> str:
+    """Nodes that are not as they were asked for, and processes of those that were not."""
+    desired = row.desired
+    names = {node.name for node in desired.nodes}
+    for process in world.machine.running():
+        known_uid, name = named(process.incarnation)
+        if known_uid == uid and name not in names and (desired.shape is not Shape.MEMCACHED or not name.endswith(DISCOVERY)):
+            return f"{name} runs, which is no node of the group"
+    form = Form(desired.engine, desired.engine_version, desired.port, desired.shape is Shape.CLUSTERED)
+    size_bytes = data_bytes(desired, {})
+    for name in names if desired.shape is not Shape.MEMCACHED else ():
+        engine = _engine(world, uid, name)
+        if engine is None or (engine.build.engine, engine.build.version) != (desired.engine, desired.engine_version):
+            return f"{name} is not of the group's engine"
+        if row.memory.nodes[name].form != form:
+            return f"{name} is said to be of another form"
+        if engine.config["maxmemory"] != str(size_bytes):
+            return f"{name} has not the memory of its node type"
+    return ""
 
 
 def _engine(world: World, uid: str, node: str) -> Engine | None:
@@ -88,12 +116,14 @@ def _clustered(world: World, uid: str, row: GroupRow) -> str:
 
 def _shard(members: dict[str, ClusterEngine], shard: DesiredShard, name: str) -> str:
     primary = members[name]
-    if primary.bus.me.slots != shard.slots or not primary.writable:
+    if primary.bus.me.slots != mask_of(shard.slots) or not primary.writable:
         return f"{name} does not serve the slots of {shard.shard_id}"
     for engine in members.values():
-        owned = {pair for peer in engine.bus.table.values() if peer is not engine.bus.me for pair in peer.slots}
-        if engine is not primary and not set(shard.slots) <= owned:
+        known = engine.bus.table.get(primary.bus.me.engine_id)
+        if known is None or known.slots != primary.bus.me.slots:
             return f"{engine.host} has another opinion on who serves {shard.shard_id}"
+        if engine.open_slots.text():
+            return f"{engine.host} has open slots:{engine.open_slots.text()}"
     for node in shard.nodes:
         state = members[node.name].replication
         if node.name != name and (state.primary or state.follows != primary.host or state.state != "up"):
@@ -115,17 +145,26 @@ def _memcached(world: World, uid: str, row: GroupRow) -> str:
 
 
 def data_differ(world: World, uid: str, row: GroupRow) -> str:
-    """Once nobody writes any more: every replica has what its primary has, and that is all that was not lost before."""
+    """Once nobody writes any more: every replica has what its primary has, and all of them together what was not lost before,
+    each write once, where its slot is."""
     for shard in row.desired.shards:
-        ledger = world.checkers.ledgers[uid, shard.shard_id]
         primary = _engine(world, uid, row.memory.shards[shard.shard_id].primary)
         if primary is None:
             return f"{shard.shard_id} has no primary"
-        missing = ledger.held - set(primary.replication.stream)
+        mine = mask_of(shard.slots) if shard.slots else ALL
+        missing = {
+            w for (known, _), ledger in world.checkers.ledgers.items() if known == uid for w in within(ledger.held, mine)
+        }
+        missing -= primary.replication.data
         if missing:
-            return f"{len(missing)} acknowledged writes of {shard.shard_id} are gone, and nobody knows why"
+            return (
+                f"{len(missing)} acknowledged writes of {shard.shard_id} are gone, and nobody knows why: {sorted(missing)[:3]}"
+            )
+        strange = within(primary.replication.data, ALL & ~mine)
+        if strange:
+            return f"{primary.host} has {len(strange)} keys that belong to other shards: {sorted(strange)[:3]}"
         for node in shard.nodes:
             engine = _engine(world, uid, node.name)
-            if engine is None or [w for w in engine.replication.stream if w] != [w for w in primary.replication.stream if w]:
+            if engine is None or engine.replication.data != primary.replication.data:
                 return f"{node.name} has not the data of its primary"
     return ""

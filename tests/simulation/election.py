@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from tests.simulation.gossip import Bus, Header, Peer
+from tests.simulation.slots import NONE, Mask
 
 ELECTION = "an election"
 _AGREEMENT_S = 5.0
@@ -24,18 +25,20 @@ class Campaign(msgspec.Struct):
 
 
 class Elections:
-    """won(by): take the role. position(): how much we have of our primary's stream; unlinked_s(): how long its link has been
-    down. pause(seconds): let no client write."""
+    """won(by, slots): take the role; done(): it has it. position(): how much we have of our primary's stream; unlinked_s(): how
+    long its link has been down. pause(seconds): let no client write."""
 
     def __init__(
         self,
         bus: Bus,
-        won: Callable[[str], None],
+        won: Callable[[str, Mask], None],
         position: Callable[[], int],
         unlinked_s: Callable[[], float],
         pause: Callable[[float], None],
+        done: Callable[[], None],
     ) -> None:
         self._bus, self._won, self._position, self._unlinked_s, self._pause = bus, won, position, unlinked_s, pause
+        self._done = done
         self._campaign: Campaign | None = None
         self._due_s = 0.0  # when to stand for election; 0: not decided yet
         self._again_s = 0.0
@@ -110,14 +113,15 @@ class Elections:
     def _take(self, epoch: int, by: str) -> None:
         bus = self._bus
         primary = self._primary()
-        slots = primary.slots if primary is not None else ()
+        slots = primary.slots if primary is not None else NONE
         self._campaign = None
-        self._won(by)
+        self._won(by, slots)
         if primary is not None:
-            primary.slots = ()
+            primary.slots = NONE
         bus.me.primary, bus.me.primary_id, bus.me.slots, bus.me.epoch = True, "", slots, epoch
         bus.refresh()
         bus.broadcast("PONG")
+        self._done()
 
     # --- messages ---
 
@@ -141,10 +145,8 @@ class Elections:
             return
         if not (primary.failed or asked) or bus.now_s - primary.voted_s < 2 * bus.timeout_s:
             return
-        for pair in slots:
-            owner = bus.owner(pair)
-            if owner is not None and owner.epoch > claim_epoch:
-                return
+        if any(peer.slots & slots and peer.epoch > claim_epoch for peer in bus.table.values()):
+            return
         self._last_vote_epoch = epoch
         primary.voted_s = bus.now_s
         bus.post(header.host, "ACK", epoch)

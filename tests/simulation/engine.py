@@ -6,16 +6,18 @@ know is a violation: it cannot fall behind the drivers unnoticed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any, ClassVar, Protocol
 
+from cachefleet.interfaces import Build
+from cachefleet.model.group import Engine as Kind
 from tests.simulation.network import End
 from tests.simulation.process import Process
-from tests.simulation.replication import OFFSET_UNIT, Replication, Tuning
+from tests.simulation.replication import OFFSET_UNIT, Change, Replication, Tuning
 from tests.simulation.resp import OK, Commands, encoded
+from tests.simulation.slots import ALL, Mask
 
-VALKEY, REDIS = "9.1.2", "7.0.15"
 _EMPTY_BYTES, _WRITE_BYTES = 900_000, 120
 RETIRED_S = 4.0  # longer than the pause in which a hand-over waits for its heir
 
@@ -23,11 +25,17 @@ RETIRED_S = 4.0  # longer than the pause in which a hand-over waits for its heir
 class Witness(Protocol):
     """Who is told what an engine does (checkers)."""
 
-    def promoted(self, engine: Engine, by: str) -> None: ...
+    def promoted(self, engine: Engine, by: str, slots: Mask = ALL) -> None: ...
+
+    def claimed(self, engine: Engine, slots: Mask) -> None: ...
+
+    def moved(self, engine: Engine, writes: Iterable[int]) -> None: ...
+
+    def went_on(self, engine: Engine, slots: Mask) -> None: ...
 
     def wrote(self, engine: Engine, address: str, write: int) -> None: ...
 
-    def loaded(self, engine: Engine, before: list[int], after: list[int]) -> None: ...
+    def loaded(self, engine: Engine, before: set[int], after: set[int]) -> None: ...
 
     def reported(self, engine: Engine, to: str) -> None: ...
 
@@ -45,16 +53,17 @@ class Witness(Protocol):
 
 
 class Engine:
-    """config: the directives of its configuration file. redis: it is Redis, and older."""
+    """config: the directives of its configuration file. build: which engine it is."""
 
     def __init__(
-        self, process: Process, config: dict[str, str], chance: Random, tuning: Tuning, witness: Witness, *, redis: bool
+        self, process: Process, config: dict[str, str], chance: Random, tuning: Tuning, witness: Witness, build: Build
     ) -> None:
         self.process = process
         self.config = config
         self.chance = chance
         self.witness = witness
-        self._redis = redis
+        self.build = build
+        self.replicates_marks = "setslot-replicated" in build.capabilities
         self.script_since_s = 0.0  # since when it runs a script, and refuses everything else; 0: it does not
         self.superseded = False  # the engines have elected another one meanwhile
         self.by_hand = False  # somebody else than a control plane made it primary
@@ -62,7 +71,7 @@ class Engine:
         self.replication = Replication(process, chance, tuning, lambda before, after: witness.loaded(self, before, after))
         self.replication.feeds_nobody = lambda: int(config.get("repl-diskless-sync-delay", "0")) > 60
         self.replication.quiet = lambda: self.paused or self.script_since_s > 0
-        self._paused_until_s = 0.0
+        self._pauses: dict[str, float] = {}  # purpose -> until when
         self._blocked: list[tuple[End, tuple[Any, ...]]] = []
 
     is_clustered: ClassVar[bool] = False
@@ -73,12 +82,16 @@ class Engine:
 
     @property
     def paused(self) -> bool:
-        return self.process.network.now() < self._paused_until_s
+        return self._paused_s > 0
+
+    @property
+    def _paused_s(self) -> float:
+        return max(self._pauses.values(), default=0.0) - self.process.network.now()
 
     @property
     def retired(self) -> bool:
         """Its writers wait for so long that somebody comes back to demote it before."""
-        return self._paused_until_s - self.process.network.now() > RETIRED_S
+        return self._paused_s > RETIRED_S
 
     @property
     def leads(self) -> bool:
@@ -158,18 +171,22 @@ class Engine:
     # --- writes of clients ---
 
     def write(self, end: End, payload: tuple[Any, ...]) -> None:
-        """("SET", write, slot) is answered with ("OK", write) or ("ERR", code)."""
-        refusal = self.refusal(payload[2])
+        """("SET", write, slot, asking) is answered with ("OK", write) or ("ERR", code)."""
+        refusal = self.refusal(payload[2], asking=payload[3])
         if refusal:
             end.send(("ERR", *refusal))
         elif self.paused:
             self._blocked.append((end, payload))
         else:
             self.replication.append(payload[1])
+            self.applied(payload[1])
             self.witness.wrote(self, end.address, payload[1])
             end.send(("OK", payload[1]))
 
-    def refusal(self, slot: int) -> tuple[str, ...]:
+    def applied(self, write: int) -> None:
+        """A client's write is in the data."""
+
+    def refusal(self, slot: int, *, asking: bool = False) -> tuple[str, ...]:
         if self.script_since_s:
             return ("BUSY",)
         if self.replication.state == "loading":
@@ -191,7 +208,9 @@ class Engine:
 
     def info(self, by: str, words: list[str]) -> Any:
         if words == ["server"]:
-            version = f"redis_version:{REDIS}" if self._redis else f"redis_version:7.2.4\r\nvalkey_version:{VALKEY}"
+            version = f"redis_version:{self.build.version}"
+            if self.build.engine is Kind.VALKEY:
+                version = f"redis_version:7.2.4\r\nvalkey_version:{self.build.version}"
             folder = self.config["dir"]
             return f"{version}\r\nprocess_id:{self.process.pid}\r\nconfig_file:{folder}/engine.conf\r\n"
         loading = int(self.replication.state == "loading")
@@ -244,18 +263,20 @@ class Engine:
             host = words[2].rpartition(":")[0]
             self.cut_clients(host)
         elif verb == "PAUSE":
-            self.pause(int(words[1]) / 1000)
+            self.pause(int(words[1]) / 1000, "client")
         elif verb == "UNPAUSE":
-            self.unpause()
+            self.unpause("client")
         return OK
 
-    def pause(self, seconds: float) -> None:
+    def pause(self, seconds: float, purpose: str = "failover") -> None:
         """Writes wait."""
-        self._paused_until_s = max(self._paused_until_s, self.process.network.now() + seconds)
+        self._pauses[purpose] = max(self._pauses.get(purpose, 0.0), self.process.network.now() + seconds)
         self.process.after(seconds + 0.0001, self._answer_blocked)
 
-    def unpause(self) -> None:
-        self._paused_until_s = 0.0
+    def unpause(self, purpose: str = "") -> None:
+        """Of that purpose, or of all."""
+        for known in [known for known in self._pauses if purpose in ("", known)]:
+            del self._pauses[known]
         self._answer_blocked()
 
     def cut_clients(self, host: str) -> None:
@@ -291,6 +312,22 @@ class Engine:
         self.witness.led_by_hand(self)
         self.replication.lead()
 
+    def function(self, by: str, words: list[str]) -> Any:
+        """LIST, DUMP, RESTORE payload [policy]. A payload is names of libraries."""
+        libraries = self.replication.functions
+        if words[0] == "LIST":
+            return [["library_name", name, "engine", "LUA", "functions", []] for name in sorted(libraries)]
+        if words[0] == "DUMP":
+            return ",".join(sorted(libraries))
+        if not self.replication.primary:
+            return "-READONLY You can't write against a read only replica."
+        if words[0] == "RESTORE":
+            names = tuple(name for name in words[1].split(",") if name)
+            if "REPLACE" not in words and libraries & set(names):
+                return "-ERR Library already exists"
+            self.replication.append(Change(functions=names))
+        return OK
+
     def replicaof(self, by: str, words: list[str]) -> Any:
         if words == ["NO", "ONE"]:
             if not self.replication.primary:
@@ -307,6 +344,7 @@ class Engine:
         "CLIENT": client,
         "CONFIG": configure,
         "REPLICAOF": replicaof,
+        "FUNCTION": function,
     }
 
 
@@ -319,5 +357,12 @@ _QUIET_PAIRS = frozenset(
         ("CLUSTER", "INFO"),
         ("CLUSTER", "NODES"),
         ("CLUSTER", "MYID"),
+        ("CLUSTER", "GETSLOTMIGRATIONS"),
+        ("CLUSTER", "SLOT-STATS"),
+        ("CLUSTER", "GETKEYSINSLOT"),
+        ("CLUSTER", "COUNTKEYSINSLOT"),
+        ("FUNCTION", "LIST"),
+        ("FUNCTION", "DUMP"),
+        ("CLUSTER", "GETSLOTMIGRATIONS"),
     }
 )

@@ -1,8 +1,7 @@
 """The cluster bus of one simulated node: its table of the others, pings with gossip, suspicion, failure by majority, and whose
 claim on slots wins. Follows the engines' rules as far as the planners can see them.
 
-A range of slots is one thing here: planners give and take whole shards. Not modelled: bus links (a packet is lost or it is
-not), links half open, epochs on disk.
+Not modelled: bus links (a packet is lost or it is not), links half open, epochs on disk.
 """
 
 from __future__ import annotations
@@ -14,13 +13,12 @@ from typing import Any
 import msgspec
 
 from tests.simulation.process import Process
+from tests.simulation.slots import ALL, NONE, Mask, has
 
-Slots = tuple[tuple[int, int], ...]
 CRON_S = 0.2
 BUS_OFFSET = 10_000
 _FORGOTTEN_S = 60.0
 _WRITABLE_DELAY_S = 2.0
-ALL_SLOTS = 16384
 
 
 class Peer(msgspec.Struct):
@@ -31,7 +29,7 @@ class Peer(msgspec.Struct):
     primary: bool = True
     primary_id: str = ""
     epoch: int = 0
-    slots: Slots = ()
+    slots: Mask = NONE
     handshake: bool = False
     suspected: bool = False
     failed: bool = False
@@ -51,11 +49,12 @@ class Header(msgspec.Struct, frozen=True):
     primary_id: str
     epoch: int
     current_epoch: int
-    slots: Slots
+    slots: Mask
 
 
 class Bus:
-    """me: the node itself, also in the table. on_lost(winner): all our slots, or our primary's, are another's now."""
+    """me: the node itself, also in the table. on_lost(winner): all our slots, or our primary's, are another's now.
+    on_less(slots): these of our own are."""
 
     def __init__(self, process: Process, chance: Random, timeout_s: float, other: Callable[[str, Header, Any], None]) -> None:
         self.process, self.chance, self.timeout_s = process, chance, timeout_s
@@ -64,6 +63,9 @@ class Bus:
         self.table: dict[str, Peer] = {self.me.engine_id: self.me}
         self.current_epoch = 0
         self.on_lost: Callable[[Peer], None] = lambda winner: None
+        self.on_less: Callable[[Mask], None] = lambda slots: None
+        self.kept: Callable[[], Mask] = lambda: NONE  # slots whose owner nobody else changes: they are being imported by hand
+        self._unclaimed: Mask = NONE  # slots that their owner does not claim any more: anybody may
         self.ok = False
         self._forgotten: dict[str, float] = {}
         self._began_s = 0.0
@@ -86,8 +88,30 @@ class Bus:
     def others(self) -> list[Peer]:
         return [peer for peer in self.table.values() if peer is not self.me]
 
-    def owner(self, slots: tuple[int, int]) -> Peer | None:
-        return next((peer for peer in self.table.values() if slots in peer.slots), None)
+    def owner(self, slot: int) -> Peer | None:
+        return next((peer for peer in self.table.values() if has(peer.slots, slot)), None)
+
+    def owned(self) -> Mask:
+        """By anybody."""
+        slots = NONE
+        for peer in self.table.values():
+            slots |= peer.slots
+        return slots
+
+    def give(self, slots: Mask, owner: Peer) -> None:
+        """In our own table."""
+        for peer in self.table.values():
+            peer.slots &= ~slots
+        owner.slots |= slots
+        self._unclaimed &= ~slots
+
+    def take(self, slots: Mask) -> None:
+        """By an epoch that nobody agreed to, and say so at once."""
+        self.current_epoch = max([self.current_epoch] + [peer.epoch for peer in self.table.values()]) + 1
+        self.me.epoch = self.current_epoch
+        self.give(slots, self.me)
+        self.refresh()
+        self.broadcast("PONG")
 
     def voters(self) -> list[Peer]:
         """Primaries that own slots."""
@@ -192,7 +216,7 @@ class Bus:
     def _believe(self, sender: Peer, header: Header) -> None:
         """Role, epoch and slots, as the sender says itself."""
         if not header.primary:
-            sender.primary, sender.primary_id, sender.slots = False, header.primary_id, ()
+            sender.primary, sender.primary_id, sender.slots = False, header.primary_id, NONE
             source = self.table.get(header.primary_id)
             if source is not None and source.primary and header.epoch < source.epoch:
                 return
@@ -203,21 +227,30 @@ class Bus:
             self._settle_collision(sender)
         self._correct(sender, header)
 
-    def _claim(self, sender: Peer, slots: Slots, epoch: int) -> None:
+    def _claim(self, sender: Peer, slots: Mask, epoch: int) -> None:
         if not slots and sender.slots:
-            sender.slots = ()
+            sender.slots = NONE
+        self._unclaimed = (self._unclaimed | (sender.slots & ~slots)) & ~(sender.slots & slots)
+        new = slots & ~sender.slots & ~self.kept()
+        if not new:
+            return
         mine = self.me if self.me.primary else self.table.get(self.me.primary_id)
-        had = mine is not None and bool(mine.slots)
-        for pair in slots:
-            owner = self.owner(pair)
-            if owner is sender:
-                continue
-            if owner is None or owner.epoch < epoch:
-                if owner is not None:
-                    owner.slots = tuple(other for other in owner.slots if other != pair)
-                sender.slots = tuple(sorted((*sender.slots, pair)))
-        if had and mine is not None and not mine.slots and mine is not sender:
+        had = mine.slots if mine is not None else NONE
+        for peer in self.table.values():
+            disputed = peer.slots & new
+            if disputed:
+                won = disputed if peer.epoch < epoch else disputed & self._unclaimed
+                peer.slots &= ~won
+                new &= ~(disputed & ~won)
+        sender.slots |= new
+        self._unclaimed &= ~new
+        if mine is None or mine is sender or not had & ~mine.slots:
+            return
+        lost = had & ~mine.slots
+        if not mine.slots and sender.slots == lost:  # else it is left without slots (cluster-allow-replica-migration no)
             self.on_lost(sender)
+        elif mine is self.me:
+            self.on_less(lost)
 
     def _settle_collision(self, sender: Peer) -> None:
         me = self.me
@@ -227,10 +260,9 @@ class Bus:
 
     def _correct(self, sender: Peer, header: Header) -> None:
         """Whoever claims what another owns by a higher epoch is told so."""
-        for pair in header.slots:
-            owner = self.owner(pair)
+        for owner in self.table.values():
             if (
-                owner is not None
+                owner.slots & header.slots
                 and owner.engine_id not in (header.engine_id, header.primary_id)
                 and owner.epoch > header.epoch
             ):
@@ -274,11 +306,14 @@ class Bus:
     def refresh(self) -> None:
         """cluster_state."""
         voters = self.voters()
-        covered = sum(last - first + 1 for peer in voters if not peer.failed for first, last in peer.slots)
+        covered = NONE
+        for peer in voters:
+            if not peer.failed:
+                covered |= peer.slots
         reachable = sum(1 for peer in voters if not peer.failed and not peer.suspected)
         if reachable < self.majority():
             self._minority_s = self.now_s
-        ok = covered == ALL_SLOTS and reachable >= self.majority()
+        ok = covered == ALL and reachable >= self.majority()
         if ok and not self.ok and self.me.primary:
             rejoin_s = min(5.0, max(0.5, self.timeout_s))
             ok = self.now_s - self._began_s >= _WRITABLE_DELAY_S and self.now_s - self._minority_s >= rejoin_s

@@ -117,6 +117,9 @@ class Network:
         slow_s = self._slow.get((source, target), 0.0)
         return self._latency_s * (0.5 + self._chance.random()) + (slow_s * self._chance.random() if slow_s else 0.0)
 
+    def is_cut(self, source: str, target: str) -> bool:
+        return (source, target) in self._cut
+
     def retry_s(self, source: str, target: str) -> float:
         """0 when packets get through now, else when to try again."""
         return _RETRY_S * (0.2 + self._chance.random()) if (source, target) in self._cut else 0.0

@@ -37,6 +37,11 @@ class Operators:
             self.create: 0.5,
             self.replicas: 4,
             self.one_replica: 2,
+            self.more_shards: 3,
+            self.fewer_shards: 3,
+            self.other_slots: 3,
+            self.upgrade: 2,
+            self.node_type: 1,
         }
         kind = self._chance.choices(list(kinds), list(kinds.values()))[0]
         await kind(uid)
@@ -76,6 +81,21 @@ class Operators:
 
     async def one_replica(self, uid: str) -> None:
         await self._alter(uid, "removes a replica", changes.one_replica)
+
+    async def more_shards(self, uid: str) -> None:
+        await self._alter(uid, "adds shards", changes.more_shards)
+
+    async def fewer_shards(self, uid: str) -> None:
+        await self._alter(uid, "removes shards", changes.fewer_shards)
+
+    async def other_slots(self, uid: str) -> None:
+        await self._alter(uid, "moves slots", changes.other_slots)
+
+    async def upgrade(self, uid: str) -> None:
+        await self._alter(uid, "upgrades the engine", changes.upgrade)
+
+    async def node_type(self, uid: str) -> None:
+        await self._alter(uid, "changes the node type", changes.node_type)
 
     async def _alter(self, uid: str, what: str, change: Callable[[GroupRow, Random], GroupRow | None]) -> None:
         """A change that the API takes only of an available group."""

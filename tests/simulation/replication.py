@@ -10,18 +10,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import Any
+from typing import Any, Union
 
 import msgspec
 
 from tests.simulation.network import End
 from tests.simulation.process import Process
 
+Entry = Union[int, "Change"]  # of the stream: a write, PING, or more at once
 OFFSET_UNIT = 10  # bytes of the stream per entry
 PING = 0
 PERIOD_S = 1.0  # pings, acknowledgements, attempts to connect
 TIMEOUT_S = 60.0  # repl-timeout
 _BACKLOG = 400  # entries
+
+
+class Change(msgspec.Struct, frozen=True):
+    """Of the data set, other than by a client's write: slots that come and go, function libraries; and words about slots, for
+    whoever keeps them (`mark`)."""
+
+    add: tuple[int, ...] = ()
+    drop: frozenset[int] = frozenset()
+    functions: tuple[str, ...] = ()
+    mark: tuple[Any, ...] = ()
 
 
 class Feed(msgspec.Struct):
@@ -43,15 +54,16 @@ class Tuning(msgspec.Struct, frozen=True):
 class Replication:
     """loaded(before, after): a full sync replaced the data set. dialled from the node's own address."""
 
-    def __init__(
-        self, process: Process, chance: Random, tuning: Tuning, loaded: Callable[[list[int], list[int]], None]
-    ) -> None:
+    def __init__(self, process: Process, chance: Random, tuning: Tuning, loaded: Callable[[set[int], set[int]], None]) -> None:
         self._process = process
         self._chance = chance
         self._tuning = tuning
         self._loaded = loaded
         self.feeds_nobody: Callable[[], bool] = lambda: False  # it puts full syncs off
-        self.stream: list[int] = []
+        self.stream: list[Entry] = []
+        self.data: set[int] = set()  # what the stream so far comes to
+        self.functions: set[str] = set()
+        self.marked: Callable[[tuple[Any, ...]], None] = lambda mark: None  # told of each mark that is applied
         self.replid = self._new_id()
         self.replid2, self.second = "", -1
         self.primary = False
@@ -63,8 +75,8 @@ class Replication:
         self.heard_s = -1.0
         self.feeds: dict[End, Feed] = {}
         self.children = self.full_syncs = 0
-        self._before: list[int] = []  # what a load replaces
-        self._waiting: list[int] = []  # of the stream, until the load is complete
+        self._before: set[int] = set()  # what a load replaces
+        self._waiting: list[Entry] = []  # of the stream, until the load is complete
         self._broken = False
         self._attempts = 0
 
@@ -116,11 +128,24 @@ class Replication:
 
     # --- the primary's side ---
 
-    def append(self, write: int) -> None:
-        self.stream.append(write)
+    def append(self, entry: Entry) -> None:
+        self._extend([entry])
         for end, feed in self.feeds.items():
             if feed.online:
-                end.send(("STREAM", [write]))
+                end.send(("STREAM", [entry]))
+
+    def _extend(self, entries: list[Entry]) -> None:
+        self.stream.extend(entries)
+        for entry in entries:
+            if isinstance(entry, int):
+                if entry != PING:
+                    self.data.add(entry)
+                continue
+            self.data.update(entry.add)
+            self.data -= entry.drop
+            self.functions.update(entry.functions)
+            if entry.mark:
+                self.marked(entry.mark)
 
     def asked_to_sync(self, end: End, host: str, replid: str, offset: int) -> None:
         if not self.primary or self.feeds_nobody():
@@ -178,22 +203,26 @@ class Replication:
             self.state = "syncing"
         elif kind == "DATA":
             self.state = "loading"
-            self._before, self.stream, self._waiting, self._broken = self.stream, [], [], False
+            self._before, self._waiting, self._broken = self.data, [], False
+            self.stream, self.data, self.functions = [], set(), set()
             self._process.after(self._chance.uniform(*self._tuning.load_s), self._complete, self._attempts, payload)
         elif kind == "STREAM":
-            (self._waiting if self.state == "loading" else self.stream).extend(payload[1])
+            if self.state == "loading":
+                self._waiting.extend(payload[1])
+            else:
+                self._extend(payload[1])
         elif kind == "NO":
             self.link_lost()
 
     def _complete(self, attempt: int, payload: Any) -> None:
         if attempt != self._attempts:
             return
-        self.stream = list(payload[2])
-        self._loaded(self._before, self.stream)
+        self._extend(payload[2])
+        self._loaded(self._before, self.data)
         self.replid = payload[1]
         self.replid2, self.second = "", -1
         self.state = "up"
-        self.stream.extend(self._waiting)
+        self._extend(self._waiting)
         if self._broken:
             self.link_lost()
 

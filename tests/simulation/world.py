@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
+from msgspec.structs import replace
+
 from cachefleet.control.leadership import LEASE
-from cachefleet.interfaces import Lease, Rendering
-from cachefleet.model.group import DesiredShard, EndpointRole, GroupDesired, Shape
+from cachefleet.engines.capabilities import capabilities
+from cachefleet.interfaces import Build, Lease, Rendering
+from cachefleet.model.group import SLOTS, DesiredShard, EndpointRole, GroupDesired, Shape
 from cachefleet.model.resource import Key, Kind, Scope
 from cachefleet.model.row import GroupRow
 from cachefleet.settings import ControlSettings, Settings
-from tests.fakes.catalogue import StaticCatalogue
+from tests.fakes.catalogue import BUILDS, StaticCatalogue
 from tests.fakes.store import MemoryStore
 from tests.simulation.checkers import Checkers, named
 from tests.simulation.cluster import ClusterEngine
@@ -23,6 +26,7 @@ from tests.simulation.network import Network
 from tests.simulation.plane import Plane
 from tests.simulation.process import Process
 from tests.simulation.replication import Tuning
+from tests.simulation.slots import has, mask_of, write_number
 from tests.simulation.store import Database
 from tests.simulation.trace import Trace
 from tests.simulation.transport import Cables
@@ -30,6 +34,12 @@ from tests.simulation.writers import Client, ClusterWriter, Writer
 
 SCOPE = Scope("000000000000", "local-1")
 PORT = 6379
+WRITTEN = tuple(range(100, SLOTS, 1300))  # slots that clients write to
+
+
+_BUILDS = {
+    build.binary.rpartition("/")[2]: replace(build, capabilities=capabilities(build.engine, build.version)) for build in BUILDS
+}
 
 
 class World:
@@ -74,6 +84,7 @@ class World:
 
     def _boot(self, process: Process, rendering: Rendering) -> None:
         program = rendering.argv[0].rpartition("/")[2]
+        build = _BUILDS.get(program)
         if program == "memcached":
             process.party, process.port = rendering.argv[2], int(rendering.argv[4])
             process.program = Memcached(process)
@@ -83,13 +94,14 @@ class World:
             process.program = Discovery(process, lambda: files["nodes.json"])
         else:
             (content,) = rendering.files.values()
-            self._boot_engine(process, _directives(content.decode()), redis=program.startswith("redis"))
+            assert build is not None, program
+            self._boot_engine(process, _directives(content.decode()), build)
 
-    def _boot_engine(self, process: Process, config: dict[str, str], *, redis: bool) -> None:
+    def _boot_engine(self, process: Process, config: dict[str, str], build: Build) -> None:
         process.party = config["bind"].split()[0]
         process.port = int(config["port"])
         kind = ClusterEngine if config.get("cluster-enabled") == "yes" else SimEngine
-        engine = kind(process, config, self._engine_chance, self.tuning, self.checkers, redis=redis)
+        engine = kind(process, config, self._engine_chance, self.tuning, self.checkers, build)
         process.program = engine
         self.engines[process.incarnation] = engine
         self.checkers.booted(engine)
@@ -163,11 +175,12 @@ class World:
         self.wake(key)
 
     async def begin_group(self, desired: GroupDesired, name: str) -> None:
-        """With clients that write to each of its shards."""
+        """With two clients for each of its shards."""
         await self.create(desired, name)
         for shard in desired.shards if desired.shape is not Shape.MEMCACHED else ():
-            self.write_to(desired.uid, shard, 0.05, 0.5)
-            self.write_to(desired.uid, shard, 0.15, 60.0)
+            slots = tuple(slot for slot in WRITTEN if has(mask_of(shard.slots), slot)) or (0,)
+            self.write_to(desired.uid, shard, slots, 0.05, 0.5)
+            self.write_to(desired.uid, shard, slots, 0.15, 60.0)
 
     async def row(self, uid: str) -> GroupRow | None:
         found: GroupRow | None = await self.database.run(self.database.inner.get(self.groups[uid]))
@@ -177,16 +190,16 @@ class World:
         row = self.checkers.rows.get(uid)
         return row.memory.endpoints.get(role, "") if row is not None and row.memory.provisioned else ""
 
-    def next_write(self) -> int:
+    def next_write(self, slot: int) -> int:
         self._writes += 1
-        return self._writes
+        return write_number(self._writes, slot)
 
-    def write_to(self, uid: str, shard: DesiredShard, interval_s: float, patience_s: float) -> None:
-        """A client of that shard."""
+    def write_to(self, uid: str, shard: DesiredShard, slots: tuple[int, ...], interval_s: float, patience_s: float) -> None:
+        """A client that begins with the slots of that shard."""
         known = Client(self.next_write, self.checkers.acked, interval_s, patience_s)
         if shard.slots:
             seeds = lambda: self.addresses(uid)  # noqa: E731
-            self.writers.append(ClusterWriter(self.network, self._writer_chance, PORT, known, seeds, shard.slots[0][0]))
+            self.writers.append(ClusterWriter(self.network, self._writer_chance, PORT, known, seeds, slots))
         else:
             where = lambda: self.endpoint(uid, EndpointRole.PRIMARY)  # noqa: E731
             self.writers.append(Writer(self.network, self._writer_chance, PORT, known, where))

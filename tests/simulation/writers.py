@@ -17,9 +17,9 @@ _FIRST_PAUSE_S = 0.02
 
 
 class Client(msgspec.Struct, frozen=True):
-    """numbers: the next unique value. acked(write): the client was told that it is done."""
+    """numbers(slot): the next unique value. acked(write): the client was told that it is done."""
 
-    numbers: Callable[[], int]
+    numbers: Callable[[int], int]
     acked: Callable[[int], None]
     interval_s: float
     patience_s: float
@@ -30,11 +30,9 @@ class Writer:
 
     party = "clients"
 
-    def __init__(
-        self, network: Network, chance: Random, port: int, client: Client, where: Callable[[], str], slot: int = 0
-    ) -> None:
+    def __init__(self, network: Network, chance: Random, port: int, client: Client, where: Callable[[], str]) -> None:
         self._network, self._chance, self._port, self._client = network, chance, port, client
-        self._where, self._slot = where, slot
+        self._where, self._slot, self._asking = where, 0, False
         self._end: End | None = None
         self._attempt = 0
         self.stopped = False
@@ -56,7 +54,8 @@ class Writer:
                 return
             self._network.dial(self, host, self._port, self._answer_for(self._attempt))
         else:
-            self._end.send(("SET", self._client.numbers(), self._slot))
+            self._end.send(("SET", self._client.numbers(self._slot), self._slot, self._asking))
+            self._asking = False
         self._network.loop.after(self._client.patience_s, self._give_up, self._attempt)
 
     def _answer_for(self, attempt: int) -> Callable[[End | None], None]:
@@ -85,11 +84,16 @@ class Writer:
     def received(self, end: End | None, payload: Any) -> None:
         if payload[0] == "OK":
             self._client.acked(payload[1])
-        if end is not self._end:
+        if end is None or end is not self._end:
             return
-        if payload[0] != "OK":
+        if payload[0] == "OK":
+            self._done(self._end)
+        else:
             self._refused(payload)
         self._later(self._client.interval_s)
+
+    def _done(self, end: End) -> None:
+        """A write was answered."""
 
     def _refused(self, payload: Any) -> None:
         self._drop()
@@ -105,21 +109,41 @@ class Writer:
 
 
 class ClusterWriter(Writer):
-    """Asks anybody, and goes where it is sent. seeds: addresses of all nodes."""
+    """Writes to one of its slots after the other; asks anybody, and goes where it is sent. seeds: addresses of all nodes."""
 
     def __init__(
-        self, network: Network, chance: Random, port: int, client: Client, seeds: Callable[[], list[str]], slot: int
+        self,
+        network: Network,
+        chance: Random,
+        port: int,
+        client: Client,
+        seeds: Callable[[], list[str]],
+        slots: tuple[int, ...],
     ) -> None:
-        self._host = ""
-        self._seeds = seeds
-        super().__init__(network, chance, port, client, self._next, slot)
+        self._seeds, self._slots = seeds, slots
+        self._homes: dict[int, str] = {}  # slot -> where its last write was answered, or sent to
+        self._ask = ""  # where to ask the next time only
+        self._strayed = False  # the connection is to such a one
+        super().__init__(network, chance, port, client, self._next)
+        self._slot = slots[0]
 
     def _next(self) -> str:
-        host, self._host = self._host, ""
+        self._asking = self._strayed = bool(self._ask)
+        host, self._ask = self._ask or self._homes.pop(self._slot, ""), ""
         seeds = self._seeds()
         return host or (self._chance.choice(seeds) if seeds else "")
 
+    def _done(self, end: End) -> None:
+        if not self._strayed:
+            self._homes[self._slot] = end.address
+        self._slot = self._chance.choice(self._slots)
+        if self._strayed or self._homes.get(self._slot) != end.address:
+            self._drop()
+
     def _refused(self, payload: Any) -> None:
+        here = self._end.address if self._end is not None else ""
         super()._refused(payload)
         if payload[1] == "MOVED":
-            self._host = payload[2]
+            self._homes[self._slot] = payload[2]
+        elif payload[1] == "ASK":
+            self._homes[self._slot], self._ask = here, payload[2]
