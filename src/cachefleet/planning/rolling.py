@@ -19,6 +19,10 @@ from cachefleet.planning.draft import Draft
 from cachefleet.planning.handover import asked_for
 from cachefleet.planning.succession import candidates
 
+# Engines before Valkey 8 may list a replica as in sync that gets nothing before its second word to them, a second after the
+# first: with an heir that is not in sync writers would be held up for that long.
+STEADY_S = 1.2
+
 HandOver = Callable[[DesiredShard, ShardMemory, str], None]
 """Gives the role of a shard to its replica of this name: decides (saved before), and acts. The old primary then follows it."""
 
@@ -77,10 +81,15 @@ def _roll_shard(draft: Draft, shard: DesiredShard, hand_over: HandOver) -> bool:
             draft.remembered(name).roll_of = draft.remembered(name).launches
         return False
     heirs = candidates(draft, memory, [name for name in names if name != memory.primary])
-    if unready or not heirs:
+    if unready or not heirs or not _is_steady(draft, heirs[0]):
         return False
     hand_over(shard, memory, heirs[0])
     return True
+
+
+def _is_steady(draft: Draft, name: str) -> bool:
+    known = draft.remembered(name)
+    return known.became_ready and draft.now - known.ready_at >= STEADY_S
 
 
 def _finish_shard(draft: Draft, shard: DesiredShard, memory: ShardMemory, unready: list[str], hand_over: HandOver) -> bool:
@@ -95,7 +104,7 @@ def _finish_shard(draft: Draft, shard: DesiredShard, memory: ShardMemory, unread
         return False
     if memory.primary == lasting:
         memory.temporary = False
-    elif lasting not in unready:
+    elif lasting not in unready and _is_steady(draft, lasting):
         hand_over(shard, memory, lasting)
         return True
     return False
