@@ -1,7 +1,7 @@
 """ModifyCacheCluster: the nodes of a cluster, and what needs no change of nodes (windows, notifications ...).
 
-The latter hold from the write on, ApplyImmediately or not; the former wait without it (reference 2.3). A member of a replication
-group is changed through its group.
+The latter hold from the write on, ApplyImmediately or not; the former wait without it (reference 2.3). A member of a
+replication group is changed through its group.
 """
 
 from __future__ import annotations
