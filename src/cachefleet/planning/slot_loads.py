@@ -19,7 +19,7 @@ Books = Mapping[str, SlotRanges]  # shard id -> its slots
 Loads = Mapping[int, SlotLoad]  # by slot, what it cost within the sample
 Room = Mapping[str, float]  # shard id -> how many more keys it has memory for
 
-EVEN = 1.03  # a busiest shard with less than this times an even part is even: the next sample would differ by as much
+EVEN = 1.05  # a busiest shard with less than this times an even part is even: the next sample would differ by as much
 LEAST_GAIN = 0.02  # of an even part; what makes the busiest shard less busy by less than that is not worth a move
 
 
