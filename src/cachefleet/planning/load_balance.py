@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from cachefleet.model.group import LoadBalancing, Shape, SlotRanges
+from cachefleet.model.group import SLOTS, LoadBalancing, Shape, SlotRanges
 from cachefleet.model.observed import SlotLoad
 from cachefleet.model.plan import CountLoad
 from cachefleet.model.slots import count, without
@@ -64,7 +64,7 @@ def _go_on(draft: Draft, balancing: LoadBalancing) -> None:
             balancing.measuring, balancing.begun_at = True, draft.now
         return None
     loads = draft.observed.loads
-    if loads is not None:
+    if loads is not None and len(loads) == SLOTS:
         return _judge(draft, balancing, loads)
     if draft.now - balancing.begun_at > draft.rules.load_sample_s + PATIENCE_S:
         if balancing.before:
@@ -111,7 +111,7 @@ def _judge(draft: Draft, balancing: LoadBalancing, loads: Mapping[int, SlotLoad]
 def _room(draft: Draft, loads: Mapping[int, SlotLoad]) -> dict[str, float]:
     """How many more keys each shard has memory for, when all keys are of the size that they have on average."""
     used = {
-        shard.shard_id: view.used_bytes if (view := draft.live(draft.shard_memory(shard).primary)) is not None else 0
+        shard.shard_id: max(0, view.used_bytes) if (view := draft.live(draft.shard_memory(shard).primary)) is not None else 0
         for shard in draft.desired.shards
     }
     keys, data_bytes = sum(load.keys for load in loads.values()), draft.observed.data_bytes
