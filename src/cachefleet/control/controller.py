@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 
 import structlog
+from msgspec.structs import replace
 
 from cachefleet.control.executor import Executor
 from cachefleet.control.leadership import LEASE
@@ -44,6 +45,7 @@ class Controller:
         self._keys: dict[str, Key] = {}  # uid -> key of every group that was seen
         self._trouble: dict[Key, int] = {}  # failed passes in a row
         self._acting: dict[Key, asyncio.Task[int]] = {}  # actions under way
+        self._refusals: dict[Key, dict[str, str]] = {}  # see Observed.refusals
         self._patient: set[Key] = set()  # of those, the ones that take long and may be broken off at any time
         self._pulse = self._fresh_pulse()
         self._meter = LoadMeter(seams.clock, seams.resp, seams.settings.control)
@@ -81,6 +83,7 @@ class Controller:
         self._queue = KeyedQueue(self._seams.clock)
         self._keys.clear()
         self._trouble.clear()
+        self._refusals.clear()
         self._pulse = self._fresh_pulse()
         for driver in (self._seams.resp, self._seams.memcached, self._seams.discovery):
             await driver.close()  # what is known of a connection is of that term, too
@@ -135,6 +138,7 @@ class Controller:
             return None
         self._keys[row.desired.uid] = key
         observed = await observe(self._seams, self._pulse, self._meter, row)
+        observed = replace(observed, refusals=self._refusals.pop(key, {}))
         plan = plan_group(
             key.name,
             key.kind is Kind.REPLICATION_GROUP,
@@ -150,10 +154,13 @@ class Controller:
             self._pulse.watch(row.desired.uid, key, {})
             self._keys.pop(row.desired.uid, None)
             self._trouble.pop(key, None)
+            self._refusals.pop(key, None)
             return None
-        failed = await self._act(key, Executor(self._seams, row, token), plan) if plan.actions else 0
+        executor = Executor(self._seams, row, token)
+        failed = await self._act(key, executor, plan) if plan.actions else 0
         if failed is None:
             return 0.0
+        self._refusals[key] = executor.refusals
         if failed:
             return self._back_off(key)
         self._trouble.pop(key, None)

@@ -34,6 +34,7 @@ class Executor:
         self._seams = seams
         self._row = row
         self._token = token
+        self.refusals: dict[str, str] = {}  # by node, what was said to the last slots that were to leave it
 
     async def run(self, planned: tuple[actions.Action, ...]) -> int:
         """Run all concurrently; returns how many failed."""
@@ -65,6 +66,8 @@ class Executor:
             raise Deposed("this plan is of an earlier term")
 
     def _complain(self, action: actions.Action, why: str) -> None:
+        if isinstance(action, actions.MigrateSlots | actions.MoveKeys):
+            self.refusals[action.node] = why
         log.warning("action failed", group=str(self._row.key), action=type(action).__name__, node=action.node, why=why)
 
     def _at(self, node: str) -> Address:

@@ -16,7 +16,7 @@ from cachefleet.interfaces import EngineRefused
 from cachefleet.model.group import SlotRanges
 from cachefleet.model.observed import Address, ClusterNodeView, ClusterView
 from cachefleet.model.plan import TakeOverBy
-from cachefleet.model.slots import without
+from cachefleet.model.slots import common, union, without
 
 _TAKE_OVER_WORDS = {TakeOverBy.AGREEMENT: (), TakeOverBy.VOTE: ("FORCE",), TakeOverBy.ORDER: ("TAKEOVER",)}
 
@@ -31,19 +31,24 @@ class ClusterVerbs:
         self._connections = connections
 
     async def own_slots(self, at: Address, slots: SlotRanges, epoch: int) -> None:
-        """Claim those of the slots that the node does not have yet. A fresh node that has met nobody gets its epoch first:
-        with epoch 0 it would lose its slots to any older claim (operations 8, story 8). One that others have met already (they
-        still called at the address of who was there before) takes the next epoch that it knows of."""
+        """Claim those of the slots that the node does not have yet; the caller knows that nobody alive owns them, whatever the
+        node's own table says. A fresh node that has met nobody gets its epoch first: with epoch 0 it would lose its slots to
+        any older claim (operations 8, story 8). One that others have met already (they still called at the address of who
+        was there before) takes the next epoch that it knows of. With no slots at all it takes its role in the same way."""
         view, me = await self._table(at)
         commands: list[Command] = []
+        missing = without(slots, me.slots)
         if me.epoch == 0 and len(view.nodes) == 1 and epoch > 0:
             commands.append(("CLUSTER", "SET-CONFIG-EPOCH", str(epoch)))
-        missing = without(slots, me.slots)
-        if missing and me.epoch < epoch and len(view.nodes) > 1:
+        elif me.epoch < epoch and (missing or not me.epoch):
             commands.append(("CLUSTER", "BUMPEPOCH"))
-        if missing:
+        noted = union(*(node.slots for node in view.nodes.values()))
+        free, stale = without(missing, noted), common(missing, noted)
+        if free:
             identity = await self._connections.identity(at)
-            commands.append(_add_slots(missing, "addslotsrange" in identity.capabilities))
+            commands.append(_add_slots(free, "addslotsrange" in identity.capabilities))
+        for first, last in stale:
+            commands += [("CLUSTER", "SETSLOT", str(slot), "NODE", me.engine_id) for slot in range(first, last + 1)]
         if commands:
             await self._connections.call(at, *commands, FEED_AT_ONCE)
 

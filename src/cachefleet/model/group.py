@@ -178,8 +178,8 @@ class SlotMove(msgspec.Struct):
     job: str = ""  # the engine's name of the migration, once it was seen (engines with atomic migration)
     remaining_bytes: int = -1  # what it still has to send, -1 not known
     progressed_at: float = 0.0  # when it was last seen to get on
-    remaining_keys: int = -1  # of its slots that are half moved, at the source; -1 not known
     stage: str = ""  # the engine's word for how far its job is
+    by_keys: bool = False  # slots one by one, with their keys; else by jobs of the engines
     failures: int = 0  # attempts in a row that came to nothing
 
 

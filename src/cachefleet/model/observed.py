@@ -80,7 +80,6 @@ class OpenSlot(msgspec.Struct, frozen=True):
     slot: int
     other_id: str
     importing: bool  # else migrating
-    keys: int = -1  # that this end has of it, -1 not known
 
 
 class SlotLoad(msgspec.Struct, frozen=True):
@@ -144,6 +143,7 @@ class Observed(msgspec.Struct, frozen=True):
     zones_out: frozenset[str] = frozenset()  # letters of zones in which nothing can run at present
     offers: dict[str, tuple[str, ...]] = {}  # free addresses by zone ("" for endpoints), reserved for this group
     no_addresses: str = ""  # why there are no offers
+    refusals: dict[str, str] = {}  # by node name: the last pass wanted slots to leave it, and why that did not begin or go on
     spread: tuple[str, ...] = ()  # where the kernel spreads the reader endpoint to at present
     can_spread: bool = False
     counting: dict[str, bool] = {}  # nodes that were told to count what their slots cost -> whether they do

@@ -47,6 +47,10 @@ def count(slots: SlotRanges) -> int:
     return sum(last - first + 1 for first, last in slots)
 
 
+def contains(slots: SlotRanges, slot: int) -> bool:
+    return any(first <= slot <= last for first, last in slots)
+
+
 def first_of(slots: SlotRanges, number: int) -> SlotRanges:
     """So many of them, the lowest; all when there are fewer."""
     taken: list[tuple[int, int]] = []

@@ -109,7 +109,6 @@ def _settle(draft: Draft, move: SlotMove, slots: SlotRanges) -> None:
     _transfer(draft, slots, move.source, move.target)
     move.slots = without(move.slots, slots)
     move.failures, move.progressed_at = 0, draft.now
-    move.remaining_keys = -1
 
 
 def _note_arrived(draft: Draft, move: SlotMove, claims: Claims) -> None:

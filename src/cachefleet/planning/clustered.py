@@ -10,7 +10,7 @@ from __future__ import annotations
 from cachefleet.model.group import DesiredShard, EndpointRole, ShardMemory
 from cachefleet.model.observed import ClusterView
 from cachefleet.model.plan import TakeOver, TakeOverBy
-from cachefleet.model.slots import common, union, without
+from cachefleet.model.slots import common, contains, union, without
 from cachefleet.planning.balance import balance
 from cachefleet.planning.books import in_motion, keep_books, take_emptied_away
 from cachefleet.planning.departure import is_held_by_leaver
@@ -129,7 +129,7 @@ def _replace_dead_primary(draft: Draft, shard: DesiredShard, memory: ShardMemory
     others = [node.name for node in shard.nodes if node.name != old]
     if not draft.remembered(old).launches or (draft.running(old) and not is_blank(draft, old, others)):
         if not memory.taken and draft.live(old) is not None and _replica_of_dead(draft, shard, old):
-            draft.act(TakeOver(node=old, by=_by(draft, shard, memory)))
+            draft.act(_take_over(draft, shard, memory))
         return
     if is_holder_hidden(draft, memory):
         draft.waiting = True
@@ -147,7 +147,20 @@ def _replace_dead_primary(draft: Draft, shard: DesiredShard, memory: ShardMemory
         return
     memory.handing_from = old if asked_for(shard, memory) else ""
     decide(draft, memory, heirs[0])
-    draft.act(TakeOver(node=heirs[0], by=_by(draft, shard, memory)))
+    draft.act(_take_over(draft, shard, memory))
+
+
+def _take_over(draft: Draft, shard: DesiredShard, memory: ShardMemory) -> TakeOver:
+    """By order where slots of the shard are half moved: then the new primary has their marks from its first instant."""
+    migrating = {
+        mark.slot: view.my_id
+        for other in draft.desired.shards
+        if other.shard_id != shard.shard_id and (view := _cluster(draft, draft.shard_memory(other).primary)) is not None
+        for mark in view.open_slots
+        if mark.importing and contains(owned(draft.memory, shard.shard_id), mark.slot)
+    }
+    by = TakeOverBy.ORDER if migrating else _by(draft, shard, memory)
+    return TakeOver(node=memory.primary, by=by, migrating=migrating)
 
 
 def _is_behind(draft: Draft, shard: DesiredShard, heir: str, old: str) -> bool:
@@ -215,7 +228,8 @@ def _note_roles(draft: Draft, shard: DesiredShard, views: dict[str, ClusterView]
     names = [node.name for node in shard.nodes]
     note_sync(draft, names, memory.primary, [name for name in names if _is_fed(draft, name, memory.primary, primary, views)])
     note_done(shard, memory)
-    to = begin(draft, shard, memory, [name for name in names if name in draft.ready and _is_linked(views, name, memory.primary)])
+    heirs = [name for name in names if name in draft.ready and _is_linked(views, name, memory.primary)]
+    to = begin(draft, shard, memory, heirs)
     if to:
         decide(draft, memory, to)
         draft.act(TakeOver(node=to, by=TakeOverBy.AGREEMENT))

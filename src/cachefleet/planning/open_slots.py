@@ -9,7 +9,7 @@ from __future__ import annotations
 from cachefleet.model.group import SlotMove, SlotRanges
 from cachefleet.model.observed import ClusterView
 from cachefleet.model.plan import SettleSlots
-from cachefleet.model.slots import common, union
+from cachefleet.model.slots import contains, union
 from cachefleet.planning.books import Views, in_motion, leading
 from cachefleet.planning.draft import Draft
 
@@ -28,13 +28,13 @@ def adopt_open_slots(draft: Draft, views: Views) -> None:
         for view in leads.values()
         for mark in view.open_slots
         for shard_id, owned in draft.memory.slots.items()
-        if common(owned, ((mark.slot, mark.slot),))
+        if contains(owned, mark.slot)
     }
     for shard_id, view in leads.items():
         moot = []
         for mark in view.open_slots:
             slot: SlotRanges = ((mark.slot, mark.slot),)
-            if common(slot, in_motion(draft)):
+            if contains(in_motion(draft), mark.slot):
                 continue
             if mark.importing and owner[mark.slot] != shard_id:
                 _adopt(draft, slot, owner[mark.slot], shard_id)

@@ -26,10 +26,10 @@ IMPORTS_AT_ONCE = 2  # moves to one shard; each shard is the source of one at mo
 RETRY_FIRST_S = 0.2
 RETRY_CAP_S = 30.0
 FREE_ATTEMPTS = 3  # so many cost no time
-STALLED_S = 30.0  # a job that gets nowhere for so long is begun anew, with fewer slots
-HALVE_AFTER = 2  # failures in a row
-BY_KEYS_AFTER = 8  # failures in a row of jobs: then the way that needs no fork and no pause
-UNMOVABLE_AFTER = 16  # failures in a row: then the first of its slots stays where it is
+STALLED_S = 20.0  # a job that gets nowhere for so long is begun anew, with fewer slots
+HALVE_AFTER = 2  # attempts in a row
+BY_KEYS_AFTER = 5  # attempts in a row with jobs: then the way that needs no fork and no pause
+UNMOVABLE_AFTER = 10  # attempts in a row that were refused: then the first of its slots stays where it is
 FUNCTIONS_S = 20.0  # for so long a new shard waits for the functions of the others
 ROOM_S = 60.0  # for so long it is waited for room
 
@@ -72,7 +72,7 @@ def _forget_idle(draft: Draft, due: dict[Pair, SlotRanges]) -> None:
     """Moves that nothing was done for yet, and that nobody wants any more."""
     wanted = {shard.shard_id: shard.slots for shard in draft.desired.shards}
     for move in draft.memory.moves:
-        if not move.failures and not move.job:
+        if not (move.failures or move.job or move.by_keys):
             move.slots = common(move.slots, wanted.get(move.target, ()))
     draft.memory.moves = [move for move in draft.memory.moves if move.slots]
 
@@ -115,35 +115,33 @@ def _note_job(draft: Draft, move: SlotMove, ends: Ends) -> bool:
 
 def _try(draft: Draft, move: SlotMove, ends: Ends, views: Views) -> None:
     """Begin it, begin it again, or take the next slice of it."""
-    half = _note_half(draft, move, ends)
+    half = common(move.slots, union(open_at(ends.source), open_at(ends.target)))  # some keys may be at each end
     why = why_not_now(draft, move, ends, views)
     if why and not half:
         _hold(draft, why)
         return
+    refusal = draft.observed.refusals.get(ends.source_name, "")
+    if refusal and move.by_keys:  # a job is counted when it is asked for, since it fails later
+        move.failures += 1
+        move.progressed_at = draft.now
     if draft.now < move.progressed_at + _delay_s(move):
-        draft.waiting = True
+        between = f"from node group {move.source} to {move.target}"
+        _hold(draft, f"moving them {between} failed {move.failures} times and is tried again; the service's log says why")
         return
-    if move.failures >= UNMOVABLE_AFTER:
-        give_up_slots(draft, move, half or first_of(move.slots, 1))
+    if move.failures >= UNMOVABLE_AFTER and not half:
+        give_up_slots(draft, move, first_of(move.slots, 1))
+        return
+    if half or move.failures >= BY_KEYS_AFTER or not (ends.source.atomic and ends.target.atomic):
+        move.failures = move.failures if move.by_keys else 0
+        move.by_keys = True
+    if move.by_keys:
+        _move_keys(draft, move, ends, half if why else move.slots, views)
         return
     move.failures += 1
     move.progressed_at = draft.now
-    if half or move.failures > BY_KEYS_AFTER or not (ends.source.atomic and ends.target.atomic):
-        _move_keys(draft, move, ends, half if why else move.slots, views)
-        return
     if move.failures > HALVE_AFTER:
         move.slots = first_of(move.slots, max(1, count(move.slots) // 2))
     draft.act(MigrateSlots(node=ends.source_name, slots=move.slots, target_id=ends.target.my_id))
-
-
-def _note_half(draft: Draft, move: SlotMove, ends: Ends) -> SlotRanges:
-    """Its slots of which some keys may be at each end. Fewer keys at the source than before are progress."""
-    half = common(move.slots, union(open_at(ends.source), open_at(ends.target)))
-    keys = sum(max(0, mark.keys) for mark in ends.source.open_slots if common(half, ((mark.slot, mark.slot),)))
-    if half and keys < move.remaining_keys:
-        move.failures = 0
-    move.remaining_keys = keys if half else -1
-    return half
 
 
 def _delay_s(move: SlotMove) -> float:
