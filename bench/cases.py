@@ -15,7 +15,7 @@ from bench.clients import Where
 from bench.faults import Aim, Freeze, Kill
 from bench.row import Row
 from bench.trial import Outcome, trial
-from bench.writer import Write
+from tests.traffic.writer import Write
 
 Client = Callable[[Where], AbstractContextManager[Write]]
 

@@ -14,7 +14,7 @@ from redis.cluster import RedisCluster
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from bench.writer import Write
+from tests.traffic.writer import Write, reconnecting
 
 Where = tuple[str, int]
 GLIDE_TIMEOUT_MS = 100
@@ -41,7 +41,7 @@ def watched(sentinels: Sequence[Where], name: str, retry: Retry = PATIENT) -> re
 @contextmanager
 def redis_py(where: Where) -> Iterator[Write]:
     with plain(where) as client:
-        yield _reconnecting(client)
+        yield reconnecting(client)
 
 
 @contextmanager
@@ -59,7 +59,7 @@ def redis_py_anew(where: Where) -> Iterator[Write]:
 def redis_py_sentinel(sentinels: Sequence[Where], name: str) -> Iterator[Write]:
     """Asks the Sentinels for the primary whenever it connects."""
     with watched(sentinels, name, IMPATIENT) as client:
-        yield _reconnecting(client)
+        yield reconnecting(client)
 
 
 @contextmanager
@@ -83,14 +83,3 @@ def glide_cluster(where: Where) -> Iterator[Write]:
     finally:
         loop.run_until_complete(client.close())
         loop.close()
-
-
-def _reconnecting(client: redis.Redis) -> Write:
-    def write(key: str, value: int) -> None:
-        try:
-            client.rpush(key, value)
-        except redis.exceptions.RedisError:
-            client.connection_pool.disconnect()
-            raise
-
-    return write

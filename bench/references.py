@@ -27,9 +27,9 @@ from bench.clients import Where, clustered, plain, redis_py_cluster, redis_py_se
 from bench.creation import KEYS_OF_THREE_SHARDS
 from bench.faults import Kill
 from bench.trial import trial
-from bench.writer import Connect
 from tests.fixtures.machine import data_folder
 from tests.fixtures.service import wait_for
+from tests.traffic.writer import Connect
 
 DOWN_AFTER_MS = 5000
 NAME = "bench"

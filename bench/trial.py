@@ -15,9 +15,9 @@ import redis
 from bench.caches import Cache, role, uptime_s
 from bench.clients import Where, plain
 from bench.faults import Aim
-from bench.history import Losses
-from bench.writer import Connect, Writer
 from tests.fixtures.service import wait_for
+from tests.traffic.history import Losses
+from tests.traffic.writer import Connect, Writer
 
 WRITES = 500
 HEALING_S = 60.0

@@ -1,4 +1,5 @@
-"""One service with cluster-mode groups for all tests that break clusters: making them takes longer than most of the faults.
+"""A service for each module, and one with cluster-mode groups for all tests that break clusters: making those takes longer than
+most of the faults.
 
 Each test finds its group whole, and leaves it so or fails. Rules for packets go with each module.
 """
@@ -11,8 +12,27 @@ import pytest
 
 from tests.faults.cluster_truth import ClusterGroup, made_cluster
 from tests.faults.packet_rules import PacketRules, packet_rules
+from tests.faults.shard import Shard, made_shard
 from tests.fixtures.machine import data_folder
 from tests.fixtures.service import Service, running_service
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    with data_folder() as data, running_service(data) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def lasting_trio(service: Service) -> Iterator[Shard]:
+    with made_shard(service, "trio", 3) as made:
+        yield made
+
+
+@pytest.fixture
+def trio(lasting_trio: Shard) -> Shard:
+    """A primary and two replicas, cluster mode disabled."""
+    return lasting_trio
 
 
 @pytest.fixture(scope="session")

@@ -12,18 +12,12 @@ import pytest
 
 from tests.engine.groups import address, replication_group
 from tests.fixtures.machine import data_folder
-from tests.fixtures.service import Service, running_service
+from tests.fixtures.service import Service
 from tests.traffic.changes import LARGE, SMALL, Change, node_type, replicas, shards, version
 from tests.traffic.traffic import Traffic, traffic
 
 BETWEEN = 100  # operations of each client between two changes
 ENGINES = [("redis", "7.0"), ("valkey", "9.1")]
-
-
-@pytest.fixture(scope="module")
-def service() -> Iterator[Service]:
-    with data_folder() as data, running_service(data) as made:
-        yield made
 
 
 @contextmanager

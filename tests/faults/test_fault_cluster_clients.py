@@ -12,8 +12,8 @@ from cachefleet.model.group import Engine
 from cachefleet.model.slots import count
 from tests.engine.engine_processes import build_of
 from tests.faults.cluster_truth import ClusterGroup, ask, made_cluster
-from tests.faults.cluster_writer import ClusterWriter
 from tests.fixtures.service import Service, wait_for
+from tests.traffic.writer import ClusterWriter
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ def test_a_slot_that_is_moved_by_hand_stays_where_it_was_moved(group: ClusterGro
     for shard in ("0003", "0002"):
         ask(hosts[primaries[shard]], "CLUSTER", "SETSLOT", "10000", "NODE", target)
     group.await_whole()
-    with ClusterWriter(group.configuration()) as writer:
+    with ClusterWriter(*group.configuration()) as writer:
         writer.await_writes(100)
     assert (10000, 10000) in slots_of(group, primaries["0003"])
 

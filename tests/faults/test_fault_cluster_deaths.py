@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.faults.cluster_truth import ClusterGroup
-from tests.faults.cluster_writer import ClusterWriter
 from tests.faults.shard import frozen
 from tests.fixtures.service import wait_for
+from tests.traffic.writer import ClusterWriter
 
 BUDGET_S = 1.5  # control.silence_budget_s
 UNSENT = 100  # writes that a primary may have acknowledged and not sent on yet when it dies
@@ -31,7 +31,7 @@ def replica_of(group: ClusterGroup, shard: str) -> str:
 def test_a_majority_of_primaries_killed_at_once(three_shards: ClusterGroup) -> None:
     """The engines alone could not elect anybody."""
     before = three_shards.primaries()
-    with ClusterWriter(three_shards.configuration()) as writer:
+    with ClusterWriter(*three_shards.configuration()) as writer:
         three_shards.kill(before["0001"], before["0002"])
         writer.await_writes(100)
     after = three_shards.primaries()
@@ -46,7 +46,7 @@ def test_both_nodes_of_a_shard_killed_at_once(three_shards: ClusterGroup) -> Non
     """Its data are gone with them; its slots come back with an epoch above all others, so that no old record wins them."""
     endpoint, shard = three_shards.configuration(), [name for name in three_shards.members() if "-0002-" in name]
     epochs = [table.current_epoch for table in three_shards.tables().values()]
-    with ClusterWriter(endpoint) as writer:
+    with ClusterWriter(*endpoint) as writer:
         three_shards.kill(*shard)
         three_shards.await_whole()
         writer.await_writes(10)
@@ -77,7 +77,7 @@ def test_a_frozen_primary_is_dead_before_its_replica_serves(name: str, request: 
     group: ClusterGroup = request.getfixturevalue(name)
     old = primary_of(group, "0001")
     host = group.hosts()[old]
-    with ClusterWriter(group.configuration()) as writer, socket.create_connection((host, 6379), 2) as client:
+    with ClusterWriter(*group.configuration()) as writer, socket.create_connection((host, 6379), 2) as client:
         with frozen(group.service.pid_of(old)) as pidfd:
             client.sendall(b"SET late 1\r\n")  # waits in its socket for the day it is thawed
             wait_for("another has its role", lambda: group.primaries().get("0001", old) != old, 10)
@@ -99,7 +99,7 @@ def test_a_frozen_primary_is_dead_before_its_replica_serves(name: str, request: 
 def test_a_frozen_replica_is_replaced_and_writes_go_on(three_shards: ClusterGroup) -> None:
     replica, before = replica_of(three_shards, "0001"), three_shards.primaries()
     old = three_shards.tables()[replica].my_id
-    with ClusterWriter(three_shards.configuration()) as writer:
+    with ClusterWriter(*three_shards.configuration()) as writer:
         with frozen(three_shards.service.pid_of(replica)):
             wait_for("it is replaced", lambda: (found := three_shards.tables().get(replica)) and found.my_id != old)
         three_shards.await_whole()

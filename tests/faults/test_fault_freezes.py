@@ -17,24 +17,11 @@ import redis
 
 from tests.engine.writer import Writer
 from tests.faults.shard import Shard, frozen, made_shard
-from tests.fixtures.machine import data_folder
-from tests.fixtures.service import Service, running_service, wait_for
+from tests.fixtures.service import Service, wait_for
 
 BUDGET_S = 1.5  # control.silence_budget_s
 MISSING_S = 5.2  # a replica that acknowledged nothing for 4 s, and so for 1 s more, does not get what is written
 BUSY_S = 3.5  # longer than the budget, shorter than control.busy_limit_s
-
-
-@pytest.fixture(scope="module")
-def service() -> Iterator[Service]:
-    with data_folder() as data, running_service(data) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def trio(service: Service) -> Iterator[Shard]:
-    with made_shard(service, "trio", 3) as made:
-        yield made
 
 
 def wait(seconds: float) -> None:

@@ -17,8 +17,7 @@ import pytest
 
 from tests.faults.packet_rules import PacketRules, both_ways, local_ports
 from tests.faults.shard import Shard, made_shard
-from tests.fixtures.machine import data_folder
-from tests.fixtures.service import Service, running_service, wait_for
+from tests.fixtures.service import Service, wait_for
 
 CUT_LIMIT_S = 6.0  # the budget for silence, and up to 3 s until replicas can say that they hear nothing
 SURELY_S = 3.0  # so long no cut is borne that is to end in a failover
@@ -26,24 +25,12 @@ LOST_TOUCH_S = 1.5  # one that lost touch that long before its primary ended lac
 CLIENT = "127.0.0.77"
 
 
-@pytest.fixture(scope="module")
-def service(rules: PacketRules) -> Iterator[Service]:
-    with data_folder() as data, running_service(data) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def whole_trio(service: Service) -> Iterator[Shard]:
-    with made_shard(service, "trio", 3) as made:
-        yield made
-
-
 @pytest.fixture
-def trio(whole_trio: Shard, rules: PacketRules) -> Iterator[Shard]:
+def trio(rules: PacketRules, lasting_trio: Shard) -> Iterator[Shard]:
     """Whole, with a mark that every node has."""
-    whole_trio.heal()
-    whole_trio.put("mark", "1")
-    yield whole_trio
+    lasting_trio.heal()
+    lasting_trio.put("mark", "1")
+    yield lasting_trio
     rules.clear()
 
 

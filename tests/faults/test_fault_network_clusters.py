@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults.cluster_truth import ClusterGroup, ask
-from tests.faults.cluster_writer import ClusterWriter
 from tests.faults.packet_rules import PacketRules, both_ways, local_ports
 from tests.fixtures.service import wait_for
+from tests.traffic.writer import ClusterWriter
 
 LIMIT_S = 10.0
 DATA_PORT = 6379
@@ -50,7 +50,7 @@ def test_a_bus_that_is_cut_makes_the_others_elect_and_nobody_else_serves_meanwhi
     fought, and no acknowledged write is lost."""
     old = trio.primaries()["0001"]
     pid = trio.service.pid_of(old)
-    with ClusterWriter(trio.configuration()) as writer:
+    with ClusterWriter(*trio.configuration()) as writer:
         cut_bus(trio, rules, old)
         wait_for("another is elected", lambda: _owner_by_others(trio, old) not in ("", old), LIMIT_S)
         writer.await_writes(100)

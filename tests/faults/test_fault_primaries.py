@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
@@ -17,22 +17,9 @@ from botocore.exceptions import ClientError
 
 from tests.engine.writer import Writer
 from tests.faults.shard import Shard, frozen, made_shard
-from tests.fixtures.machine import data_folder
-from tests.fixtures.service import Service, running_service, wait_for
+from tests.fixtures.service import Service, wait_for
 
 MEETINGS = int(os.environ.get("TEST_MEETINGS", "3"))
-
-
-@pytest.fixture(scope="module")
-def service() -> Iterator[Service]:
-    with data_folder() as data, running_service(data) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def trio(service: Service) -> Iterator[Shard]:
-    with made_shard(service, "trio", 3) as made:
-        yield made
 
 
 # --- deaths --------------------------------------------------------------------------------------------------------

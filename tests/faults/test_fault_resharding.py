@@ -25,7 +25,7 @@ from cachefleet.engines.replies import parse_fields
 from tests.engine.groups import describe
 from tests.faults.cluster_truth import ClusterGroup, client_of, made_cluster
 from tests.fixtures.machine import data_folder
-from tests.fixtures.service import Service, running_service, wait_for
+from tests.fixtures.service import Service, wait_for
 from tests.traffic.changes import shards
 from tests.traffic.keys import counts, fill, names, there, value_of
 from tests.traffic.traffic import Client, patient
@@ -40,12 +40,6 @@ CLIENTS_KEYS, CLIENTS_RATE = 200, 100.0
 UNREPLICATED_S = 0.1  # what a primary acknowledged so shortly before its end need not have left it
 
 _REPLICA = re.compile(r"slave\d+$")
-
-
-@pytest.fixture(scope="module")
-def service() -> Iterator[Service]:
-    with data_folder() as data, running_service(data) as running:
-        yield running
 
 
 class Unrest:

@@ -12,19 +12,12 @@ import pytest
 from cachefleet.planning.balance import QUIET_S
 from tests.engine.groups import describe_cluster
 from tests.faults.cluster_truth import ClusterGroup, made_cluster
-from tests.faults.cluster_writer import ClusterWriter
 from tests.faults.shard import Shard, made_shard
-from tests.fixtures.machine import data_folder
-from tests.fixtures.service import CACHEFLEET, Service, running_service, wait_for
+from tests.fixtures.service import CACHEFLEET, Service, wait_for
+from tests.traffic.writer import ClusterWriter
 
 LIMIT_S = 5.0
 REPLACED_S = 2.0  # by then a node that ends is started again, usually
-
-
-@pytest.fixture(scope="module")
-def service() -> Iterator[Service]:
-    with data_folder() as data, running_service(data) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +63,7 @@ def test_all_nodes_of_a_zone_killed_at_once(zones: dict[str, str], trio: Cluster
     lost = [name for name, letter in zones.items() if letter == zones[plain.primary]]
     primaries = set(trio.primaries().values()) & set(lost)
     assert primaries
-    with ClusterWriter(trio.configuration()) as writer:
+    with ClusterWriter(*trio.configuration()) as writer:
         trio.kill(*lost)
         wait_for("every shard has a primary", lambda: _has_primaries(trio, primaries) and plain.takes_writes(), LIMIT_S)
         writer.await_writes(100)

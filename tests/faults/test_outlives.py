@@ -5,28 +5,24 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from itertools import pairwise
-from types import TracebackType
 from typing import Any
 
 import pytest
 import redis
-from redis.backoff import NoBackoff
-from redis.cluster import RedisCluster
-from redis.retry import Retry
 
 from tests.engine.groups import address, await_healthy, replication_group
 from tests.faults.crew import crew
 from tests.fixtures.machine import data_folder
 from tests.fixtures.postgres import postgres, postgres_url
 from tests.fixtures.service import Service, running_service, wait_for
+from tests.traffic.writer import ClusterWriter
 
 __all__ = ["postgres", "postgres_url"]
 
+KEYS = [f"list:{number}" for number in range(64)]  # in all shards
 GROUP = {"NumNodeGroups": 3, "ReplicasPerNodeGroup": 1, "AutomaticFailoverEnabled": True}
 # What changes who is primary of which slots. Meeting, forgetting and looking change nothing of that.
 ROLE_CHANGING = (
@@ -56,53 +52,6 @@ def services(request: pytest.FixtureRequest) -> Iterator[list[Service]]:
     else:
         with crew(request.getfixturevalue("postgres_url"), 2) as made:
             yield made.services
-
-
-class ClusterWriter:
-    """Adds rising numbers to sets that lie in all shards, through a usual cluster client; remembers what was acknowledged."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._where = (host, port)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self.acknowledged: list[tuple[str, int, float]] = []  # key, value, when
-
-    def __enter__(self) -> ClusterWriter:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._stop.set()
-        self._thread.join(20)
-
-    def _run(self) -> None:
-        client: Any = None
-        value = 0
-        while not self._stop.is_set():
-            value += 1
-            key = f"set:{value % 64}"
-            try:
-                client = client or RedisCluster(*self._where, socket_timeout=1, retry=Retry(NoBackoff(), 0))
-                client.sadd(key, value)
-            except (redis.exceptions.RedisError, redis.exceptions.RedisClusterException, OSError):
-                if client is not None:
-                    client.close()
-                client = None
-                self._stop.wait(0.02)
-                continue
-            self.acknowledged.append((key, value, time.monotonic()))
-        if client is not None:
-            client.close()
-
-    def await_all_shards(self, timeout_s: float = 20.0) -> None:
-        """From now on, a write to each of the keys is acknowledged."""
-        begun = len(self.acknowledged)
-        wait_for("every key takes writes", lambda: len({key for key, _, _ in self.acknowledged[begun:]}) == 64, timeout_s)
-
-    def longest_gap_s(self, keys: set[str]) -> float:
-        """The longest that any of the keys had to wait from one acknowledged write to the next."""
-        times = {key: [at for its, _, at in self.acknowledged if its == key] for key in keys}
-        return max(after - before for at in times.values() for before, after in pairwise(at))
 
 
 class Truth:
@@ -162,16 +111,16 @@ def test_a_cluster_fails_over_by_itself_and_the_next_service_adopts_it(services:
         assert truth.is_primary(victim)
         survivors = [name for name in truth.nodes if name != victim]
         heir = next(name for name in survivors if shard_of(name) == shard_of(victim))
-        with ClusterWriter(*address(made["ConfigurationEndpoint"])) as writer:
-            writer.await_all_shards()
+        with ClusterWriter(*address(made["ConfigurationEndpoint"]), keys=KEYS) as writer:
+            writer.await_writes(2 * len(KEYS))
             stop_all(services)
-            writer.await_all_shards()
+            writer.await_writes(len(KEYS))
             killed_at = time.monotonic()
             os.kill(services[0].pid_of(victim), signal.SIGKILL)
             wait_for("the replica has been elected", lambda: truth.is_primary(heir), 20)
             elected_s = time.monotonic() - killed_at
-            writer.await_all_shards()
-            gap_s = writer.longest_gap_s({key for key, _, at in writer.acknowledged})
+            writer.await_writes(len(KEYS))
+            gap_s = writer.longest_gap_s()
             print(f"no service: a replica was elected after {elected_s:.2f} s; clients waited {gap_s:.2f} s at most")
             settled = {name: truth.place(name) for name in survivors}
             counted = {name: truth.commands(name) for name in survivors}
@@ -180,12 +129,12 @@ def test_a_cluster_fails_over_by_itself_and_the_next_service_adopts_it(services:
                 service.start()
             healed = await_healthy(services[0].client(), "alone", 60)
             wait_for("the dead one is back as a replica", lambda: victim_follows(truth, victim, heir))
-            writer.await_all_shards()
+            writer.await_writes(len(KEYS))
         assert {name: truth.place(name) for name in survivors} == settled, "roles, epochs and slots are as the engines chose"
         assert {name: truth.commands(name) for name in survivors} == counted, "nothing was ordered that was so already"
         assert healed["Status"] == "available"
         assert in_all_eyes(truth) == {settled[heir][0]}
-        assert kept(writer, made)
+        assert kept(writer)
 
 
 def victim_follows(truth: Truth, victim: str, heir: str) -> bool:
@@ -205,14 +154,11 @@ def in_all_eyes(truth: Truth) -> set[str]:
     return owners
 
 
-def kept(writer: ClusterWriter, group: dict[str, Any]) -> bool:
+def kept(writer: ClusterWriter) -> bool:
     """Writes of the last instant before the kill may be lost, those from the election on may not; at most a handful is."""
-    host, port = address(group["ConfigurationEndpoint"])
-    with closing(RedisCluster(host, port, socket_timeout=2)) as client:
-        there = {key: {int(value) for value in client.smembers(key)} for key in {key for key, _, _ in writer.acknowledged}}
-    lost = [value for key, value, _ in writer.acknowledged if value not in there[key]]
+    lost, after = writer.lost()
     print(f"{len(writer.acknowledged)} writes acknowledged, {len(lost)} lost with the primary")
-    return len(lost) <= 50 and writer.acknowledged[-1][1] not in lost
+    return len(lost) <= 50 and not after
 
 
 def test_clients_go_on_without_any_service(services: list[Service]) -> None:

@@ -35,9 +35,13 @@ class History(msgspec.Struct, frozen=True):
         """Between two acknowledgements, the later of which came after since_s. Raises ValueError when none did."""
         return self._gap(since_s)[0]
 
+    def before_gap(self, since_s: float) -> Sequence[Acknowledgement]:
+        """What was acknowledged before the longest gap since then."""
+        return self.done[: self._gap(since_s)[1] + 1]
+
     def losses(self, kept: Mapping[str, Sequence[int]], since_s: float) -> Losses:
         """kept: what is there in the end, by key. since_s: when the fault came."""
-        before_gap = self.done[: self._gap(since_s)[1] + 1]
+        before_gap = self.before_gap(since_s)
         there = {key: set(values) for key, values in kept.items()}
         newest = dict.fromkeys(there, -1)
         for one in before_gap:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.history import Acknowledgement, History, Losses
+from tests.traffic.history import Acknowledgement, History, Losses
 
 
 def history(*done: tuple[float, str, int]) -> History:
