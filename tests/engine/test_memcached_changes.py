@@ -100,7 +100,7 @@ def test_another_number_of_threads_node_by_node(service: Service, elasticache: A
                 least = min(least, len(listed(endpoint)))
                 shown = describe_cluster(elasticache, name)
                 assert shown is not None and len(shown["CacheNodes"]) == count
-                return shown["CacheClusterStatus"] == "available"
+                return bool(shown["CacheClusterStatus"] == "available")
 
             wait_for("every node was launched anew", done, 60)
             hits = follower.hits
@@ -140,8 +140,12 @@ def test_another_node_type_in_portions(service: Service, elasticache: Any) -> No
         scale = {"ScalePercentage": 34, "ScaleIntervalMinutes": 10}
         elasticache.modify_cache_cluster(CacheClusterId="mcs", CacheNodeType=SMALL, ScaleConfig=scale, ApplyImmediately=True)
         for sizes in ([1302, 412, 412], [1302, 1302, 412]):
-            wait_for("the portion is done", lambda sizes=sizes: [megabytes(where) for where in nodes] == sizes)
-            stays("the others wait", lambda sizes=sizes: [megabytes(where) for where in nodes] == sizes)
+
+            def so_far(sizes: list[int] = sizes) -> bool:
+                return [megabytes(where) for where in nodes] == sizes
+
+            wait_for("the portion is done", so_far)
+            stays("the others wait", so_far)
             shown = describe_cluster(elasticache, "mcs")
             assert shown is not None
             assert (shown["CacheClusterStatus"], shown["PendingModifiedValues"]) == ("modifying", {"ScaleConfig": scale})
