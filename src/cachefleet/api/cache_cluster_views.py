@@ -9,11 +9,13 @@ from typing import Any
 
 from cachefleet.api.group_state import (
     endpoint,
+    endpoint_port,
     group_status,
     is_group,
     is_provisioned,
     member_status,
     node_address,
+    node_port,
     node_status,
 )
 from cachefleet.api.replication_group_views import put_endpoint
@@ -99,7 +101,12 @@ def _add_optional(view: dict[str, Any], row: GroupRow) -> None:
         view["NotificationConfiguration"] = notification_view(desired)
     if desired.shape is Shape.MEMCACHED:
         if is_provisioned(row):
-            put_endpoint(view, "ConfigurationEndpoint", endpoint(row, EndpointRole.CONFIGURATION), desired.port)
+            put_endpoint(
+                view,
+                "ConfigurationEndpoint",
+                endpoint(row, EndpointRole.CONFIGURATION),
+                endpoint_port(row, EndpointRole.CONFIGURATION),
+            )
     else:
         view["SnapshotRetentionLimit"] = desired.snapshot_retention_days
         view["SnapshotWindow"] = desired.snapshot_window
@@ -118,5 +125,5 @@ def _node_view(row: GroupRow, node: DesiredNode) -> dict[str, Any]:
         "CustomerAvailabilityZone": node.zone,
     }
     if is_provisioned(row):
-        put_endpoint(view, "Endpoint", node_address(row, node), row.desired.port)
+        put_endpoint(view, "Endpoint", node_address(row, node), node_port(row, node))
     return view

@@ -74,10 +74,24 @@ def endpoint(row: GroupRow, role: EndpointRole) -> str:
     return found
 
 
+def endpoint_port(row: GroupRow, role: EndpointRole) -> int:
+    """On which an endpoint can be used now: while the port is changed, that of the node that serves it."""
+    return row.status.ports.get(role, row.desired.port)
+
+
 def node_address(row: GroupRow, node: DesiredNode) -> str:
-    """The address of a node, "" while it is not known."""
+    """The address of a node, "" while it is not known. A standalone node's is the one that it had first, wherever it leads."""
     known = row.status.nodes.get(node.name)
-    return known.address if known is not None else ""
+    lasting = "" if is_group(row) else row.status.endpoints.get(EndpointRole.NODE, "")
+    return lasting or (known.address if known is not None else "")
+
+
+def node_port(row: GroupRow, node: DesiredNode) -> int:
+    """On which it listens now."""
+    known = row.status.nodes.get(node.name)
+    if not is_group(row) and EndpointRole.NODE in row.status.endpoints:
+        return endpoint_port(row, EndpointRole.NODE)
+    return (known.port if known is not None else 0) or row.desired.port
 
 
 def is_primary(row: GroupRow, node: DesiredNode) -> bool:

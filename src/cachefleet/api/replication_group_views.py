@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from cachefleet.api.group_state import endpoint, group_status, is_provisioned, node_address, shard_status
+from cachefleet.api.group_state import (
+    endpoint,
+    endpoint_port,
+    group_status,
+    is_provisioned,
+    node_address,
+    node_port,
+    shard_status,
+)
 from cachefleet.api.handovers import awaited_primary
 from cachefleet.api.shard_slots import owned
 from cachefleet.api.slots import format_slots
@@ -56,7 +64,12 @@ def group_view(row: GroupRow) -> dict[str, Any]:
         view["SnapshottingClusterId"] = snapshotting_cluster(desired)
     if is_provisioned(row):
         view["NodeGroups"] = [_shard_view(row, shard) for shard in desired.shards]
-        put_endpoint(view, "ConfigurationEndpoint", endpoint(row, EndpointRole.CONFIGURATION), desired.port)
+        put_endpoint(
+            view,
+            "ConfigurationEndpoint",
+            endpoint(row, EndpointRole.CONFIGURATION),
+            endpoint_port(row, EndpointRole.CONFIGURATION),
+        )
     return view
 
 
@@ -65,8 +78,8 @@ def _shard_view(row: GroupRow, shard: DesiredShard) -> dict[str, Any]:
     if row.desired.shape is Shape.CLUSTERED:
         view["Slots"] = format_slots(owned(row, shard))
     else:
-        put_endpoint(view, "PrimaryEndpoint", endpoint(row, EndpointRole.PRIMARY), row.desired.port)
-        put_endpoint(view, "ReaderEndpoint", endpoint(row, EndpointRole.READER), row.desired.port)
+        for member, role in (("PrimaryEndpoint", EndpointRole.PRIMARY), ("ReaderEndpoint", EndpointRole.READER)):
+            put_endpoint(view, member, endpoint(row, role), endpoint_port(row, role))
     view["NodeGroupMembers"] = [_member_view(row, node) for node in shard.nodes]
     return view
 
@@ -79,7 +92,7 @@ def _member_view(row: GroupRow, node: DesiredNode) -> dict[str, Any]:
         "PreferredAvailabilityZone": node.zone,
     }
     if row.desired.shape is not Shape.CLUSTERED:
-        put_endpoint(view, "ReadEndpoint", node_address(row, node), row.desired.port)
+        put_endpoint(view, "ReadEndpoint", node_address(row, node), node_port(row, node))
         known = row.status.nodes.get(node.name)
         if known is not None and known.role:
             view["CurrentRole"] = known.role

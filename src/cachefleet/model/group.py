@@ -36,6 +36,7 @@ class EndpointRole(StrEnum):
     PRIMARY = "primary"
     READER = "reader"
     CONFIGURATION = "configuration"
+    NODE = "node"  # of a standalone node: the address that it began with, once it goes to whoever has the role
 
 
 # --- desired -------------------------------------------------------------------------------------------------------

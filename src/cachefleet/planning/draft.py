@@ -96,9 +96,14 @@ class Draft:
         return self.zone(node)[-1:] in self.observed.zones_out if self.zone(node) else False
 
     def is_outdated(self, node: str) -> bool:
-        """Its current launch is not made of what the group asks for by now."""
+        """Its current launch is not made of what the group asks for by now, or not where."""
         known = self.memory.nodes[node]
-        return bool(known.launches) and known.form not in (None, self.form)
+        return bool(known.launches) and (known.form not in (None, self.form) or self.is_misplaced(node))
+
+    def is_misplaced(self, node: str) -> bool:
+        """It does not stand in the zone that the group asks for by now."""
+        zone = self.memory.nodes[node].zone
+        return any(desired.name == node and desired.zone != zone for desired in self.desired.nodes)
 
     def retires(self, node: str) -> bool:
         """Its current launch is about to end on purpose, and no client is to be sent to it any more. Never a primary."""

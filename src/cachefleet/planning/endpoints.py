@@ -31,12 +31,17 @@ def in_sync_with(draft: Draft, name: str, primary: str) -> bool:
 def primary_bind(draft: Draft, names: list[str], memory: ShardMemory) -> list[str]:
     """The primary serves its endpoint, and the reader endpoint while there is no replica in sync. At creation the reader
     endpoint waits for the first replica: nobody has been given it yet."""
-    wanted = [draft.endpoint(EndpointRole.PRIMARY)]
+    wanted = role_endpoints(draft)
     awaits_replicas = not draft.memory.provisioned and len(names) > 1
     readers = (name for name in names if may_serve_readers(draft, name, memory))
     if not awaits_replicas and not any(in_sync_with(draft, name, memory.primary) for name in readers):
         wanted.append(draft.endpoint(EndpointRole.READER))
     return [address for address in wanted if address]
+
+
+def role_endpoints(draft: Draft) -> list[str]:
+    """Those that go with the role."""
+    return [address for role in (EndpointRole.PRIMARY, EndpointRole.NODE) if (address := draft.endpoint(role))]
 
 
 def unclaimed(draft: Draft, node: str, addresses: list[str]) -> tuple[str, ...]:

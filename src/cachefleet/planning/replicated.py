@@ -11,7 +11,7 @@ from cachefleet.model.observed import NodeView
 from cachefleet.model.plan import Erase, Follow, Launch, Promote, Stop, Switch
 from cachefleet.model.temporary import is_temporary
 from cachefleet.planning.draft import Draft
-from cachefleet.planning.endpoints import follows, in_sync_with, lead_reader, primary_bind, unclaimed
+from cachefleet.planning.endpoints import follows, in_sync_with, lead_reader, primary_bind, role_endpoints, unclaimed
 from cachefleet.planning.handover import asked_for, begin, note_done
 from cachefleet.planning.lifecycle import begin_reboot, launch_missing
 from cachefleet.planning.rolling import roll
@@ -140,10 +140,8 @@ def _is_ready(draft: Draft, name: str, memory: ShardMemory, in_sync: list[str]) 
     if view is None:
         draft.why.setdefault(name, _why_not_live(draft, name))
         return False
-    if name == memory.primary:
-        ready = view.primary and draft.endpoint(EndpointRole.PRIMARY) in ("", *view.bound)
-    else:
-        ready = name in in_sync
+    leads = view.primary and set(role_endpoints(draft)) <= set(view.bound)
+    ready = leads if name == memory.primary else name in in_sync
     if not ready:
         draft.why.setdefault(name, "takes its role" if name == memory.primary else "is being synchronised with its primary")
     return ready
@@ -215,13 +213,13 @@ def _switch_action(draft: Draft, old: str, to: str) -> Switch:
     """The primary endpoint goes along with the role, and the reader endpoint the other way if `to` has it; not to a node that
     is about to end: then `to` has both."""
     bound, bound_old = (view.bound if (view := draft.live(name)) is not None else () for name in (to, old))
-    primary, reader = draft.endpoint(EndpointRole.PRIMARY), draft.endpoint(EndpointRole.READER)
+    reader = draft.endpoint(EndpointRole.READER)
     ends = is_temporary(old) or draft.is_outdated(old)
     keeps_reader = reader and ends and reader in (*bound, *bound_old)
     return Switch(
         node=old,
         to=draft.address(to),
-        to_bind=tuple(address for address in (primary, reader if keeps_reader else "") if address),
+        to_bind=(*role_endpoints(draft), *((reader,) if keeps_reader else ())),
         from_bind=(reader,) if reader and not ends and reader in bound else (),
         others=tuple(draft.address(name) for name in draft.memory.nodes if name not in (old, to) and draft.live(name)),
     )

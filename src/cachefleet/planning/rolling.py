@@ -39,12 +39,11 @@ def roll(draft: Draft, hand_over: HandOver) -> None:
     if not is_rolling(draft):
         return
     draft.modifying = draft.waiting = True
+    if _may_go_on(draft):
+        for shard in draft.desired.shards:
+            if _roll_shard(draft, shard, hand_over):
+                break  # only one role is on its way at a time
     _end_retired(draft)
-    if not _may_go_on(draft):
-        return
-    for shard in draft.desired.shards:
-        if _roll_shard(draft, shard, hand_over):
-            return  # only one role is on its way at a time
 
 
 def _names(draft: Draft) -> list[str]:
@@ -130,8 +129,20 @@ def _end_retired(draft: Draft) -> None:
             if known.became_ready and (node.name == memory.primary or not _is_led(draft, memory)):
                 known.roll_of = 0
             elif not (known.became_ready and _is_in_use(draft, node.name)):
-                known.became_ready = known.ready = False
-                draft.act(Stop(node=node.name, incarnation=draft.current(node.name), kill=False))
+                end_launch(draft, node.name)
+
+
+def end_launch(draft: Draft, name: str) -> None:
+    """Its next launch has a new address where it stands elsewhere by then; and where clients know the node by its own address
+    only, which stays theirs: it becomes an endpoint, so that whoever has the role can take it."""
+    known = draft.remembered(name)
+    known.became_ready = known.ready = False
+    draft.act(Stop(node=name, incarnation=draft.current(name), kill=False))
+    if draft.desired.shape is Shape.REPLICATED and not draft.replication_group and not is_temporary(name):
+        lasting = draft.memory.endpoints.setdefault(EndpointRole.NODE, known.address)
+        known.address = "" if known.address == lasting else known.address
+    if draft.is_misplaced(name):
+        known.address, known.zone = "", next(node.zone for node in draft.desired.nodes if node.name == name)
 
 
 def _is_led(draft: Draft, memory: ShardMemory) -> bool:
