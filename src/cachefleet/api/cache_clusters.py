@@ -14,7 +14,7 @@ from cachefleet.api.cache_cluster_views import cluster_fragment, cluster_nodes, 
 from cachefleet.api.context import Context
 from cachefleet.api.group_inputs import FINAL_SNAPSHOT_OF_CLUSTER
 from cachefleet.api.group_rows import Change, load_cluster, update_group
-from cachefleet.api.group_state import DELETING, REBOOTING, is_group, require_member_available
+from cachefleet.api.group_state import DELETING, MODIFYING, REBOOTING, is_group, require_member_available
 from cachefleet.api.names import folded, quoted
 from cachefleet.api.paging import cut, page_of, reply
 from cachefleet.api.registry import operation
@@ -103,6 +103,11 @@ def rebooted(row: GroupRow, cluster: str, node_ids: Sequence[str]) -> GroupRow:
             f"Cache cluster {cluster} cannot be rebooted: its replication group {row.key.name} has cluster mode enabled.",
         )
     require_member_available(row, nodes[0], cluster)
+    if row.status.state == MODIFYING:  # others that are rebooted are no reason
+        raise AwsError(
+            "InvalidCacheClusterState",
+            f"Cache cluster {cluster} cannot be rebooted while its replication group {row.key.name} has status {MODIFYING}.",
+        )
     chosen = {node.name for node in nodes if node.node_id in node_ids}
     shards = tuple(
         replace(

@@ -15,6 +15,7 @@ from cachefleet.api.group_nodes import with_nodes
 from cachefleet.api.group_rows import Change, load_group, update_group
 from cachefleet.api.group_state import (
     AVAILABLE,
+    CREATING,
     MODIFYING,
     REBOOTING_NODES,
     group_status,
@@ -22,7 +23,7 @@ from cachefleet.api.group_state import (
     member_status,
     require_available,
 )
-from cachefleet.api.handovers import awaited_primary
+from cachefleet.api.handovers import awaited_primary, require_settled
 from cachefleet.api.placement import check_zones, fill
 from cachefleet.api.replication_group_topology import MAX_REPLICAS
 from cachefleet.api.subnet_groups import subnet_group_zones
@@ -72,6 +73,7 @@ def _check_addition(row: GroupRow, cluster: str, request: Mapping[str, Any]) -> 
     if any(node.name == cluster for node in row.desired.nodes):
         raise AwsError("CacheClusterAlreadyExists", f"Cache cluster {cluster} already exists; choose another id.")
     require_available(row)
+    require_settled(row)
     if len(row.desired.nodes) > MAX_REPLICAS:
         raise AwsError("NodeQuotaForClusterExceeded", f"{row.key.name} has {MAX_REPLICAS} replicas already, as many as may be.")
 
@@ -92,6 +94,8 @@ def _check_removal(row: GroupRow, node: DesiredNode) -> None:
         raise _refused(node, f"is a member of {group}, which has cluster mode enabled, and cannot be deleted by itself")
     if group_status(row) not in (AVAILABLE, MODIFYING) or state == REBOOTING_NODES:
         raise _refused(node, f"is not available: its status is {state}")
+    if group_status(row) == MODIFYING and state != CREATING:  # one that never comes up holds up its own group
+        raise _refused(node, f"cannot be deleted while replication group {group} has status {MODIFYING}")
     if is_primary(row, node):
         raise _refused(node, f"is serving as primary for replication group {group} and cannot be deleted")
     if awaited_primary(row) == node.name:

@@ -77,6 +77,10 @@ async def modify_replication_group(context: Context, request: ModifyReplicationG
     change = changed(context, after, asked_change(context, after, request, waiting(after)), request)
     after = change.row
     if request.get("PrimaryClusterId"):
+        if after.status.state != row.status.state:
+            raise invalid_combination(
+                "PrimaryClusterId: a promotion and a change of nodes cannot begin together; send them one after the other."
+            )
         failover = row.desired.automatic_failover or after.desired.automatic_failover
         after = promoted(after, folded(request["PrimaryClusterId"]), failover)
     if after.desired != row.desired:

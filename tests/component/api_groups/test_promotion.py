@@ -149,6 +149,7 @@ async def test_what_was_handed_over_is_remembered_when_members_change(stage: Gro
     await stage.put_shard_memory(primary="demo-002", handovers=1, taken=True)
     await stage.call("DeleteCacheCluster", CacheClusterId="demo-003")
     await stage.settle()
+    await stage.put_shard_memory(handovers=1)
     await stage.call("CreateCacheCluster", CacheClusterId="more", ReplicationGroupId="demo")
     assert (await shard(stage)).handovers == 1
     await stage.settle()
