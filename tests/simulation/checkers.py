@@ -180,8 +180,15 @@ class Checkers:
 
     def forgot(self, engine: Engine, engine_id: str) -> None:
         for other in self.identities.get(engine_id, []):
-            if other.process.running and self._is_desired(other):
+            if other.process.running and self._is_desired(other) and not self._is_retired(other):
                 self.trace.violation("forgot the living", f"{engine.process.incarnation} forgot {other.process.incarnation}")
+
+    def _is_retired(self, engine: Engine) -> bool:
+        """Its launch is to end, by a roll: nobody tells clients of it any more."""
+        uid, node = named(engine.process.incarnation)
+        row = self.rows.get(uid)
+        known = row.memory.nodes.get(node) if row is not None else None
+        return known is not None and bool(known.roll_of) and known.roll_of == known.launches
 
     def _is_desired(self, engine: Engine) -> bool:
         """Nobody has asked for its removal. (Temporary replicas are not in the desired state, either.)"""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable
 from random import Random
 from typing import Any, ClassVar
@@ -18,7 +17,7 @@ from tests.simulation.process import Process
 from tests.simulation.replication import Change, Tuning
 from tests.simulation.resp import OK
 from tests.simulation.slot_jobs import Migrations
-from tests.simulation.slots import NONE, Mask, has, mask_of, ranges_of, slot_of, text_of, within
+from tests.simulation.slots import NONE, Mask, has, mask_of, ranges_of, text_of, within
 
 
 class ClusterEngine(Engine):
@@ -242,11 +241,10 @@ class ClusterEngine(Engine):
         return self.open_slots.set_slot(words)
 
     def keys_in_slot(self, by: str, words: list[str]) -> Any:
-        mine = within(self.replication.data, 1 << int(words[0]))
-        return [f"w{write}" for write in sorted(mine)[: int(words[1])]]
+        return [f"w{write}" for write in sorted(self.replication.by_slot[int(words[0])])[: int(words[1])]]
 
     def count_keys(self, by: str, words: list[str]) -> Any:
-        return len(within(self.replication.data, 1 << int(words[0])))
+        return len(self.replication.by_slot[int(words[0])])
 
     def migrate_keys(self, by: str, words: list[str]) -> Any:
         return self.open_slots.migrate(words)
@@ -262,12 +260,13 @@ class ClusterEngine(Engine):
 
     def slot_stats(self, by: str, words: list[str]) -> Any:
         first, last = int(words[1]), int(words[2])
-        held = Counter(slot_of(write) for write in self.replication.data)
+        held = {slot: len(writes) for slot, writes in self.replication.by_slot.items()}
         found = []
         for low, high in ranges_of(self.bus.me.slots & mask_of(((first, last),))):
             for slot in range(low, high + 1):
-                figures: list[Any] = ["key-count", held[slot], "cpu-usec", 10 * held[slot]]
-                found.append([slot, [*figures, "network-bytes-in", 90 * held[slot], "network-bytes-out", 5 * held[slot]]])
+                keys = held.get(slot, 0)
+                load = {"key-count": keys, "cpu-usec": 10 * keys, "network-bytes-in": 90 * keys, "network-bytes-out": 5 * keys}
+                found.append([slot, [word for pair in load.items() for word in pair]])
         return found
 
     handlers: ClassVar[dict[str, Callable[[Any, str, list[str]], Any]]] = {
@@ -286,7 +285,13 @@ class ClusterEngine(Engine):
         "SET-CONFIG-EPOCH": set_epoch,
         "BUMPEPOCH": bump_epoch,
         "FAILOVER": failover,
-        "GETSLOTMIGRATIONS": lambda self, by, words: [],
+        "SETSLOT": set_slot,
+        "GETKEYSINSLOT": keys_in_slot,
+        "COUNTKEYSINSLOT": count_keys,
+        "MIGRATESLOTS": begin_job,
+        "GETSLOTMIGRATIONS": jobs,
+        "CANCELSLOTMIGRATIONS": cancel_jobs,
+        "SLOT-STATS": slot_stats,
     }
 
 

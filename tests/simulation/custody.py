@@ -14,7 +14,7 @@ from cachefleet.model.group import GroupDesired, Shape
 from cachefleet.model.row import Row
 from tests.simulation.cluster import ClusterEngine
 from tests.simulation.engine import Engine
-from tests.simulation.slots import ALL, NONE, Mask, has, mask_of, slot_of, text_of, within
+from tests.simulation.slots import ALL, NONE, WRITTEN_MASK, Mask, has, mask_of, slot_of, text_of, within
 from tests.simulation.trace import Trace
 
 
@@ -98,8 +98,9 @@ class Custody:
                 continue
             owners[other_id] &= ~taken
             ledger = self._ledgers.setdefault((uid, other_id), Ledger())
-            moved = within(ledger.held, taken)
-            self._trace.note(f"claimed  {engine.process.incarnation}: {text_of(taken)} of {other_id}, {len(moved)} writes")
+            moved = within(ledger.held, taken) if taken & WRITTEN_MASK else set()
+            if moved or taken & (taken - 1):
+                self._trace.note(f"claimed  {engine.process.incarnation}: {text_of(taken)} of {other_id}, {len(moved)} writes")
             lacking = moved - engine.replication.data
             if lacking and self._alive(uid, other_id, taken):
                 self._trace.violation(

@@ -18,6 +18,7 @@ from tests.simulation.replication import OFFSET_UNIT, Change, Replication, Tunin
 from tests.simulation.resp import OK, Commands, encoded
 from tests.simulation.slots import ALL, Mask
 
+_BULK = 4  # commands that are told of as one
 _EMPTY_BYTES, _WRITE_BYTES = 900_000, 120
 RETIRED_S = 4.0  # longer than the pause in which a hand-over waits for its heir
 
@@ -150,14 +151,19 @@ class Engine:
     def _asked(self, end: End, data: bytes) -> None:
         if end.state is None:
             end.state = Commands()
-        replies = [encoded(self._answer(end, words)) for words in end.state.feed(data)]
+        commands = end.state.feed(data)
+        bulk = len(commands) > _BULK and all(words[:2] == ["CLUSTER", "SETSLOT"] for words in commands)
+        if bulk:
+            told = [*commands[0], f"... {len(commands)} slots, the last of them", commands[-1][2]]
+            self.witness.commanded(self, end.peer.owner.party, told)
+        replies = [encoded(self._answer(end, words, quiet=bulk)) for words in commands]
         if self.process.running:
             end.send(b"".join(replies))
 
-    def _answer(self, end: End, words: list[str]) -> Any:
+    def _answer(self, end: End, words: list[str], *, quiet: bool = False) -> Any:
         handler = self.handlers.get(words[0])
         by = end.peer.owner.party
-        if words[0] not in _QUIET and tuple(words[:2]) not in _QUIET_PAIRS:
+        if not quiet and words[0] not in _QUIET and tuple(words[:2]) not in _QUIET_PAIRS:
             self.witness.commanded(self, by, words)
         if handler is None:
             self.witness.unknown(self, words)
@@ -219,7 +225,9 @@ class Engine:
         if words == ["stats"]:
             return f"sync_full:{self.replication.full_syncs}\r\n"
         if words == ["memory"]:
-            return f"used_memory:{self.used_bytes}\r\nmaxmemory:{self.config.get('maxmemory', '0')}\r\n"
+            libraries = len(self.replication.functions)
+            limit = self.config.get("maxmemory", "0")
+            return f"used_memory:{self.used_bytes}\r\nmaxmemory:{limit}\r\nnumber_of_libraries:{libraries}\r\n"
         self.witness.reported(self, by)
         return "\r\n".join(self._info_replication())
 
@@ -313,20 +321,24 @@ class Engine:
         self.replication.lead()
 
     def function(self, by: str, words: list[str]) -> Any:
-        """LIST, DUMP, RESTORE payload [policy]. A payload is names of libraries."""
+        """LIST [WITHCODE], LOAD code. A library's code is its name."""
         libraries = self.replication.functions
         if words[0] == "LIST":
-            return [["library_name", name, "engine", "LUA", "functions", []] for name in sorted(libraries)]
-        if words[0] == "DUMP":
-            return ",".join(sorted(libraries))
+            return [
+                ["library_name", name, "engine", "LUA", "functions", [], "library_code", name] for name in sorted(libraries)
+            ]
+        if words[0] != "LOAD":
+            self.witness.unknown(self, ["FUNCTION", *words])
+            return "-ERR unknown subcommand"
         if not self.replication.primary:
             return "-READONLY You can't write against a read only replica."
-        if words[0] == "RESTORE":
-            names = tuple(name for name in words[1].split(",") if name)
-            if "REPLACE" not in words and libraries & set(names):
-                return "-ERR Library already exists"
-            self.replication.append(Change(functions=names))
-        return OK
+        if words[1] in libraries:
+            return f"-ERR Library '{words[1]}' already exists"
+        self.replication.append(Change(functions=(words[1],)))
+        return words[1]
+
+    def size(self, by: str, words: list[str]) -> Any:
+        return len(self.replication.data)
 
     def replicaof(self, by: str, words: list[str]) -> Any:
         if words == ["NO", "ONE"]:
@@ -345,10 +357,11 @@ class Engine:
         "CONFIG": configure,
         "REPLICAOF": replicaof,
         "FUNCTION": function,
+        "DBSIZE": size,
     }
 
 
-_QUIET = frozenset({"PING", "INFO"})
+_QUIET = frozenset({"PING", "INFO", "DBSIZE"})
 _QUIET_PAIRS = frozenset(
     {
         ("CONFIG", "GET"),
@@ -362,7 +375,6 @@ _QUIET_PAIRS = frozenset(
         ("CLUSTER", "GETKEYSINSLOT"),
         ("CLUSTER", "COUNTKEYSINSLOT"),
         ("FUNCTION", "LIST"),
-        ("FUNCTION", "DUMP"),
         ("CLUSTER", "GETSLOTMIGRATIONS"),
     }
 )

@@ -68,6 +68,7 @@ class Bus:
         self._unclaimed: Mask = NONE  # slots that their owner does not claim any more: anybody may
         self.ok = False
         self._forgotten: dict[str, float] = {}
+        self._telling = False
         self._began_s = 0.0
         self._minority_s = -1e9
 
@@ -110,6 +111,12 @@ class Bus:
         self.current_epoch = max([self.current_epoch] + [peer.epoch for peer in self.table.values()]) + 1
         self.me.epoch = self.current_epoch
         self.give(slots, self.me)
+        if not self._telling:
+            self._telling = True
+            self.process.after(0.0, self._tell)
+
+    def _tell(self) -> None:
+        self._telling = False
         self.refresh()
         self.broadcast("PONG")
 

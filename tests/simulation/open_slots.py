@@ -79,7 +79,7 @@ class OpenSlots:
             return f"-ERR I'm not the owner of hash slot {slot}"
         if verb == "IMPORTING" and mine:
             return f"-ERR I'm already the owner of hash slot {slot}"
-        if verb == "NODE" and mine and node is not me and any(slot_of(write) == slot for write in engine.replication.data):
+        if verb == "NODE" and mine and node is not me and engine.replication.by_slot[slot]:
             return f"-ERR Can't assign hashslot {slot} to a different node while I still hold keys for this hash slot."
         return ""
 

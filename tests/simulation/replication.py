@@ -8,6 +8,7 @@ Not modelled: chains of replicas (a replica refuses to feed another), buffers th
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from random import Random
 from typing import Any, Union
@@ -16,6 +17,7 @@ import msgspec
 
 from tests.simulation.network import End
 from tests.simulation.process import Process
+from tests.simulation.slots import slot_of
 
 Entry = Union[int, "Change"]  # of the stream: a write, PING, or more at once
 OFFSET_UNIT = 10  # bytes of the stream per entry
@@ -62,6 +64,7 @@ class Replication:
         self.feeds_nobody: Callable[[], bool] = lambda: False  # it puts full syncs off
         self.stream: list[Entry] = []
         self.data: set[int] = set()  # what the stream so far comes to
+        self.by_slot: defaultdict[int, set[int]] = defaultdict(set)
         self.functions: set[str] = set()
         self.marked: Callable[[tuple[Any, ...]], None] = lambda mark: None  # told of each mark that is applied
         self.replid = self._new_id()
@@ -140,9 +143,14 @@ class Replication:
             if isinstance(entry, int):
                 if entry != PING:
                     self.data.add(entry)
+                    self.by_slot[slot_of(entry)].add(entry)
                 continue
             self.data.update(entry.add)
             self.data -= entry.drop
+            for write in entry.add:
+                self.by_slot[slot_of(write)].add(write)
+            for write in entry.drop:
+                self.by_slot[slot_of(write)].discard(write)
             self.functions.update(entry.functions)
             if entry.mark:
                 self.marked(entry.mark)
@@ -205,6 +213,7 @@ class Replication:
             self.state = "loading"
             self._before, self._waiting, self._broken = self.data, [], False
             self.stream, self.data, self.functions = [], set(), set()
+            self.by_slot = defaultdict(set)
             self._process.after(self._chance.uniform(*self._tuning.load_s), self._complete, self._attempts, payload)
         elif kind == "STREAM":
             if self.state == "loading":

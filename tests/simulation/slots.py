@@ -13,6 +13,8 @@ from cachefleet.model.group import SLOTS, SlotRanges
 Mask = int
 NONE: Mask = 0
 ALL: Mask = (1 << SLOTS) - 1
+WRITTEN = tuple(range(100, SLOTS, 1300))  # those that clients write to
+WRITTEN_MASK: Mask = sum(1 << slot for slot in WRITTEN)
 
 
 @lru_cache(maxsize=4096)

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from cachefleet.control.leadership import LEASE
 from cachefleet.engines.capabilities import capabilities
 from cachefleet.interfaces import Build, Lease, Rendering
-from cachefleet.model.group import SLOTS, DesiredShard, EndpointRole, GroupDesired, Shape
+from cachefleet.model.group import DesiredShard, EndpointRole, GroupDesired, Shape
 from cachefleet.model.resource import Key, Kind, Scope
 from cachefleet.model.row import GroupRow
 from cachefleet.settings import ControlSettings, Settings
@@ -26,7 +26,7 @@ from tests.simulation.network import Network
 from tests.simulation.plane import Plane
 from tests.simulation.process import Process
 from tests.simulation.replication import Tuning
-from tests.simulation.slots import has, mask_of, write_number
+from tests.simulation.slots import WRITTEN, has, mask_of, write_number
 from tests.simulation.store import Database
 from tests.simulation.trace import Trace
 from tests.simulation.transport import Cables
@@ -34,7 +34,6 @@ from tests.simulation.writers import Client, ClusterWriter, Writer
 
 SCOPE = Scope("000000000000", "local-1")
 PORT = 6379
-WRITTEN = tuple(range(100, SLOTS, 1300))  # slots that clients write to
 
 
 _BUILDS = {
