@@ -181,7 +181,7 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
     threads: int = 1
     parameters: Mapping[str, str]  # effective ElastiCache parameters of the group, by their ElastiCache names
     bind: tuple[str, ...] = ()  # further addresses to listen on from the start
-    follow: Address | None = None
+    follow: Address | None = None  # clustered: a primary without cluster mode, for which a stand-in is made up
 
 
 class Rendering(msgspec.Struct, frozen=True):
@@ -291,7 +291,18 @@ class ClusterDriver(EngineDriver, Protocol):
 
 
 class RespDriver(ReplicationDriver, ClusterDriver, Protocol):
-    """Valkey and Redis: both modes in one driver."""
+    """Valkey and Redis: both modes in one driver, and the way from one to the other (rendering: NodeSpec.follow)."""
+
+    async def change_mode(
+        self, at: Address, to: Address, spec: NodeSpec, *, into_cluster: bool, to_bind: Sequence[str], others: Sequence[Address]
+    ) -> None:
+        """As switch, with one of the two in cluster mode, the one at `to` if into_cluster. spec: of the one at `to`."""
+
+    async def promote_in_cluster(self, at: Address, spec: NodeSpec, bind: Sequence[str]) -> None:
+        """Let a cluster node that follows a stand-in take all slots over, by order. Idempotent."""
+
+    async def settle_in_cluster(self, at: Address, spec: NodeSpec, engine_ids: Sequence[str]) -> None:
+        """End what is peculiar to a node that followed a stand-in. Idempotent."""
 
 
 # --- hosts ---------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from cachefleet.api.cluster_mode_change import refuse_while_compatible
 from cachefleet.api.context import Context
 from cachefleet.api.group_nodes import require_immediate, with_nodes
 from cachefleet.api.group_rows import Change, load_group, update_group
@@ -45,6 +46,7 @@ async def increase_replica_count(context: Context, request: IncreaseReplicaCount
     row = await load_group(context, request["ReplicationGroupId"])
     targets = read_targets(row.desired.shards, request)
     require_available(row)
+    refuse_while_compatible(row)
     require_settled(row)
     more = _count_more(context, row, targets)
     usable = await subnet_group_zones(context, row.desired.subnet_group)
@@ -135,6 +137,7 @@ def _require_may_leave(row: GroupRow, gone: Sequence[DesiredNode], *, named: boo
     unborn = named and all(member_status(row, node) == CREATING for node in gone)
     if not (unborn and group_status(row) == MODIFYING):
         require_available(row)
+        refuse_while_compatible(row)
     require_settled(row)
     for shard in row.desired.shards:
         if is_headless(row, shard) and any(node in gone for node in shard.nodes):

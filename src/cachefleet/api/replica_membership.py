@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from cachefleet.api.cluster_mode_change import refuse_while_compatible
 from cachefleet.api.context import Context
 from cachefleet.api.group_nodes import with_nodes
 from cachefleet.api.group_rows import Change, load_group, update_group
@@ -74,6 +75,7 @@ def _check_addition(row: GroupRow, cluster: str, request: Mapping[str, Any]) -> 
         raise AwsError("CacheClusterAlreadyExists", f"Cache cluster {cluster} already exists; choose another id.")
     require_available(row)
     require_settled(row)
+    refuse_while_compatible(row)
     if len(row.desired.nodes) > MAX_REPLICAS:
         raise AwsError("NodeQuotaForClusterExceeded", f"{row.key.name} has {MAX_REPLICAS} replicas already, as many as may be.")
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
+from cachefleet.api.cluster_mode_change import mode_change
 from cachefleet.api.context import Context
 from cachefleet.api.group_changes import asked_change, changed, not_yet, waiting
 from cachefleet.api.group_inputs import MODIFY_REFUSED, RECORDED
@@ -71,8 +72,9 @@ async def modify_replication_group(context: Context, request: ModifyReplicationG
     row = await load_group(context, request["ReplicationGroupId"])
     require_available(row)
     _refuse_roles(row, request)
-    if request.get("ClusterMode") not in (None, "", row.desired.cluster_mode):
-        raise not_yet("ClusterMode", row.desired.cluster_mode)
+    other_mode = mode_change(row, request)
+    if other_mode is not None:
+        return {"ReplicationGroup": group_view(await update_group(context, other_mode))}
     after = replace(row, desired=replace(row.desired, **changes, **_failover(row.desired, request)))
     change = changed(context, after, asked_change(context, after, request, waiting(after)), request)
     after = change.row

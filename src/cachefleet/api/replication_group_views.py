@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cachefleet.api.cluster_mode_change import awaited_mode, present_mode
 from cachefleet.api.group_state import (
     endpoint,
     endpoint_port,
@@ -44,7 +45,7 @@ def group_view(row: GroupRow) -> dict[str, Any]:
         "SnapshotRetentionLimit": desired.snapshot_retention_days,
         "SnapshotWindow": desired.snapshot_window,
         "ClusterEnabled": desired.shape is Shape.CLUSTERED,
-        "ClusterMode": desired.cluster_mode,
+        "ClusterMode": present_mode(row),
         "CacheNodeType": desired.node_type,
         "AuthTokenEnabled": False,
         "TransitEncryptionEnabled": False,
@@ -77,7 +78,7 @@ def _shard_view(row: GroupRow, shard: DesiredShard) -> dict[str, Any]:
     view: dict[str, Any] = {"NodeGroupId": shard.shard_id, "Status": shard_status(row, shard)}
     if row.desired.shape is Shape.CLUSTERED:
         view["Slots"] = format_slots(owned(row, shard))
-    else:
+    if row.desired.shape is not Shape.CLUSTERED or row.desired.cluster_mode != "enabled":
         for member, role in (("PrimaryEndpoint", EndpointRole.PRIMARY), ("ReaderEndpoint", EndpointRole.READER)):
             put_endpoint(view, member, endpoint(row, role), endpoint_port(row, role))
     view["NodeGroupMembers"] = [_member_view(row, node) for node in shard.nodes]
@@ -105,6 +106,8 @@ def _pending(row: GroupRow) -> dict[str, Any]:
     awaited, percent = awaited_primary(row), resharding_progress(row.desired, row.memory)
     if awaited:
         pending["PrimaryClusterId"] = awaited
+    if awaited_mode(row):
+        pending["ClusterMode"] = awaited_mode(row)
     if percent is not None:
         pending["Resharding"] = {"SlotMigration": {"ProgressPercentage": percent}}
     return pending

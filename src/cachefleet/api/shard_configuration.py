@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
+from cachefleet.api.cluster_mode_change import refuse_while_compatible
 from cachefleet.api.context import Context
 from cachefleet.api.group_nodes import require_immediate, with_nodes
 from cachefleet.api.group_rows import Change, load_group, update_group
@@ -73,6 +74,7 @@ def _half_gone(row: GroupRow) -> set[str]:
 def _require_still(row: GroupRow) -> None:
     """Nothing else is under way in the group, and every shard has a primary. Raises InvalidReplicationGroupState."""
     require_available(row)
+    refuse_while_compatible(row)
     for shard in row.desired.shards:
         if is_headless(row, shard):
             raise AwsError(

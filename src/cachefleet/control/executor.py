@@ -14,7 +14,7 @@ import structlog
 from cachefleet.control.observer import driver_of
 from cachefleet.control.seams import Seams
 from cachefleet.control.specs import data_bytes, form_of, node_address, node_spec
-from cachefleet.interfaces import Build, Deposed, EngineRefused, HostRefused, RespDriver
+from cachefleet.interfaces import Build, Deposed, EngineRefused, HostRefused, NodeSpec, RespDriver
 from cachefleet.model import plan as actions
 from cachefleet.model.group import Engine, Shape
 from cachefleet.model.observed import Address
@@ -150,6 +150,28 @@ class Executor:
         switch = {"cluster-slot-stats-enabled": "yes" if action.on else "no"}
         await self._resp.set_parameters(self._at(action.node), switch)
 
+    # --- from one cluster mode to the other ---
+
+    async def change_mode(self, action: actions.ChangeMode) -> None:
+        to = next(name for name, known in self._row.memory.nodes.items() if known.address == action.to)
+        await self._resp.change_mode(
+            self._at(action.node),
+            self._at(to),
+            self._spec(to),
+            into_cluster=action.into_cluster,
+            to_bind=action.to_bind,
+            others=[self._host_at(host) for host in action.others],
+        )
+
+    async def promote_in_cluster(self, action: actions.PromoteInCluster) -> None:
+        await self._resp.promote_in_cluster(self._at(action.node), self._spec(action.node), action.bind)
+
+    async def settle_in_cluster(self, action: actions.SettleInCluster) -> None:
+        await self._resp.settle_in_cluster(self._at(action.node), self._spec(action.node), action.engine_ids)
+
+    def _spec(self, node: str) -> NodeSpec:
+        return node_spec(self._row, node, "", None, self._seams.settings.node_types)
+
     async def resize(self, action: actions.Resize) -> None:
         spec = node_spec(self._row, action.node, "", None, self._seams.settings.node_types)
         await driver_of(self._seams, self._row, action.node).resize(self._at(action.node), spec)
@@ -202,6 +224,9 @@ _HANDLERS: dict[type[actions.Action], Callable[[Executor, Any], Awaitable[None]]
     actions.Follow: Executor.follow,
     actions.Bind: Executor.bind,
     actions.HandAddress: Executor.hand_address,
+    actions.ChangeMode: Executor.change_mode,
+    actions.PromoteInCluster: Executor.promote_in_cluster,
+    actions.SettleInCluster: Executor.settle_in_cluster,
     actions.RaiseReplicaBuffers: Executor.raise_replica_buffers,
     actions.Switch: Executor.switch,
     actions.Resize: Executor.resize,

@@ -39,7 +39,7 @@ def data_bytes(desired: GroupDesired, own_types: Mapping[str, NodeTypeSetting]) 
 
 def form_of(desired: GroupDesired, known: NodeMemory) -> Form:
     """What its current launch is made of; before the first, what the group asks for."""
-    return known.form or Form(desired.engine, desired.engine_version, desired.port, desired.shape is Shape.CLUSTERED)
+    return known.form or Form(desired.engine, desired.engine_version, desired.port, desired.cluster_mode != "disabled")
 
 
 def node_address(row: GroupRow, node: str) -> Address:
@@ -54,6 +54,8 @@ def node_spec(
     known = row.memory.nodes[name]
     form = form_of(row.desired, known)
     desired = replace(row.desired, engine=form.engine, engine_version=form.version)
+    if desired.shape is not Shape.MEMCACHED:
+        desired = replace(desired, shape=Shape.CLUSTERED if form.clustered else Shape.REPLICATED)
     kind = group_node_type(desired, own_types)
     effective = effective_parameters(desired, kind)
     return NodeSpec(

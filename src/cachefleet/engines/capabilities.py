@@ -23,6 +23,7 @@ _REDIS: dict[str, Version] = {
     "replica-migration-switch": (7, 0),  # cluster-allow-replica-migration
     "listpack-names": (7, 0),  # hash-max-listpack-entries, before: hash-max-ziplist-entries
     "latency-tracking": (7, 0),
+    "shard-ids": (7, 2),  # nodes of a cluster tell which shard they belong to
     "sharded-pubsub": (7, 0),
 }
 

@@ -6,6 +6,7 @@ Knows field names, not connections. Called by ValkeyDriver and the verbs.
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from cachefleet.engines.valkey_config import CONFIG_FILE
 from cachefleet.model.group import Engine
 from cachefleet.model.observed import ClusterNodeView, ClusterView, NodeView, OpenSlot, SlotMigrationView
 
+_OTHER_DATABASE = re.compile(r"db[1-9][0-9]*")
 _LONGEST_LAG_S = 3  # whole seconds
 
 
@@ -89,11 +91,18 @@ def parse_node(
         streams_to=_streams_to(identity, info) if primary else (),
         full_syncs=_number(info.get("sync_full", "-1"), -1) if primary else -1,
         bound=tuple(bound),
+        other_databases=any(_OTHER_DATABASE.fullmatch(name) for name in info),
+        stream_errors=0 if primary else _number(info.get("unexpected_error_replies", "0")),
         used_bytes=_number(info.get("used_memory", "-1"), -1),
         libraries=_number(info.get("number_of_libraries", "0")),
         maxmemory_bytes=_number(info.get("maxmemory", "-1"), -1),
         cluster=cluster,
     )
+
+
+def has_other_databases(keyspace: str) -> bool:
+    """INFO keyspace lists databases that have keys: `db0:keys=...`."""
+    return any(_OTHER_DATABASE.fullmatch(name) for name in parse_fields(keyspace))
 
 
 def _streams_to(identity: Identity, info: Mapping[str, str]) -> tuple[str, ...]:

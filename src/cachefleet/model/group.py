@@ -6,6 +6,7 @@ DescribeCacheClusters shows are projections of that row.
 
 from __future__ import annotations
 
+import hashlib
 from enum import StrEnum
 
 import msgspec
@@ -221,6 +222,8 @@ class GroupMemory(msgspec.Struct):
     settled: Settled | None = None  # None before it was available once
     departed: dict[str, int] = {}  # names of nodes that have left -> their launches, which a new one of that name goes on from
     endpoint_holder: str = ""  # the node that was last seen to listen on the reader or configuration endpoint
+    mode: str = ""  # the cluster mode that the group was in when nothing was left to change last; "" before
+    other_databases: bool = False  # there are keys outside database 0
     epoch: int = 0  # rises with every decision on a role
     provisioned: bool = False  # was available once
     failure: str = ""  # why creation was given up
@@ -237,6 +240,11 @@ class GroupMemory(msgspec.Struct):
 def incarnation(uid: str, node_name: str, launches: int) -> str:
     """The id of one launch of a node. Never reused: uid is random, launches only rises and is saved before the launch."""
     return f"{uid}.{node_name}.{launches}"
+
+
+def stand_in(uid: str, host: str) -> str:
+    """The engine id under which cluster nodes know a primary at this host that is no cluster node (engines.stand_ins)."""
+    return hashlib.sha1(f"{uid} {host}".encode(), usedforsecurity=False).hexdigest()
 
 
 # --- status --------------------------------------------------------------------------------------------------------

@@ -130,6 +130,8 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     used_bytes: int = -1  # memory that its data take, -1 not known
     libraries: int = 0  # of functions
     maxmemory_bytes: int = -1  # memory that it may use for data, 0 without a limit, -1 not known
+    other_databases: bool = False  # it has keys outside database 0
+    stream_errors: int = 0  # replica: commands of its primary that it refused
     cluster: ClusterView | None = None
 
 

@@ -74,6 +74,28 @@ class Switch(Action, frozen=True):
     others: tuple[str, ...] = ()  # further replicas to repoint
 
 
+class ChangeMode(Action, frozen=True):
+    """As Switch, from a node without cluster mode to one with it (into_cluster), or back."""
+
+    to: str
+    to_bind: tuple[str, ...]
+    into_cluster: bool
+    others: tuple[str, ...] = ()  # further replicas to repoint, none of them a cluster node
+
+
+class PromoteInCluster(Action, frozen=True):
+    """Make a cluster node that followed a primary without cluster mode the primary of all slots, or let it go on as that; it
+    listens on `bind`."""
+
+    bind: tuple[str, ...]
+
+
+class SettleInCluster(Action, frozen=True):
+    """Let a cluster node that followed a primary without cluster mode forget that one's stand-ins and watch the others."""
+
+    engine_ids: tuple[str, ...]
+
+
 class RaiseReplicaBuffers(Action, frozen=True):
     """Let the node keep more of the stream for replicas that are being synchronised: so much of its memory for data."""
 

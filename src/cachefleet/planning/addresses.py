@@ -19,6 +19,8 @@ def endpoint_roles(desired: GroupDesired, replication_group: bool) -> tuple[Endp
     """A standalone Valkey or Redis node has its own address only."""
     if desired.shape is Shape.REPLICATED and not replication_group:
         return ()
+    if desired.shape is Shape.CLUSTERED and desired.cluster_mode != "enabled":
+        return (*ENDPOINTS[Shape.REPLICATED], *ENDPOINTS[Shape.CLUSTERED])
     return ENDPOINTS[desired.shape]
 
 

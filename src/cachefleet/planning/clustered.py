@@ -15,10 +15,12 @@ from cachefleet.planning.balance import balance
 from cachefleet.planning.books import in_motion, keep_books, take_emptied_away
 from cachefleet.planning.departure import is_held_by_leaver
 from cachefleet.planning.draft import Draft
+from cachefleet.planning.endpoints import in_sync_with
 from cachefleet.planning.handover import asked_for, begin, note_done
 from cachefleet.planning.lifecycle import launch_missing
 from cachefleet.planning.listening import bind_when_possible, hand_when_possible, is_held_in_silence, note_endpoint_holder
 from cachefleet.planning.mesh import shard_of, weave
+from cachefleet.planning.mode_change import client_addresses, hand_over, is_cluster_node, launch_beside_cluster, settle
 from cachefleet.planning.resharding import reshard
 from cachefleet.planning.resharding_progress import owned
 from cachefleet.planning.rolling import roll
@@ -61,6 +63,7 @@ def plan_clustered(draft: Draft) -> None:
     views = _views(draft, names)
     staying = {name: view for name, view in views.items() if not draft.retires(name)}
     weave(draft, staying)
+    settle(draft)
     _lead_configuration(draft, views)
     _judge(draft, staying)
     for shard in draft.desired.shards:
@@ -126,7 +129,7 @@ def _is_handing_over(draft: Draft, memory: ShardMemory, owner: str) -> bool:
 
 def _replace_dead_primary(draft: Draft, shard: DesiredShard, memory: ShardMemory) -> None:
     old = memory.primary
-    others = [node.name for node in shard.nodes if node.name != old]
+    others = [node.name for node in shard.nodes if node.name != old and is_cluster_node(draft, node.name)]
     if not draft.remembered(old).launches or (draft.running(old) and not is_blank(draft, old, others)):
         if not memory.taken and draft.live(old) is not None and _replica_of_dead(draft, shard, old):
             draft.act(_take_over(draft, shard, memory))
@@ -211,6 +214,8 @@ def _by(draft: Draft, shard: DesiredShard, memory: ShardMemory) -> TakeOverBy:
 def _follow_on_launch(draft: Draft, name: str) -> str | None:
     shard = shard_of(draft, name)
     memory = draft.shard_memory(shard)
+    if not draft.form.clustered:
+        return launch_beside_cluster(draft, memory, name)
     if name != memory.primary:
         return None if draft.memory.provisioned and not memory.taken and draft.running(memory.primary) else ""
     if must_wait(draft, name, [node.name for node in shard.nodes]):
@@ -237,6 +242,8 @@ def _note_roles(draft: Draft, shard: DesiredShard, views: dict[str, ClusterView]
 
 def _hand_over(draft: Draft, memory: ShardMemory, to: str, views: dict[str, ClusterView]) -> None:
     """By agreement with the living primary, which waits until the replica has everything."""
+    if hand_over(draft, memory, to):
+        return
     if not _is_linked(views, to, memory.primary):
         draft.waiting = True
         return
@@ -254,6 +261,8 @@ def _is_linked(views: dict[str, ClusterView], name: str, primary: str) -> bool:
 
 def _is_fed(draft: Draft, name: str, primary_name: str, primary: ClusterView, views: dict[str, ClusterView]) -> bool:
     """It replicates this primary, has its data and gets every write at once."""
+    if not is_cluster_node(draft, name):
+        return in_sync_with(draft, name, primary_name)
     view, primary_view, cluster = draft.live(name), draft.live(primary_name), views.get(name)
     if view is None or primary_view is None or cluster is None or name == primary_name:
         return False
@@ -280,7 +289,8 @@ def _lead_configuration(draft: Draft, views: dict[str, ClusterView]) -> None:
         hand_when_possible(draft, endpoint, bound[0], holder, [])
         return
     for name, view in live.items():
-        bind_when_possible(draft, name, view, (endpoint,) if name == holder and bound in ([], [name]) else ())
+        held = (endpoint,) if endpoint and name == holder and bound in ([], [name]) else ()
+        bind_when_possible(draft, name, view, (*held, *client_addresses(draft, name, view)))
 
 
 def _judge(draft: Draft, views: dict[str, ClusterView]) -> None:
@@ -300,6 +310,8 @@ def _why_not_ready(
 ) -> str:
     memory = draft.shard_memory(shard)
     view, cluster = draft.live(name), views.get(name)
+    if view is not None and not is_cluster_node(draft, name):
+        return "" if in_sync_with(draft, name, memory.primary) else "is being synchronised with its primary"
     if view is None or cluster is None:
         if not draft.running(name):
             return "has no engine process"

@@ -15,7 +15,6 @@ from cachefleet.model.group import (
     GroupDesired,
     GroupMemory,
     NodeMemory,
-    Shape,
     ShardMemory,
     incarnation,
 )
@@ -115,7 +114,7 @@ class Draft:
     def form(self) -> Form:
         """What a launch shall be made of."""
         desired = self.desired
-        return Form(desired.engine, desired.engine_version, desired.port, desired.shape is Shape.CLUSTERED)
+        return Form(desired.engine, desired.engine_version, desired.port, desired.cluster_mode != "disabled")
 
     def address(self, node: str) -> str:
         return self.memory.nodes[node].address

@@ -13,6 +13,7 @@ from cachefleet.model.temporary import is_temporary
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.endpoint_ports import reader_port, serving_port
 from cachefleet.planning.listening import bind_when_possible, hand_when_possible, is_held_in_silence, note_endpoint_holder
+from cachefleet.planning.mode_change import is_cluster_node
 from cachefleet.planning.succession import holders, is_in_touch
 
 
@@ -79,16 +80,18 @@ def lead_reader(draft: Draft, names: list[str], memory: ShardMemory, in_sync: li
 
 
 def may_serve_readers(draft: Draft, name: str, memory: ShardMemory) -> bool:
-    """Not one that is about to end on purpose, as an outdated one does at once when its primary is not, nor a temporary one."""
+    """Not one that is about to end on purpose, as an outdated one does at once when its primary is not, nor a temporary one,
+    nor a cluster node, which sends readers to its primary."""
     ends = draft.retires(name) or (draft.is_outdated(name) and not draft.is_outdated(memory.primary))
-    return not ends and not is_temporary(name)
+    return not (ends or is_temporary(name) or is_cluster_node(draft, name))
 
 
 def _readers(draft: Draft, names: list[str], memory: ShardMemory, in_sync: list[str]) -> list[str]:
     """Replicas in sync; while the primary is not there to be in sync with, all that hold data."""
     if draft.live(memory.primary) is not None:
         return [name for name in in_sync if may_serve_readers(draft, name, memory)]
-    return holders(draft, [name for name in names if name != memory.primary])
+    found = holders(draft, [name for name in names if name != memory.primary])
+    return [name for name in found if not is_cluster_node(draft, name)]
 
 
 def _has_role(draft: Draft, name: str, view: NodeView, memory: ShardMemory) -> bool:

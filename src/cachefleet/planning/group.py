@@ -18,6 +18,7 @@ from cachefleet.planning.endpoint_ports import endpoint_ports, reader_port
 from cachefleet.planning.load_balance import balance_load
 from cachefleet.planning.memcached import DISCOVERY, discovery_node, plan_memcached
 from cachefleet.planning.memory_use import note_use
+from cachefleet.planning.mode_change import change_mode, note_mode
 from cachefleet.planning.node_count import note_count
 from cachefleet.planning.pending import begin_due, take_along
 from cachefleet.planning.replicated import plan_replicated
@@ -76,6 +77,7 @@ def _plan_life(draft: Draft) -> None:
     nodes = [name for name in draft.memory.nodes if name in keep]
     lifecycle.note_ends(draft, nodes)
     lifecycle.note_failures(draft, nodes)
+    change_mode(draft)
     take_back(draft)
     if draft.memory.failure or take_along(draft):
         return
@@ -96,6 +98,7 @@ def _plan_life(draft: Draft) -> None:
         _tell_created(draft)
     note_count(draft)
     balance_load(draft)
+    note_mode(draft)
     note_settled(draft)
     begin_due(draft)
 

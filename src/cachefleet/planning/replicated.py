@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from cachefleet.model.group import DesiredShard, EndpointRole, ShardMemory
 from cachefleet.model.observed import NodeView
-from cachefleet.model.plan import Erase, Follow, Launch, Promote, Stop, Switch
+from cachefleet.model.plan import ChangeMode, Erase, Follow, Launch, Stop, Switch
 from cachefleet.model.temporary import is_temporary
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.endpoints import follows, in_sync_with, lead_reader, primary_bind, role_endpoints, unclaimed
 from cachefleet.planning.handover import asked_for, begin, note_done
 from cachefleet.planning.lifecycle import begin_reboot, launch_missing
+from cachefleet.planning.mode_change import hand_over, is_cluster_node, launch_anew, mode_action, plain_hosts, promotion
 from cachefleet.planning.rolling import roll
 from cachefleet.planning.succession import (
     able_to_begin,
@@ -97,12 +98,13 @@ def _note_carried_out(draft: Draft, memory: ShardMemory) -> None:
 
 def _follow_on_launch(draft: Draft, names: list[str], memory: ShardMemory, node: str) -> str | None:
     """The host to replicate from, "" to wait for a role, None for not now: a promotion comes before everything else, and a
-    primary does not start empty while replicas run that may hold its data."""
+    primary does not start empty while replicas run that may hold its data. A cluster node with nobody to follow would take
+    itself for a primary."""
     if node != memory.primary:
         view = draft.live(memory.primary)
         if view is not None and view.primary:
             return draft.address(memory.primary)
-        return None if draft.memory.provisioned and not memory.taken else ""
+        return None if draft.memory.provisioned and (not memory.taken or draft.form.clustered) else ""
     return None if must_wait(draft, node, names) else ""
 
 
@@ -121,7 +123,7 @@ def _give_roles(draft: Draft, names: list[str], memory: ShardMemory, primary_vie
             draft.waiting = True
             draft.why[primary] = f"waits for word from {memory.previous}, which had the role"
         elif not rivals:
-            draft.act(Promote(node=primary, bind=unclaimed(draft, primary, primary_bind(draft, names, memory))))
+            draft.act(promotion(draft, primary, unclaimed(draft, primary, primary_bind(draft, names, memory))))
         elif in_sync_with(draft, primary, rivals[0]) and not memory.taken:
             draft.act(_switch_action(draft, rivals[0], primary))
         else:
@@ -131,7 +133,11 @@ def _give_roles(draft: Draft, names: list[str], memory: ShardMemory, primary_vie
     host = draft.address(primary)
     for name in names:
         view = draft.live(name)
-        if name != primary and view is not None and not follows(view, host):
+        if name == primary or view is None or follows(view, host):
+            continue
+        if is_cluster_node(draft, name):
+            launch_anew(draft, draft.remembered(name))  # it cannot be told
+        else:
             draft.act(Follow(node=name, host=host, bind=()))
 
 
@@ -161,7 +167,7 @@ def _adopt(draft: Draft, names: list[str], memory: ShardMemory, holder: str) -> 
     """Who has the role shall keep it. It is given the role once more, since a hand-over that was broken off may have left it
     without its endpoint and its writers paused."""
     decide(draft, memory, holder)
-    draft.act(Promote(node=holder, bind=unclaimed(draft, holder, primary_bind(draft, names, memory))))
+    draft.act(promotion(draft, holder, unclaimed(draft, holder, primary_bind(draft, names, memory))))
 
 
 def _reboot(draft: Draft, shard: DesiredShard, memory: ShardMemory, in_sync: list[str]) -> None:
@@ -204,14 +210,18 @@ def _switch(draft: Draft, memory: ShardMemory, to: str) -> None:
     """Planned hand-over. The decision is saved first: if we die in the middle, the next pass does the rest of it, or takes
     the decision back when the old primary went on. Nothing else touches roles and addresses meanwhile."""
     old = memory.primary
+    if hand_over(draft, memory, to):
+        return
     decide(draft, memory, to)
     draft.actions[:] = [action for action in draft.actions if isinstance(action, Launch | Stop | Erase)]
     draft.act(_switch_action(draft, old, to))
 
 
-def _switch_action(draft: Draft, old: str, to: str) -> Switch:
+def _switch_action(draft: Draft, old: str, to: str) -> Switch | ChangeMode:
     """The primary endpoint goes along with the role, and the reader endpoint the other way if `to` has it; not to a node that
     is about to end: then `to` has both."""
+    if is_cluster_node(draft, old) != is_cluster_node(draft, to):
+        return mode_action(draft, old, to)
     bound, bound_old = (view.bound if (view := draft.live(name)) is not None else () for name in (to, old))
     reader = draft.endpoint(EndpointRole.READER)
     ends = is_temporary(old) or draft.is_outdated(old)
@@ -221,5 +231,5 @@ def _switch_action(draft: Draft, old: str, to: str) -> Switch:
         to=draft.address(to),
         to_bind=(*role_endpoints(draft), *((reader,) if keeps_reader else ())),
         from_bind=(reader,) if reader and not ends and reader in bound else (),
-        others=tuple(draft.address(name) for name in draft.memory.nodes if name not in (old, to) and draft.live(name)),
+        others=plain_hosts(draft, but=(old, to)),
     )
