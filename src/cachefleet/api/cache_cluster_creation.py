@@ -18,6 +18,7 @@ from cachefleet.api.group_rows import insert_group
 from cachefleet.api.group_validation import asked_node_type, asked_port, new_settings
 from cachefleet.api.parameter_groups import resolve_parameter_group
 from cachefleet.api.registry import Refusal, operation
+from cachefleet.api.relocation import check_created
 from cachefleet.api.replica_membership import add_replica
 from cachefleet.api.replication_group_topology import Place
 from cachefleet.api.subnet_groups import subnet_group_zones
@@ -68,6 +69,7 @@ async def create_cache_cluster(context: Context, request: CreateCacheClusterMess
         return {"CacheCluster": cluster_view(await add_replica(context, name, request), name)}
     tags = read_tags(request.get("Tags") or ())
     desired = await _desired(context, name, request)
+    check_created(tags, desired)
     row = await insert_group(context, Kind.CACHE_CLUSTER, name, desired, tags)
     return {"CacheCluster": cluster_view(row, name)}
 

@@ -23,13 +23,14 @@ from cachefleet.model.row import GroupRow, Row, member_names
 
 class Change(msgspec.Struct, frozen=True):
     """What becomes of a row. members: the new full set of member names, None for no change. more_nodes: how many it gains.
-    more_bytes: how much more they may hold in all, None for so many nodes' share."""
+    more_bytes: how much more they may hold in all, None for so many nodes' share. moves: nodes may go to other zones."""
 
     row: GroupRow
     members: tuple[str, ...] | None = None
     more_nodes: int = 0
     events: tuple[EventDraft, ...] = ()
     more_bytes: int | None = None
+    moves: bool = False
 
 
 async def load_group(context: Context, name: str) -> GroupRow:
@@ -72,7 +73,7 @@ async def update_group(context: Context, change: Change) -> GroupRow:
         async with context.store.transaction() as transaction:
             stored: GroupRow = await transaction.update(change.row, change.members)
             await transaction.add_events(context.scope, context.clock.now(), change.events)
-            if change.more_nodes:
+            if change.more_nodes or change.moves:
                 await hold_subnet_group(context, transaction, stored.desired)
             if change.more_nodes or (change.more_bytes or 0) > 0:
                 await refuse_capacity(context, stored.desired, change.more_nodes, change.more_bytes)

@@ -25,6 +25,7 @@ from cachefleet.api.group_validation import (
 from cachefleet.api.parameter_groups import find_parameter_group, resolve_parameter_group
 from cachefleet.api.primary_exchange import adopt_cluster
 from cachefleet.api.registry import Refusal, operation
+from cachefleet.api.relocation import check_created
 from cachefleet.api.replication_group_topology import Place, Quota, asked_shards, build_shards, plan_shards
 from cachefleet.api.replication_group_views import group_view
 from cachefleet.api.subnet_groups import subnet_group_zones
@@ -84,6 +85,7 @@ async def create_replication_group(context: Context, request: CreateReplicationG
         return {"ReplicationGroup": group_view(await adopt_cluster(context, name, request))}
     tags = read_tags(request.get("Tags") or ())
     desired = await _desired(context, name, request, tags)
+    check_created(tags, desired)
     row = await insert_group(context, Kind.REPLICATION_GROUP, name, desired, tags)
     return {"ReplicationGroup": group_view(row)}
 

@@ -14,9 +14,10 @@ import msgspec
 from cachefleet.api import names, subnet_groups
 from cachefleet.api.arns import Arn, parse_arn
 from cachefleet.api.context import Context
-from cachefleet.api.group_rows import load_cluster, load_group
+from cachefleet.api.group_rows import Change, load_cluster, load_group, update_group
 from cachefleet.api.parameter_groups import find_parameter_group
 from cachefleet.api.registry import operation
+from cachefleet.api.relocation import asks_for_relocation, refuse_relocation, relocated
 from cachefleet.api.rows import update_row
 from cachefleet.api.tag_rules import added, check_present, read_tags, removed, show_tags
 from cachefleet.interfaces import AnyRow
@@ -51,7 +52,7 @@ async def add_tags_to_resource(context: Context, request: AddTagsToResourceMessa
     more = read_tags(request["Tags"])
     if not more:
         raise invalid_value("Tags: at least one tag must be named.")
-    tags = await _change(context, arn, lambda tags: added(tags, more), lambda tags: added(tags, more))
+    tags = await _change(context, arn, lambda tags: added(tags, more), lambda tags: added(tags, more), more)
     return {"TagList": show_tags(tags)}
 
 
@@ -103,8 +104,11 @@ async def _find(context: Context, arn: Arn) -> AnyRow:
     raise AwsError("InvalidARN", f"ResourceName: {names.quoted(arn.type_word)} is not a type of resource that has tags.")
 
 
-async def _change(context: Context, arn: Arn, change: TagChange, change_node: TagChange) -> dict[str, str]:
-    """The resource's tags after the change. change_node: what becomes of the nodes' tags when a group's are changed."""
+async def _change(
+    context: Context, arn: Arn, change: TagChange, change_node: TagChange, more: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """The resource's tags after the change. change_node: what becomes of the nodes' tags when a group's are changed. more: tags
+    that are added, of which some ask for more than to be kept."""
     if _is_built_in(arn):
         raise invalid_value(f"ResourceName: {arn.name} belongs to the service and takes no tags; use one of your own.")
     row = await _find(context, arn)
@@ -115,6 +119,11 @@ async def _change(context: Context, arn: Arn, change: TagChange, change_node: Ta
         changed = msgspec.structs.replace(row, tags=change(row.tags))
         if row.key.kind is Kind.REPLICATION_GROUP:
             changed = _with_nodes(changed, lambda node: change_node(node.tags))
+    if more and asks_for_relocation(more):
+        if _is_member(row, arn) or not isinstance(row.desired, GroupDesired):
+            refuse_relocation(more, arn.name)
+        changed = await relocated(context, changed, more)
+        return tags_of(await update_group(context, Change(changed, moves=changed.desired != row.desired)), arn)
     return tags_of(await update_row(context, row, changed), arn)
 
 

@@ -11,8 +11,9 @@ from cachefleet.model.group import EndpointRole, NodeMemory
 from cachefleet.model.observed import NodeView
 from cachefleet.model.plan import PublishNodes
 from cachefleet.planning.draft import Draft
+from cachefleet.planning.endpoint_ports import serving_port
 from cachefleet.planning.lifecycle import begin_reboot, launch_missing
-from cachefleet.planning.memcached_roll import choose_next, end_retired
+from cachefleet.planning.memcached_roll import choose_next, end_retired, move_endpoint
 from cachefleet.planning.memcached_scaling import hold_back
 
 DISCOVERY = "discovery"  # node name of the endpoint's process inside the group
@@ -37,6 +38,7 @@ def plan_memcached(draft: Draft) -> None:
     choose_next(draft)
     _publish(draft, endpoint)
     end_retired(draft, endpoint)
+    move_endpoint(draft, endpoint)
     for node in nodes:
         if node.reboots > draft.remembered(node.name).reboots and draft.running(node.name):
             begin_reboot(draft, node.name, node.reboots)
@@ -69,7 +71,8 @@ def _publish(draft: Draft, endpoint: str) -> None:
     view = _answers(draft, endpoint)
     published = view is not None and view.version == str(draft.memory.node_list_version)
     if not published:
-        nodes = tuple(sorted((host, draft.desired.port) for host in hosts if host))
+        ports = (serving_port(draft.desired, draft.memory, name) for name in listed)
+        nodes = tuple(sorted((host, port) for host, port in zip(hosts, ports, strict=True) if host))
         version = draft.memory.node_list_version
         draft.act(PublishNodes(node=endpoint, incarnation=draft.current(endpoint), version=version, nodes=nodes))
     else:

@@ -7,8 +7,8 @@ cluster with one node gets a second one for that time, so that clients always ha
 
 from __future__ import annotations
 
-from cachefleet.model.plan import Stop
 from cachefleet.planning.draft import Draft
+from cachefleet.planning.rolling import end_launch
 
 
 def choose_next(draft: Draft) -> None:
@@ -42,9 +42,19 @@ def end_retired(draft: Draft, endpoint: str) -> None:
             continue
         draft.why[name] = "is launched anew"
         if draft.running(name) and not is_discovered(draft, name, endpoint):
-            known = draft.remembered(name)
-            known.became_ready = known.ready = False
-            draft.act(Stop(node=name, incarnation=draft.current(name), kill=False))
+            end_launch(draft, name)
+
+
+def move_endpoint(draft: Draft, endpoint: str) -> None:
+    """The process behind the configuration endpoint is launched anew on another port after all nodes: a short break."""
+    known = draft.remembered(endpoint)
+    if known.form is None or known.form.port == draft.form.port:
+        return
+    draft.modifying = draft.waiting = True
+    nodes = [node.name for node in draft.desired.nodes]
+    if draft.running(endpoint) and not any(draft.is_outdated(name) or name not in draft.ready for name in nodes):
+        known.roll_of = known.launches
+        end_launch(draft, endpoint)
 
 
 def is_discovered(draft: Draft, name: str, endpoint: str) -> bool:

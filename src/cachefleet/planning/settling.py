@@ -22,9 +22,23 @@ def note_settled(draft: Draft) -> None:
         return
     before = memory.settled
     memory.settled = Settled(draft.form, desired.parameter_group, desired.subnet_group, desired.node_type)
-    if before is not None and before.node_type != desired.node_type:
+    for what in _brought(before, memory.settled) if before is not None else ():
         for cluster in dict.fromkeys(node.name if draft.replication_group else draft.name for node in desired.nodes):
-            draft.tell_node(cluster, f"Succeeded applying modification to cache node type to {desired.node_type}.")
+            draft.tell_node(cluster, f"Succeeded applying modification to {what}.")
+
+
+def _brought(before: Settled, after: Settled) -> list[str]:
+    """What has changed, in the words of the event (reference 8.2 has that of the node type)."""
+    found = []
+    if before.node_type != after.node_type:
+        found.append(f"cache node type to {after.node_type}")
+    if (before.form.engine, before.form.version) != (after.form.engine, after.form.version):
+        found.append(f"engine version to {after.form.engine} {after.form.version}")
+    if before.form.port != after.form.port:
+        found.append(f"port to {after.form.port}")
+    if before.subnet_group != after.subnet_group:
+        found.append(f"cache subnet group to {after.subnet_group}")
+    return found
 
 
 def take_back(draft: Draft) -> None:
