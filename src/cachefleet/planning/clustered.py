@@ -98,13 +98,18 @@ def _cluster(draft: Draft, name: str) -> ClusterView | None:
 
 def _adopt_election(draft: Draft, shard: DesiredShard, memory: ShardMemory) -> None:
     """The member that says itself that it owns slots is the primary; of several the one with the highest epoch. In a shard that
-    owns none it is one with an epoch: a node that has no role yet has none."""
+    owns none it is one with an epoch, which a node without a role mostly has none of, and never beside the one that is chosen:
+    of newcomers with equal epochs the engines raise one."""
     owners: list[tuple[int, str]] = []
     empty = not owned(draft.memory, shard.shard_id)
+    chosen = _cluster(draft, memory.primary)
+    sole = empty and chosen is not None and chosen.nodes[chosen.my_id].primary
     for node in shard.nodes:
         view = _cluster(draft, node.name)
         mine = view.nodes[view.my_id] if view is not None else None
-        if mine is not None and mine.primary and (mine.slots or (empty and mine.epoch)):
+        if mine is None or not mine.primary or (sole and node.name != memory.primary):
+            continue
+        if mine.slots or (empty and mine.epoch):
             owners.append((mine.epoch, node.name))
     if not owners:
         return
@@ -112,7 +117,7 @@ def _adopt_election(draft: Draft, shard: DesiredShard, memory: ShardMemory) -> N
     if owner == memory.primary:
         note_taken(draft, memory)
         return
-    if memory.primary in [name for _, name in owners] and not empty:
+    if memory.primary in [name for _, name in owners]:
         return  # two claim the slots; the engines settle that by epoch, then this is looked at again
     if _is_handing_over(draft, memory, owner):
         draft.waiting = True
