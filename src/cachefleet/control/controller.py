@@ -48,7 +48,7 @@ class Controller:
         self._refusals: dict[Key, dict[str, str]] = {}  # see Observed.refusals
         self._patient: set[Key] = set()  # of those, the ones that take long and may be broken off at any time
         self._pulse = self._fresh_pulse()
-        self._meter = LoadMeter(seams.clock, seams.resp, seams.settings.control)
+        self._meter = LoadMeter(seams.clock, seams.resp, seams.host, seams.settings.control)
         seams.host.on_exit(self._exited)
 
     def wake(self, key: Key) -> None:

@@ -1,4 +1,5 @@
-"""What slots cost within a sample: two looks at the counters of every primary, some seconds apart, and the difference.
+"""What slots cost within a sample: two looks at the counters of every primary, some seconds apart, and the difference; and how
+much processor time the engines spent besides, on connections and the like.
 
 Only while the group's memory has a measurement under way; switches nothing on or off and decides nothing. A sample that our own
 end, or a node's, cuts short begins anew. Called by the observer.
@@ -7,12 +8,12 @@ end, or a node's, cuts short begins anew. Called by the observer.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from cachefleet.clock import Clock
-from cachefleet.interfaces import ClusterDriver, EngineRefused
+from cachefleet.interfaces import ClusterDriver, EngineRefused, Host
 from cachefleet.model.observed import Address, SlotLoad
 from cachefleet.settings import ControlSettings
 
@@ -22,22 +23,24 @@ MOST_AT_ONCE = 4  # nodes; an answer has thousands of lines
 
 class Reading(msgspec.Struct, frozen=True):
     """counting: whether each incarnation counts; those that did not answer are left out. loads: what every slot of all of them
-    cost, None while that is not known."""
+    cost, None while that is not known; beside_us: processor time of all of them in that sample that no command took."""
 
     counting: dict[str, bool] = {}
     loads: Counters | None = None
+    beside_us: float = 0.0
 
 
 class _Sample(msgspec.Struct):
     begun_at: float  # monotonic
     counters: dict[str, Counters]  # by incarnation
+    spent_s: float  # processor time that they had used by then
 
 
 class LoadMeter:
     """Groups by uid."""
 
-    def __init__(self, clock: Clock, driver: ClusterDriver, rules: ControlSettings) -> None:
-        self._clock, self._driver = clock, driver
+    def __init__(self, clock: Clock, driver: ClusterDriver, host: Host, rules: ControlSettings) -> None:
+        self._clock, self._driver, self._host = clock, driver, host
         self._sample_s, self._timeout_s = rules.load_sample_s, rules.probe_timeout_s
         self._samples: dict[str, _Sample] = {}
 
@@ -62,10 +65,13 @@ class LoadMeter:
             return Reading(counting)
         loads = _difference(sample.counters, counters) if sample is not None else None
         if loads is None:
-            self._samples[uid] = _Sample(self._clock.monotonic(), counters)
-        else:
-            self._samples.pop(uid, None)
-        return Reading(counting, loads)
+            self._samples[uid] = _Sample(self._clock.monotonic(), counters, self._spent_s(counters))
+            return Reading(counting)
+        spent_us = 1e6 * (self._spent_s(counters) - self._samples.pop(uid).spent_s)
+        return Reading(counting, loads, max(0.0, spent_us - sum(load.cpu_us for load in loads.values())))
+
+    def _spent_s(self, incarnations: Iterable[str]) -> float:
+        return sum(activity.cpu_s for name in incarnations if (activity := self._host.activity(name)) is not None)
 
     async def _look(self, nodes: Mapping[str, Address]) -> dict[str, Counters]:
         """Those that do not answer in time are left out."""

@@ -54,6 +54,7 @@ async def observe(seams: Seams, pulse: Pulse, meter: LoadMeter, row: GroupRow) -
         can_spread=seams.host.can_spread,
         counting={name: reading.counting[at.incarnation] for name, at in targets.items() if at.incarnation in reading.counting},
         loads=reading.loads,
+        beside_us=reading.beside_us,
         data_bytes=_data_bytes(seams, desired),
         threads=_threads(seams, desired),
         **_pending(seams, desired),

@@ -150,6 +150,7 @@ class Observed(msgspec.Struct, frozen=True):
     can_spread: bool = False
     counting: dict[str, bool] = {}  # nodes that were told to count what their slots cost -> whether they do
     loads: dict[int, SlotLoad] | None = None  # what every slot cost within a sample (keys: that it has); None when not measured
+    beside_us: float = 0.0  # processor time of all primaries in that sample that no command took
     data_bytes: int = 0  # memory for data that a node of the group's node type has, 0 not known
     threads: int = 0  # that a Memcached node of the group's node type has, 0 not known
     pending_bytes: int = 0  # as data_bytes, with what is pending; 0 not known

@@ -16,7 +16,7 @@ from cachefleet.model.observed import SlotLoad
 from cachefleet.model.plan import CountLoad
 from cachefleet.model.slots import count, without
 from cachefleet.planning.draft import Draft
-from cachefleet.planning.slot_loads import EVEN, by_load, hottest, shares
+from cachefleet.planning.slot_loads import EVEN, by_load, charged, hottest, shares
 
 PATIENCE_S = 30.0  # longer than the sample itself: then there is no measurement
 LEAST_LOAD = 0.0005  # of one processor in the sample; of less, chance decides which slots were hit
@@ -82,6 +82,7 @@ def _judge(draft: Draft, balancing: LoadBalancing, loads: Mapping[int, SlotLoad]
     """The load was measured, for the first time or when the slots had moved."""
     least_us = LEAST_LOAD * 1e6 * draft.rules.load_sample_s
     too_little = sum(load.cpu_us for load in loads.values()) < least_us
+    loads = charged(loads, draft.observed.beside_us)
     if balancing.before:
         found = balancing.expected if too_little else shares(_books(draft), loads)
         return _tell_end(draft, balancing, found, "is expected to have" if too_little else "has")

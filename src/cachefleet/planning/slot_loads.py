@@ -1,7 +1,7 @@
 """Which shard is to own which slots so that each has about the same part of the load, moving few slots. Pure.
 
-By what each slot cost its owner within a sample: processor time where engines count it, else traffic, else keys. Moves nothing:
-planning.resharding does. Called by planning.load_balance.
+By what each slot cost its owner within a sample: processor time where engines count it (of commands, and by traffic its part of
+what connections took), else traffic, else keys. Moves nothing: planning.resharding does. Called by planning.load_balance.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 
 import msgspec
+from msgspec.structs import replace
 
 from cachefleet.model.group import SlotRanges
 from cachefleet.model.observed import SlotLoad
@@ -35,6 +36,19 @@ def by_load(books: Books, loads: Loads, room: Room | None = None) -> dict[str, S
     return state.result() if state.moved else {shard: union(slots) for shard, slots in books.items()}
 
 
+def charged(loads: Loads, beside_us: float) -> dict[int, SlotLoad]:
+    """With the processor time that no command took laid on the slots by their traffic. Of small commands it is most of all."""
+    traffic = sum(_traffic(load) for load in loads.values())
+    if not traffic or any(load.cpu_us < 0 for load in loads.values()):
+        return dict(loads)
+    each_us = beside_us / traffic
+    return {slot: replace(load, cpu_us=load.cpu_us + round(each_us * _traffic(load))) for slot, load in loads.items()}
+
+
+def _traffic(load: SlotLoad) -> int:
+    return max(0, load.in_bytes) + max(0, load.out_bytes)
+
+
 def shares(books: Books, loads: Loads) -> dict[str, float]:
     """Each shard's part of the whole load, 0 to 1. Without any load all have the same."""
     weigh = weight(loads)
@@ -56,7 +70,7 @@ def weight(loads: Loads) -> Callable[[SlotLoad], int]:
     if all(load.cpu_us >= 0 for load in loads.values()):
         return lambda load: load.cpu_us
     if all(load.in_bytes >= 0 and load.out_bytes >= 0 for load in loads.values()):
-        return lambda load: load.in_bytes + load.out_bytes
+        return _traffic
     return lambda load: load.keys
 
 

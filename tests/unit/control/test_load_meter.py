@@ -6,8 +6,8 @@ import asyncio
 from typing import Any, cast
 
 from cachefleet.control.load_meter import LoadMeter, Reading
-from cachefleet.interfaces import ClusterDriver, EngineRefused
-from cachefleet.model.observed import Address, SlotLoad
+from cachefleet.interfaces import ClusterDriver, EngineRefused, Host
+from cachefleet.model.observed import Activity, Address, SlotLoad
 from cachefleet.settings import ControlSettings
 from tests.fakes.clock import ManualClock
 
@@ -24,6 +24,7 @@ class Counters:
         self.cpu_us = {0: 10, 1: 20, 2: 30}
         self.owners = {0: ONE, 1: ONE, 2: TWO}
         self.asked = 0
+        self.cpu_s = {"u.one.1": 1.0, "u.two.1": 2.0}  # of the processes
 
     async def slot_loads(self, at: Address) -> dict[int, SlotLoad]:
         self.asked += 1
@@ -36,13 +37,17 @@ class Counters:
             if owner == at
         }
 
+    def activity(self, incarnation: str) -> Activity | None:
+        return Activity(cpu_s=self.cpu_s[incarnation]) if incarnation in self.cpu_s else None
+
 
 class Bench:
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.engines = Counters()
         rules = ControlSettings(load_sample_s=5.0)
-        self.meter = LoadMeter(self.clock, cast(ClusterDriver, cast(Any, self.engines)), rules)
+        engines: Any = self.engines
+        self.meter = LoadMeter(self.clock, cast(ClusterDriver, engines), cast(Host, engines), rules)
 
     def measure(self, **nodes: Address) -> Reading:
         return asyncio.run(self.meter.measure("u", nodes or NODES))
@@ -132,3 +137,15 @@ def test_who_counts_and_what_is_forgotten() -> None:
     bench.meter.forget("u")
     bench.work(5.0)
     assert bench.measure().loads is None
+
+
+def test_what_no_command_took() -> None:
+    bench = Bench()
+    bench.measure()
+    bench.work(5.0, s0=100_000)
+    bench.engines.cpu_s = {"u.one.1": 1.25, "u.two.1": 2.5}
+    assert bench.measure().beside_us == 650_000.0
+    bench.measure()
+    bench.work(5.0, s0=100_000)
+    bench.engines.cpu_s = {"u.one.1": 1.25}  # one has ended
+    assert bench.measure().beside_us == 0.0

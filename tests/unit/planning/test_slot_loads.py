@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cachefleet.model.group import SLOTS, SlotRanges
 from cachefleet.model.observed import SlotLoad
 from cachefleet.model.slots import count, union, without
-from cachefleet.planning.slot_loads import EVEN, LEAST_GAIN, by_load, hottest, shares
+from cachefleet.planning.slot_loads import EVEN, LEAST_GAIN, by_load, charged, hottest, shares
 
 THREE: dict[str, SlotRanges] = {"0001": ((0, 5461),), "0002": ((5462, 10922),), "0003": ((10923, SLOTS - 1),)}
 
@@ -104,6 +104,14 @@ def test_what_is_known_decides() -> None:
     assert hottest({slot: SlotLoad(keys=slot) for slot in range(SLOTS)})[0] == SLOTS - 1
     partly = {slot: SlotLoad(keys=slot, cpu_us=-1 if slot == 9 else 1000 - slot) for slot in range(SLOTS)}
     assert hottest(partly)[0] == SLOTS - 1
+
+
+def test_what_connections_take_is_laid_on_slots_by_their_traffic() -> None:
+    loads = {0: SlotLoad(1, 10, 30, 60), 1: SlotLoad(1, 50, 10, 0), 2: SlotLoad(1, 5, 0, 0)}
+    assert [load.cpu_us for load in charged(loads, 1000.0).values()] == [910, 150, 5]
+    assert charged(loads, 0.0) == loads
+    assert charged({0: SlotLoad(1, 10, 0, 0)}, 1000.0) == {0: SlotLoad(1, 10, 0, 0)}
+    assert charged({0: SlotLoad(1)}, 1000.0) == {0: SlotLoad(1)}
 
 
 def test_shards_that_share_no_load_and_slots_that_nobody_told_of() -> None:
