@@ -18,7 +18,7 @@ from cachefleet.api.handovers import require_settled
 from cachefleet.api.placement import check_multi_az, fill
 from cachefleet.api.subnet_groups import subnet_group_zones
 from cachefleet.model.errors import invalid_combination, invalid_value
-from cachefleet.model.group import DesiredShard, GroupDesired, Shape
+from cachefleet.model.group import DesiredShard, GroupDesired, GroupStatus, Shape
 from cachefleet.model.row import GroupRow
 
 PORT, SUBNET_GROUP = "cachefleet:port", "cachefleet:subnet-group"
@@ -67,7 +67,14 @@ async def relocated(context: Context, row: GroupRow, tags: Mapping[str, str]) ->
             f"Tags: while the cluster mode of {row.key.name} is compatible nothing else can be changed; set it to enabled or "
             "disabled first."
         )
-    return replace(row, desired=desired, status=replace(row.status, state=MODIFYING))
+    return replace(row, desired=desired, status=_until_moved(row))
+
+
+def _until_moved(row: GroupRow) -> GroupStatus:
+    """What is shown until the planner knows better: everything is still where it was."""
+    status, port = row.status, row.desired.port
+    nodes = {name: replace(known, port=known.port or port) for name, known in status.nodes.items()}
+    return replace(status, state=MODIFYING, nodes=nodes, ports={**dict.fromkeys(status.endpoints, port), **status.ports})
 
 
 def _port(desired: GroupDesired, text: str) -> int:
