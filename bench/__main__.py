@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
-from bench import api, changes, creation, failover, idle, resharding, throughput
+from bench import api, changes, creation, failover, idle, load_balance, resharding, throughput
 from bench.machine import busy_share, description, today
 from bench.row import Row, shown
 from bench.table import page, print_table, section, sections_of
@@ -27,6 +27,7 @@ PARTS: dict[str, tuple[Measure, str | None]] = {
     "failover": (failover.measure, failover.NOTE),
     "changes": (changes.measure, changes.NOTE),
     "resharding": (resharding.measure, resharding.NOTE),
+    "load_balance": (load_balance.measure, load_balance.NOTE),
     "throughput": (throughput.measure, throughput.NOTE),
     "api": (api.measure, api.NOTE),
     "idle": (idle.measure, idle.NOTE),

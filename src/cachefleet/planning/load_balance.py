@@ -97,7 +97,8 @@ def _judge(draft: Draft, balancing: LoadBalancing, loads: Mapping[int, SlotLoad]
     balancing.before, balancing.expected = shares(books, loads), shares(targets, loads)
     balancing.moved = sum(count(without(targets[shard], books[shard])) for shard in books)
     if not balancing.moved:
-        draft.tell_group(_nothing(draft, f"{_shown(balancing.before)}{_obstacle(draft, balancing.before, loads)}"))
+        why = f"no move would make it more even; {_shown(balancing.before)}{_obstacle(draft, balancing.before, loads)}"
+        draft.tell_group(_nothing(draft, why))
         return _finish(draft)
     balancing.measuring = False
     shards = tuple(replace(shard, slots=targets[shard.shard_id]) for shard in draft.desired.shards)
