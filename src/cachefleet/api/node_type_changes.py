@@ -50,17 +50,28 @@ def memory_mb(desired: GroupDesired, kind: NodeType) -> float:
 def require_fit(row: GroupRow, kind: str, own_types: Mapping[str, NodeTypeSetting]) -> None:
     """Raises InvalidParameterValue with the figures when a node holds more than one of that type has for data. What Memcached
     cannot keep it evicts, as it does all the time."""
-    desired = row.desired
-    if desired.engine is Engine.MEMCACHED:
-        return
-    room = data_bytes(replace(desired, node_type=kind), own_types)
-    for node in desired.nodes:
-        known = row.memory.nodes.get(node.name)
-        if known is not None and known.used_bytes > room:
-            raise invalid_value(
-                f"CacheNodeType: the data of {node.name} take {_shown(known.used_bytes)}, and a {kind} node has {_shown(room)} "
-                "for data. Delete data, add shards, or choose a larger type."
-            )
+    node, used, room = _fullest(row, kind, own_types)
+    if used > room:
+        raise invalid_value(
+            f"CacheNodeType: the data of {node} take {_shown(used)}, and a {kind} node has {_shown(room)} for data. Delete "
+            "data, add shards, or choose a larger type."
+        )
+
+
+def fits(row: GroupRow, kind: str, own_types: Mapping[str, NodeTypeSetting]) -> bool:
+    """Whether require_fit raises nothing."""
+    _, used, room = _fullest(row, kind, own_types)
+    return used <= room
+
+
+def _fullest(row: GroupRow, kind: str, own_types: Mapping[str, NodeTypeSetting]) -> tuple[str, int, int]:
+    """The node with the most data, how much that is, and what a node of that type has for data."""
+    room = data_bytes(replace(row.desired, node_type=kind), own_types)
+    if row.desired.engine is Engine.MEMCACHED:
+        return "", 0, room
+    used = {name: known.used_bytes for name, known in row.memory.nodes.items()}
+    node = max(used, key=lambda name: used[name], default="")
+    return node, used.get(node, 0), room
 
 
 def _shown(size_bytes: int) -> str:

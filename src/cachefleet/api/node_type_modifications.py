@@ -1,6 +1,7 @@
 """ListAllowedNodeTypeModifications: which node types a cluster or group may be changed to (reference 6, 13.3).
 
-Pure but for reading the row: by memory, whatever the family; not between types with data tiering and without.
+Pure but for reading the row: by memory, whatever the family; not between types with data tiering and without; down only where
+the data fit.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cachefleet.api.context import Context
 from cachefleet.api.group_rows import load_cluster, load_group
-from cachefleet.api.node_type_changes import allowed
+from cachefleet.api.node_type_changes import allowed, fits
 from cachefleet.api.registry import operation
 from cachefleet.model.errors import invalid_combination, invalid_value
 from cachefleet.reference.node_types import all_node_types, node_type
@@ -33,4 +34,4 @@ async def list_allowed_node_type_modifications(
             f"{desired.node_type}, the node type of {row.key.name}, is not declared in the settings any more; add it again."
         )
     up, down = allowed(desired, present, all_node_types(declared))
-    return {"ScaleUpModifications": up, "ScaleDownModifications": down}
+    return {"ScaleUpModifications": up, "ScaleDownModifications": [kind for kind in down if fits(row, kind, declared)]}
