@@ -83,9 +83,9 @@ def test_the_busiest_shard_comes_down(elasticache: Any) -> None:
         assert 0 < moved < 400  # of 16384
         figures = re.search(r"had ([\d.]+) % of the load and has ([\d.]+) %, 33.3 % being an even part; (\d+) slots", told)
         assert figures is not None, told
-        assert float(figures[1]) > 40 and 33 < float(figures[2]) < 42  # of processor time; clients count operations
+        assert abs(float(figures[1]) / 100 - before) < 0.1 and abs(float(figures[2]) / 100 - after) < 0.1
         assert int(figures[3]) == moved
-        assert "rebalanced" in again.lower()
+        assert "were not rebalanced by load: no move would make it more even" in again or "Rebalanced" in again
         assert clients.errors == [] and clients.missing() == {}
         assert sum(counts(list(now))) == sum(made > 0 for made in clients.counts().values())
         wait_for("nobody counts any more", lambda: counting(entrance) == ["no"] * 3)
