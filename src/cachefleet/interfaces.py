@@ -196,6 +196,15 @@ class EngineRefused(Exception):
     """A verb was refused or did not arrive: what was asked, of which address, and the engine's answer."""
 
 
+class SlotsRefused(EngineRefused):
+    """Slots that cannot be moved, since of a key in each of them that is too large or that the target does not take. They are
+    wholly at the source; other slots can be moved all the same."""
+
+    def __init__(self, message: str, slots: Sequence[int]) -> None:
+        super().__init__(message)
+        self.slots = tuple(slots)
+
+
 class EngineDriver(Protocol):
     """What every engine can do. Verbs never retry or sleep; they raise EngineRefused. The caller sets the deadline
     (asyncio.timeout): a driver must be safe to cancel at any await."""
@@ -276,7 +285,8 @@ class ClusterDriver(EngineDriver, Protocol):
         """End all such jobs that the node is the source of."""
 
     async def move_keys(self, at: Address, to: Address, slots: SlotRanges, others: Sequence[Address]) -> None:
-        """Move slots key by key, for a short time; may leave slots open in ClusterView.open_slots, and goes on with such."""
+        """Move slots key by key, for a short time; may leave slots open in ClusterView.open_slots, and goes on with such.
+        Raises SlotsRefused when all that could be done is done and these slots have to be left out."""
 
     async def settle_slots(self, at: Address, slots: SlotRanges, owner_id: str) -> None:
         """End half-open moves: these slots belong to owner_id, "" to whom the node knows as their owner."""

@@ -12,53 +12,71 @@ MIGRATE, for which an engine stops all else, is small, and because no more than 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import deque
 from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
 
 from cachefleet.engines.connection import Command, ErrorReply
 from cachefleet.engines.connections import Connections
+from cachefleet.engines.key_batches import BATCH_KEYS, LARGEST_BYTES, batch_keys, batches, in_words, patience_ms
 from cachefleet.engines.replies import parse_cluster, parse_fields
+from cachefleet.engines.side_connections import SideConnections
 from cachefleet.engines.slot_ends import SlotsLeft, slots_left
-from cachefleet.interfaces import EngineRefused
+from cachefleet.engines.slot_return import SlotReturn
+from cachefleet.interfaces import EngineRefused, SlotsRefused
 from cachefleet.model.group import SlotRanges
 from cachefleet.model.observed import Address, ClusterView
 
 SLICE_S = 0.4
 WINDOW_SLOTS = 128  # open at once: as many marks as an engine reads, and a new primary sets, in one go (ClusterVerbs.take_over)
 WINDOW_KEYS = 8192  # in the slots of a window, where a single slot has not more
-BATCH_KEYS = 24  # of a MIGRATE: about 0.2 ms for small values; larger ones are not faster
-BATCH_BYTES = 65_536  # of a MIGRATE, by the average size of the node's keys
 LANES = 2
-MIGRATE_TIMEOUT_MS = "500"  # without any progress: for so long a frozen target stops the source
-"""Longer, and the source itself would be taken for dead."""
+ANSWER_S = 1.0
+TOLD = 3  # refused slots in a message
+
+
+class Troubles(msgspec.Struct):
+    """Of a pair of nodes, from slice to slice. Forgotten with the process: then everything is tried again."""
+
+    failed: set[int] = set()  # half-open slots of which a key did not move; their keys go one by one from then on
+    refused: dict[int, str] = {}  # slots that stay with the source, and why
 
 
 class KeyMigration:
     """From the primary at `at` to the primary at `to`."""
 
-    def __init__(self, connections: Connections, told: Connections, at: Address, to: Address) -> None:
-        """connections: raw ones, on which nothing else waits behind a MIGRATE. told: by which others are told of new owners."""
-        self._connections, self._told = connections, told
+    def __init__(self, side: SideConnections, told: Connections, troubles: Troubles, at: Address, to: Address) -> None:
+        """told: by which others are told of new owners."""
+        self._side, self._told, self._troubles = side, told, troubles
         self._at, self._to = at, to
         self._over = False
-        self._refused: EngineRefused | None = None
+        self._broken: EngineRefused | None = None  # why this slice ends early
         self._batch_keys = BATCH_KEYS
+        self._sized = False  # a key may be so large that each has to be asked for its size
+        self._known_bytes: dict[bytes, int] = {}  # of keys of this window
 
     async def run(self, slots: SlotRanges, others: Sequence[Address]) -> None:
-        """Raises EngineRefused; what is half-open then stays so."""
+        """Raises EngineRefused: what is half-open then stays so; SlotsRefused when only such slots are left."""
         left = await self._look(slots)
         end = asyncio.get_running_loop().call_later(SLICE_S, self._end)
         try:
             await self._claim(left, others)
-            todo = deque((*left.half_open, *left.fresh))
-            while todo and not self._over and self._refused is None:
-                window = await self._window(todo)
+            todo = deque(slot for slot in (*left.half_open, *left.fresh) if slot not in self._troubles.refused)
+            while todo and not self._over and self._broken is None:
+                window = await self._window(left, todo)
                 await self._open(left, window)
                 await self._close(left, await self._drain(window), others)
         finally:
             end.cancel()
-        if self._refused is not None:
-            raise self._refused
+        if self._broken is not None:
+            raise self._broken
+        if not todo and not self._over and self._troubles.refused:
+            refused, self._troubles.refused = self._troubles.refused, {}
+            more = f"; and {len(refused) - TOLD} more" if len(refused) > TOLD else ""
+            raise SlotsRefused("; ".join(list(refused.values())[:TOLD]) + more, sorted(refused))
 
     def _end(self) -> None:
         self._over = True
@@ -66,18 +84,27 @@ class KeyMigration:
     # --- what there is ---
 
     async def _look(self, slots: SlotRanges) -> SlotsLeft:
-        (nodes, memory, keys), (target_nodes,) = await asyncio.gather(
-            self._connections.call(self._at, ("CLUSTER", "NODES"), ("INFO", "memory"), ("DBSIZE",)),
-            self._connections.call(self._to, ("CLUSTER", "NODES")),
+        (source, (memory, keys)), (target, _) = await asyncio.gather(
+            self._table(self._at, ("INFO", "memory"), ("DBSIZE",)), self._table(self._to)
         )
         used_bytes = int(parse_fields(memory.decode()).get("used_memory", "0"))
-        self._batch_keys = max(1, min(BATCH_KEYS, BATCH_BYTES * max(keys, 1) // max(used_bytes, 1)))
-        return slots_left(slots, self._at, _table(nodes), self._to, _table(target_nodes))
+        self._batch_keys = batch_keys(used_bytes, keys)
+        self._sized = used_bytes > LARGEST_BYTES
+        return slots_left(slots, self._at, source, self._to, target)
 
-    async def _window(self, todo: deque[int]) -> list[int]:
-        """The next slots, as many as have not too many keys together; taken off."""
+    async def _table(self, address: Address, *more: Command) -> tuple[ClusterView, list[Any]]:
+        """Raises EngineRefused where the node answers no questions on keys: a fresh one begins after two seconds."""
+        nodes, info, *others = await self._side.one.call(address, ("CLUSTER", "NODES"), ("CLUSTER", "INFO"), *more)
+        view = parse_cluster(nodes.decode("utf-8", "replace"), parse_fields(info.decode()))
+        if not view.ok:
+            raise EngineRefused(f"keys are not moved from {self._at} to {self._to}: the cluster is down, {address} says")
+        return view, others
+
+    async def _window(self, left: SlotsLeft, todo: deque[int]) -> list[int]:
+        """The next slots, as many as have not too many keys together; taken off. A slot with a key that is too large is not
+        opened in the first place."""
         first = [todo[number] for number in range(min(len(todo), WINDOW_SLOTS))]
-        counts = await self._connections.call(self._at, *(("CLUSTER", "COUNTKEYSINSLOT", str(slot)) for slot in first))
+        counts = await self._side.one.call(self._at, *(("CLUSTER", "COUNTKEYSINSLOT", str(slot)) for slot in first))
         window: list[int] = []
         total = 0
         for count in counts:
@@ -85,28 +112,56 @@ class KeyMigration:
             if window and total > WINDOW_KEYS:
                 break
             window.append(todo.popleft())
+        if self._sized:
+            self._known_bytes.clear()
+            half_open = set(left.half_open)
+            fresh = [slot for slot in window if slot not in half_open]
+            too_large = await asyncio.gather(*(self._too_large(slot) for slot in fresh))
+            left_out = set(itertools.compress(fresh, too_large))
+            window = [slot for slot in window if slot not in left_out]
         return window
+
+    async def _too_large(self, slot: int) -> bool:
+        (keys,) = await self._side.one.call(self._at, self._keys_in(slot, WINDOW_KEYS))
+        for key, size in zip(keys, await self._sizes(keys), strict=True):
+            if size > LARGEST_BYTES:
+                self._refuse(
+                    slot, key, f"takes {in_words(size)}, and items of more than {in_words(LARGEST_BYTES)} are not moved"
+                )
+                return True
+        return False
+
+    async def _sizes(self, keys: Sequence[bytes]) -> list[int]:
+        unknown = [key for key in keys if key not in self._known_bytes]
+        if unknown:
+            sizes = await self._side.one.call(self._at, *(("MEMORY", "USAGE", key) for key in unknown))
+            self._known_bytes.update({key: size or 0 for key, size in zip(unknown, sizes, strict=True)})
+        return [self._known_bytes[key] for key in keys]
+
+    def _refuse(self, slot: int, key: bytes, why: str) -> None:
+        self._troubles.refused[slot] = (
+            f"slot {slot} stays at {self._at}: its key {key[:100].decode('utf-8', 'replace')!r} {why}"
+        )
 
     # --- steps ---
 
     async def _claim(self, left: SlotsLeft, others: Sequence[Address]) -> None:
         """Slots of a dead predecessor of the target; an import makes its claim a new one that everybody believes."""
         if left.given:
-            await self._connections.call(self._to, *_set_slots(left.given, "IMPORTING", left.source_id))
+            await self._side.call_all(self._to, _set_slots(left.given, "IMPORTING", left.source_id))
             await self._close(left, left.given, others)
 
     async def _open(self, left: SlotsLeft, window: Sequence[int]) -> None:
-        for address, unmarked, words in (
-            (self._to, left.unmarked_target, ("IMPORTING", left.source_id)),
-            (self._at, left.unmarked_source, ("MIGRATING", left.target_id)),
-        ):
-            marks = _set_slots((slot for slot in window if slot in unmarked), *words)
-            if marks:
-                await self._connections.call(address, *marks)
+        to_import = (slot for slot in window if slot in left.unmarked_target)
+        await self._side.call_all(self._to, _set_slots(to_import, "IMPORTING", left.source_id))
+        to_migrate = (slot for slot in window if slot in left.unmarked_source)
+        await self._side.call_all(self._at, _set_slots(to_migrate, "MIGRATING", left.target_id))
 
     async def _drain(self, window: Sequence[int]) -> list[int]:
         """Slots of the window that are empty at the source; those that are not when the time is over stay open."""
-        lists = await self._connections.call(self._at, *(self._keys_in(slot) for slot in window))
+        if not window:
+            return []
+        lists = await self._side.one.call(self._at, *(self._keys_in(slot, self._batch_keys) for slot in window))
         queue = deque(zip(window, lists, strict=True))
         empty: list[int] = []
         async with asyncio.TaskGroup() as lanes:
@@ -115,52 +170,76 @@ class KeyMigration:
         return empty
 
     async def _lane(self, queue: deque[tuple[int, list[bytes]]], empty: list[int]) -> None:
-        while queue and self._refused is None:
+        while queue and self._broken is None:
             slot, keys = queue.popleft()
             try:
                 while keys and not self._over:
                     keys = await self._move(slot, keys)
             except EngineRefused as error:
-                self._refused = error
+                self._broken = error
                 return
-            if not keys:
+            if not keys and slot not in self._troubles.refused:
+                self._troubles.failed.discard(slot)
                 empty.append(slot)
 
     async def _move(self, slot: int, keys: list[bytes]) -> list[bytes]:
-        """Keys that came meanwhile, or were not listed before."""
-        moved, more = await self._connections.ask(self._at, self._migrate(keys), self._keys_in(slot))
-        for reply in (moved, more):
-            if isinstance(reply, ErrorReply):
-                raise EngineRefused(f"keys of slot {slot} were not moved from {self._at} to {self._to}: {reply}")
+        """What the source has left of the slot: keys that came meanwhile, or were not listed before. Raises EngineRefused."""
+        if slot in self._troubles.failed:
+            return await self._move_singly(slot, keys)
+        parts = batches(keys, await self._sizes(keys)) if self._sized else [(keys, 0)]
+        *moved, more = await self._side.one.ask(
+            self._at, *(self._migrate(*part) for part in parts), self._keys_in(slot, self._batch_keys)
+        )
+        failed = next((reply for reply in (*moved, more) if isinstance(reply, ErrorReply)), None)
+        if failed is not None:
+            self._troubles.failed.add(slot)
+            raise EngineRefused(f"keys of slot {slot} were not moved from {self._at} to {self._to}: {failed}")
         found: list[bytes] = more
         return found
 
-    def _migrate(self, keys: Sequence[bytes]) -> Command:
+    async def _move_singly(self, slot: int, keys: list[bytes]) -> list[bytes]:
+        """A slot of which a key has failed before. One that fails again, at a target that is well, sends the slot home."""
+        for key, size in zip(keys, await self._sizes(keys), strict=True):
+            (reply,) = await self._side.one.ask(self._at, self._migrate([key], size))
+            if isinstance(reply, ErrorReply):
+                await self._require_life(slot)
+                await SlotReturn(self._side.one, self._at, self._to, slot).run()
+                self._refuse(slot, key, f"({in_words(size)}) is not taken by {self._to}: {reply}")
+                self._troubles.failed.discard(slot)
+                return []
+        (more,) = await self._side.one.call(self._at, self._keys_in(slot, self._batch_keys))
+        found: list[bytes] = more
+        return found
+
+    async def _require_life(self, slot: int) -> None:
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                await self._table(self._to)
+        except TimeoutError:
+            raise EngineRefused(f"keys of slot {slot} are not moved from {self._at}: {self._to} does not answer") from None
+
+    def _migrate(self, keys: Sequence[bytes], size_bytes: int) -> Command:
         """REPLACE: the target may have a key already when a MIGRATE was cut short, or a failover brought one back at the
         source. Clients find it at the source for as long as it is there: that one is newer."""
         to = self._to
-        return "MIGRATE", to.host, str(to.port), "", "0", MIGRATE_TIMEOUT_MS, "REPLACE", "KEYS", *keys
+        return "MIGRATE", to.host, str(to.port), "", "0", str(patience_ms(size_bytes)), "REPLACE", "KEYS", *keys
 
-    def _keys_in(self, slot: int) -> Command:
-        return "CLUSTER", "GETKEYSINSLOT", str(slot), str(self._batch_keys)
+    def _keys_in(self, slot: int, most: int) -> Command:
+        return "CLUSTER", "GETKEYSINSLOT", str(slot), str(most)
 
     async def _close(self, left: SlotsLeft, empty: Sequence[int], others: Sequence[Address]) -> None:
         """The target first: were the source first, nobody would serve the slot when we die in between. A source that got a key
         again refuses, and its slot stays open."""
-        if not empty:
-            return
         closing = _set_slots(empty, "NODE", left.target_id)
-        await self._connections.call(self._to, *closing)
-        replies = await self._connections.ask(self._at, *closing)
+        if not closing:
+            return
+        await self._side.call_all(self._to, closing)
+        replies = await self._side.ask_all(self._at, closing)
         refused = next((reply for reply in replies if isinstance(reply, ErrorReply)), None)
-        if refused is not None and self._refused is None:
-            self._refused = EngineRefused(f"{self._at} does not give up all slots that {self._to} took: {refused}")
+        if refused is not None and self._broken is None:
+            self._broken = EngineRefused(f"{self._at} does not give up all slots that {self._to} took: {refused}")
         for other in others:
             self._told.send(other, *closing)  # sooner than by gossip; nobody waits for it
-
-
-def _table(nodes: bytes) -> ClusterView:
-    return parse_cluster(nodes.decode("utf-8", "replace"), {})
 
 
 def _set_slots(slots: Iterable[int], *words: str) -> list[Command]:

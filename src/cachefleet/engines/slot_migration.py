@@ -11,10 +11,11 @@ from collections.abc import Sequence
 
 from cachefleet.engines.connection import Command
 from cachefleet.engines.connections import Connections
-from cachefleet.engines.key_migration import KeyMigration
+from cachefleet.engines.key_migration import KeyMigration, Troubles
 from cachefleet.engines.replies import parse_cluster
+from cachefleet.engines.side_connections import SideConnections
 from cachefleet.engines.slot_replies import parse_libraries, parse_migrations, parse_slot_loads
-from cachefleet.interfaces import EngineRefused
+from cachefleet.interfaces import EngineRefused, Permit
 from cachefleet.model.group import SLOTS, SlotRanges
 from cachefleet.model.observed import Address, ClusterView, SlotLoad
 from cachefleet.model.slots import without
@@ -23,9 +24,14 @@ from cachefleet.model.slots import without
 class SlotMigrationVerbs:
     """A node is named by its own address; another node by its engine id."""
 
-    def __init__(self, connections: Connections, raw: Connections) -> None:
-        """raw: connections of their own for users' data."""
-        self._connections, self._raw = connections, raw
+    def __init__(self, connections: Connections, permit: Permit) -> None:
+        self._connections = connections
+        self._side = SideConnections(permit)
+        self._troubles: dict[tuple[Address, Address], Troubles] = {}
+
+    async def close(self) -> None:
+        self._troubles.clear()
+        await self._side.close()
 
     async def migrate_slots(self, at: Address, slots: SlotRanges, target_id: str) -> None:
         """Slots that a running job already takes there, and those that the node does not own (any more), are left out. Raises
@@ -46,7 +52,8 @@ class SlotMigrationVerbs:
             await self._connections.ask(at, ("CLUSTER", "CANCELSLOTMIGRATIONS"))  # refused when the last has just ended
 
     async def move_keys(self, at: Address, to: Address, slots: SlotRanges, others: Sequence[Address]) -> None:
-        await KeyMigration(self._raw, self._connections, at, to).run(slots, others)
+        troubles = self._troubles.setdefault((at, to), Troubles())
+        await KeyMigration(self._side, self._connections, troubles, at, to).run(slots, others)
 
     async def settle_slots(self, at: Address, slots: SlotRanges, owner_id: str) -> None:
         """Only slots for which the node says something else are touched."""
@@ -69,16 +76,16 @@ class SlotMigrationVerbs:
 
     async def copy_functions(self, at: Address, to: Address) -> None:
         """Library by library: a FUNCTION RESTORE of all of them is refused when the target has one already."""
-        identity = await self._raw.identity(at)
+        identity = await self._side.one.identity(at)
         if "functions" not in identity.capabilities:
             return
         (ours,), (theirs,) = await asyncio.gather(
-            self._raw.call(at, ("FUNCTION", "LIST", "WITHCODE")), self._raw.call(to, ("FUNCTION", "LIST"))
+            self._side.one.call(at, ("FUNCTION", "LIST", "WITHCODE")), self._side.one.call(to, ("FUNCTION", "LIST"))
         )
         known = set(parse_libraries(theirs))
         missing = [code for name, code in parse_libraries(ours).items() if name not in known]
         if missing:
-            await self._raw.call(to, *(("FUNCTION", "LOAD", code) for code in missing))
+            await self._side.one.call(to, *(("FUNCTION", "LOAD", code) for code in missing))
 
     async def slot_loads(self, at: Address) -> dict[int, SlotLoad]:
         identity = await self._connections.identity(at)

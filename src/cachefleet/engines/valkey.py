@@ -52,8 +52,7 @@ class ValkeyDriver:
         self._mode = ModeVerbs(self._connections)
         self._replication = ReplicationVerbs(self._connections)
         self._cluster = ClusterVerbs(self._connections)
-        self._raw = Connections(permit, raw=True)
-        self._migration = SlotMigrationVerbs(self._connections, self._raw)
+        self._migration = SlotMigrationVerbs(self._connections, permit)
 
     def render(self, spec: NodeSpec, build: Build, folder: str) -> Rendering:
         return valkey_config.render(spec, build, folder, self._cluster_node_timeout_ms)
@@ -79,7 +78,7 @@ class ValkeyDriver:
 
     async def close(self) -> None:
         await self._connections.close()
-        await self._raw.close()
+        await self._migration.close()
 
     # --- both modes ---
 
