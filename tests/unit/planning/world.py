@@ -45,6 +45,9 @@ class Engine:
     synced: bool = False
     has_child: bool = False
     history: str = ""
+    threads: int = -1
+    size_bytes: int = -1  # of its memory for data, and of what they take of it
+    used_bytes: int = -1
     unheard: set[str] = field(default_factory=set)  # engine ids that it knows, but not their slots yet
 
 
@@ -59,6 +62,9 @@ class World:
         self.now = 1000.0
         self.rules = ControlSettings()
         self.events: list[str] = []
+        self.threads = 0  # of a Memcached node of the group's type
+        self.pending_bytes = 0
+        self.pending_build = True
         self.failing_starts: set[str] = set()
         self.finished = False
         self.lost: set[int] = set()
@@ -70,6 +76,8 @@ class World:
         self.busy: set[str] = set()  # incarnations that answer only that they are busy
         self.strangers: dict[str, Engine] = {}  # nodes of another cluster, by engine id; known where `knows` says so
         self.deaf: set[str] = set()  # nodes that hear nothing from their primary, over a link that has not broken
+        self.data_bytes = 0  # of the group's node type
+        self.broken_versions: set[str] = set()  # of which no engine starts
         self.heard_s = 0  # what replicas say of a primary that does not answer
 
     # --- what tests do to it ---
@@ -79,8 +87,13 @@ class World:
         return self.engines[f"{self.desired.uid}.{node}.{self.memory.nodes[node].launches}"]
 
     def desires(self, engine: Engine) -> bool:
-        """It is of a node that is to stay."""
-        return any(engine.incarnation.startswith(f"{self.desired.uid}.{node.name}.") for node in self.desired.nodes)
+        """It is of a node that is to stay, and is not about to be launched anew."""
+        names = [node.name for node in self.desired.nodes]
+        known = {name: self.memory.nodes[name] for name in names if name in self.memory.nodes}
+        retiring = {f"{self.desired.uid}.{name}.{node.roll_of}" for name, node in known.items() if node.roll_of}
+        return engine.incarnation not in retiring and any(
+            engine.incarnation.startswith(f"{self.desired.uid}.{name}.") for name in names
+        )
 
     def runs(self, node: str) -> bool:
         engine = self.engines.get(f"{self.desired.uid}.{node}.{self.memory.nodes[node].launches}")
@@ -129,6 +142,7 @@ class World:
         observed = self.observe()
         plan = plan_group(self.name, self.replication_group, self.desired, observed, self.memory, self.now, self.rules)
         self.memory, self.status, self.finished = plan.memory, plan.status, plan.finished
+        self.desired = plan.desired or self.desired
         self.events += [event.message for event in plan.events]
         if apply:
             for action in plan.actions:
@@ -164,6 +178,10 @@ class World:
             watched_s=self.watched_s,
             offers=offers,
             no_addresses=self.no_addresses,
+            data_bytes=self.data_bytes,
+            threads=self.threads,
+            pending_bytes=self.pending_bytes,
+            pending_build=self.pending_build,
         )
 
     def _address(self) -> str:
@@ -200,6 +218,9 @@ class World:
             bound=tuple(sorted({engine.host, *engine.bound})),
             full_syncs=engine.full_syncs,
             version=engine.published,
+            maxmemory_bytes=engine.size_bytes,
+            used_bytes=engine.used_bytes,
+            threads=engine.threads,
             cluster=self._cluster(engine) if self.desired.shape is Shape.CLUSTERED else None,
         )
 
@@ -251,11 +272,20 @@ class World:
             host,
             engine_id=f"id-{action.incarnation}",
             primary=clustered,
-            running=action.node not in self.failing_starts,
+            running=action.node not in self.failing_starts and self._version(action.node) not in self.broken_versions,
+            size_bytes=self.data_bytes or -1,
+            threads=self.threads or -1,
         )
         self.engines[action.incarnation] = engine
         if action.follow and engine.running:
             self._attach(engine, action.follow)
+
+    def _version(self, node: str) -> str:
+        form = self.memory.nodes[node].form
+        return form.version if form is not None else ""
+
+    def _resize(self, action: actions.Resize) -> None:
+        self._current(action.node).size_bytes = self.data_bytes
 
     def _attach(self, engine: Engine, host: str) -> None:
         engine.primary = False
