@@ -91,9 +91,8 @@ class World:
         names = [node.name for node in self.desired.nodes]
         known = {name: self.memory.nodes[name] for name in names if name in self.memory.nodes}
         retiring = {f"{self.desired.uid}.{name}.{node.roll_of}" for name, node in known.items() if node.roll_of}
-        return engine.incarnation not in retiring and any(
-            engine.incarnation.startswith(f"{self.desired.uid}.{name}.") for name in names
-        )
+        node = engine.incarnation.rpartition(".")[0].removeprefix(f"{self.desired.uid}.")
+        return node in names and engine.incarnation not in retiring
 
     def runs(self, node: str) -> bool:
         engine = self.engines.get(f"{self.desired.uid}.{node}.{self.memory.nodes[node].launches}")
