@@ -9,6 +9,7 @@ failed twice. The groups have a replica a shard, and hold 20 MB.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -84,14 +85,17 @@ def _measured(service: Service, scenario: Scenario) -> Iterator[Row]:
         entrance = address(group["ConfigurationEndpoint"] if scenario.clustered else group["NodeGroups"][0]["PrimaryEndpoint"])
         fill(entrance, KEYS, clustered=scenario.clustered)
         with traffic(scenario.kinds, entrance, folder, clustered=scenario.clustered) as running:
+            quiet_s = time.perf_counter()
             running.await_operations(BEFORE)
             steps = [_made(api, change, running) for change in scenario.changes]
             running.end()
-            verdicts, remains = running.verdicts(), running.remains()
-    quiet_ms = [1000 * verdict.between(0.0, steps[0].since_s).latency_s(0.99) for verdict in verdicts.values()]
+            verdicts, remains, flaws = running.verdicts(), running.remains(), running.flaws()
+    quiet_ms = [1000 * verdict.between(quiet_s, steps[0].since_s).latency_s(0.99) for verdict in verdicts.values()]
     yield Row(figure=f"{scenario.what}, before: p99", unit="ms", values=quiet_ms)
     yield from (_gaps(scenario, step, verdicts) for step in steps)
     yield from _flaws(scenario, verdicts, remains)
+    for client, what in flaws.items():
+        print(f"{scenario.what}, {client}: {what}", file=sys.stderr)
 
 
 def _made(api: Any, change: Change, running: Traffic) -> Step:

@@ -6,8 +6,8 @@ Keys moved a second: those that the third shard has in the end over the time fro
 last one that has arrived; looked at in the same way, from outside. The time from the request until the group is available has
 the start of the node in it, too.
 
-Latency is measured in further rounds, with a client (redis-py) of which 500 operations a second are due, whether or not earlier
-ones took their time: the 99th percentile while slots move over that of the seconds before.
+Latency is measured in further rounds, with four clients (redis-py) of which together 500 operations a second are due, whether
+or not earlier ones took their time: the 99th percentile while slots move over that of the seconds before.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -42,8 +42,10 @@ ENGINES = (("valkey", "9.1", 10.0), ("valkey", "8.1", 1.5), ("redis", "7.0", 1.5
 NAME = "reshard"
 NODE_TYPE = "cache.m7g.large"
 RATE = 500.0
-CLIENTS_KEYS = 1000
-BEFORE = 3000  # operations before slots move
+CLIENTS = 4  # share that rate, so that one operation that waits does not hold up all others
+CLIENTS_KEYS = 250
+BEFORE = 1000  # operations of each before slots move
+SETTLING = 200  # of them, those that show how clients start
 TIMES_P99 = 3.0
 TIMEOUT_S = 600.0
 KEPT = SLOTS - SLOTS // 3
@@ -64,7 +66,7 @@ class Course(msgspec.Struct, frozen=True):
     span: Span
     asked_s: float  # when it was asked for; times are of time.perf_counter()
     took_s: float  # until all was over
-    load: Verdict | None = None  # of the client, if there was one
+    loads: Sequence[Verdict] = ()  # of each client
 
     @property
     def rate(self) -> float:
@@ -108,32 +110,33 @@ def _tools(subject: Subject, *, loaded: bool = False) -> Course:
 def _course(entrance: Where, keys: int, change: Callable[[], None], loaded: bool) -> Course:
     total = fill(entrance, keys)
     sources = list(owners(entrance))
-    with data_folder() as folder, _client(entrance, folder, loaded) as client, Movement(sources, KEPT) as movement:
+    with data_folder() as folder, _clients(entrance, folder, loaded) as clients, Movement(sources, KEPT) as movement:
         begun_s = time.perf_counter()
         change()
         took_s = time.perf_counter() - begun_s
         span = wait_for("the end of the movement is seen", movement.seen)
-        if client is not None:
+        for client in clients:
             client.end()
-        load = client.verdict() if client is not None else None
+        loads = [client.verdict() for client in clients]
     (newcomer,) = set(owners(entrance)) - set(sources)
     held, (moved,) = counts(sources), counts([newcomer])
-    if sum(held) + moved != total + (CLIENTS_KEYS if loaded else 0):
+    if sum(held) + moved != total + sum(client.keys for client in clients):
         raise AssertionError(f"of {total} keys there are {sum(held) + moved}")
-    return Course(moved, span, begun_s, took_s, load)
+    return Course(moved, span, begun_s, took_s, loads)
 
 
 @contextmanager
-def _client(entrance: Where, folder: Path, loaded: bool) -> Iterator[Client | None]:
-    if not loaded:
-        yield None
-        return
-    client = Client("redis-py-cluster", entrance, folder, rate=RATE, keys=CLIENTS_KEYS)
-    try:
-        client.await_operations(BEFORE)
-        yield client
-    finally:
-        client.end()
+def _clients(entrance: Where, folder: Path, loaded: bool) -> Iterator[Sequence[Client]]:
+    """All of them running; none without load."""
+    with ExitStack() as stack:
+        clients = []
+        for number in range(CLIENTS if loaded else 0):
+            name = f"client{number}"
+            clients.append(Client("redis-py-cluster", entrance, folder, name=name, rate=RATE / CLIENTS, keys=CLIENTS_KEYS))
+            stack.callback(clients[-1].end)
+        for client in clients:
+            client.await_operations(BEFORE)
+        yield clients
 
 
 def _speed(subject: Subject, pairs: Sequence[tuple[Course, Course]], target: float) -> Iterator[Row]:
@@ -162,19 +165,15 @@ def _latency(subject: Subject, pairs: Sequence[tuple[Course, Course]]) -> Iterat
     ours, tools = [own for own, _ in pairs], [other for _, other in pairs]
     yield _times_p99(f"{subject.what}: p99 while slots move over before", ours, TIMES_P99)
     yield _times_p99(f"{subject.what}, the tool: p99 while slots move over before", tools, None)
-    yield Row(
-        figure=f"{subject.what}: longest gap",
-        unit="ms",
-        values=[1000 * during(one).longest_gap_s for one in ours],
-        target=100.0,
-    )
-    errors = [one.load.errors + one.load.wrong_reads for one in ours if one.load is not None]
+    gaps_ms = [1000 * max(load.longest_gap_s for load in during(one)) for one in ours]
+    yield Row(figure=f"{subject.what}: longest gap of a client", unit="ms", values=gaps_ms, target=100.0)
+    errors = [sum(load.errors + load.wrong_reads for load in one.loads) for one in ours]
     yield Row(figure=f"{subject.what}: errors after one retry", unit="", values=errors, target=0, each=True)
 
 
 def _times_p99(figure: str, courses: Sequence[Course], target: float | None) -> Row:
-    befores_ms = [1000 * before(one).latency_s(0.99) for one in courses]
-    durings_ms = [1000 * during(one).latency_s(0.99) for one in courses]
+    befores_ms = [1000 * together(before(one)).latency_s(0.99) for one in courses]
+    durings_ms = [1000 * together(during(one)).latency_s(0.99) for one in courses]
     return Row(
         figure=figure,
         unit="",
@@ -184,11 +183,13 @@ def _times_p99(figure: str, courses: Sequence[Course], target: float | None) -> 
     )
 
 
-def before(course: Course) -> Verdict:
-    assert course.load is not None
-    return course.load.between(0.0, course.asked_s)
+def before(course: Course) -> list[Verdict]:
+    return [Verdict(load.between(0.0, course.asked_s).operations[SETTLING:]) for load in course.loads]
 
 
-def during(course: Course) -> Verdict:
-    assert course.load is not None
-    return course.load.between(course.span.since_s, course.span.until_s)
+def during(course: Course) -> list[Verdict]:
+    return [load.between(course.span.since_s, course.span.until_s) for load in course.loads]
+
+
+def together(loads: Sequence[Verdict]) -> Verdict:
+    return Verdict([one for load in loads for one in load.operations])
