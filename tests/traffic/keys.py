@@ -127,4 +127,5 @@ def _await_acknowledgements(connection: socket.socket, count: int) -> None:
             raise AssertionError("the connection was closed")
         received += part
     if received != _OK * count:
-        raise AssertionError(f"a write was refused: {bytes(received[:200])!r}")
+        refused = next(reply for reply in bytes(received).split(b"\r\n") if reply != b"+OK")
+        raise AssertionError(f"a write was refused: {refused!r}")
