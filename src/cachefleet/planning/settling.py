@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from cachefleet.model.group import Settled
+from cachefleet.model.group import Settled, Shape
 from cachefleet.planning.draft import Draft
 
 
@@ -41,17 +41,25 @@ def _brought(before: Settled, after: Settled) -> list[str]:
     return found
 
 
+def _serves_anew(draft: Draft) -> bool:
+    """A primary has the new form, or it is not known who is primary; of Memcached, a node that was ready."""
+    known = draft.memory.nodes
+    if draft.desired.shape is Shape.MEMCACHED:
+        nodes = [known[node.name] for node in draft.desired.nodes]
+        return any(node.form == draft.form and node.became_ready for node in nodes)
+    primaries = [known.get(shard.primary) for shard in draft.memory.shards.values()]
+    return any(primary is None or primary.form == draft.form for primary in primaries)
+
+
 def take_back(draft: Draft) -> None:
     """A first node that does not start in its new form, again and again, shows that none would: the group goes back to the
     form that it had, as long as no primary has the new one."""
     settled = draft.memory.settled
     if settled is None or settled.form == draft.form:
         return
-    for shard in draft.memory.shards.values():
-        primary = draft.memory.nodes.get(shard.primary)
-        if primary is None or primary.form == draft.form:
-            return
-    tries = [known for known in draft.memory.nodes.values() if known.form == draft.form]
+    if _serves_anew(draft):
+        return
+    tries = [draft.memory.nodes[node.name] for node in draft.desired.nodes if draft.memory.nodes[node.name].form == draft.form]
     failed = [known for known in tries if known.failures >= draft.rules.create_attempts and not known.became_ready]
     if not failed:
         return

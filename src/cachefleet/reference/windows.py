@@ -76,11 +76,6 @@ def is_open(window: WeeklyWindow, at: float) -> bool:
     return (_minute_of_week(at) - window.start_minute) % WEEK_MINUTES < window.length_minutes
 
 
-def next_opening(window: WeeklyWindow, at: float) -> float:
-    """When it begins next, epoch seconds; `at` itself when it is open then."""
-    return at if is_open(window, at) else at + (window.start_minute - _minute_of_week(at)) % WEEK_MINUTES * 60
-
-
 def _minute_of_week(at: float) -> float:
     """From Monday 00:00 UTC. The epoch began on a Thursday."""
     return (at / 60 + 3 * DAY_MINUTES) % WEEK_MINUTES

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from cachefleet.reference.windows import (
     WEEK_MINUTES,
     default_maintenance_window,
     default_snapshot_window,
+    is_open,
     parse_daily,
     parse_maintenance,
 )
@@ -88,3 +91,35 @@ def test_default_windows_lie_in_the_region_block(region: str, start: int, length
 
 def test_defaults_repeat() -> None:
     assert default_maintenance_window("local-1", 12345) == default_maintenance_window("local-1", 12345)
+
+
+# --- open or not ---------------------------------------------------------------------------------------------------
+
+MONDAY = datetime(2026, 11, 23, tzinfo=UTC).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("window", "hours", "expected"),
+    [
+        ("mon:05:00-mon:06:00", 4.99, False),
+        ("mon:05:00-mon:06:00", 5, True),
+        ("mon:05:00-mon:06:00", 5.99, True),
+        ("mon:05:00-mon:06:00", 6, False),
+        ("sun:23:30-mon:00:30", 0.4, True),
+        ("sun:23:30-mon:00:30", 0.5, False),
+        ("sun:23:30-mon:00:30", 7 * 24 - 0.25, True),
+        ("wed:00:00-thu:00:00", 71.9, True),
+        ("wed:00:00-thu:00:00", 72, False),
+        ("mon:00:00-mon:01:00", 0, True),
+    ],
+)
+def test_a_window_is_open_or_not(window: str, hours: float, expected: bool) -> None:
+    """Hours count from a Monday 00:00 UTC; a week later it is the same."""
+    assert is_open(parse_maintenance(window), MONDAY + hours * 3600) == expected
+    assert is_open(parse_maintenance(window), MONDAY + (hours + 7 * 24) * 3600) == expected
+
+
+def test_a_window_is_open_for_as_long_as_it_says() -> None:
+    for text, minutes in (("sun:22:00-mon:22:00", 1440), ("tue:10:00-tue:11:30", 90)):
+        window = parse_maintenance(text)
+        assert sum(is_open(window, MONDAY + minute * 60) for minute in range(WEEK_MINUTES)) == minutes
