@@ -12,6 +12,7 @@ import msgspec
 
 from cachefleet.model.group import GroupDesired, GroupMemory, ShardMemory
 from cachefleet.model.row import Row
+from cachefleet.model.temporary import SUFFIX, is_temporary
 from cachefleet.planning.addresses import held
 from tests.simulation.cluster import ClusterEngine
 from tests.simulation.custody import Custody, Ledger
@@ -27,7 +28,6 @@ CALM_S = 20.0  # for so long nothing hindered the control plane
 SEEN_S = 3.0  # a report to a control plane that is older does not bind it
 PROOF_S = 3.0  # whoever was well for so long has answered
 BUSY_S = 25.0  # a busy primary is borne for longer than that
-TEMPORARY = ".temporary"  # how names of temporary replicas end
 IN_FLIGHT_S = 8.0  # a decision that was replaced by another may still be carried out for so long
 
 
@@ -66,7 +66,7 @@ class Checkers:
         return uid, self._shard(uid, node)
 
     def _shard(self, uid: str, node: str) -> str:
-        return self.homes.get((uid, node.removesuffix(TEMPORARY)), "0001")
+        return self.homes.get((uid, node.removesuffix(SUFFIX)), "0001")
 
     def ledger(self, engine: Engine) -> Ledger:
         return self.ledgers.setdefault(self.shard_of(engine), Ledger())
@@ -193,6 +193,10 @@ class Checkers:
     def _is_desired(self, engine: Engine) -> bool:
         """Nobody has asked for its removal. (Temporary replicas are not in the desired state, either.)"""
         uid, node = named(engine.process.incarnation)
+        row = self.rows.get(uid)
+        if is_temporary(node) and row is not None:
+            shard = row.memory.shards.get(self._shard(uid, node))
+            return shard is not None and shard.temporary
         return (uid, node) not in self.left
 
     def _check_not_empty(self, engine: Engine, ledger: Ledger) -> None:

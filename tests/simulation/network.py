@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from random import Random
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from tests.simulation.loop import VirtualLoop
 
@@ -29,6 +29,7 @@ class Owner(Protocol):
         """The other side has closed it, or is gone."""
 
 
+@runtime_checkable
 class Listener(Owner, Protocol):
     def accepted(self, end: End) -> None: ...
 
@@ -199,6 +200,8 @@ class Network:
         near, far = End(self, owner, host), End(self, listener, host)
         near.peer, far.peer = far, near
         listener.accepted(far)
+        if isinstance(owner, Listener):
+            owner.accepted(near)  # it ends with its process, too
         self.loop.after(self.latency(party, owner.party), done, near)
 
 
