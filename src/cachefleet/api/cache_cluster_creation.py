@@ -54,6 +54,7 @@ _OUTPOSTS = "Outposts are not supported; leave it out"
         "CacheSubnetGroupName",
         "Tags",
         "Port",
+        "PreferredMaintenanceWindow",
     ),
     recorded=RECORDED,
     refused={

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         "EngineVersion",
         "CacheNodeType",
         "ScaleConfig",
+        "PreferredMaintenanceWindow",
     ),
     recorded={
         **RECORDED,

@@ -13,7 +13,6 @@ from cachefleet.api.registry import Refusal
 
 RECORDED: Mapping[str, str] = {
     "SecurityGroupIds": "kept and shown; who may connect is not restricted yet",
-    "PreferredMaintenanceWindow": "kept and shown; no change waits for it yet",
     "SnapshotRetentionLimit": "kept and shown; automatic backups are not made yet",
     "SnapshotWindow": "kept and shown; automatic backups are not made yet",
     "NotificationTopicArn": "kept and shown; events are in DescribeEvents, nothing is sent to the topic",

@@ -63,6 +63,7 @@ UID_BYTES = 8
         "Tags",
         "Port",
         "ClusterMode",
+        "PreferredMaintenanceWindow",
     ),
     recorded={
         **RECORDED,

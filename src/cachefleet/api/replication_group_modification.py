@@ -49,6 +49,7 @@ _USERS = Refusal("user groups are not implemented yet; leave it out", ([],))
         "CacheNodeType",
         "ClusterMode",
         "ApplyImmediately",
+        "PreferredMaintenanceWindow",
     ),
     recorded={
         **RECORDED,

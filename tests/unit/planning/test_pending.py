@@ -121,8 +121,8 @@ def test_what_is_under_way_comes_first() -> None:
     world.desired = rebooting(world.desired, 1)
     world.step()
     assert world.desired.pending == TYPE
-    passes(world, 60)
-    assert (world.desired.pending, world.desired.node_type) == (None, "cache.t4g.small")
+    after = passes(world, 60).desired
+    assert (after.pending, after.node_type) == (None, "cache.t4g.small")
 
 
 # --- failure reboot ------------------------------------------------------------------------------------------------
