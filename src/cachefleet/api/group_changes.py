@@ -55,6 +55,12 @@ def asked_change(context: Context, row: GroupRow, request: Mapping[str, Any], ch
 def changed(context: Context, row: GroupRow, change: PendingChange, request: Mapping[str, Any]) -> Change:
     """The row in which this waits or, with ApplyImmediately, begins. Raises InvalidReplicationGroupState,
     InvalidCacheClusterState, InvalidParameterValue."""
+    if change.cluster_mode and (change.node_type or change.engine_version):
+        raise _refused(
+            row,
+            f"has cluster mode {change.cluster_mode} pending, with which nothing else may change; let it be applied first, or "
+            "take it back by giving ClusterMode its present value.",
+        )
     if not request.get("ApplyImmediately"):
         later = replace(row, desired=replace(row.desired, pending=change or None))
         return Change(later, more_bytes=more_bytes(context, row.desired, later.desired))
@@ -123,7 +129,7 @@ def _scale(desired: GroupDesired, change: PendingChange, request: Mapping[str, A
 def _parameter_group(desired: GroupDesired, change: PendingChange, asked: str | None) -> str:
     """The parameter group that comes with the change, "" when it is the present one. Default groups follow the family."""
     engine, version = change.engine or desired.engine.value, change.engine_version or desired.engine_version
-    group = resolve_parameter_group(asked, engine, version, desired.cluster_mode)
+    group = resolve_parameter_group(asked, engine, version, change.cluster_mode or desired.cluster_mode)
     return "" if group == desired.parameter_group else group
 
 
@@ -149,10 +155,14 @@ def _is_up(context: Context, desired: GroupDesired, name: str) -> bool:
 
 
 def _blocked(row: GroupRow, pending: str, what: str, member: str) -> AwsError:
+    return _refused(
+        row,
+        f"has {pending} pending, so {what} cannot be changed immediately. Give {member} as well, to begin both now or to take "
+        "the pending one back with its present value; or leave ApplyImmediately out.",
+    )
+
+
+def _refused(row: GroupRow, why: str) -> AwsError:
     noun = "Replication group" if is_group(row) else "Cache cluster"
     code = "InvalidReplicationGroupState" if is_group(row) else "InvalidCacheClusterState"
-    return AwsError(
-        code,
-        f"{noun} {row.key.name} has {pending} pending, so {what} cannot be changed immediately. Give {member} as well, to "
-        "begin both now or to take the pending one back with its present value; or leave ApplyImmediately out.",
-    )
+    return AwsError(code, f"{noun} {row.key.name} {why}")

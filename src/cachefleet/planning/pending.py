@@ -45,9 +45,9 @@ def nodes_after(desired: GroupDesired, pending: PendingChange, now: float) -> tu
 
 def take_along(draft: Draft) -> bool:
     """Begin what is pending when every node has ended: none has data any more, and all are launched anew. True when it does;
-    nothing is to be launched in this pass then."""
+    nothing is to be launched in this pass then. A change of the cluster mode needs nodes that run."""
     pending, nodes = draft.desired.pending, draft.desired.nodes
-    if pending is None or not draft.memory.provisioned:
+    if pending is None or pending.cluster_mode or not draft.memory.provisioned:
         return False
     ended = all((known := draft.memory.nodes.get(node.name)) is not None and known.ended_at for node in nodes)
     if ended:

@@ -299,3 +299,23 @@ async def test_a_member_is_changed_through_its_group(stage: GroupStage) -> None:
         await stage.refused(
             COMBINATION, "use ModifyReplicationGroup", "ModifyCacheCluster", CacheClusterId="demo-001", **request
         )
+
+
+@on_groups
+async def test_a_pending_cluster_mode_lets_nothing_else_change(stage: GroupStage) -> None:
+    await ready(stage, AutomaticFailoverEnabled=True)
+    await change(stage, ClusterMode="compatible", ApplyImmediately=False)
+    for immediately in (True, False):
+        await stage.refused(
+            "InvalidReplicationGroupState",
+            "has cluster mode compatible pending",
+            MODIFY,
+            ReplicationGroupId="demo",
+            CacheNodeType=SMALL,
+            ApplyImmediately=immediately,
+        )
+    shown = await change(stage, ReplicationGroupDescription="other", ApplyImmediately=False)
+    assert shown["PendingModifiedValues"] == {"ClusterMode": "compatible"}
+    await change(stage)
+    desired = (await stage.row(stage.key("demo"))).desired
+    assert (desired.cluster_mode, desired.parameter_group) == ("compatible", "default.valkey9.cluster.on")
