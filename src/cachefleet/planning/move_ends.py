@@ -47,12 +47,14 @@ def _knows(view: ClusterView, other: ClusterView) -> bool:
 
 
 def why_not_now(draft: Draft, move: SlotMove, ends: Ends, views: Views) -> str:
-    """Why nothing may begin between them now; "" when it may."""
+    """Why nothing may begin between them now; "" when it may. A hand-over that was asked for waits for moves that have begun, so
+    that those do not wait for it."""
     if is_rolling(draft):
         return "nodes are launched anew in another form"
+    begun = any(known is move for known in draft.memory.moves)
     for shard in draft.desired.shards:
         memory = draft.shard_memory(shard)
-        if asked_for(shard, memory) or memory.handing_from or not memory.taken:
+        if (asked_for(shard, memory) and not begun) or memory.handing_from or not memory.taken:
             return f"the role of the primary of node group {shard.shard_id} is on its way"
         if shard.shard_id in (move.source, move.target):
             missing = _missing(draft, shard)

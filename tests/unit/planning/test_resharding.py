@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from cachefleet.model.slots import count
 from tests.unit.planning.groups import clustered
@@ -49,6 +50,20 @@ def test_shards_leave(atomic: bool) -> None:
     assert set(world.memory.slots) == set(world.memory.shards) == {"0001", "0004"}
     assert sum(engine.running for engine in world.engines.values()) == 4
     assert not any("Failover" in event or "Recovering" in event for event in world.events)
+
+
+@WAYS
+def test_a_hand_over_that_is_asked_for_while_a_move_is_begun_again_waits_for_it(atomic: bool) -> None:
+    world, values = moving(2, 1, atomic)
+    world.desired = growing(world.desired, 3, 1)
+    while not world.memory.moves:
+        world.step()
+    world.of(world.memory.shards["0003"].primary).running = False
+    first, *others = world.desired.shards
+    world.desired = replace(world.desired, shards=(replace(first, handovers=1), *others))
+    world.run()
+    world.assert_whole(values)
+    assert world.memory.shards["0001"].handovers == 1
 
 
 # --- cut short -----------------------------------------------------------------------------------------------------
