@@ -47,8 +47,8 @@ def _knows(view: ClusterView, other: ClusterView) -> bool:
 
 
 def why_not_now(draft: Draft, move: SlotMove, ends: Ends, views: Views) -> str:
-    """Why nothing may begin between them now; "" when it may. A hand-over that was asked for waits for moves that have begun, so
-    that those do not wait for it."""
+    """Why nothing may begin between them now; "" when it may. A hand-over that was asked for waits for moves that have
+    begun, so those do not wait for it."""
     if is_rolling(draft):
         return "nodes are launched anew in another form"
     begun = any(known is move for known in draft.memory.moves)
