@@ -16,7 +16,7 @@ LARGE = "cache.r6g.large"
 
 def cluster(nodes: int) -> World:
     world = World(memcached(nodes), replication_group=False)
-    world.data_bytes, world.threads = 100 * MB, 2
+    world.data_bytes, world.seen["threads"] = 100 * MB, 2
     world.settle()
     return world
 
@@ -66,7 +66,7 @@ def test_another_number_of_threads_needs_a_launch_and_another_size_none() -> Non
     assert {world.memory.nodes[node.name].launches for node in world.desired.nodes} == {1}
     assert {world.of(node.name).size_bytes for node in world.desired.nodes} == {300 * MB}
     world.desired = replace(world.desired, node_type="cache.r6g.xlarge")
-    world.threads = 4
+    world.seen["threads"] = 4
     until_settled(world)
     assert {world.memory.nodes[node.name].launches for node in world.desired.nodes} == {2}
     assert {world.of(node.name).threads for node in world.desired.nodes} == {4}
@@ -122,7 +122,7 @@ def test_a_version_that_does_not_start_is_taken_back() -> None:
 def test_portions_with_an_interval_between(percentage: int, portions: list[int], threads: int) -> None:
     world = cluster(4)
     world.desired = replace(world.desired, node_type=LARGE, scale=ScaleConfig(percentage, 10))
-    world.data_bytes, world.threads = 300 * MB, threads
+    world.data_bytes, world.seen["threads"] = 300 * MB, threads
     done, times = [0], [0.0]
     for _ in range(20_000):
         world.step()

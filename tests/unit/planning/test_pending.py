@@ -23,7 +23,7 @@ def waiting(world: World, pending: PendingChange, *, opens_in_s: float = 7200.0)
     """A window of one hour; opens_in_s negative: it has been open for so long."""
     minute = int((world.now + opens_in_s) // 60 + 3 * 24 * 60) % WEEK_MINUTES
     world.desired = replace(world.desired, pending=pending, maintenance_window=str(WeeklyWindow(minute, 60)))
-    world.pending_bytes = 1000 * MB
+    world.seen["pending_bytes"] = 1000 * MB
     return world
 
 
@@ -166,7 +166,7 @@ def test_data_that_do_not_fit_any_more() -> None:
 
 def test_an_engine_that_is_gone() -> None:
     world = waiting(created(replicated(2)), VERSION, opens_in_s=-60)
-    world.pending_build = False
+    world.seen["pending_build"] = False
     passes(world)
     assert (world.desired.pending, world.desired.engine_version) == (None, "9.1.2")
     assert "Failed applying modification to engine version 9.2.0: it is not installed any more" in world.events
@@ -175,6 +175,6 @@ def test_an_engine_that_is_gone() -> None:
 
 def test_a_node_type_that_is_not_declared_any_more() -> None:
     world = waiting(created(replicated(2)), TYPE, opens_in_s=-60)
-    world.pending_bytes = 0
+    world.seen["pending_bytes"] = 0
     passes(world)
     assert (world.desired.pending, world.desired.node_type) == (None, "cache.t4g.micro")

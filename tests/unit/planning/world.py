@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -62,9 +63,7 @@ class World:
         self.now = 1000.0
         self.rules = ControlSettings()
         self.events: list[str] = []
-        self.threads = 0  # of a Memcached node of the group's type
-        self.pending_bytes = 0
-        self.pending_build = True
+        self.seen: dict[str, Any] = {}  # further members of Observed, as a test wants them
         self.failing_starts: set[str] = set()
         self.finished = False
         self.lost: set[int] = set()
@@ -178,9 +177,7 @@ class World:
             offers=offers,
             no_addresses=self.no_addresses,
             data_bytes=self.data_bytes,
-            threads=self.threads,
-            pending_bytes=self.pending_bytes,
-            pending_build=self.pending_build,
+            **self.seen,
         )
 
     def _address(self) -> str:
@@ -199,13 +196,7 @@ class World:
             link_up=link_up,
             history=engine.history,
             link_down_s=-1 if link_up else engine.link_down_s,
-            heard_s=-1
-            if not link_up
-            else 9
-            if self._is_deaf(engine)
-            else self.heard_s
-            if source is not None and source.frozen
-            else 0,
+            heard_s=self._heard_s(engine) if link_up else -1,
             follows=engine.follows,
             streams_to=tuple(
                 sorted(
@@ -223,8 +214,10 @@ class World:
             cluster=self._cluster(engine) if self.desired.shape is Shape.CLUSTERED else None,
         )
 
-    def _is_deaf(self, engine: Engine) -> bool:
-        return any(engine.incarnation.startswith(f"{self.desired.uid}.{node}.") for node in self.deaf)
+    def _heard_s(self, engine: Engine) -> int:
+        source = self._at(engine.follows)
+        deaf = any(engine.incarnation.startswith(f"{self.desired.uid}.{node}.") for node in self.deaf)
+        return 9 if deaf else self.heard_s if source is not None and source.frozen else 0
 
     def _cluster(self, engine: Engine) -> ClusterView:
         known = {engine.engine_id: engine} | {
@@ -273,7 +266,7 @@ class World:
             primary=clustered,
             running=action.node not in self.failing_starts and self._version(action.node) not in self.broken_versions,
             size_bytes=self.data_bytes or -1,
-            threads=self.threads or -1,
+            threads=self.seen.get("threads", -1),
         )
         self.engines[action.incarnation] = engine
         if action.follow and engine.running:
