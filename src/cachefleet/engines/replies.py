@@ -88,6 +88,7 @@ def parse_node(
         heard_s=-1 if primary or not link_up else _number(info.get("master_last_io_seconds_ago", "-1"), -1),
         syncing=syncing and not primary,
         follows=follows,
+        follows_port=_number(info.get("master_port", "0")) if follows else 0,
         streams_to=_streams_to(identity, info) if primary else (),
         full_syncs=_number(info.get("sync_full", "-1"), -1) if primary else -1,
         bound=tuple(bound),

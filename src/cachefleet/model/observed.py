@@ -123,6 +123,7 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     heard_s: int = -1  # replica: whole seconds since it last heard from its primary, -1 without a link
     syncing: bool = False  # replica: full sync under way
     follows: str = ""  # replica: host of the primary it was told to follow
+    follows_port: int = 0  # and its port, 0 not known
     streams_to: tuple[str, ...] = ()  # primary: hosts of the replicas that get every write at once
     full_syncs: int = -1  # primary: how often it began to send all of its data to a replica, since it started; -1 not known
     threads: int = -1  # that serve clients, -1 not known

@@ -23,8 +23,12 @@ def note_settled(draft: Draft) -> None:
     before = memory.settled
     memory.settled = Settled(draft.form, desired.parameter_group, desired.subnet_group, desired.node_type)
     for what in _brought(before, memory.settled) if before is not None else ():
-        for cluster in dict.fromkeys(node.name if draft.replication_group else draft.name for node in desired.nodes):
+        for cluster in _clusters(draft):
             draft.tell_node(cluster, f"Succeeded applying modification to {what}.")
+
+
+def _clusters(draft: Draft) -> dict[str, None]:
+    return dict.fromkeys(node.name if draft.replication_group else draft.name for node in draft.desired.nodes)
 
 
 def _brought(before: Settled, after: Settled) -> list[str]:
@@ -55,9 +59,7 @@ def take_back(draft: Draft) -> None:
     """A first node that does not start in its new form, again and again, shows that none would: the group goes back to the
     form that it had, as long as no primary has the new one."""
     settled = draft.memory.settled
-    if settled is None or settled.form == draft.form:
-        return
-    if _serves_anew(draft):
+    if settled is None or settled.form == draft.form or settled.form.clustered != draft.form.clustered or _serves_anew(draft):
         return
     tries = [draft.memory.nodes[node.name] for node in draft.desired.nodes if draft.memory.nodes[node.name].form == draft.form]
     failed = [known for known in tries if known.failures >= draft.rules.create_attempts and not known.became_ready]
@@ -72,8 +74,20 @@ def take_back(draft: Draft) -> None:
         parameter_group=settled.parameter_group,
     )
     message = f"Failed applying modification to {asked}: {failed[0].failure}. The former version goes on"
-    for cluster in dict.fromkeys(node.name if draft.replication_group else draft.name for node in draft.desired.nodes):
+    for cluster in _clusters(draft):
         draft.tell_node(cluster, message)
     draft.tell_group(message)
     for known in tries:
         known.failures, known.failure, known.retry_at = 0, "", 0.0
+
+
+def give_up_node_type(draft: Draft, why: str) -> None:
+    """Nodes hold more than they could with it, though the operation found that it fits: they have been written to since."""
+    settled = draft.memory.settled
+    if settled is None:
+        return
+    asked = draft.desired.node_type
+    draft.changed = replace(draft.changed or draft.desired, node_type=settled.node_type, scale=None)
+    for cluster in _clusters(draft):
+        draft.tell_node(cluster, f"Failed applying modification to cache node type to {asked}.")
+    draft.tell_group(f"The node type of {draft.name} stays {settled.node_type}: {why}")

@@ -1,7 +1,7 @@
 """Nodes whose memory for data is not that of the group's node type are given it while they run. Pure.
 
 Nothing is restarted. It is read back on the next look, so that it is known to hold; what a client has set is set back. Where
-data would have to go for it, nothing is changed and the reason is told. Called by planning.group.
+data would have to go for it nothing is changed, and a node type that was asked for is taken back. Called by planning.group.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from cachefleet.model.group import Shape
 from cachefleet.model.observed import NodeView
 from cachefleet.model.plan import Resize
 from cachefleet.planning.draft import Draft
+from cachefleet.planning.settling import give_up_node_type
 
 _MB = 1_048_576
 
@@ -28,7 +29,10 @@ def resize(draft: Draft) -> None:
     draft.waiting = True
     too_much = [name for name, view in wrong.items() if view.used_bytes > size_bytes]
     if too_much and draft.desired.shape is not Shape.MEMCACHED:  # which gives items up as it does when it is full
-        draft.holds["size"] = f"{', '.join(too_much)} holds more data than {draft.desired.node_type} has memory for"
+        why = f"{', '.join(too_much)} holds more data than {draft.desired.node_type} has memory for"
+        draft.holds["size"] = why
+        if asked_for:
+            give_up_node_type(draft, why)
         return
     for name in wrong:
         draft.act(Resize(node=name))
