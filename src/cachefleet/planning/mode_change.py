@@ -18,7 +18,8 @@ from cachefleet.model.group import SLOTS, EndpointRole, NodeMemory, Shape, Shard
 from cachefleet.model.observed import NodeView
 from cachefleet.model.plan import ChangeMode, Erase, Launch, Promote, PromoteInCluster, SettleInCluster, Stop
 from cachefleet.planning.draft import Draft
-from cachefleet.planning.succession import candidates, decide, is_holder_hidden
+from cachefleet.planning.handover import asked_for
+from cachefleet.planning.succession import candidates, decide, is_holder_hidden, last_resorts, must_wait
 
 ALL_SLOTS = ((0, SLOTS - 1),)
 COMPATIBLE = "compatible"
@@ -94,13 +95,22 @@ def _leave(draft: Draft) -> None:
         return
     if draft.running(memory.primary) or not draft.remembered(memory.primary).launches or is_holder_hidden(draft, memory):
         return
-    heirs = candidates(draft, memory, [name for name in names if name != memory.primary])
-    fit = [name for name in heirs if draft.remembered(name).form == draft.form] or heirs
+    others = [name for name in names if name != memory.primary]
+    heirs = candidates(draft, memory, others)
+    if not heirs and asked_for(shard, memory):
+        heirs = last_resorts(draft, memory, others)
+    best = [name for name in heirs if _offset(draft, name) == _offset(draft, heirs[0])]
+    fit = [name for name in best if draft.remembered(name).form == draft.form] or heirs
     if fit and fit[0] in plain:
         decide(draft, memory, fit[0])
         _reshape(draft, Shape.REPLICATED)
-    elif not heirs and not draft.form.clustered and not any(draft.running(name) for name in names):
+    elif not heirs and not draft.form.clustered and not must_wait(draft, memory.primary, names):
         _reshape(draft, Shape.REPLICATED)
+
+
+def _offset(draft: Draft, name: str) -> int:
+    view = draft.live(name)
+    return view.offset if view is not None else -1
 
 
 def _reshape(draft: Draft, shape: Shape) -> None:
