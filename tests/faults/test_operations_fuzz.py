@@ -60,7 +60,12 @@ GOOD: dict[str, list[dict[str, Any]]] = {
         {"CacheClusterId": "c", "Engine": "valkey", "NumCacheNodes": 1, "CacheNodeType": "cache.t4g.micro"},
         {"CacheClusterId": "r", "ReplicationGroupId": "demo"},
     ],
-    "ModifyReplicationGroup": [{"ReplicationGroupId": "demo", "ApplyImmediately": True}],
+    "ModifyReplicationGroup": [
+        *({"ReplicationGroupId": "demo", "ApplyImmediately": now} for now in (True, False)),
+        {"ReplicationGroupId": "demo", "CacheNodeType": "cache.t4g.small"},
+        {"ReplicationGroupId": "demo", "Engine": "valkey", "EngineVersion": "9.1", "ApplyImmediately": True},
+        {"ReplicationGroupId": "demo", "EngineVersion": "7.0", "CacheNodeType": "cache.m6g.large"},
+    ],
     "IncreaseReplicaCount": [
         {"ReplicationGroupId": "demo", "ApplyImmediately": True, "NewReplicaCount": 2},
         {
@@ -79,6 +84,9 @@ GOOD: dict[str, list[dict[str, Any]]] = {
         *({"CacheClusterId": name, "ApplyImmediately": True} for name in ("m", "c", "demo-001")),
         {"CacheClusterId": "m", "ApplyImmediately": True, "NumCacheNodes": 3},
         {"CacheClusterId": "m", "ApplyImmediately": True, "NumCacheNodes": 1, "CacheNodeIdsToRemove": ["0001"]},
+        {"CacheClusterId": "m", "NumCacheNodes": 4},
+        {"CacheClusterId": "m", "NumCacheNodes": 3, "CacheNodeIdsToRemove": ["0004"]},
+        {"CacheClusterId": "m", "CacheNodeType": "cache.t4g.small", "ScaleConfig": {"ScalePercentage": 50}},
     ],
     "RebootCacheCluster": [{"CacheClusterId": name, "CacheNodeIdsToReboot": ["0001"]} for name in ("m", "c", "demo-001")],
     "DeleteCacheCluster": [{"CacheClusterId": name} for name in ("m", "c", "demo-001")],
