@@ -218,6 +218,7 @@ class GroupMemory(msgspec.Struct):
     rebalances: int = 0  # of GroupDesired.rebalances, how many are done
     balancing: LoadBalancing | None = None  # the one that is under way
     slots_to_move: int = 0  # how many had to change their owner when that began; 0 when none had
+    strays_since: float = 0.0  # since when slots are half moved that no move is journaled for, 0 while there are none
     slots_held_since: float = 0.0  # since when no slot can move for lack of room, 0 while that is not so
     settled: Settled | None = None  # None before it was available once
     departed: dict[str, int] = {}  # names of nodes that have left -> their launches, which a new one of that name goes on from

@@ -51,6 +51,16 @@ def claimed_by_members(view: ClusterView) -> SlotRanges:
     return mine.slots if mine.primary else ()
 
 
+def stay(draft: Draft, slots: SlotRanges) -> None:
+    """From now on these are to be where the books say that they are; a shard that keeps some does not leave."""
+    desired = draft.changed or draft.desired
+    shards = []
+    for shard in desired.shards:
+        target = union(without(shard.slots, slots), common(owned(draft.memory, shard.shard_id), slots))
+        shards.append(replace(shard, slots=target, leaving=shard.leaving and not target))
+    draft.changed = replace(desired, shards=tuple(shards))
+
+
 def take_emptied_away(draft: Draft, views: Views) -> None:
     """Shards that are to leave and own nothing any more are no part of the group from now on; their nodes depart."""
     busy = {shard_id for move in draft.memory.moves for shard_id in (move.source, move.target)}
@@ -137,7 +147,8 @@ def _note_handed_over(draft: Draft, move: SlotMove, claims: Claims, views: Views
 
 def _note_drift(draft: Draft, claims: Claims, views: Views) -> None:
     """Slots that another shard of the group owns than the books say, by the word of every node that answers: somebody moved
-    them by hand, or the engines settled a conflict. Where the owner by the books does not answer, its claim stands."""
+    them by hand, or the engines settled a conflict. Where the owner by the books does not answer, its claim stands. They stay
+    where they are, unless slots are being moved anyway."""
     moving = in_motion(draft)
     for taker, claimed in claims.items():
         extra = without(claimed, union(owned(draft.memory, taker), moving))
@@ -147,6 +158,8 @@ def _note_drift(draft: Draft, claims: Claims, views: Views) -> None:
             lost = without(common(extra, owned(draft.memory, loser)), claims[loser])
             if lost and leading(draft, loser, views) is not None and _all_say(draft, taker, lost, views):
                 _transfer(draft, lost, loser, taker)
+                if not draft.memory.slots_to_move:
+                    stay(draft, lost)
 
 
 def _all_say(draft: Draft, taker: str, slots: SlotRanges, views: Views) -> bool:

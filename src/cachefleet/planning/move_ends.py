@@ -47,11 +47,11 @@ def _knows(view: ClusterView, other: ClusterView) -> bool:
 
 
 def why_not_now(draft: Draft, move: SlotMove, ends: Ends, views: Views) -> str:
-    """Why nothing may begin between them now; "" when it may. A hand-over that was asked for waits for moves that have
-    begun, so those do not wait for it."""
-    if is_rolling(draft):
-        return "nodes are launched anew in another form"
+    """Why nothing may begin between them now; "" when it may. Hand-overs that were asked for, and nodes that are to be launched
+    anew, wait for moves that have begun; so those do not wait for them."""
     begun = any(known is move for known in draft.memory.moves)
+    if is_rolling(draft) and not begun:
+        return "nodes are launched anew in another form"
     for shard in draft.desired.shards:
         memory = draft.shard_memory(shard)
         if (asked_for(shard, memory) and not begun) or memory.handing_from or not memory.taken:

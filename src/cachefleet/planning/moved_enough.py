@@ -6,19 +6,17 @@ planning.resharding.
 
 from __future__ import annotations
 
-from msgspec.structs import replace
-
 from cachefleet.model.group import SlotMove, SlotRanges
-from cachefleet.model.slots import common, union, without
-from cachefleet.planning.books import ALL
+from cachefleet.model.slots import without
+from cachefleet.planning.books import ALL, stay
 from cachefleet.planning.draft import Draft
-from cachefleet.planning.resharding_progress import owned, slots_due
+from cachefleet.planning.resharding_progress import slots_due
 
 
 def note_course(draft: Draft) -> None:
     """Tell users of the beginning and the end."""
     memory = draft.memory
-    due = slots_due(draft.desired, memory)
+    due = slots_due(draft.changed or draft.desired, memory)
     if due and not memory.slots_to_move:
         draft.tell_group(f"Slot migration of replication group {draft.name} started: {due} slots")
     elif memory.slots_to_move and not due and not memory.moves:
@@ -37,19 +35,10 @@ def give_up_slots(draft: Draft, move: SlotMove, slots: SlotRanges) -> None:
     )
     move.slots = without(move.slots, slots)
     move.failures = 0
-    _stay(draft, slots)
+    stay(draft, slots)
 
 
 def give_up_all(draft: Draft, why: str) -> None:
     """Everything stays where it is; shards that were to leave and own something stay, too."""
     draft.tell_group(f"Slot migration of replication group {draft.name} was given up: {why}. Slots that have not moved stay")
-    _stay(draft, ALL)
-
-
-def _stay(draft: Draft, slots: SlotRanges) -> None:
-    desired = draft.changed or draft.desired
-    shards = []
-    for shard in desired.shards:
-        target = union(without(shard.slots, slots), common(owned(draft.memory, shard.shard_id), slots))
-        shards.append(replace(shard, slots=target, leaving=shard.leaving and not target))
-    draft.changed = replace(desired, shards=tuple(shards))
+    stay(draft, ALL)

@@ -15,7 +15,7 @@ from cachefleet.planning.books import Views, in_motion, leading
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.move_ends import Ends, ends_of, why_not_now
 from cachefleet.planning.moved_enough import give_up_all, give_up_slots, note_course
-from cachefleet.planning.open_slots import adopt_open_slots, open_at
+from cachefleet.planning.open_slots import gather_strays, open_at
 from cachefleet.planning.resharding_progress import owned
 
 Pair = tuple[str, str]  # source and target, shard ids
@@ -38,7 +38,7 @@ def reshard(draft: Draft, views: Views) -> None:
     """One step of everything that is under way, and what can begin now."""
     if not draft.memory.provisioned:
         return
-    adopt_open_slots(draft, views)
+    gather_strays(draft, views)
     due = _due(draft)
     _forget_idle(draft, due)
     note_course(draft)
@@ -55,9 +55,8 @@ def _due(draft: Draft) -> dict[Pair, SlotRanges]:
     """What is not where it is to be, and not on its way."""
     moving = in_motion(draft)
     books = draft.memory.slots
-    missing = {
-        shard.shard_id: without(shard.slots, union(books.get(shard.shard_id, ()), moving)) for shard in draft.desired.shards
-    }
+    asked = draft.changed or draft.desired
+    missing = {shard.shard_id: without(shard.slots, union(books.get(shard.shard_id, ()), moving)) for shard in asked.shards}
     pairs = {
         (source, target): common(wanted, books[source])
         for target, wanted in missing.items()
@@ -70,7 +69,7 @@ def _due(draft: Draft) -> dict[Pair, SlotRanges]:
 
 def _forget_idle(draft: Draft, due: dict[Pair, SlotRanges]) -> None:
     """Moves that nothing was done for yet, and that nobody wants any more."""
-    wanted = {shard.shard_id: shard.slots for shard in draft.desired.shards}
+    wanted = {shard.shard_id: shard.slots for shard in (draft.changed or draft.desired).shards}
     for move in draft.memory.moves:
         if not (move.failures or move.job or move.by_keys):
             move.slots = common(move.slots, wanted.get(move.target, ()))
