@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from cachefleet.api.group_state import AVAILABLE, is_primary, member_status
+from cachefleet.api.group_state import AVAILABLE, is_group, is_primary, member_status
 from cachefleet.api.names import quoted
 from cachefleet.model.errors import AwsError, invalid_combination
 from cachefleet.model.group import DesiredNode, DesiredShard, ShardMemory
@@ -67,13 +67,15 @@ def awaited_primary(row: GroupRow) -> str:
 
 def require_settled(row: GroupRow) -> None:
     """No role is on its way from one node to another, in any shard: AWS lets one node replacement of a group complete before
-    the next call. Raises InvalidReplicationGroupState."""
+    the next call. Raises InvalidReplicationGroupState, InvalidCacheClusterState for a cluster of its own."""
     for shard in row.desired.shards:
         if shard.handovers > _memory(row, shard).handovers or not _memory(row, shard).taken:
             raise _failing_over(row, shard)
 
 
 def _failing_over(row: GroupRow, shard: DesiredShard) -> AwsError:
+    if not is_group(row):
+        return AwsError("InvalidCacheClusterState", f"Cache cluster {row.key.name} is being recovered; wait until it is done.")
     return AwsError(
         "InvalidReplicationGroupState",
         f"Node group {shard.shard_id} of replication group {row.key.name} is failing over; wait until DescribeEvents tells "

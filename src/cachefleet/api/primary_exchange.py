@@ -99,6 +99,7 @@ async def retain_primary(context: Context, name: str) -> GroupRow:
         description="",
         automatic_failover=False,
         multi_az=False,
+        pending=None,
         created_at=primary.created_at,
     )
     known = {primary.name: old.status.nodes[primary.name]} if primary.name in old.status.nodes else {}

@@ -131,7 +131,6 @@ async def test_changes_that_are_not_built_yet(stage: GroupStage) -> None:
     before = await stage.row(stage.key("demo"))
     for member, value in (
         ("SnapshottingClusterId", "demo-002"),
-        ("ClusterMode", "compatible"),
         ("TransitEncryptionEnabled", True),
         ("TransitEncryptionMode", "preferred"),
         ("AuthToken", "0123456789abcdef"),

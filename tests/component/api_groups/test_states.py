@@ -50,6 +50,7 @@ CLUSTER_SETTINGS: list[Case] = [
     ("ModifyCacheCluster", {**MEM, "NumCacheNodes": 3}),
     ("ModifyCacheCluster", {**MEM, "PreferredMaintenanceWindow": "mon:01:00-mon:02:00"}),
 ]
+CLUSTER_OF_ITS_OWN = {"CacheNodeType": SMALL, "EngineVersion": "7.0"}
 HANDOVER: Case = ("TestFailover", {**NAME, "NodeGroupId": "0001"})
 RETAINING: Case = ("DeleteReplicationGroup", {**NAME, "RetainPrimaryCluster": True})
 BUSY = ("creating", "modifying", "rebooting", "deleting", "create-failed")
@@ -78,7 +79,7 @@ async def all_refused(stage: GroupStage, cases: list[Case], row: GroupRow) -> No
     for name, request in cases:
         member = name in ("DeleteCacheCluster", "RebootCacheCluster", "ModifyCacheCluster")
         code = "InvalidCacheClusterState" if member else "InvalidReplicationGroupState"
-        await stage.refused(code, "has status|its status is|while|failing over", name, **request)
+        await stage.refused(code, "has status|its status is|while|failing over|being recovered", name, **request)
         assert await stage.row(row.key) == before, name
 
 
@@ -146,6 +147,16 @@ async def test_changes_of_a_cluster(stage: GroupStage) -> None:
         await stage.put_state(state, "mem", CLUSTER)
         await all_refused(stage, [*CLUSTER_CHANGES, *CLUSTER_SETTINGS], row)
         await restore(stage, row)
+
+
+@on_groups
+async def test_a_cluster_of_its_own_that_is_recovered(stage: GroupStage) -> None:
+    await stage.create_cluster("mem", Engine="redis", EngineVersion="6.2")
+    row = await stage.settle("mem", CLUSTER)
+    shards = {"0001": replace(row.memory.shards["0001"], taken=False)}
+    await stage.write(replace(row, memory=replace(row.memory, shards=shards)))
+    cases: list[Case] = [("ModifyCacheCluster", {**MEM, **NOW, change: value}) for change, value in CLUSTER_OF_ITS_OWN.items()]
+    await all_refused(stage, cases, row)
 
 
 # --- deletion ------------------------------------------------------------------------------------------------------
