@@ -257,7 +257,7 @@ def test_any_death_of_a_control_plane_or_of_one_node_loses_nothing(data: st.Data
     killed = False
     for _ in range(data.draw(st.integers(1, 60))):
         world.step(apply=data.draw(st.integers(0, 9)) > 0)
-        others = [name for name in world.memory.nodes if world.whole(name)]
+        others = [name for name in world.memory.nodes if world.whole(name) and world.of(name).data]
         shard_of = {node.name: shard for shard in world.desired.shards for node in shard.nodes}
         spare = [
             name
