@@ -7,7 +7,7 @@ what connections took), else traffic, else keys. Moves nothing: planning.reshard
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import msgspec
 from msgspec.structs import replace
@@ -26,13 +26,16 @@ LEAST_GAIN = 0.02  # of an even part; what makes the busiest shard less busy by 
 
 def by_load(books: Books, loads: Loads, room: Room | None = None) -> dict[str, SlotRanges]:
     """The books themselves when nothing better is to be had. Always the hottest shard gives to the coolest that has memory for
-    it: the slots that cost most first, so that few are moved. Slots that cost nothing stay."""
+    it: the slots that cost most first, so that few are moved; one that cannot be helped (a single slot has it all) is left, and
+    the next hottest gives. Slots that cost nothing stay."""
     state = _State(books, loads, room or {})
-    while state.even < state.hottest_load / EVEN:
-        move = state.best_move()
+    helpless: set[str] = set()
+    while (giver := state.hottest(helpless)) and state.is_busy(giver):
+        move = state.best_move(giver)
         if move is None:
-            break
-        state.apply(move)
+            helpless.add(giver)
+        else:
+            state.apply(move)
     return state.result() if state.moved else {shard: union(slots) for shard, slots in books.items()}
 
 
@@ -94,16 +97,20 @@ class _State:
         self.even = sum(self._sums.values()) / len(self._sums)
         self.moved = False
 
-    @property
-    def hottest_load(self) -> int:
-        return max(self._sums.values())
+    def hottest(self, but: Collection[str]) -> str:
+        """ "" when no other is left."""
+        return max(
+            (shard for shard in self._sums if shard not in but), key=lambda shard: (self._sums[shard], shard), default=""
+        )
 
-    def best_move(self) -> _Move | None:
-        """Of what the hottest shard can give to the coolest, what helps most; None when nothing helps enough. One that has no
+    def is_busy(self, shard: str) -> bool:
+        return self._sums[shard] > EVEN * self.even
+
+    def best_move(self, giver: str) -> _Move | None:
+        """Of what this shard can give to the coolest, what helps it most; None when nothing helps enough. A taker that has no
         memory left is passed over."""
-        ranked = sorted(self._sums, key=lambda shard: (self._sums[shard], shard))
-        giver = ranked[-1]
-        for taker in ranked[:-1]:
+        takers = [shard for shard in self._sums if shard != giver and self._sums[shard] < self.even]
+        for taker in sorted(takers, key=lambda shard: (self._sums[shard], shard)):
             moves = [move for move in (self._bundle(giver, taker), self._single(giver, taker)) if move is not None]
             if moves:
                 best = min(moves, key=lambda move: (move.busier, len(move.slots)))

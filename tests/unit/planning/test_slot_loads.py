@@ -66,6 +66,13 @@ def test_one_hot_slot_stays_and_others_leave_it() -> None:
     assert hottest(loads) == (7, 0.7)
 
 
+def test_others_are_evened_out_though_one_slot_is_too_hot() -> None:
+    crowded: dict[str, SlotRanges] = {f"{number}": ((4096 * number, 4096 * number + 4095),) for number in range(4)}
+    costs = {0: 500, **dict.fromkeys(range(5000, 5010), 30), 9000: 10, 13_000: 10}
+    found = shares(by_load(crowded, cpu(costs)), cpu(costs))
+    assert found["0"] == 500 / 820 and max(part for shard, part in found.items() if shard != "0") <= 220 / 820
+
+
 def test_a_slot_that_is_more_than_half_of_the_difference_moves_when_that_helps() -> None:
     loads = cpu({0: 35, 1: 35, 6000: 40, 12_000: 10})
     after = by_load(THREE, loads)
