@@ -6,11 +6,11 @@ what connections took), else traffic, else keys. Moves nothing: planning.reshard
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import msgspec
-from msgspec.structs import replace
 
 from cachefleet.model.group import SlotRanges
 from cachefleet.model.observed import SlotLoad
@@ -41,15 +41,18 @@ def by_load(books: Books, loads: Loads, room: Room | None = None) -> dict[str, S
 
 def charged(loads: Loads, beside_us: float) -> dict[int, SlotLoad]:
     """With the processor time that no command took laid on the slots by their traffic. Of small commands it is most of all."""
-    traffic = sum(_traffic(load) for load in loads.values())
+    traffic = sum(map(_traffic, loads.values()))
     if not traffic or any(load.cpu_us < 0 for load in loads.values()):
         return dict(loads)
     each_us = beside_us / traffic
-    return {slot: replace(load, cpu_us=load.cpu_us + round(each_us * _traffic(load))) for slot, load in loads.items()}
+    return {
+        slot: SlotLoad(load.keys, load.cpu_us + round(each_us * _traffic(load)), load.in_bytes, load.out_bytes)
+        for slot, load in loads.items()
+    }
 
 
 def _traffic(load: SlotLoad) -> int:
-    return max(0, load.in_bytes) + max(0, load.out_bytes)
+    return load.in_bytes + load.out_bytes if load.in_bytes > 0 or load.out_bytes > 0 else 0
 
 
 def shares(books: Books, loads: Loads) -> dict[str, float]:
@@ -109,20 +112,23 @@ class _State:
     def best_move(self, giver: str) -> _Move | None:
         """Of what this shard can give to the coolest, what helps it most; None when nothing helps enough. A taker that has no
         memory left is passed over."""
+        ranked = self._ranked(giver)
         takers = [shard for shard in self._sums if shard != giver and self._sums[shard] < self.even]
         for taker in sorted(takers, key=lambda shard: (self._sums[shard], shard)):
-            moves = [move for move in (self._bundle(giver, taker), self._single(giver, taker)) if move is not None]
+            moves = [
+                move for move in (self._bundle(giver, taker, ranked), self._single(giver, taker, ranked)) if move is not None
+            ]
             if moves:
                 best = min(moves, key=lambda move: (move.busier, len(move.slots)))
                 if self._sums[giver] - best.busier >= LEAST_GAIN * self.even:
                     return best
         return None
 
-    def _bundle(self, giver: str, taker: str) -> _Move | None:
+    def _bundle(self, giver: str, taker: str, ranked: Sequence[int]) -> _Move | None:
         """So many slots that either of the two comes close to an even part, and neither goes beyond it."""
         left, room = min(self._sums[giver] - self.even, self.even - self._sums[taker]), self._room[taker]
         chosen: list[int] = []
-        for slot in self._ranked(giver):
+        for slot in ranked:
             if left <= self.even * (EVEN - 1) / 2:
                 break  # what comes now would take many slots for little
             if self._weights[slot] <= left and self._keys[slot] <= room and len(chosen) + 1 < len(self._owned[giver]):
@@ -131,13 +137,14 @@ class _State:
                 room -= self._keys[slot]
         return self._move(giver, taker, chosen) if chosen else None
 
-    def _single(self, giver: str, taker: str) -> _Move | None:
+    def _single(self, giver: str, taker: str, ranked: Sequence[int]) -> _Move | None:
         """The one slot that brings the two closest to each other."""
         if len(self._owned[giver]) < 2:
             return None
-        fit = [slot for slot in self._ranked(giver) if self._keys[slot] <= self._room[taker]]
-        moves = [self._move(giver, taker, [slot]) for slot in fit]
-        return min(moves, key=lambda move: (move.busier, move.slots), default=None)
+        high, low, room = self._sums[giver], self._sums[taker], self._room[taker]
+        worth = itertools.takewhile(lambda slot: self._weights[slot] >= LEAST_GAIN * self.even, ranked)
+        fit = [(max(high - self._weights[slot], low + self._weights[slot]), slot) for slot in worth if self._keys[slot] <= room]
+        return self._move(giver, taker, [min(fit)[1]]) if fit else None
 
     def _ranked(self, giver: str) -> list[int]:
         """Its slots that cost anything: what costs most first; of equals that with the fewest keys, which moves fastest."""
