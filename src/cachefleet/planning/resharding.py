@@ -1,14 +1,14 @@
 """Slots on their way to where they are to be: which move begins, how it is gone on with, what becomes of one that fails. Pure.
 
-A move is journaled in memory before anything happens. It is a job of the engines where both ends have such (all its slots
-change hands at once), else keys are moved in short slices; it is done when the books say so (planning.books), however that
-came. No move begins while anything else is under way in the group, and nothing else begins while there are moves; what is half
-moved is gone on with as soon as both ends have a primary. Called by planning.clustered when everything else is planned.
+A move is journaled in memory before anything happens. It is done by jobs of the engines where both ends have such (all slots
+of a job change hands at once), else keys are moved in short slices; it is done when the books say so (planning.books), however
+that came. No move begins while anything else is under way in the group, and nothing else begins while there are moves; what is
+half moved is gone on with as soon as both ends have a primary. Called by planning.clustered when everything else is planned.
 """
 
 from __future__ import annotations
 
-from cachefleet.model.group import SlotMove, SlotRanges
+from cachefleet.model.group import SLOTS, SlotMove, SlotRanges
 from cachefleet.model.plan import CancelMigrations, CopyFunctions, MigrateSlots, MoveKeys
 from cachefleet.model.slots import common, count, first_of, union, without
 from cachefleet.planning.books import Views, in_motion, leading
@@ -20,8 +20,6 @@ from cachefleet.planning.resharding_progress import owned
 
 Pair = tuple[str, str]  # source and target, shard ids
 
-SLOTS_AT_ONCE = 4096  # of one move
-BYTES_AT_ONCE = 512 * 1_048_576  # the same: what a failure may cost, and how coarsely progress is seen
 IMPORTS_AT_ONCE = 2  # moves to one shard; each shard is the source of one at most, since that takes most of it
 RETRY_FIRST_S = 0.2
 RETRY_CAP_S = 30.0
@@ -100,7 +98,7 @@ def _note_job(draft: Draft, move: SlotMove, ends: Ends) -> bool:
         move.job = move.stage = ""
         move.remaining_bytes = -1
         return any(not job.over and common(job.slots, move.slots) for job in ends.target.migrations)
-    job = jobs[0]
+    job = jobs[-1]  # the oldest; the engine does one after the other
     less = job.remaining_bytes >= 0 and not 0 <= move.remaining_bytes <= job.remaining_bytes
     if job.job != move.job or job.state != move.stage or less:
         move.progressed_at = draft.now
@@ -202,16 +200,15 @@ def _begin(draft: Draft, due: dict[Pair, SlotRanges], views: Views) -> None:
 
 
 def _number(draft: Draft, move: SlotMove, ends: Ends) -> int:
-    """How many slots it may have at once; 0 when the target has no room for one."""
+    """For how many slots the target has room."""
     source, target = draft.live(ends.source_name), draft.live(ends.target_name)
     if source is None or target is None:
         return 0
     each_bytes = max(1, source.used_bytes // max(1, count(owned(draft.memory, move.source))))
-    number = max(1, min(SLOTS_AT_ONCE, BYTES_AT_ONCE // each_bytes))
     if target.maxmemory_bytes <= 0 or target.used_bytes < 0:
-        return number
+        return SLOTS
     coming = sum(count(other.slots) * each_bytes for other in draft.memory.moves if other.target == move.target)
-    return max(0, min(number, (target.maxmemory_bytes - target.used_bytes - coming) // each_bytes))
+    return max(0, (target.maxmemory_bytes - target.used_bytes - coming) // each_bytes)
 
 
 def _note_room(draft: Draft, full: str) -> None:
