@@ -19,6 +19,7 @@ from tests.simulation.custody import Custody, Ledger
 from tests.simulation.election import ELECTION
 from tests.simulation.engine import Engine
 from tests.simulation.replication import OFFSET_UNIT
+from tests.simulation.rolls import Rolls, named
 from tests.simulation.slots import ALL, Mask
 from tests.simulation.trace import Trace
 
@@ -48,6 +49,7 @@ class Checkers:
         self.reports: dict[Engine, Report] = {}
         self.custody = Custody(trace, now, self.ledgers, self.shard_of)
         self.applied = self.custody.applied
+        self.rolls = Rolls(trace, now, self.rows, self.ledgers)
         self.homes: dict[tuple[str, str], str] = {}  # (uid, node) -> the shard that it is of, or was
         self.stall_s = 0.0
         self.identities: dict[str, list[Engine]] = {}  # by engine id of cluster mode
@@ -93,6 +95,7 @@ class Checkers:
             self.homes.update({(uid, node.name): shard.shard_id for node in shard.nodes})
         self._note_decisions(uid, row.memory)
         self.custody.committed(row)
+        self.rolls.committed(before, row, self.calm_s())
         mine = set(held(row.memory))
         if not mine or row.desired.deleting:
             return
@@ -180,15 +183,8 @@ class Checkers:
 
     def forgot(self, engine: Engine, engine_id: str) -> None:
         for other in self.identities.get(engine_id, []):
-            if other.process.running and self._is_desired(other) and not self._is_retired(other):
+            if other.process.running and self._is_desired(other) and not self.rolls.is_retired(other):
                 self.trace.violation("forgot the living", f"{engine.process.incarnation} forgot {other.process.incarnation}")
-
-    def _is_retired(self, engine: Engine) -> bool:
-        """Its launch is to end, by a roll: nobody tells clients of it any more."""
-        uid, node = named(engine.process.incarnation)
-        row = self.rows.get(uid)
-        known = row.memory.nodes.get(node) if row is not None else None
-        return known is not None and bool(known.roll_of) and known.roll_of == known.launches
 
     def _is_desired(self, engine: Engine) -> bool:
         """Nobody has asked for its removal. (Temporary replicas are not in the desired state, either.)"""
@@ -352,9 +348,3 @@ class Checkers:
 
     def unknown(self, engine: Engine, words: list[str]) -> None:
         self.trace.violation("unknown command", " ".join(words))
-
-
-def named(incarnation: str) -> tuple[str, str]:
-    """(uid, node name)."""
-    uid, _, rest = incarnation.partition(".")
-    return uid, rest.rpartition(".")[0]

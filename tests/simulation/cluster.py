@@ -122,6 +122,11 @@ class ClusterEngine(Engine):
     def restore(self, keys: list[int]) -> str:
         return self.open_slots.restore(keys)
 
+    @property
+    def gives_or_takes(self) -> bool:
+        """Slots are on their way from or to it."""
+        return bool(self.open_slots.migrating or self.open_slots.importing or self.migrations.open())
+
     def owns(self, slot: int) -> bool:
         """It would take a write for this slot from whoever asks."""
         return has(self.bus.me.slots, slot) and slot not in self.open_slots.migrating

@@ -7,10 +7,10 @@ from cachefleet.control.specs import data_bytes
 from cachefleet.model.group import DesiredShard, EndpointRole, Form, Shape
 from cachefleet.model.row import GroupRow
 from cachefleet.planning.memcached import DISCOVERY
-from tests.simulation.checkers import named
 from tests.simulation.cluster import ClusterEngine
 from tests.simulation.engine import Engine
 from tests.simulation.memcached import published
+from tests.simulation.rolls import named
 from tests.simulation.slots import ALL, mask_of, within
 from tests.simulation.world import PORT, World
 

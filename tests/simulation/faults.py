@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from tests.simulation.checkers import named
 from tests.simulation.engine import Engine
 from tests.simulation.plane import Plane
 from tests.simulation.process import Process
+from tests.simulation.rolls import named
 from tests.simulation.world import World
 
 Undo = Callable[[], None]

@@ -107,6 +107,7 @@ class SimHost:
             self._machine.on_kill(process)
             process.end("signal 9 (SIGKILL)", losing=self._machine.chance.random() < 0.3)
         else:
+            self._machine.on_stop(process)
             process.after(0.02, process.end, "exit code 0")
             self._machine.loop.after(grace_s, process.end, "signal 9 (SIGKILL)")
         while process.running:

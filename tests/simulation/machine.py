@@ -42,6 +42,7 @@ class Machine:
         self.on_end: Callable[[Process], None] = lambda process: None
         self.on_act: Callable[[str], None] = lambda name: None  # a control plane is about to change something
         self.on_kill: Callable[[Process], None] = lambda process: None  # before a control plane ends it
+        self.on_stop: Callable[[Process], None] = lambda process: None  # before it asks it to end
         self._pids = 1000
 
     def running(self) -> list[Process]:

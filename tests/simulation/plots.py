@@ -1,29 +1,32 @@
 """Sequences of faults that chance alone would seldom make: a replica that lags when its primary ends, one that had been cut off
-long before, a primary that wakes up just when it is given up, a hand-over to a replica that is behind."""
+long before, a primary that wakes up just when it is given up, a hand-over to a replica that is behind; and things that go wrong
+just when slots move or nodes are launched anew."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any
 
-from tests.simulation.checkers import named
+from tests.simulation.cluster import ClusterEngine
 from tests.simulation.engine import Engine
 from tests.simulation.faults import Faults
+from tests.simulation.operators import Operators
+from tests.simulation.rolls import named
 from tests.simulation.world import World
 
 
 class Plots:
-    """hand_over(uid, shard): an operator's wish."""
-
-    def __init__(self, world: World, chance: Random, faults: Faults, hand_over: Callable[[str, str], Awaitable[None]]) -> None:
-        self._world, self._chance, self._faults, self._hand_over = world, chance, faults, hand_over
+    def __init__(self, world: World, chance: Random, faults: Faults, operators: Operators) -> None:
+        self._world, self._chance, self._faults, self._operators = world, chance, faults, operators
         self.kinds: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
             "lag, then crash": self.lag_then_crash,
             "cut off, then crash": self.cut_off_then_crash,
             "freeze a primary": self.freeze_primary,
             "lag, then hand over": self.lag_then_hand_over,
             "crash a primary, and the plane": self.crash_unseen,
+            "move slots, then lose an end": self.lose_end,
+            "roll, then lose a node": self.lose_while_rolling,
         }
 
     def _primary(self) -> Engine | None:
@@ -84,7 +87,7 @@ class Plots:
             self._faults.slow(primary.host, replica.host, self._chance.uniform(0.02, 0.6), 3.0)
         uid, _ = named(primary.process.incarnation)
         await self._world.clock.sleep(self._chance.uniform(0.0, 1.0))
-        await self._hand_over(uid, self._world.checkers.shard_of(primary)[1])
+        await self._operators.hand_over(uid, self._world.checkers.shard_of(primary)[1])
 
     async def crash_unseen(self) -> None:
         """A primary ends while no control plane watches."""
@@ -93,3 +96,40 @@ class Plots:
         primary = self._primary()
         if primary is not None:
             self._faults.kill(primary.process)
+
+    async def lose_end(self) -> None:
+        """Slots are asked to move; once some are on their way, something happens to one of the ends, or between them."""
+        await self._operators.wish(self._chance.choice(("more_shards", "fewer_shards", "other_slots", "other_slots")))
+        ends: list[ClusterEngine] = []
+        for _ in range(60):
+            await self._world.clock.sleep(0.05)
+            running = [engine for engine in self._world.engines.values() if engine.process.running]
+            ends = [engine for engine in running if isinstance(engine, ClusterEngine) and engine.gives_or_takes]
+            if ends:
+                break
+        if not ends:
+            return
+        await self._world.clock.sleep(self._chance.choice((0.0, 0.01, 0.1, 0.5)) * self._chance.random())
+        self._trouble(self._chance.choice(ends), [engine.host for engine in ends])
+
+    def _trouble(self, engine: Engine, others: list[str]) -> None:
+        what = self._chance.choice(("kill", "kill", "freeze", "cut", "plane", "both"))
+        if what in ("kill", "both"):
+            self._faults.kill(engine.process)
+        if what == "freeze":
+            self._faults.hold(engine.process, frozen=True, seconds=self._chance.uniform(0.3, 8.0))
+        if what == "cut":
+            paths = [(engine.host, other) for other in others if other != engine.host]
+            paths += [(other, host) for host, other in paths if self._chance.random() < 0.7]
+            self._faults.cut(paths, self._chance.uniform(0.2, 8.0))
+        if what in ("plane", "both"):
+            self._faults.kill_plane()
+
+    async def lose_while_rolling(self) -> None:
+        """An upgrade is asked for; some way into it, something happens to a node of a group."""
+        await self._operators.wish("upgrade")
+        await self._world.clock.sleep(self._chance.uniform(0.0, 4.0))
+        running = [engine for engine in self._world.engines.values() if engine.process.running]
+        if running:
+            engine = self._chance.choice(running)
+            self._trouble(engine, [other.host for other in self._world.checkers.rivals(engine)])

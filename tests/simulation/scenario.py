@@ -95,7 +95,7 @@ class _Scenario:
         self._chance: Random = world.chance("scenario")
         self._faults = Faults(world, world.chance("faults"))
         self._operators = Operators(world, world.chance("operators"))
-        self._plots = Plots(world, world.chance("plots"), self._faults, self._operators.hand_over)
+        self._plots = Plots(world, world.chance("plots"), self._faults, self._operators)
 
     async def play(self, *, sqlite: bool) -> None:
         world = self._world

@@ -48,11 +48,11 @@ class Migrations:
         self._marked: dict[str, Mask] = {}  # imports that our primary has told of
         self._paused_for: Job | None = None
 
-    def _open(self) -> list[Job]:
+    def open(self) -> list[Job]:
         return [job for job in self._jobs if not job.over]
 
     def _of(self, end: End) -> Job | None:
-        return next((job for job in self._open() if job.link is end), None)
+        return next((job for job in self.open() if job.link is end), None)
 
     # --- commands ---
 
@@ -69,7 +69,7 @@ class Migrations:
             return "-ERR Target node can not be this node."
         if slots & ~bus.me.slots or not bus.me.primary:
             return "-ERR Slots are not served by this node."
-        if any(job.slots & slots for job in self._open()):
+        if any(job.slots & slots for job in self.open()):
             return "-ERR I am already migrating slot"
         if self._engine.open_slots.migrating or self._engine.open_slots.importing:
             return "-ERR Slots are being manually migrated"
@@ -88,7 +88,7 @@ class Migrations:
         return self._engine.process.network.now()
 
     def cancel(self) -> Any:
-        exports = [job for job in self._open() if job.exports]
+        exports = [job for job in self.open() if job.exports]
         for job in exports:
             self._end(job, "cancelled", "Cancelled")
         return OK if exports else "-ERR No migrations ongoing"
@@ -181,7 +181,7 @@ class Migrations:
 
     def lost_slots(self, slots: Mask) -> None:
         """To whoever claims them."""
-        for job in self._open():
+        for job in self.open():
             if job.exports and job.slots & slots:
                 taken = not job.slots & ~slots and job.state == "failover-granted"
                 self._end(job, "success" if taken else "failed", "" if taken else "Slots are no longer owned by myself")
@@ -254,7 +254,7 @@ class Migrations:
             self._engine.replication.append(Change(mark=("IMPORTED", job.name, NONE)))
 
     def stepped_down(self) -> None:
-        for job in self._open():
+        for job in self.open():
             self._end(job, "failed", "A failover occurred during slot migration")
 
     def marked(self, word: str, name: str, slots: Mask) -> None:

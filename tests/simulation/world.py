@@ -16,7 +16,7 @@ from cachefleet.model.row import GroupRow
 from cachefleet.settings import ControlSettings, Settings
 from tests.fakes.catalogue import BUILDS, StaticCatalogue
 from tests.fakes.store import MemoryStore
-from tests.simulation.checkers import Checkers, named
+from tests.simulation.checkers import Checkers
 from tests.simulation.cluster import ClusterEngine
 from tests.simulation.engine import Engine as SimEngine
 from tests.simulation.loop import VirtualClock, VirtualLoop
@@ -26,6 +26,7 @@ from tests.simulation.network import Network
 from tests.simulation.plane import Plane
 from tests.simulation.process import Process
 from tests.simulation.replication import Tuning
+from tests.simulation.rolls import named
 from tests.simulation.slots import WRITTEN, has, mask_of, write_number
 from tests.simulation.store import Database
 from tests.simulation.trace import Trace
@@ -64,6 +65,7 @@ class World:
         self.checkers.told_s = lambda engine: self.network.quiet_s(engine.host, "plane-")
         self.machine.zone_of = self.zone_of
         self.machine.on_kill = self._killed
+        self.machine.on_stop = self._stopped
         self.machine.on_act = self._acts_on_machine
         self.database.on_commit = lambda name: self._effect(name, "")
         self.engines: dict[str, SimEngine] = {}  # by incarnation
@@ -134,6 +136,11 @@ class World:
         engine = self.engines.get(process.incarnation)
         if engine is not None:
             self.checkers.killed(engine)
+
+    def _stopped(self, process: Process) -> None:
+        engine = self.engines.get(process.incarnation)
+        if engine is not None:
+            self.checkers.rolls.stopped(engine)
 
     def begin_plane(self) -> Plane:
         self._planes_begun += 1

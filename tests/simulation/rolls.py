@@ -1,0 +1,86 @@
+"""One disruptive thing at a time: nodes are launched anew one after the other while all others are well, primaries hand over
+first, and no slots move meanwhile. Checked when it is decided (saved), and when a node is asked to end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cachefleet.model.group import DesiredShard, GroupDesired, GroupMemory
+from cachefleet.model.row import Row
+from tests.simulation.custody import Ledger
+from tests.simulation.engine import Engine
+from tests.simulation.trace import Trace
+
+SEEN_S = 2.0  # what was so for so long was seen
+
+
+class Rolls:
+    """rows: as they were saved last, by uid. ledgers: by (uid, shard id)."""
+
+    def __init__(
+        self,
+        trace: Trace,
+        now: Callable[[], float],
+        rows: dict[str, Row[GroupDesired]],
+        ledgers: dict[tuple[str, str], Ledger],
+    ) -> None:
+        self._trace, self._now, self._rows, self._ledgers = trace, now, rows, ledgers
+
+    def is_retired(self, engine: Engine) -> bool:
+        """Its launch is to end, by a roll: nobody tells clients of it any more."""
+        uid, node = named(engine.process.incarnation)
+        row = self._rows.get(uid)
+        return row is not None and node in _retired(row.memory)
+
+    def stopped(self, engine: Engine) -> None:
+        """It is asked to end."""
+        if self.is_retired(engine) and engine.leads and not engine.by_hand and not engine.superseded:
+            self._trace.violation("primary rolled", f"{engine.process.incarnation} is ended while it has the role")
+
+    def committed(self, before: Row[GroupDesired] | None, row: Row[GroupDesired], calm_s: float) -> None:
+        if before is None:
+            return
+        retired = _retired(row.memory)
+        new = retired - _retired(before.memory)
+        begun = [move for move in row.memory.moves if not any(move.begun_at == known.begun_at for known in before.memory.moves)]
+        if begun and (retired or any(not shard.taken for shard in row.memory.shards.values())):
+            self._trace.violation("two at once", f"slots of {row.desired.uid} begin to move while nodes or roles change")
+        if new and row.memory.moves:
+            self._trace.violation("two at once", f"{sorted(new)} are to be launched anew while slots move")
+        for shard in row.desired.shards:
+            for node in sorted(new & {member.name for member in shard.nodes}):
+                self._check_mates(row, shard, node, calm_s)
+
+    def _check_mates(self, row: Row[GroupDesired], shard: DesiredShard, node: str, calm_s: float) -> None:
+        """One that keeps up with its primary leaves only while the others do, too."""
+        engines = {named(engine.process.incarnation)[1]: engine for engine in self._running(row.desired.uid, shard)}
+        leaver = engines.get(node)
+        if leaver is None or leaver.leads or leaver.replication.state != "up" or calm_s < SEEN_S:
+            return
+        for mate in shard.nodes:
+            engine = engines.get(mate.name)
+            away = engine is None and self._ended_s(row.desired.uid, shard, mate.name) > SEEN_S
+            behind = engine is not None and not engine.leads and engine.replication.state in ("syncing", "loading")
+            if mate.name != node and (away or behind):
+                self._trace.violation("two at once", f"{node} is to be launched anew while {mate.name} is not there")
+
+    def _running(self, uid: str, shard: DesiredShard) -> list[Engine]:
+        ledger = self._ledgers.get((uid, shard.shard_id), Ledger())
+        return [engine for engine in ledger.engines if engine.process.running]
+
+    def _ended_s(self, uid: str, shard: DesiredShard, node: str) -> float:
+        """For how long it has had no process; 0 when it never had one."""
+        ledger = self._ledgers.get((uid, shard.shard_id), Ledger())
+        ends = [engine.process.ended_s for engine in ledger.engines if named(engine.process.incarnation)[1] == node]
+        return self._now() - max(ends) if ends else 0.0
+
+
+def _retired(memory: GroupMemory) -> set[str]:
+    return {name for name, known in memory.nodes.items() if known.roll_of and known.roll_of == known.launches}
+
+
+def named(incarnation: str) -> tuple[str, str]:
+    """(uid, node name)."""
+    uid, _, rest = incarnation.partition(".")
+    return uid, rest.rpartition(".")[0]
