@@ -69,8 +69,9 @@ def popular(entrance: tuple[str, int]) -> Iterator[ZipfClients]:
         yield clients
 
 
-def test_the_busiest_shard_comes_down(elasticache: Any) -> None:
-    with replication_group(elasticache, "hot", **BY_LOAD) as group:
+@pytest.mark.parametrize("version", ["9.1", "8.1"])
+def test_the_busiest_shard_comes_down(elasticache: Any, version: str) -> None:
+    with replication_group(elasticache, "hot", **BY_LOAD, EngineVersion=version) as group:
         await_healthy(elasticache, "hot")
         entrance = address(group["ConfigurationEndpoint"])
         with popular(entrance) as clients:
