@@ -1,22 +1,25 @@
 # make up     set everything up, run the service here, have a demo cache to talk to
 # make test   set everything up, run every test
 # make simulate SEEDS=20000   let things go wrong, in virtual time
+# make kills KILLS=50   kill real processes at random instants, while groups are changed and while slots move
 # ARGS='...' is handed on by up, test and bench.
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 SEEDS ?= 2000
+KILLS ?= 50
 RUNTIME := .venv/runtime.installed
 TESTING := .venv/testing.installed
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help up test simulate check bench docs lock clean
+.PHONY: help up test simulate kills check bench docs lock clean
 
 help:
 	@echo 'make up      set everything up, run the service in the foreground with a demo cache (Ctrl-C stops it)'
 	@echo 'make test    set everything up, run every test (as root on Debian it installs the engines that tests need)'
 	@echo 'make simulate SEEDS=20000   the control plane against faults in virtual time; prints the seeds that fail'
+	@echo 'make kills KILLS=50   the control plane and engines killed at random instants; TEST_SEED=n repeats a run'
 	@echo 'make check   format, lint, types, import contracts, style, generated documents'
 	@echo 'make bench   measure, print a table'
 	@echo 'make docs    write the generated documents anew'
@@ -46,6 +49,10 @@ test: $(TESTING)
 
 simulate: $(TESTING)
 	@$(BIN)/python -m tests.simulation --seeds $(if $(findstring :,$(SEEDS)),$(SEEDS),0:$(SEEDS)) $(ARGS)
+
+kills: $(TESTING)
+	@scripts/install-test-engines
+	@TEST_KILLS=$(KILLS) $(BIN)/python -m pytest -s tests/faults/test_control_plane_kills.py tests/faults/test_fault_resharding.py $(ARGS)
 
 check: $(TESTING)
 	$(BIN)/ruff format --check .
