@@ -27,7 +27,7 @@ PARTS: dict[str, tuple[Measure, str | None]] = {
     "failover": (failover.measure, failover.NOTE),
     "changes": (changes.measure, changes.NOTE),
     "resharding": (resharding.measure, resharding.NOTE),
-    "load_balance": (load_balance.measure, load_balance.NOTE),
+    "balance": (load_balance.measure, load_balance.NOTE),
     "throughput": (throughput.measure, throughput.NOTE),
     "api": (api.measure, api.NOTE),
     "idle": (idle.measure, idle.NOTE),
