@@ -8,7 +8,7 @@ from __future__ import annotations
 from cachefleet.model.group import EndpointRole, GroupDesired, GroupMemory, GroupStatus, NodeStatus, Shape
 from cachefleet.model.observed import Observed
 from cachefleet.model.plan import Plan, Spread
-from cachefleet.model.temporary import temporary_of
+from cachefleet.model.temporary import is_temporary, temporary_of
 from cachefleet.planning import lifecycle
 from cachefleet.planning.addresses import take_offers, wanted
 from cachefleet.planning.clustered import plan_clustered
@@ -181,9 +181,8 @@ def _status(draft: Draft) -> GroupStatus:
         state = "modifying"
     else:
         state = "available"
-    why = "; ".join(
-        [f"{name} {draft.why[name]}" for name in sorted(draft.why) if name not in draft.ready] + list(draft.holds.values())
-    )
+    waits = [name for name in sorted(draft.why) if name not in draft.ready and not is_temporary(name)]
+    why = "; ".join([*(f"{name} {draft.why[name]}" for name in waits), *draft.holds.values()])
     endpoints = dict(draft.memory.endpoints) if draft.memory.provisioned else {}
     return GroupStatus(state, nodes, endpoints, why, endpoint_ports(draft))
 

@@ -39,7 +39,10 @@ def roll(draft: Draft, hand_over: HandOver) -> None:
     if not is_rolling(draft):
         return
     draft.modifying = draft.waiting = True
-    if _may_go_on(draft):
+    why = _why_not_on(draft)
+    if why:
+        draft.holds["roll"] = f"nodes are launched anew later: {why}"
+    else:
         for shard in draft.desired.shards:
             if _roll_shard(draft, shard, hand_over):
                 break  # only one role is on its way at a time
@@ -50,15 +53,22 @@ def _names(draft: Draft) -> list[str]:
     return [node.name for node in draft.desired.nodes if node.name in draft.memory.nodes]
 
 
-def _may_go_on(draft: Draft) -> bool:
-    """Nothing else is under way that a roll could disturb."""
-    if not draft.memory.provisioned or draft.memory.moves or any(draft.is_out(name) for name in _names(draft)):
-        return False
+def _why_not_on(draft: Draft) -> str:
+    """What is under way that a roll could disturb, "" when nothing is."""
+    if not draft.memory.provisioned:
+        return "they are being created"
+    if draft.memory.moves:
+        return "slots are on their way"
+    for name in _names(draft):
+        if draft.is_out(name):
+            return f"zone {draft.zone(name)} is out"
+        if is_temporary(name) and not draft.address(name):
+            return f"one that is alone needs a second one meanwhile; {draft.observed.no_addresses or 'it has no address yet'}"
     for shard in draft.desired.shards:
         memory = draft.shard_memory(shard)
         if not memory.taken or memory.handing_from or asked_for(shard, memory):
-            return False
-    return True
+            return f"the role of node group {shard.shard_id} is on its way"
+    return ""
 
 
 def _roll_shard(draft: Draft, shard: DesiredShard, hand_over: HandOver) -> bool:
