@@ -11,7 +11,7 @@ import pytest
 
 from cachefleet.interfaces import EngineRefused, SlotsRefused
 from cachefleet.model.group import Engine
-from cachefleet.model.observed import OpenSlot
+from cachefleet.model.observed import NodeView, OpenSlot, SlotMigrationView
 from cachefleet.model.plan import TakeOverBy
 from tests.engine.engine_processes import Client, every_version, resp_processes
 from tests.engine.slot_pairs import ALL, MB, PORT, SlotCluster, fill
@@ -297,3 +297,47 @@ def test_what_slots_cost_is_told_where_engines_count(engine: Engine, version: st
                 assert min(load.cpu_us, load.in_bytes, load.out_bytes) > 0
 
     asyncio.run(scenario())
+
+
+def test_jobs_of_the_engine_are_seen_may_be_asked_for_again_and_are_cancelled() -> None:
+    async def scenario() -> None:
+        async with slot_cluster(Engine.VALKEY, "9.1") as cluster:
+            await cluster.start(ALL, (), ())
+            (source, target, _), (first, second, third) = cluster.nodes, cluster.ids
+            replica = await cluster.replicate(1)
+            driver, at = cluster.driver, source.address
+            with cluster.client(0) as client:
+                fill(client, [(f"key:{number}", "x" * 100) for number in range(80_000)])
+                for stranger in ("f" * 40, (await cluster.table(replica)).my_id):
+                    with pytest.raises(EngineRefused, match="does not know it as a primary"):
+                        await driver.migrate_slots(at, ((0, 0),), stranger)
+                for _ in range(3):
+                    await driver.migrate_slots(at, LOWER, second)
+                jobs = (await cluster.table(source)).migrations
+                assert {job.source_id for job in jobs} == {first}
+                assert {job.target_id for job in jobs} == {second}
+                assert sorted(pair for job in jobs for pair in job.slots) == [(n, n + 2047) for n in range(0, 8192, 2048)]
+                assert all(job.exports for job in jobs)
+                for node in (source, target):
+                    await cluster.engines.view(node, lambda view: cluster.owns(view, 1) == LOWER, clustered=True)
+                    await cluster.engines.view(node, lambda view: all(job.over for job in migrations(view)), clustered=True)
+                seen = (await cluster.table(source)).migrations
+                assert all(job.succeeded for job in seen)
+                assert {job.exports for job in (await cluster.table(target)).migrations} == {False}
+                await driver.migrate_slots(at, LOWER, second)
+                assert len((await cluster.table(source)).migrations) == len(seen)
+                assert cluster.held(0) + cluster.held(1) == 80_000
+
+                await driver.cancel_migrations(at)
+                await driver.migrate_slots(at, UPPER, third)
+                await driver.cancel_migrations(at)
+                await driver.cancel_migrations(at)
+                ended = (await cluster.table(source)).migrations
+                assert any(job.state == "cancelled" and not job.succeeded for job in ended)
+                assert all(job.over for job in ended)
+
+    asyncio.run(scenario())
+
+
+def migrations(view: NodeView) -> tuple[SlotMigrationView, ...]:
+    return view.cluster.migrations if view.cluster is not None else ()

@@ -14,6 +14,7 @@ from cachefleet.engines.connections import Connections
 from cachefleet.engines.key_migration import KeyMigration, Troubles
 from cachefleet.engines.replies import parse_cluster
 from cachefleet.engines.side_connections import SideConnections
+from cachefleet.engines.slot_jobs import MOST_JOBS, slot_jobs
 from cachefleet.engines.slot_replies import parse_libraries, parse_migrations, parse_slot_loads
 from cachefleet.interfaces import EngineRefused, Permit
 from cachefleet.model.group import SLOTS, SlotRanges
@@ -34,17 +35,21 @@ class SlotMigrationVerbs:
         await self._side.close()
 
     async def migrate_slots(self, at: Address, slots: SlotRanges, target_id: str) -> None:
-        """Slots that a running job already takes there, and those that the node does not own (any more), are left out. Raises
-        EngineRefused for a target that the node does not know as a primary: the engine would find out only later."""
-        nodes, jobs = await self._connections.call(at, ("CLUSTER", "NODES"), ("CLUSTER", "GETSLOTMIGRATIONS"))
-        view = parse_cluster(nodes, {}, parse_migrations(jobs))
+        """Slots that a running job already takes there, and those that the node does not own (any more), are left out. Several
+        jobs, which the engine queues, each of so few keys that its end is no long break (slot_jobs); what is too much for
+        them waits to be asked for again. Raises EngineRefused for a target that the node does not know as a primary: the engine
+        would find out only later."""
+        nodes, under_way = await self._connections.call(at, ("CLUSTER", "NODES"), ("CLUSTER", "GETSLOTMIGRATIONS"))
+        view = parse_cluster(nodes, {}, parse_migrations(under_way))
         target = view.nodes.get(target_id)
         if target is None or not target.primary or target.handshake:
             raise EngineRefused(f"CLUSTER MIGRATESLOTS to {target_id} was not sent: {at} does not know it as a primary")
         missing = _not_under_way(view, slots, target_id)
         if missing:
-            ends = [str(end) for pair in missing for end in pair]
-            await self._connections.call(at, ("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", *ends, "NODE", target_id))
+            stats = (("CLUSTER", "SLOT-STATS", "SLOTSRANGE", str(first), str(last)) for first, last in missing)
+            loads = [load for reply in await self._connections.call(at, *stats) for load in parse_slot_loads(reply).items()]
+            jobs = slot_jobs((slot, load.keys) for slot, load in loads)
+            await self._connections.call(at, *(_job(part, target_id) for part in jobs[:MOST_JOBS]))
 
     async def cancel_migrations(self, at: Address) -> None:
         (jobs,) = await self._connections.call(at, ("CLUSTER", "GETSLOTMIGRATIONS"))
@@ -93,6 +98,10 @@ class SlotMigrationVerbs:
             return {}
         (reply,) = await self._connections.call(at, ("CLUSTER", "SLOT-STATS", "SLOTSRANGE", "0", str(SLOTS - 1)))
         return parse_slot_loads(reply)
+
+
+def _job(slots: SlotRanges, target_id: str) -> Command:
+    return "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", *(str(end) for pair in slots for end in pair), "NODE", target_id
 
 
 def _not_under_way(view: ClusterView, slots: SlotRanges, target_id: str) -> SlotRanges:

@@ -45,7 +45,10 @@ def render(spec: NodeSpec, build: Build, folder: str, node_timeout_ms: int) -> R
 
 
 FEED_NOBODY_S = "3600"
-MIGRATION_LOG_LENGTH = "16"  # ended jobs that every probe lists
+# What a job may still have to send when it stops the writers: by default nothing, so that it may never end under a stream of
+# writes; this much takes some 20 ms.
+MIGRATION_TAIL_BYTES = "1048576"
+MIGRATION_LOG_LENGTH = "32"  # ended jobs that every probe lists
 
 
 def waiting(host: str) -> Address:
@@ -140,6 +143,7 @@ def _cluster(spec: NodeSpec, capabilities: Set[str], node_timeout_ms: int) -> It
         yield "cluster-manual-failover-timeout", "1500"
     if "atomic-slot-migration" in capabilities:
         yield "cluster-slot-migration-log-max-len", MIGRATION_LOG_LENGTH
+        yield "slot-migration-max-failover-repl-bytes", MIGRATION_TAIL_BYTES
     if "config-save-behavior" in capabilities:
         yield "cluster-config-save-behavior", "best-effort"  # a full disk must not end a cache (operations 8, story 12)
 

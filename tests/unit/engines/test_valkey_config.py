@@ -98,6 +98,7 @@ def test_each_version_gets_only_what_it_knows() -> None:
         "cluster-databases",
         "cluster-config-save-behavior",
         "cluster-slot-migration-log-max-len",
+        "slot-migration-max-failover-repl-bytes",
     }
     assert names["8.1.8"] - names["7.0.15"] == {
         "availability-zone",
