@@ -145,6 +145,9 @@ def _replace_dead_primary(draft: Draft, shard: DesiredShard, memory: ShardMemory
     heirs = candidates(draft, memory, others)
     if not heirs and asked_for(shard, memory):
         heirs = last_resorts(draft, memory, others)
+    if not heirs and (risen := _risen(draft, others)):
+        decide(draft, memory, risen)
+        return
     if not heirs:
         note_headless(draft, shard, memory)
         for name in able_to_begin(draft, memory, others)[:1]:
@@ -156,6 +159,20 @@ def _replace_dead_primary(draft: Draft, shard: DesiredShard, memory: ShardMemory
     memory.handing_from = old if asked_for(shard, memory) else ""
     decide(draft, memory, heirs[0])
     draft.act(_take_over(draft, shard, memory))
+
+
+def _risen(draft: Draft, names: list[str]) -> str:
+    """One that was a replica with all data and has become primary by the engines' own election, of a shard that owned no slots
+    at that time. Its primary got some just before it ended."""
+    found = [
+        (view.nodes[view.my_id].epoch, name)
+        for name in names
+        if (view := _cluster(draft, name)) is not None
+        and view.nodes[view.my_id].primary
+        and view.nodes[view.my_id].epoch
+        and draft.remembered(name).became_ready
+    ]
+    return max(found)[1] if found else ""
 
 
 def _take_over(draft: Draft, shard: DesiredShard, memory: ShardMemory) -> TakeOver:

@@ -5,6 +5,8 @@ Called by planning.clustered with the views of all nodes that answer.
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from cachefleet.model.group import DesiredShard, SlotRanges
 from cachefleet.model.observed import ClusterView
 from cachefleet.model.plan import Announce, Forget, Meet, OwnSlots, Replicate
@@ -61,7 +63,7 @@ def _own_slots(draft: Draft, shard: DesiredShard, views: dict[str, ClusterView])
         memory.claimant = view.my_id
         draft.memory.epoch = max(draft.memory.epoch, *(known.current_epoch for known in views.values())) + 1
         memory.epoch = draft.memory.epoch
-    free = without(books, _said(view, views))
+    free = without(books, _said(_without_ended(draft, memory.primary, view), views))
     if free or not books:
         draft.act(OwnSlots(node=memory.primary, slots=free, epoch=memory.epoch))
 
@@ -88,6 +90,16 @@ def _said(view: ClusterView, views: dict[str, ClusterView]) -> SlotRanges:
             hearsay = common(hearsay, union(*(known.slots for known in witness.nodes.values() if known.engine_id in living)))
         said = union(said, hearsay)
     return said
+
+
+def _without_ended(draft: Draft, name: str, view: ClusterView) -> ClusterView:
+    """Where the primary has the data of its shard, what it says of identities of ours that have ended counts for nothing."""
+    if not draft.remembered(name).became_ready:
+        return view
+    running = {known.engine_id for name, known in draft.memory.nodes.items() if draft.running(name)}
+    hosts = {known.address for known in draft.memory.nodes.values()}
+    nodes = {node.engine_id: node for node in view.nodes.values() if node.engine_id in running or node.host not in hosts}
+    return replace(view, nodes=nodes)
 
 
 def _introduce(draft: Draft, views: dict[str, ClusterView]) -> None:

@@ -24,9 +24,8 @@ IMPORTS_AT_ONCE = 2  # moves to one shard; each shard is the source of one at mo
 RETRY_FIRST_S = 0.2
 RETRY_CAP_S = 30.0
 FREE_ATTEMPTS = 3  # so many cost no time
-STALLED_S = 20.0  # a job that gets nowhere for so long is begun anew, with fewer slots
-HALVE_AFTER = 2  # attempts in a row
-BY_KEYS_AFTER = 5  # attempts in a row with jobs: then the way that needs no fork and no pause
+STALLED_S = 20.0  # a job that gets nowhere for so long is begun anew
+BY_KEYS_AFTER = 4  # attempts in a row with jobs: then the way that needs no fork and no pause
 UNMOVABLE_AFTER = 10  # attempts in a row that were refused: then the first of its slots stays where it is
 FUNCTIONS_S = 20.0  # for so long a new shard waits for the functions of the others
 ROOM_S = 60.0  # for so long it is waited for room
@@ -136,8 +135,6 @@ def _try(draft: Draft, move: SlotMove, ends: Ends, views: Views) -> None:
         return
     move.failures += 1
     move.progressed_at = draft.now
-    if move.failures > HALVE_AFTER:
-        move.slots = first_of(move.slots, max(1, count(move.slots) // 2))
     draft.act(MigrateSlots(node=ends.source_name, slots=move.slots, target_id=ends.target.my_id))
 
 

@@ -48,6 +48,7 @@ class MovingWorld(World):
         self.refused: dict[str, str] = {}
         self.refusing: set[int] = set()  # slots whose keys cannot be moved
         self.stuck = False  # jobs get nowhere
+        self.old_words: dict[str, dict[str, SlotRanges]] = {}  # engine id -> engine id -> what it still believes that one owns
         self.progress: list[float] = []
         self.used_bytes: dict[str, int] = {}  # by node
         self.maxmemory_bytes = 0
@@ -141,6 +142,8 @@ class MovingWorld(World):
             if engine.engine_id == target:
                 marks.append(OpenSlot(slot, source, importing=True))
         view = super()._cluster(engine)
+        for engine_id, slots in self.old_words.get(engine.engine_id, {}).items():
+            view.nodes[engine_id] = msgspec.structs.replace(view.nodes[engine_id], slots=slots)
         return msgspec.structs.replace(view, migrations=tuple(jobs), open_slots=tuple(marks), atomic=self.atomic)
 
     # --- what engines do ---
