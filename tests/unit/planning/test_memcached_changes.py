@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from cachefleet.model.pending import ScaleConfig
@@ -189,3 +191,26 @@ def test_another_port_is_told_node_by_node_and_the_endpoint_moves_last() -> None
     assert list(dict.fromkeys(published)) == [(6379,), (6379, 11311), (11311,), (11311, 11311)]
     endpoint = world.memory.nodes["demo.discovery"]
     assert (endpoint.launches, endpoint.form.port if endpoint.form else 0) == (2, 11311)
+
+
+@given(nodes=st.integers(1, 4), portion=st.sampled_from([0, 30, 50]), data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_any_death_of_a_control_plane_or_of_a_node_only_delays(nodes: int, portion: int, data: st.DataObject) -> None:
+    """A plan that was saved and not carried out, and nodes that crash, at any moment of such a change."""
+    world = cluster(nodes)
+    scale = ScaleConfig(portion, 1) if portion else None
+    world.desired = replace(world.desired, node_type=LARGE, engine_version="9.2.0", scale=scale)
+    world.data_bytes, world.seen["threads"] = 300 * MB, 4
+    for _ in range(data.draw(st.integers(0, 60), label="passes")):
+        names = [name for name in world.memory.nodes if world.runs(name)]
+        what = data.draw(st.sampled_from(["go on"] * 6 + ["die", "crash"]), label="what")
+        if what == "crash" and names:
+            world.kill(data.draw(st.sampled_from(sorted(names)), label="node"))
+        world.step(apply=what != "die")
+    until_settled(world, 6000)
+    assert versions(world) == [world.desired.engine_version] * nodes
+    taken_back = any(message.startswith("Failed applying") for message in world.events)  # it crashed before it was ever ready
+    assert world.desired.engine_version == ("9.1.2" if taken_back else "9.2.0")
+    assert {(world.of(node.name).threads, world.of(node.name).size_bytes) for node in world.desired.nodes} == {(4, 300 * MB)}
+    assert set(world.memory.node_list) == {node.name for node in world.desired.nodes}
+    assert {name for name in world.memory.nodes if not name.endswith("discovery")} == set(world.memory.node_list)
