@@ -82,7 +82,10 @@ def test_another_node_type_in_place(service: Service, elasticache: Any) -> None:
         assert follower.errors == []
         assert (version_of(endpoint), service.engine_pids()) == (before, pids)
         assert has(nodes[0])
-        assert messages(elasticache, "mct")[0] == f"Succeeded applying modification to cache node type to {SMALL}."
+        elasticache.modify_cache_cluster(CacheClusterId="mct", CacheNodeType="cache.t4g.micro", ApplyImmediately=True)
+        await_cluster(elasticache, "mct")
+        assert ([megabytes(where) for where in nodes], service.engine_pids()) == ([412, 412], pids)
+        assert messages(elasticache, "mct")[1] == f"Succeeded applying modification to cache node type to {SMALL}."
 
 
 @pytest.mark.parametrize("count", [3, 1])
