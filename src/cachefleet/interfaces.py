@@ -390,14 +390,3 @@ class Host(Protocol):
 
     async def close(self) -> None:
         """Let go of what we hold (pidfds); processes go on."""
-
-
-# --- api -----------------------------------------------------------------------------------------------------------
-
-
-class Fragment(msgspec.Struct, frozen=True):
-    """A structure in a reply that is built only when its encoded form is not at hand. key: everything that its content
-    depends on (row key and version, flags)."""
-
-    key: tuple[object, ...]
-    build: Callable[[], Mapping[str, Any]]

@@ -10,7 +10,7 @@ from botocore.model import ListShape, Shape, StructureShape
 from botocore.parsers import QueryParser
 from hypothesis import HealthCheck, given, settings
 
-from cachefleet.interfaces import Fragment
+from cachefleet.model.fragment import Fragment
 from cachefleet.protocol.query import QueryCodec
 from cachefleet.protocol.service import SERVED, Service, service
 from tests.contract.odd_service import odd_service

@@ -19,7 +19,7 @@ from cachefleet.api.group_state import (
     node_status,
 )
 from cachefleet.api.replication_group_views import put_endpoint
-from cachefleet.interfaces import Fragment
+from cachefleet.model.fragment import Fragment
 from cachefleet.model.group import DesiredNode, EndpointRole, GroupDesired, Shape
 from cachefleet.model.pending import PendingChange
 from cachefleet.model.row import GroupRow

@@ -20,7 +20,7 @@ from cachefleet.api.group_state import (
 from cachefleet.api.handovers import awaited_primary
 from cachefleet.api.shard_slots import owned
 from cachefleet.api.slots import format_slots
-from cachefleet.interfaces import Fragment
+from cachefleet.model.fragment import Fragment
 from cachefleet.model.group import DesiredNode, DesiredShard, EndpointRole, GroupDesired, Shape
 from cachefleet.model.row import GroupRow
 from cachefleet.planning.resharding_progress import resharding_progress

@@ -14,7 +14,7 @@ from typing import Any
 
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
-from cachefleet.interfaces import Fragment
+from cachefleet.model.fragment import Fragment
 from cachefleet.protocol.timestamp import format_timestamp
 
 Out = list[bytes]

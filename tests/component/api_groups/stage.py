@@ -21,7 +21,8 @@ import cachefleet.api.replication_groups
 import cachefleet.api.shard_configuration
 import cachefleet.api.subnet_groups
 import cachefleet.api.tags  # noqa: F401
-from cachefleet.interfaces import AnyRow, Fragment, Store
+from cachefleet.interfaces import AnyRow, Store
+from cachefleet.model.fragment import Fragment
 from cachefleet.model.resource import Key, Kind, Scope
 from cachefleet.model.row import GroupRow
 from tests.component.api.stage import Stage, _model, on_each_store
