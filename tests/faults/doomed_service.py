@@ -4,7 +4,9 @@ It dies only while the file `doom` in its data folder names a point, and removes
 when, and the action; with a third one, `freeze`, it stops itself (SIGSTOP) instead. `before Launch`: the plan is saved, nothing
 of it done. `amid Launch`: the first such action is done, its siblings may be. `after Launch`: everything of the plan is done,
 nothing was looked at since. `before Row`, `after Row`: around the removal of a deleted group's row. `within Save`: in the
-transaction that saves a plan, with the row locked. `within Spawn`: a new process has its folder, and is not born yet.
+transaction that saves a plan, with the row locked. `within Spawn`: a new process has its folder, and is not born yet. `within
+Promotion`, `within Retirement`: of a change of cluster mode, nobody listens on the endpoint yet; or the new primary does, and
+the old one has not been told.
 """
 
 from __future__ import annotations
@@ -19,6 +21,9 @@ from cachefleet.app import service
 from cachefleet.cli.main import run
 from cachefleet.control import controller
 from cachefleet.control.executor import Executor
+from cachefleet.engines import valkey
+from cachefleet.engines.connection import Command
+from cachefleet.engines.mode_change import IntoCluster, OutOfCluster
 from cachefleet.hosts import local
 from cachefleet.hosts.folders import Folders
 from cachefleet.interfaces import AnyRow
@@ -86,7 +91,29 @@ class DoomedFolders(Folders):
         return folder
 
 
+class DoomedIntoCluster(IntoCluster):
+    def _promotion(self) -> tuple[Command, ...]:
+        reached("within", ["Promotion"])
+        return super()._promotion()
+
+    def _retirement(self) -> tuple[Command, ...]:
+        reached("within", ["Retirement"])
+        return super()._retirement()
+
+
+class DoomedOutOfCluster(OutOfCluster):
+    def _promotion(self) -> tuple[Command, ...]:
+        reached("within", ["Promotion"])
+        return super()._promotion()
+
+    def _retirement(self) -> tuple[Command, ...]:
+        reached("within", ["Retirement"])
+        return super()._retirement()
+
+
 def main() -> None:
+    setattr(valkey, "IntoCluster", DoomedIntoCluster)  # noqa: B010
+    setattr(valkey, "OutOfCluster", DoomedOutOfCluster)  # noqa: B010
     setattr(sql_store, "SqlTransaction", DoomedTransaction)  # noqa: B010
     setattr(local, "Folders", DoomedFolders)  # noqa: B010
     setattr(controller, "Executor", DoomedExecutor)  # noqa: B010 - types must stay out of this

@@ -20,7 +20,14 @@ from cachefleet.planning.handover import asked_for, begin, note_done
 from cachefleet.planning.lifecycle import launch_missing
 from cachefleet.planning.listening import bind_when_possible, hand_when_possible, is_held_in_silence, note_endpoint_holder
 from cachefleet.planning.mesh import shard_of, weave
-from cachefleet.planning.mode_change import client_addresses, hand_over, is_cluster_node, launch_beside_cluster, settle
+from cachefleet.planning.mode_change import (
+    client_addresses,
+    hand_over,
+    is_cluster_node,
+    launch_beside_cluster,
+    lead_plain,
+    settle,
+)
 from cachefleet.planning.resharding import reshard
 from cachefleet.planning.resharding_progress import owned
 from cachefleet.planning.rolling import roll
@@ -64,6 +71,7 @@ def plan_clustered(draft: Draft) -> None:
     staying = {name: view for name, view in views.items() if not draft.retires(name)}
     weave(draft, staying)
     settle(draft)
+    lead_plain(draft)
     _lead_configuration(draft, views)
     _judge(draft, staying)
     for shard in draft.desired.shards:

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from cachefleet.model.group import SLOTS, EndpointRole, NodeMemory, Shape, ShardMemory, stand_in
 from cachefleet.model.observed import NodeView
-from cachefleet.model.plan import ChangeMode, Erase, Launch, Promote, PromoteInCluster, SettleInCluster, Stop
+from cachefleet.model.plan import ChangeMode, Erase, Follow, Launch, Promote, PromoteInCluster, SettleInCluster, Stop
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.handover import asked_for
 from cachefleet.planning.succession import candidates, decide, is_holder_hidden, last_resorts, must_wait
@@ -205,6 +205,20 @@ def launch_beside_cluster(draft: Draft, memory: ShardMemory, name: str) -> str |
     now."""
     view = draft.live(memory.primary)
     return draft.address(memory.primary) if name != memory.primary and view is not None and view.primary else None
+
+
+def lead_plain(draft: Draft) -> None:
+    """Nodes without cluster mode follow the primary that the cluster has by now."""
+    for shard in draft.desired.shards:
+        memory = draft.shard_memory(shard)
+        primary = draft.live(memory.primary)
+        if primary is None or not primary.primary or not memory.taken or not is_cluster_node(draft, memory.primary):
+            continue
+        host = draft.address(memory.primary)
+        for node in shard.nodes:
+            view = draft.live(node.name)
+            if view is not None and not is_cluster_node(draft, node.name) and not view.primary and view.follows != host:
+                draft.act(Follow(node=node.name, host=host, bind=()))
 
 
 def settle(draft: Draft) -> None:

@@ -110,6 +110,23 @@ def test_a_pass_that_hands_over_moves_nothing_else() -> None:
     raise AssertionError("no hand-over")
 
 
+def test_a_node_without_cluster_mode_follows_whoever_succeeds_the_clusters_primary() -> None:
+    """It was just launched and has no data yet when the primary ends; a cluster node has them all."""
+    world = changed(made(3), "compatible")
+    world.ask("disabled")
+    while not (fresh := [engine for name, engine in world.engines.items() if not world.clustered[name]]):
+        world.step()
+    (plain,) = fresh
+    plain.data, plain.synced = set(), False
+    world.kill(world.memory.shards["0001"].primary)
+    for number in range(PASSES):
+        world.put(7000 + number)
+        world.step()
+        if world.memory.mode == "disabled" and world.status.state == "available":
+            break
+    assert world.memory.mode == "disabled" and world.acknowledged <= world.reached()
+
+
 # --- what cannot be done -------------------------------------------------------------------------------------------
 
 
