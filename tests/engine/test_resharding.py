@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import redis
 from redis.cluster import RedisCluster
 
@@ -11,7 +12,16 @@ from tests.engine.groups import address, await_healthy, describe_cluster, replic
 from tests.engine.writer import Writer
 from tests.fixtures.service import Service
 
-CLUSTERED = {"CacheParameterGroupName": "default.valkey9.cluster.on", "AutomaticFailoverEnabled": True}
+ENGINES = {
+    "valkey9": {"Engine": "valkey", "EngineVersion": "9.1"},
+    "valkey8": {"Engine": "valkey", "EngineVersion": "8.1"},
+    "redis7": {"Engine": "redis", "EngineVersion": "7.0"},
+    "redis6.x": {"Engine": "redis", "EngineVersion": "6.2"},
+}
+
+LIBRARY = """#!lua name=answers
+redis.register_function('answer', function(keys, args) return 42 end)
+"""
 
 
 def reshard(client: Any, group: str, shards: int, **more: Any) -> dict[str, Any]:
@@ -19,7 +29,7 @@ def reshard(client: Any, group: str, shards: int, **more: Any) -> dict[str, Any]
         ReplicationGroupId=group, NodeGroupCount=shards, ApplyImmediately=True, **more
     )["ReplicationGroup"]
     assert shown["Status"] == "modifying"
-    after = await_healthy(client, group, timeout_s=60.0)
+    after = await_healthy(client, group, timeout_s=120.0)
     assert len(after["NodeGroups"]) == shards
     return after
 
@@ -41,12 +51,17 @@ def owners(client: Any, group: dict[str, Any]) -> dict[str, dict[str, int]]:
     return found
 
 
-def test_two_shards_three_and_two_again(service: Service, elasticache: Any) -> None:
-    with replication_group(elasticache, "shards", NumNodeGroups=2, ReplicasPerNodeGroup=1, **CLUSTERED) as group:
+@pytest.mark.parametrize("family", ENGINES)
+def test_two_shards_three_and_two_again(service: Service, elasticache: Any, family: str) -> None:
+    """The shard in the middle goes."""
+    shards = {"NumNodeGroups": 2, "ReplicasPerNodeGroup": 1, "CacheParameterGroupName": f"default.{family}.cluster.on"}
+    with replication_group(elasticache, "shards", **ENGINES[family], **shards) as group:
         endpoint = address(group["ConfigurationEndpoint"])
         with RedisCluster(*endpoint) as client:
             for number in range(2000):
                 client.set(f"key{number}", number)
+            if family != "redis6.x":
+                client.execute_command("FUNCTION LOAD", LIBRARY, target_nodes=RedisCluster.PRIMARIES)
         writers = [Writer(*endpoint, key=f"{{w{number}}}log", clustered=True) for number in range(3)]
         with writers[0], writers[1], writers[2]:
             writers[0].await_writes(100)
@@ -54,11 +69,15 @@ def test_two_shards_three_and_two_again(service: Service, elasticache: Any) -> N
             for table in owners(elasticache, grown).values():
                 assert sorted(table.values()) == [5461, 5461, 5462]
             writers[0].await_writes(100)
+            if family != "redis6.x":
+                with RedisCluster(*endpoint) as client:
+                    assert {client.fcall("answer", 1, f"key{number}") for number in range(100)} == {42}
             shrunk = reshard(elasticache, "shards", 2, NodeGroupsToRemove=["0002"])
             for table in owners(elasticache, shrunk).values():
                 assert sorted(table.values()) == [8192, 8192]
             writers[0].await_writes(100)
-        assert [error for writer in writers for error in writer.errors] == []
+        errors = {error for writer in writers for error in writer.errors}
+        assert errors <= (set() if family == "valkey9" else {"AttributeError"})  # a fault of redis-py, see tests/engine/writer
         with RedisCluster(*endpoint) as client:
             for writer in writers:
                 assert {int(value) for value in client.lrange(writer._key, 0, -1)} == writer.acknowledged

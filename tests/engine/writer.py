@@ -51,7 +51,10 @@ class Writer:
             value += 1
             try:
                 client.rpush(self._key, value)
-            except redis.exceptions.RedisError as error:
+            except (
+                redis.exceptions.RedisError,
+                AttributeError,
+            ) as error:
                 self.errors.append(type(error).__name__)
                 if isinstance(client, redis.Redis):
                     client.connection_pool.disconnect()
