@@ -13,8 +13,9 @@ from cachefleet.interfaces import EngineRefused, SlotsRefused
 from cachefleet.model.group import Engine
 from cachefleet.model.observed import NodeView, OpenSlot, SlotMigrationView
 from cachefleet.model.plan import TakeOverBy
-from tests.engine.engine_processes import Client, every_version, resp_processes
+from tests.engine.engine_processes import Client, every_version, resp_processes, until
 from tests.engine.slot_pairs import ALL, MB, PORT, SlotCluster, fill
+from tests.engine.slot_writer import SlotWriter
 
 UPPER, LOWER = ((8192, 16383),), ((0, 8191),)
 by_keys = pytest.mark.parametrize(
@@ -341,3 +342,31 @@ def test_jobs_of_the_engine_are_seen_may_be_asked_for_again_and_are_cancelled() 
 
 def migrations(view: NodeView) -> tuple[SlotMigrationView, ...]:
     return view.cluster.migrations if view.cluster is not None else ()
+
+
+@by_keys
+def test_no_acknowledged_write_is_lost_while_slots_move(engine: Engine, version: str) -> None:
+    """Every counter goes up by one each time, whichever node it is at, and no client sees an error."""
+
+    async def scenario() -> None:
+        async with slot_cluster(engine, version) as cluster:
+            await cluster.start(LOWER, UPPER, ())
+            for number in range(2):
+                with cluster.client(number) as client:
+                    keys = [key for key in map("{}".format, range(40_000)) if (slot_of(client, key) > 8191) == bool(number)]
+                    fill(client, [(key, "x" * 100) for key in keys])
+            with SlotWriter(cluster.nodes[0].address, 2000) as writer:
+                await until(lambda: len(writer.acknowledged) == 2000)
+                await asyncio.gather(cluster.move(0, 2, ((0, 2730),)), cluster.move(1, 2, ((8192, 10922),)))
+                await cluster.move(2, 0, ((0, 1000),))
+                done = sum(writer.acknowledged.values())
+                await until(lambda: sum(writer.acknowledged.values()) > done + 500)
+            assert writer.wrong == []
+            assert sum(map(cluster.held, range(3))) == 42_000
+            for number in range(3):
+                with cluster.client(number) as client:
+                    for key, value in writer.acknowledged.items():
+                        answer = client.call("GET", key)
+                        assert answer == str(value) or answer.startswith("-MOVED")
+
+    asyncio.run(scenario())
