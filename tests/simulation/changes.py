@@ -171,6 +171,14 @@ def upgrade(row: GroupRow, chance: Random) -> GroupRow | None:
     return modifying(replace(row, desired=replace(desired, engine=engine, engine_version=version)))
 
 
+def everything(row: GroupRow, chance: Random) -> GroupRow | None:
+    """Slots, engine and node type at once, as changes that were pending begin together."""
+    for change in (other_slots, upgrade, node_type):
+        changed = change(row, chance)
+        row = changed if changed is not None else row
+    return row
+
+
 def node_type(row: GroupRow, chance: Random) -> GroupRow | None:
     kinds = [kind for kind in ("cache.t4g.micro", "cache.t4g.small", "cache.m7g.large") if kind != row.desired.node_type]
     return modifying(replace(row, desired=replace(row.desired, node_type=chance.choice(kinds))))

@@ -17,7 +17,7 @@ from cachefleet.model.observed import Silence
 from cachefleet.model.plan import Launch, Plan
 from cachefleet.model.row import GroupRow
 from cachefleet.planning import clustered, draft, lifecycle, mesh, replicated, succession
-from tests.simulation import host, machine, store
+from tests.simulation import change_mutants, host, machine, store
 from tests.simulation.process import Process
 from tests.simulation.scenario import run
 
@@ -153,6 +153,7 @@ def _no_forgetting() -> list[Any]:
     return [patch.object(mesh, "_forget", lambda *given: None)]
 
 
+_MOVES = ("move slots, then lose an end",)
 MUTANTS: dict[str, Mutant] = {
     "promotes without ending the old process": Mutant(
         _no_fencing, frozenset({"not fenced", "two primaries"}), ("freeze a primary",)
@@ -169,6 +170,25 @@ MUTANTS: dict[str, Mutant] = {
     "takes busy for dead": Mutant(_busy_is_dead, frozenset({"busy primary ended"}), ("freeze a primary", "busy")),
     "does not keep addresses": Mutant(_addresses_not_kept, frozenset({"address shared"}), ("plane killed", "create")),
     "forgets nobody": Mutant(_no_forgetting, frozenset({"not converged"}), ("crash",)),
+    "enters slots before they are there": Mutant(change_mutants.books_ahead, frozenset({"books ahead"}), _MOVES),
+    "claims what is asked for, not what is in the books": Mutant(
+        change_mutants.claims_by_target, frozenset({"lost in a move", "two owners", "not converged", "books ahead"}), _MOVES
+    ),
+    "drops a shard that owns slots": Mutant(change_mutants.drops_owners, frozenset({"books"}), ("fewer_shards",)),
+    "gives away slots that have keys": Mutant(
+        change_mutants.closes_full_slots, frozenset({"lost in a move"}), ("other_slots",)
+    ),
+    "moves slots while nodes are launched anew": Mutant(
+        change_mutants.moves_in_a_roll, frozenset({"two at once"}), ("everything",)
+    ),
+    "launches all replicas anew at once": Mutant(change_mutants.rolls_all_replicas, frozenset({"two at once"}), ("upgrade",)),
+    "launches primaries anew without a hand-over": Mutant(
+        change_mutants.rolls_primaries, frozenset({"primary rolled"}), ("upgrade",)
+    ),
+    "keeps temporary replicas": Mutant(change_mutants.keeps_temporaries, frozenset({"not converged"}), ("upgrade",)),
+    "launches a new node under an old one's id": Mutant(
+        change_mutants.forgets_the_departed, frozenset({"started twice"}), ("replicas", "one_replica")
+    ),
 }
 
 
@@ -182,7 +202,7 @@ def hunt(name: str, seeds: range) -> Caught | None:
     mutant = MUTANTS[name]
     with mutant.at_work():
         for seed in seeds:
-            for violation in run(seed, only=mutant.only).violations:
+            for violation in run(seed, only=mutant.only, until=mutant.rules).violations:
                 if violation.rule in mutant.rules:
                     return Caught(seed, str(violation))
     return None

@@ -42,6 +42,7 @@ class Operators:
             self.other_slots: 3,
             self.upgrade: 2,
             self.node_type: 1,
+            self.everything: 1,
         }
         kind = self._chance.choices(list(kinds), list(kinds.values()))[0]
         await kind(uid)
@@ -96,6 +97,9 @@ class Operators:
 
     async def node_type(self, uid: str) -> None:
         await self._alter(uid, "changes the node type", changes.node_type)
+
+    async def everything(self, uid: str) -> None:
+        await self._alter(uid, "changes all", changes.everything)
 
     async def _alter(self, uid: str, what: str, change: Callable[[GroupRow, Random], GroupRow | None]) -> None:
         """A change that the API takes only of an available group."""

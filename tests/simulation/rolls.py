@@ -50,7 +50,8 @@ class Rolls:
             self._trace.violation("two at once", f"{sorted(new)} are to be launched anew while slots move")
         for shard in row.desired.shards:
             for node in sorted(new & {member.name for member in shard.nodes}):
-                self._check_mates(row, shard, node, calm_s)
+                if not _is_renewed(row, shard):
+                    self._check_mates(row, shard, node, calm_s)
 
     def _check_mates(self, row: Row[GroupDesired], shard: DesiredShard, node: str, calm_s: float) -> None:
         """One that keeps up with its primary leaves only while the others do, too."""
@@ -62,7 +63,8 @@ class Rolls:
             engine = engines.get(mate.name)
             away = engine is None and self._ended_s(row.desired.uid, shard, mate.name) > SEEN_S
             behind = engine is not None and not engine.leads and engine.replication.state in ("syncing", "loading")
-            if mate.name != node and (away or behind):
+            going = mate.name in _retired(row.memory) and engine is not None
+            if mate.name != node and (away or behind or going):
                 self._trace.violation("two at once", f"{node} is to be launched anew while {mate.name} is not there")
 
     def _running(self, uid: str, shard: DesiredShard) -> list[Engine]:
@@ -74,6 +76,13 @@ class Rolls:
         ledger = self._ledgers.get((uid, shard.shard_id), Ledger())
         ends = [engine.process.ended_s for engine in ledger.engines if named(engine.process.incarnation)[1] == node]
         return self._now() - max(ends) if ends else 0.0
+
+
+def _is_renewed(row: Row[GroupDesired], shard: DesiredShard) -> bool:
+    """Its primary is new already: who is old and behind may not understand it, and is not waited for."""
+    primary = row.memory.nodes.get(row.memory.shards[shard.shard_id].primary)
+    form = primary.form if primary is not None else None
+    return form is not None and (form.engine, form.version) == (row.desired.engine, row.desired.engine_version)
 
 
 def _retired(memory: GroupMemory) -> set[str]:

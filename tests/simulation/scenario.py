@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import traceback
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence, Set
 from contextlib import contextmanager
 from random import Random
 from typing import Any
@@ -44,16 +44,18 @@ class Outcome(msgspec.Struct, frozen=True):
     promotions: int
 
 
-def run(seed: int, *, keep_trace: bool = False, only: Sequence[str] = (), sqlite: bool = False) -> Outcome:
+def run(
+    seed: int, *, keep_trace: bool = False, only: Sequence[str] = (), sqlite: bool = False, until: Set[str] = frozenset()
+) -> Outcome:
     """Everything of that seed. only: the kinds of faults and plots to choose from; all when none is given. sqlite: over the
-    real store, in memory."""
+    real store, in memory. until: the rules of which one violation is enough."""
     world = World(seed, keep_trace=keep_trace)
     with (
         _logged_to(world.trace),
         patch.object(controller, "WORKERS", WORKERS),
         asyncio.Runner(loop_factory=lambda: world.loop) as runner,
     ):
-        runner.run(_Scenario(world, only).play(sqlite=sqlite))
+        runner.run(_Scenario(world, only, until).play(sqlite=sqlite))
     ledgers = world.checkers.ledgers.values()
     return Outcome(
         seed,
@@ -88,8 +90,9 @@ def _logged_to(trace: Trace) -> Iterator[None]:
 
 
 class _Scenario:
-    def __init__(self, world: World, only: Sequence[str]) -> None:
+    def __init__(self, world: World, only: Sequence[str], until: Set[str]) -> None:
         self._world = world
+        self._enough = until
         self._only = only
         self._plotting: list[asyncio.Task[None]] = []
         self._chance: Random = world.chance("scenario")
@@ -116,7 +119,7 @@ class _Scenario:
             await self._until(lambda: not self._unsettled(), CREATION_S)
         end_s = world.loop.time() + chance.uniform(5.0, 25.0)
         pace_s = chance.choice((0.3, 1.0, 3.0))
-        while world.loop.time() < end_s:
+        while world.loop.time() < end_s and not self._is_enough():
             await world.clock.sleep(chance.expovariate(1 / pace_s))
             await self._something()
         for plot in self._plotting:
@@ -125,6 +128,9 @@ class _Scenario:
         world.trace.note("everything is healed")
         self._faults.heal()
         await self._converge()
+
+    def _is_enough(self) -> bool:
+        return any(violation.rule in self._enough for violation in self._world.trace.violations)
 
     async def _something(self) -> None:
         what = self._chance.random()
@@ -158,7 +164,7 @@ class _Scenario:
     async def _until(self, condition: Any, limit_s: float) -> bool:
         end_s = self._world.loop.time() + limit_s
         while not condition():
-            if self._world.loop.time() >= end_s:
+            if self._world.loop.time() >= end_s or self._is_enough():
                 return False
             await self._world.clock.sleep(0.1)
         return True
@@ -167,7 +173,7 @@ class _Scenario:
         world = self._world
         end_s = world.loop.time() + CONVERGENCE_S
         helped = False
-        while world.loop.time() < end_s:
+        while world.loop.time() < end_s and not self._is_enough():
             await self._until(lambda: not self._unsettled(), 20.0)
             if self._unsettled():
                 if not helped:
@@ -178,7 +184,8 @@ class _Scenario:
             if not self._unsettled() and world.checkers.effects == effects:
                 await self._compare()
                 return
-        world.trace.violation("not converged", self._unsettled() or "something is done again and again")
+        if not self._is_enough():
+            world.trace.violation("not converged", self._unsettled() or "something is done again and again")
 
     async def _help_headless(self) -> None:
         """What the event of such a group asks of the operator."""
