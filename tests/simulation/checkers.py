@@ -277,8 +277,16 @@ class Checkers:
             and not engine.by_hand
             and self._now() - process.last_still_s > PROOF_S
             and self.quiet_s(engine) > PROOF_S
+            and not self._was_given_up_by_another(engine)
         ):
             self.trace.violation("healthy primary ended", name)
+
+    def _was_given_up_by_another(self, engine: Engine) -> bool:
+        """What a control plane has given up stays so, also when that ended before it could act, and the node came back."""
+        uid, node = named(engine.process.incarnation)
+        known = self.rows[uid].memory.nodes.get(node)
+        decided = known is not None and known.given_up == known.launches
+        return decided and self._now() - self.calm_s() > engine.process.still_since_s
 
     def _fed(self, engine: Engine) -> bool:
         return any(

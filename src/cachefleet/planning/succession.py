@@ -202,14 +202,20 @@ def must_wait(draft: Draft, primary: str, names: Sequence[str]) -> bool:
     silent = unheard(draft, primary, names)
     if silent:
         draft.why[primary] = f"waits for word from {', '.join(silent)}, which may hold its data"
-    return bool(silent) or any(draft.live(name) is not None for name in _keepers(draft, primary, names))
+    return bool(silent) or any(not _is_mute(draft, name) for name in _keepers(draft, primary, names))
 
 
 def unheard(draft: Draft, primary: str, names: Iterable[str]) -> list[str]:
     """Nodes that may hold data of the primary that ended and do not answer; waited for as long as their silence is borne."""
     if draft.now - draft.remembered(primary).ended_at >= draft.rules.busy_limit_s:
         return []
-    return [name for name in _keepers(draft, primary, names) if draft.live(name) is None]
+    return [name for name in _keepers(draft, primary, names) if _is_mute(draft, name)]
+
+
+def _is_mute(draft: Draft, name: str) -> bool:
+    """It does not answer; or only that it is busy, and what it last said was that it had no data, which may be long ago."""
+    view = draft.live(name)
+    return view is None or (view.busy_reply and not _has_data(draft, name))
 
 
 def _keepers(draft: Draft, primary: str, names: Iterable[str]) -> list[str]:
@@ -221,7 +227,7 @@ def _keepers(draft: Draft, primary: str, names: Iterable[str]) -> list[str]:
 
 def _may_have_data(draft: Draft, name: str) -> bool:
     """Not known is not none: it may have been synchronised while nobody looked."""
-    return _has_data(draft, name) or draft.remembered(name).became_ready or draft.live(name) is None
+    return _has_data(draft, name) or draft.remembered(name).became_ready or _is_mute(draft, name)
 
 
 def is_blank(draft: Draft, name: str, others: Iterable[str]) -> bool:

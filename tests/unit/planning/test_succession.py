@@ -260,6 +260,26 @@ def test_a_replica_that_was_synchronised_while_nobody_looked_is_no_empty_one() -
     assert world.of("demo-001").data == {1}
 
 
+def test_a_replica_that_has_only_said_that_it_is_busy_since_it_was_empty_is_waited_for() -> None:
+    world = created(replicated(2))
+    world.write(1)
+    replica = world.of("demo-002")
+    world.memory.nodes["demo-002"].became_ready = world.memory.nodes["demo-002"].ready = False
+    replica.synced, data = False, replica.data
+    replica.data = set()
+    world.busy.add(replica.incarnation)  # what it last said stays: that it had nothing
+    world.kill("demo-001", seen=False)
+    for _ in range(5):
+        world.step()
+        world.now += 1
+    assert not world.runs("demo-001"), "it would begin empty"
+    world.busy.clear()
+    replica.data, replica.link_down_s = data, 5
+    world.settle()
+    assert world.memory.shards["0001"].primary == "demo-002"
+    assert world.of("demo-001").data == {1}
+
+
 @pytest.mark.parametrize("desired", [replicated(2), clustered(3, 1)], ids=["replicated", "clustered"])
 def test_a_replica_that_speaks_up_late_has_what_the_new_primary_would_lack(desired: GroupDesired) -> None:
     world = created(desired)
