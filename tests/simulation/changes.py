@@ -32,6 +32,12 @@ def may_change(row: GroupRow) -> bool:
     """It is available, and no role is on its way."""
     if row.status.state != AVAILABLE or not row.memory.provisioned or row.desired.deleting:
         return False
+    if any(
+        shard.handovers > row.memory.shards[shard.shard_id].handovers
+        for shard in row.desired.shards
+        if shard.shard_id in row.memory.shards
+    ):
+        return False
     return not any(shard.headless or shard.handing_from or not shard.taken for shard in row.memory.shards.values())
 
 

@@ -254,6 +254,17 @@ class ClusterEngine(Engine):
     def migrate_keys(self, by: str, words: list[str]) -> Any:
         return self.open_slots.migrate(words)
 
+    def key_size(self, by: str, words: list[str]) -> Any:
+        """MEMORY USAGE key"""
+        return KEY_BYTES
+
+    def take_keys(self, by: str, words: list[str]) -> Any:
+        """The only script that drivers send (engines/key_batches.take)."""
+        slot, host, port, patience_ms, most = words[2:7]
+        keys = self.keys_in_slot(by, [slot, most])
+        answer = self.open_slots.migrate([host, port, "", "0", patience_ms, "REPLACE", "KEYS", *keys]) if keys else OK
+        return answer if answer.startswith("-") else self.count_keys(by, [slot])
+
     def begin_job(self, by: str, words: list[str]) -> Any:
         return self.migrations.begin(words)
 
@@ -278,6 +289,8 @@ class ClusterEngine(Engine):
         **Engine.handlers,
         "CLUSTER": cluster,
         "MIGRATE": migrate_keys,
+        "EVAL": take_keys,
+        "MEMORY": key_size,
     }
     verbs: ClassVar[dict[str, Callable[[Any, str, list[str]], Any]]] = {
         "INFO": state,

@@ -142,6 +142,7 @@ class NodeMemory(msgspec.Struct):
     engine_id: str = ""  # cluster-bus node id of the current incarnation
     ready: bool = False  # was ready in the last pass
     became_ready: bool = False  # the current incarnation was ready once
+    held_data: bool = False  # a replica: it said once that it has data; a full sync that is broken off leaves it what it had
     ready_at: float = 0.0  # when that was, 0 before
     lagging_since: float = 0.0  # a replica: since when it is seen not to get every write at once, 0 while it does
     given_up: int = 0  # the launch that was silent for too long and has to end; 0 none

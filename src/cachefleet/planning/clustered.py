@@ -90,7 +90,7 @@ def _note_identity(draft: Draft, name: str, engine_id: str) -> None:
     """One that changed it in its lifetime was reset (a client said CLUSTER RESET HARD): it has nothing left of what it had."""
     known = draft.remembered(name)
     if known.engine_id not in ("", engine_id):
-        known.became_ready = False
+        known.became_ready = known.held_data = False
         known.lagging_since = known.launched_at  # whatever offset it still tells: it is no heir before it is in sync again
         draft.tell_recovering(name)
     known.engine_id = engine_id

@@ -26,6 +26,7 @@ from cachefleet.planning.resync import relieve
 from cachefleet.planning.settling import note_settled, take_back
 from cachefleet.planning.silence import give_up
 from cachefleet.planning.sizes import resize
+from cachefleet.planning.succession import note_data
 from cachefleet.planning.temporaries import effective, lasting, lasting_nodes
 from cachefleet.settings import ControlSettings
 
@@ -77,6 +78,7 @@ def _plan_life(draft: Draft) -> None:
     nodes = [name for name in draft.memory.nodes if name in keep]
     lifecycle.note_ends(draft, nodes)
     lifecycle.note_failures(draft, nodes)
+    note_data(draft, nodes)
     change_mode(draft)
     take_back(draft)
     if draft.memory.failure or take_along(draft):

@@ -110,7 +110,7 @@ def launch(draft: Draft, node: str, follow: str = "") -> None:
     memory.launched_at = draft.now
     memory.ended_at = 0.0
     memory.engine_id = ""
-    memory.ready = memory.became_ready = False
+    memory.ready = memory.became_ready = memory.held_data = False
     memory.ready_at = memory.lagging_since = 0.0
     memory.given_up = memory.buffer_percent = 0
     memory.met_again_at = memory.left_at = 0.0

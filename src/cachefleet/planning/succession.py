@@ -123,7 +123,17 @@ def holders(draft: Draft, names: Iterable[str]) -> list[str]:
 def _has_data(draft: Draft, name: str) -> bool:
     """By the engine's own word too: it may have been synchronised while nobody looked."""
     view = draft.live(name)
-    return view is not None and not view.syncing and (draft.remembered(name).became_ready or view.offset > 0)
+    known = draft.remembered(name)
+    return view is not None and not view.syncing and (known.became_ready or known.held_data or view.offset > 0)
+
+
+def note_data(draft: Draft, names: Iterable[str]) -> None:
+    """Which replicas have data by their own word. One that begins a full synchronisation says that it has none, and still has
+    what it had when that is broken off."""
+    for name in names:
+        view = draft.live(name)
+        if view is not None and not view.primary and view.offset > 0:
+            draft.remembered(name).held_data = True
 
 
 def _ranked(draft: Draft, memory: ShardMemory, names: list[str]) -> list[str]:

@@ -260,6 +260,23 @@ def test_a_replica_that_was_synchronised_while_nobody_looked_is_no_empty_one() -
     assert world.of("demo-001").data == {1}
 
 
+def test_a_replica_keeps_its_data_through_a_full_synchronisation_that_is_broken_off() -> None:
+    world = created(replicated(2))
+    world.write(1)
+    replica = world.of("demo-002")
+    world.memory.nodes["demo-002"].became_ready = world.memory.nodes["demo-002"].ready = False
+    replica.synced = False
+    world.step()
+    data, replica.data = replica.data, set()  # that is what it says meanwhile
+    replica.link_down_s = 30
+    world.kill("demo-001")
+    for _ in range(5):
+        world.step()
+        world.now += 1
+    assert not any(engine.primary and engine.running for engine in world.engines.values()), "it would begin empty"
+    replica.data = data
+
+
 def test_a_replica_that_has_only_said_that_it_is_busy_since_it_was_empty_is_waited_for() -> None:
     world = created(replicated(2))
     world.write(1)
