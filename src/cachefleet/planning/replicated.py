@@ -71,7 +71,7 @@ def _replace_dead_primary(draft: Draft, shard: DesiredShard, memory: ShardMemory
     others = [node.name for node in shard.nodes if node.name != old]
     if not draft.remembered(old).launches or (draft.running(old) and not is_blank(draft, old, others)):
         return
-    holder = next((name for name in others if (view := draft.live(name)) is not None and view.primary), "")
+    holder = next((name for name in others if _leads(draft, name)), "")
     if holder:
         _adopt(draft, others, memory, holder)  # the heir of a hand-over died before it had the role
         return
@@ -88,6 +88,12 @@ def _replace_dead_primary(draft: Draft, shard: DesiredShard, memory: ShardMemory
         memory.return_to = old
     memory.handing_from = old if asked_for(shard, memory) else ""
     decide(draft, memory, heirs[0])
+
+
+def _leads(draft: Draft, name: str) -> bool:
+    """It has the primary role. A cluster node that has just been launched says that it is a primary, too: of nothing."""
+    view = draft.live(name)
+    return view is not None and view.primary and (view.cluster is None or bool(view.cluster.nodes[view.cluster.my_id].slots))
 
 
 def _note_carried_out(draft: Draft, memory: ShardMemory) -> None:
@@ -119,7 +125,7 @@ def _give_roles(draft: Draft, names: list[str], memory: ShardMemory, primary_vie
     if not primary_view.primary:
         if memory.headless:
             return
-        rivals = [name for name in names if name != primary and (view := draft.live(name)) is not None and view.primary]
+        rivals = [name for name in names if name != primary and _leads(draft, name)]
         if not rivals and is_holder_hidden(draft, memory):
             draft.waiting = True
             draft.why[primary] = f"waits for word from {memory.previous}, which had the role"

@@ -22,6 +22,7 @@ from cachefleet.planning.succession import candidates
 # Engines before Valkey 8 may list a replica as in sync that gets nothing before its second word to them, a second after the
 # first: with an heir that is not in sync writers would be held up for that long.
 STEADY_S = 1.2
+LEFT_BEHIND_S = 3.0  # a replica that is not in sync for so long does not just take up after a failover
 
 HandOver = Callable[[DesiredShard, ShardMemory, str], None]
 """Gives the role of a shard to its replica of this name: decides (saved before), and acts. The old primary then follows it."""
@@ -85,7 +86,7 @@ def _roll_shard(draft: Draft, shard: DesiredShard, hand_over: HandOver) -> bool:
         return False
     replicas = [name for name in names if draft.is_outdated(name) and name != memory.primary]
     if replicas:
-        spare = [name for name in replicas if not set(unready) - {name}]
+        spare = [name for name in replicas if not set(unready) - {name} and _others_steady(draft, memory, names, name)]
         for name in spare[:1]:
             draft.remembered(name).roll_of = draft.remembered(name).launches
         return False
@@ -101,12 +102,18 @@ def _is_steady(draft: Draft, name: str) -> bool:
     return known.became_ready and draft.now - known.ready_at >= STEADY_S
 
 
+def _others_steady(draft: Draft, memory: ShardMemory, names: list[str], name: str) -> bool:
+    """Engines may list a replica as in sync a moment before they stream to it: until they do, it is no spare copy."""
+    return all(_is_steady(draft, other) for other in names if other not in (name, memory.primary))
+
+
 def _finish_shard(draft: Draft, shard: DesiredShard, memory: ShardMemory, unready: list[str], hand_over: HandOver) -> bool:
-    """The primary has the new form. Who has the old one may fall behind for ever, so all that are behind are launched anew at
-    once; of those that are in sync, one after the other."""
-    replicas = [node.name for node in shard.nodes if draft.is_outdated(node.name)]
-    late = [name for name in replicas if name in unready]
-    for name in late or replicas[: not unready]:
+    """The primary has the new form. Who has the old one may fall behind for ever, so who is behind is launched anew at once;
+    where several are, as for a moment after a failover, only those that stay behind. Of those in sync one after the other."""
+    names = [node.name for node in shard.nodes]
+    replicas = [name for name in names if draft.is_outdated(name)]
+    late = [name for name in replicas if name in unready and (len(unready) == 1 or _is_left_behind(draft, name))]
+    for name in late or [name for name in replicas if not unready and _others_steady(draft, memory, names, name)][:1]:
         draft.remembered(name).roll_of = draft.remembered(name).launches
     lasting = next(node.name for node in shard.nodes if not is_temporary(node.name))
     if replicas or not memory.temporary:
@@ -117,6 +124,11 @@ def _finish_shard(draft: Draft, shard: DesiredShard, memory: ShardMemory, unread
         hand_over(shard, memory, lasting)
         return True
     return False
+
+
+def _is_left_behind(draft: Draft, name: str) -> bool:
+    since = draft.remembered(name).lagging_since
+    return bool(since) and draft.now - since >= LEFT_BEHIND_S
 
 
 # --- ending a launch -----------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cachefleet.model.group import EndpointRole, Shape
-from cachefleet.model.plan import ChangeMode, Launch, Stop
+from cachefleet.model.plan import ChangeMode, Erase, Launch, Stop
 from tests.unit.planning.groups import replicated
 from tests.unit.planning.mode_world import ModeWorld
 
@@ -104,7 +104,7 @@ def test_a_pass_that_hands_over_moves_nothing_else() -> None:
     for _ in range(PASSES):
         plan = world.step()
         if any(isinstance(action, ChangeMode) for action in plan.actions):
-            assert all(isinstance(action, ChangeMode | Launch | Stop) for action in plan.actions)
+            assert all(isinstance(action, ChangeMode | Launch | Stop | Erase) for action in plan.actions)
             assert plan.memory.shards["0001"].primary != world.of("demo-001").incarnation.split(".")[1]  # saved before
             return
     raise AssertionError("no hand-over")
@@ -227,6 +227,19 @@ def test_whatever_ends_the_group_comes_back(data: st.DataObject) -> None:
     if not world.memory.shards["0001"].headless:
         assert world.memory.mode == world.desired.cluster_mode
         assert len(world.primaries()) == 1 and world.put(9999)
+
+
+def test_a_cluster_node_that_was_just_launched_is_not_taken_for_the_primary() -> None:
+    """Its primary ended before it had anything: who holds the data succeeds, in the old mode."""
+    world = made(3)
+    world.ask("compatible")
+    ends = {0: "demo-002", 2: "demo-001", 57: "demo-001", 59: "demo-002"}
+    for number in range(60):
+        if number in ends and world.runs(ends[number]):
+            world.kill(ends[number])
+        world.step()
+    world.settle(3 * PASSES)
+    assert world.acknowledged <= world.reached()
 
 
 def _end_something(data: st.DataObject, world: ModeWorld) -> None:

@@ -11,6 +11,7 @@ from cachefleet.model.group import EndpointRole, GroupDesired
 from cachefleet.model.group import Engine as EngineName
 from cachefleet.model.plan import Stop, Switch, TakeOver
 from cachefleet.model.temporary import is_temporary
+from cachefleet.planning.rolling import STEADY_S
 from cachefleet.settings import ControlSettings
 from tests.unit.planning.groups import clustered, created, holder, replicated
 from tests.unit.planning.world import World
@@ -70,6 +71,37 @@ def test_replicas_go_first_then_the_role_then_the_old_primary() -> None:
     assert holder(world, EndpointRole.PRIMARY) == world.of("demo-002").host
     assert world.events[-3:] == [f"Succeeded applying modification to engine version to valkey {NEW}."] * 3
     assert not any("ecover" in event or "shutdown" in event for event in world.events)
+
+
+def test_the_next_replica_is_ended_only_when_the_last_one_has_been_in_sync_for_a_while() -> None:
+    """Redis 7.0 lists a replica as in sync up to a second before it streams to it: a kill then would find no copy."""
+    world = created(old(replicated(3)))
+    upgrade(world)
+    for _ in range(400):
+        plan = world.step()
+        if any(isinstance(action, Stop) and action.node == "demo-003" for action in plan.actions):
+            first = world.memory.nodes["demo-002"]
+            assert first.became_ready and world.now - first.ready_at >= STEADY_S
+            return
+    raise AssertionError("the second replica was never launched anew")
+
+
+def test_replicas_that_are_behind_for_a_moment_are_not_ended_together() -> None:
+    """As after a failover, when all of them attach to the new primary."""
+    world = created(old(replicated(4)))
+    upgrade(world)
+    for _ in range(400):
+        world.step()
+        if versions(world)["demo-001"] == NEW or world.memory.shards["0001"].primary != "demo-001":
+            break
+    outdated = [name for name, version in versions(world).items() if version == OLD]
+    assert outdated == ["demo-001"]
+    for name in ("demo-003", "demo-004"):
+        known = world.memory.nodes[name]
+        known.form = msgspec.structs.replace(known.form, version=OLD) if known.form is not None else None
+        world.of(name).synced = False
+    plan = world.step(apply=False)
+    assert not any(plan.memory.nodes[name].roll_of for name in ("demo-003", "demo-004"))
 
 
 def test_a_group_with_one_node_has_another_one_for_that_time_that_nobody_sees() -> None:
