@@ -14,8 +14,8 @@ from cachefleet.model.slots import common, count, first_of, union, without
 from cachefleet.planning.books import Views, in_motion, leading
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.move_ends import Ends, ends_of, why_not_now
-from cachefleet.planning.moved_enough import give_up_all, give_up_slots, note_course
 from cachefleet.planning.open_slots import gather_strays, open_at
+from cachefleet.planning.resharding_course import give_up_all, give_up_slots, note_course
 from cachefleet.planning.resharding_progress import owned
 
 Pair = tuple[str, str]  # source and target, shard ids
