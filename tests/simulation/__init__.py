@@ -11,15 +11,18 @@ format, the pool of addresses. What is simulated, and where:
     network.py      paths, connections, partitions, slow paths; transport.py: what the drivers connect with
     process.py      processes that are frozen, busy or ended; machine.py: all of them; host.py: what a control plane sees
     engine.py       Valkey with cluster mode disabled; replication.py: its log, partial and full syncs
+    slots.py        sets of slots; open_slots.py: moves key by key; slot_jobs.py: atomic migration
     cluster.py      cluster mode enabled; gossip.py: the bus; election.py: who becomes primary
     memcached.py    Memcached and its configuration endpoint
     store.py        latency, failures and lost answers over tests/fakes/store.py or a real database
     writers.py      clients that write unique values and remember what was acknowledged
     faults.py       what goes wrong; plots.py: sequences that chance would seldom make; operators.py: wishes
-    checkers.py     the invariants; convergence.py: what "healed" means
+    changes.py      what operators change of a group; change_mutants.py: what breaks it
+    custody.py      which shard answers for which writes, and the books; rolls.py: one disruptive thing at a time
+    checkers.py     the other invariants; convergence.py: what "healed" means
     scenario.py     one run; world.py: its parts; plane.py: a control plane; mutants.py: broken ones
 
 Not modelled: values and keys (a write is a number), memory and eviction, buffers that overflow, replicas of replicas, TLS and
-users, disks, half-open bus links, slot migration, kernels that lie about processes. Virtual time hides how long our own code
+users, disks, half-open bus links, kernels that lie about processes. Virtual time hides how long our own code
 takes: that is what the tests with real engines and the bench are for.
 """

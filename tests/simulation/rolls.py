@@ -44,7 +44,8 @@ class Rolls:
             return
         retired = _retired(row.memory)
         new = retired - _retired(before.memory)
-        begun = [move for move in row.memory.moves if not any(move.begun_at == known.begun_at for known in before.memory.moves)]
+        pairs = {(move.source, move.target) for move in before.memory.moves}
+        begun = [move for move in row.memory.moves if (move.source, move.target) not in pairs]
         if (
             begun
             and not self._has_open_slots(row.desired.uid)
