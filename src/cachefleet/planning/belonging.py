@@ -6,7 +6,9 @@ Called by planning.mesh.
 
 from __future__ import annotations
 
+from cachefleet.model.group import Shape
 from cachefleet.model.observed import ClusterNodeView, ClusterView
+from cachefleet.model.plan import Forget
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.lifecycle import begin_reboot
 from cachefleet.planning.succession import candidates
@@ -42,6 +44,24 @@ def _can_be_spared(draft: Draft, name: str) -> bool:
                 return bool(candidates(draft, memory, [other for other in names if other != name]))
             return draft.live(memory.primary) is not None
     return False
+
+
+def is_known_to_others(draft: Draft, name: str) -> bool:
+    """Others of the cluster tell clients of this node, which is to end. They are made to forget it; by gossip it does not come
+    back for a minute. A node never forgets its own primary, so one that has become primary unasked is not waited for."""
+    if draft.desired.shape is not Shape.CLUSTERED:
+        return False
+    engine_id = draft.remembered(name).engine_id
+    knowing = []
+    for other in draft.desired.nodes:
+        view = draft.live(other.name)
+        if other.name == name or view is None or view.cluster is None or engine_id not in view.cluster.nodes:
+            continue
+        if view.cluster.nodes[view.cluster.my_id].primary_id != engine_id:
+            knowing.append(other.name)
+    for other_name in knowing:
+        draft.act(Forget(node=other_name, engine_ids=(engine_id,)))
+    return bool(knowing)
 
 
 def strangers(draft: Draft, view: ClusterView) -> list[ClusterNodeView]:

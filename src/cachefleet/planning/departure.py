@@ -14,7 +14,6 @@ from cachefleet.model.plan import (
     Erase,
     EventDraft,
     Follow,
-    Forget,
     HandAddress,
     Promote,
     Stop,
@@ -22,6 +21,7 @@ from cachefleet.model.plan import (
     TakeOver,
 )
 from cachefleet.model.temporary import is_temporary
+from cachefleet.planning.belonging import is_known_to_others
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.memcached import discovery_node
 from cachefleet.planning.memcached_roll import is_discovered
@@ -82,7 +82,7 @@ def _lingers(draft: Draft, name: str) -> bool:
         lingers = is_discovered(draft, name, discovery_node(draft.name))
     else:
         view = draft.live(name)
-        lingers = view is not None and (_serves_endpoint(draft, name, view) | _is_known(draft, name))
+        lingers = view is not None and (_serves_endpoint(draft, name, view) | is_known_to_others(draft, name))
     draft.waiting = draft.waiting or lingers
     return lingers
 
@@ -109,21 +109,3 @@ def _taker(draft: Draft, address: str) -> str:
     replicas = [name for name in ready if name not in primaries]
     fit = replicas if replicas and draft.desired.shape is Shape.REPLICATED else ready
     return next((name for name in fit if not draft.observed.views[name].has_child), "")
-
-
-def _is_known(draft: Draft, name: str) -> bool:
-    """Cluster mode enabled: nodes that stay tell clients of it. They are made to forget it; by gossip it does not come back
-    for a minute. A node never forgets its own primary, so one that has become primary unasked is not waited for."""
-    if draft.desired.shape is not Shape.CLUSTERED:
-        return False
-    engine_id = draft.remembered(name).engine_id
-    knowing = []
-    for other in draft.desired.nodes:
-        view = draft.live(other.name)
-        if view is None or view.cluster is None or not engine_id or engine_id not in view.cluster.nodes:
-            continue
-        if view.cluster.nodes[view.cluster.my_id].primary_id != engine_id:
-            knowing.append(other.name)
-    for other_name in knowing:
-        draft.act(Forget(node=other_name, engine_ids=(engine_id,)))
-    return bool(knowing)

@@ -13,8 +13,9 @@ from collections.abc import Callable
 
 from cachefleet.model.group import DesiredShard, EndpointRole, Shape, ShardMemory
 from cachefleet.model.observed import NodeView
-from cachefleet.model.plan import Forget, Stop
+from cachefleet.model.plan import Stop
 from cachefleet.model.temporary import is_temporary
+from cachefleet.planning.belonging import is_known_to_others
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.handover import asked_for
 from cachefleet.planning.succession import candidates
@@ -179,24 +180,10 @@ def _is_in_use(draft: Draft, name: str) -> bool:
     if view is None:
         return False
     if draft.desired.shape is Shape.CLUSTERED:
-        return _serves(draft, view, EndpointRole.CONFIGURATION) | _is_known(draft, name)
+        return _serves(draft, view, EndpointRole.CONFIGURATION) | is_known_to_others(draft, name)
     return _serves(draft, view, EndpointRole.READER) or draft.address(name) in draft.observed.spread
 
 
 def _serves(draft: Draft, view: NodeView, role: EndpointRole) -> bool:
     endpoint = draft.endpoint(role)
     return bool(endpoint) and endpoint in view.bound
-
-
-def _is_known(draft: Draft, name: str) -> bool:
-    engine_id = draft.remembered(name).engine_id
-    knowing = []
-    for other in draft.desired.nodes:
-        view = draft.live(other.name)
-        if other.name == name or view is None or view.cluster is None or engine_id not in view.cluster.nodes:
-            continue
-        if view.cluster.nodes[view.cluster.my_id].primary_id != engine_id:
-            knowing.append(other.name)
-    for other_name in knowing:
-        draft.act(Forget(node=other_name, engine_ids=(engine_id,)))
-    return bool(knowing)
