@@ -256,7 +256,10 @@ class ClusterEngine(Engine):
 
     def key_size(self, by: str, words: list[str]) -> Any:
         """MEMORY USAGE key"""
-        return KEY_BYTES
+        return 100
+
+    def count_existing(self, by: str, words: list[str]) -> Any:
+        return sum(int(key.removeprefix("w")) in self.replication.data for key in words)
 
     def take_keys(self, by: str, words: list[str]) -> Any:
         """The only script that drivers send (engines/key_batches.take)."""
@@ -291,6 +294,7 @@ class ClusterEngine(Engine):
         "MIGRATE": migrate_keys,
         "EVAL": take_keys,
         "MEMORY": key_size,
+        "EXISTS": count_existing,
     }
     verbs: ClassVar[dict[str, Callable[[Any, str, list[str]], Any]]] = {
         "INFO": state,

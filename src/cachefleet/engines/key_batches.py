@@ -5,13 +5,31 @@ Called by KeyMigration.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from cachefleet.engines.connection import Command
+from cachefleet.model.observed import Address
 
 LARGEST_BYTES = 268_435_456  # ElastiCache moves no larger items (reference 13.4); nor can they go without a long stop
-BATCH_KEYS = 32  # about 0.25 ms for small values; larger ones are hardly faster
+BATCH_KEYS = 100  # about 0.8 ms for small values; with fewer the round trips to the target cost more than the keys
 BATCH_BYTES = 65_536
 _PATIENCE_MS = 500  # without any progress: for so long a frozen target stops the source; longer, and that is taken for dead
 _BYTES_PER_MS = 262_144  # at which the target takes a single large key in, at least
+_TAKE = """
+redis.replicate_commands()
+local slot, host, port, patience_ms, most, limit_bytes, bytes_per_ms = unpack(ARGV)
+limit_bytes = tonumber(limit_bytes)
+local batch, total_bytes = {}, 0
+for _, key in ipairs(redis.call('CLUSTER', 'GETKEYSINSLOT', slot, most)) do
+    local size = limit_bytes > 0 and redis.call('MEMORY', 'USAGE', key) or 0
+    if #batch > 0 and limit_bytes > 0 and total_bytes + size > limit_bytes then break end
+    batch[#batch + 1] = key
+    total_bytes = total_bytes + size
+end
+if #batch > 0 then
+    local wait_ms = patience_ms + math.floor(total_bytes / bytes_per_ms)
+    redis.call('MIGRATE', host, port, '', '0', wait_ms, 'REPLACE', 'KEYS', unpack(batch))
+end
+return redis.call('CLUSTER', 'COUNTKEYSINSLOT', slot)
+"""
 
 
 def batch_keys(used_bytes: int, keys: int) -> int:
@@ -19,16 +37,15 @@ def batch_keys(used_bytes: int, keys: int) -> int:
     return max(1, min(BATCH_KEYS, BATCH_BYTES * max(keys, 1) // max(used_bytes, 1)))
 
 
-def batches(keys: Sequence[bytes], sizes: Sequence[int]) -> list[tuple[list[bytes], int]]:
-    """Keys in their order, and the bytes of each batch: never more than BATCH_KEYS, nor more than BATCH_BYTES but for a single
-    key."""
-    found: list[tuple[list[bytes], int]] = []
-    for key, size in zip(keys, sizes, strict=True):
-        if found and len(found[-1][0]) < BATCH_KEYS and found[-1][1] + size <= BATCH_BYTES:
-            found[-1] = ([*found[-1][0], key], found[-1][1] + size)
-        else:
-            found.append(([key], size))
-    return found
+def take(slot: int, to: Address, keys: int, *, sized: bool) -> Command:
+    """Move so many keys of the slot, fewer when they are large; answers how many are left. What is listed is moved before
+    anything else happens, and no name of a key comes to us.
+
+    sized: a key may be so large that each has to be asked for its size. Engines before 7 send scripts to replicas unless told
+    to send what they do."""
+    limit_bytes = str(BATCH_BYTES) if sized else "0"
+    words = (str(slot), to.host, str(to.port), str(_PATIENCE_MS), str(keys), limit_bytes, str(_BYTES_PER_MS))
+    return "EVAL", _TAKE, "0", *words
 
 
 def patience_ms(size_bytes: int) -> int:

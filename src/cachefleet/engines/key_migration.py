@@ -21,7 +21,7 @@ import msgspec
 
 from cachefleet.engines.connection import Command, ErrorReply
 from cachefleet.engines.connections import Connections
-from cachefleet.engines.key_batches import BATCH_KEYS, LARGEST_BYTES, batch_keys, batches, in_words, patience_ms
+from cachefleet.engines.key_batches import BATCH_KEYS, LARGEST_BYTES, batch_keys, in_words, patience_ms, take
 from cachefleet.engines.replies import parse_cluster, parse_fields
 from cachefleet.engines.side_connections import SideConnections
 from cachefleet.engines.slot_ends import SlotsLeft, slots_left
@@ -31,7 +31,7 @@ from cachefleet.model.group import SlotRanges
 from cachefleet.model.observed import Address, ClusterView
 
 SLICE_S = 0.4
-WINDOW_SLOTS = 128  # open at once: as many marks as an engine reads, and a new primary sets, in one go (ClusterVerbs.take_over)
+WINDOW_SLOTS = 32  # open at once: few, since a client that has never met the target may stumble over being sent there
 WINDOW_KEYS = 8192  # in the slots of a window, where a single slot has not more
 LANES = 2
 ANSWER_S = 1.0
@@ -161,41 +161,37 @@ class KeyMigration:
         """Slots of the window that are empty at the source; those that are not when the time is over stay open."""
         if not window:
             return []
-        lists = await self._side.one.call(self._at, *(self._keys_in(slot, self._batch_keys) for slot in window))
-        queue = deque(zip(window, lists, strict=True))
+        queue = deque(window)
         empty: list[int] = []
         async with asyncio.TaskGroup() as lanes:
             for _ in range(LANES):
                 lanes.create_task(self._lane(queue, empty))
         return empty
 
-    async def _lane(self, queue: deque[tuple[int, list[bytes]]], empty: list[int]) -> None:
+    async def _lane(self, queue: deque[int], empty: list[int]) -> None:
         while queue and self._broken is None:
-            slot, keys = queue.popleft()
+            slot = queue.popleft()
+            left = 1
             try:
-                while keys and not self._over:
-                    keys = await self._move(slot, keys)
+                while left and not self._over:
+                    left = await self._move(slot)
             except EngineRefused as error:
                 self._broken = error
                 return
-            if not keys and slot not in self._troubles.refused:
+            if not left and slot not in self._troubles.refused:
                 self._troubles.failed.discard(slot)
                 empty.append(slot)
 
-    async def _move(self, slot: int, keys: list[bytes]) -> list[bytes]:
-        """What the source has left of the slot: keys that came meanwhile, or were not listed before. Raises EngineRefused."""
+    async def _move(self, slot: int) -> int:
+        """How many keys the source has left of the slot. Raises EngineRefused."""
         if slot in self._troubles.failed:
-            return await self._move_singly(slot, keys)
-        parts = batches(keys, await self._sizes(keys)) if self._sized else [(keys, 0)]
-        *moved, more = await self._side.one.ask(
-            self._at, *(self._migrate(*part) for part in parts), self._keys_in(slot, self._batch_keys)
-        )
-        failed = next((reply for reply in (*moved, more) if isinstance(reply, ErrorReply)), None)
-        if failed is not None:
+            (keys,) = await self._side.one.call(self._at, self._keys_in(slot, self._batch_keys))
+            return len(await self._move_singly(slot, keys))
+        (left,) = await self._side.one.ask(self._at, take(slot, self._to, self._batch_keys, sized=self._sized))
+        if isinstance(left, ErrorReply):
             self._troubles.failed.add(slot)
-            raise EngineRefused(f"keys of slot {slot} were not moved from {self._at} to {self._to}: {failed}")
-        found: list[bytes] = more
-        return found
+            raise EngineRefused(f"keys of slot {slot} were not moved from {self._at} to {self._to}: {left}")
+        return int(left)
 
     async def _move_singly(self, slot: int, keys: list[bytes]) -> list[bytes]:
         """A slot of which a key has failed before. One that fails again, at a target that is well, sends the slot home."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachefleet.engines.key_batches import BATCH_BYTES, BATCH_KEYS, batch_keys, batches, patience_ms
+from cachefleet.engines.key_batches import BATCH_BYTES, BATCH_KEYS, batch_keys, patience_ms
 from cachefleet.engines.slot_ends import slots_left
 from cachefleet.engines.slot_jobs import JOB_KEYS, JOB_SLOTS, slot_jobs
 from cachefleet.interfaces import EngineRefused
@@ -86,15 +86,6 @@ def test_jobs_have_every_slot_once_and_few_keys(counts: list[int]) -> None:
 def test_empty_slots_are_cut_into_jobs_too() -> None:
     assert slot_jobs((slot, 0) for slot in range(2 * JOB_SLOTS)) == [((0, JOB_SLOTS - 1),), ((JOB_SLOTS, 2 * JOB_SLOTS - 1),)]
     assert slot_jobs([(1, 5), (3, 5), (4, 5)]) == [((1, 1), (3, 4))]
-
-
-@given(st.lists(st.integers(0, 3 * BATCH_BYTES), max_size=100))
-def test_batches_are_small_but_for_a_single_large_key(sizes: list[int]) -> None:
-    keys = [str(number).encode() for number in range(len(sizes))]
-    found = batches(keys, sizes)
-    assert [key for part, _ in found for key in part] == keys
-    assert sum(size for _, size in found) == sum(sizes)
-    assert all(len(part) == 1 or (len(part) <= BATCH_KEYS and size <= BATCH_BYTES) for part, size in found)
 
 
 def test_large_keys_go_by_fewer_and_get_more_time() -> None:

@@ -1,0 +1,44 @@
+"""The script that moves keys of a slot, against every installed version that moves slots key by key."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from cachefleet.engines.key_batches import BATCH_BYTES, take
+from cachefleet.model.group import Engine
+from tests.engine.engine_processes import Client, resp_processes, until
+from tests.engine.slot_pairs import ALL, SlotCluster, fill
+
+SLOT = 0  # of {06S}
+VERSIONS = [(Engine.VALKEY, "8.1"), (Engine.REDIS, "7.0"), (Engine.REDIS, "6.2")]
+
+
+@pytest.mark.parametrize(("engine", "version"), VERSIONS)
+def test_keys_leave_in_batches_of_a_number_and_of_a_size_and_replicas_forget_them(engine: Engine, version: str) -> None:
+    async def scenario() -> None:
+        async with resp_processes(engine, version) as (driver, engines):
+            cluster = SlotCluster(driver, engines)
+            await cluster.start(ALL, ())
+            replica = await cluster.replicate(0)
+            to = cluster.nodes[1].address
+            with (
+                cluster.client(0) as source,
+                cluster.client(1) as target,
+                Client(replica.address.host, replica.address.port) as copy,
+            ):
+                fill(source, [(f"{{06S}}{number}", "x" * (BATCH_BYTES // 3)) for number in range(6)])
+                assert target.call("CLUSTER", "SETSLOT", str(SLOT), "IMPORTING", cluster.ids[0]) == "OK"
+                assert source.call("CLUSTER", "SETSLOT", str(SLOT), "MIGRATING", cluster.ids[1]) == "OK"
+                assert source.call(*take(SLOT, to, 1, sized=False)) == 5, "as many as asked for"
+                assert source.call(*take(SLOT, to, 5, sized=True)) == 3, "no more than fit"
+                assert source.call(*take(SLOT, to, 5, sized=False)) == 0
+                assert source.call(*take(SLOT, to, 5, sized=False)) == 0, "there is nothing left to do"
+                assert target.call("DBSIZE") == 6
+                await until(lambda: copy.call("DBSIZE") == 0)
+                stats = copy.call("INFO", "commandstats")
+                assert "cmdstat_migrate" not in stats
+                assert "cmdstat_eval" not in stats
+
+    asyncio.run(scenario())
