@@ -37,4 +37,7 @@ REGRESSIONS = (
     # The heir of a primary whose zone was out had nothing to take over with, and was a replica: it never began.
     *(Regression(seed) for seed in (3222, 4399)),
     *(Regression(seed, ("zone", "crash many")) for seed in range(1000, 1010)),
+    # A source came back with another identity in the middle of a move key by key, and its target never heard who owns the slots.
+    Regression(368),
+    Regression(112, ("move slots, then lose an end",)),
 )

@@ -9,9 +9,10 @@ from __future__ import annotations
 from cachefleet.model.group import SlotMove, SlotRanges
 from cachefleet.model.observed import ClusterView, OpenSlot
 from cachefleet.model.plan import SettleSlots
-from cachefleet.model.slots import contains, union
+from cachefleet.model.slots import common, contains, union, without
 from cachefleet.planning.books import Views, in_motion, leading
 from cachefleet.planning.draft import Draft
+from cachefleet.planning.move_ends import Ends
 
 STRAY_S = 10.0  # somebody who moves slots by hand is left alone for so long
 
@@ -50,6 +51,15 @@ def gather_strays(draft: Draft, views: Views) -> None:
             moot[shard_id] = union(moot.get(shard_id, ()), ((mark.slot, mark.slot),))
     for shard_id, slots in moot.items():
         draft.act(SettleSlots(node=draft.memory.shards[shard_id].primary, slots=slots))
+
+
+def unheard_of(draft: Draft, move: SlotMove, ends: Ends) -> SlotRanges:
+    """Slots that the target has a mark of from a source that is no more, and whose new owner it does not know: of a slot with
+    such a mark, engines do not let gossip change the owner, so they would be nobody's to it for ever."""
+    dead = [mark.slot for mark in ends.target.open_slots if mark.importing and _is_gone(draft, mark.other_id)]
+    marked = common(move.slots, union(*(((slot, slot),) for slot in dead)))
+    known = ends.target.nodes[ends.source.my_id].slots
+    return without(common(marked, ends.source.nodes[ends.source.my_id].slots), known) if marked else ()
 
 
 def _adopt(draft: Draft, mark: OpenSlot, source: str, target: str) -> None:

@@ -9,12 +9,12 @@ half moved is gone on with as soon as both ends have a primary. Called by planni
 from __future__ import annotations
 
 from cachefleet.model.group import SLOTS, SlotMove, SlotRanges
-from cachefleet.model.plan import CancelMigrations, CopyFunctions, MigrateSlots, MoveKeys
+from cachefleet.model.plan import CancelMigrations, CopyFunctions, MigrateSlots, MoveKeys, SettleSlots
 from cachefleet.model.slots import common, count, first_of, union, without
 from cachefleet.planning.books import Views, in_motion, leading
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.move_ends import Ends, ends_of, why_not_now
-from cachefleet.planning.open_slots import gather_strays, open_at
+from cachefleet.planning.open_slots import gather_strays, open_at, unheard_of
 from cachefleet.planning.resharding_course import give_up_all, give_up_slots, note_course
 from cachefleet.planning.resharding_progress import owned
 
@@ -80,6 +80,10 @@ def _go_on(draft: Draft, move: SlotMove, views: Views) -> None:
     ends = ends_of(draft, move, views)
     if isinstance(ends, str):
         _hold(draft, ends)
+        return
+    unheard = unheard_of(draft, move, ends)
+    if unheard:
+        draft.act(SettleSlots(node=ends.target_name, slots=unheard, owner_id=ends.source.my_id))
     elif not _note_job(draft, move, ends):
         _try(draft, move, ends, views)
 
