@@ -29,9 +29,13 @@ from cachefleet.engines.slot_return import SlotReturn
 from cachefleet.interfaces import EngineRefused, SlotsRefused
 from cachefleet.model.group import SlotRanges
 from cachefleet.model.observed import Address, ClusterView
+from cachefleet.model.slots import count
 
 SLICE_S = 0.4
-WINDOW_SLOTS = 32  # open at once: few, since a client that has never met the target may stumble over being sent there
+WINDOW_SLOTS = 32  # open at once
+# A client that has never met the target may stumble over being sent there for one key, and will not over a slot's move: so a
+# target that owns few slots gets few at once, of which the retry finds the move done.
+FIRST_SLOTS, OWNED_A_SLOT = 4, 16
 WINDOW_KEYS = 8192  # in the slots of a window, where a single slot has not more
 LANES = 2
 ANSWER_S = 1.0
@@ -55,6 +59,7 @@ class KeyMigration:
         self._over = False
         self._broken: EngineRefused | None = None  # why this slice ends early
         self._batch_keys = BATCH_KEYS
+        self._owned = 0  # slots of the target, as it says
         self._sized = False  # a key may be so large that each has to be asked for its size
         self._known_bytes: dict[bytes, int] = {}  # of keys of this window
 
@@ -90,6 +95,7 @@ class KeyMigration:
         used_bytes = int(parse_fields(memory.decode()).get("used_memory", "0"))
         self._batch_keys = batch_keys(used_bytes, keys)
         self._sized = used_bytes > LARGEST_BYTES
+        self._owned = count(target.nodes[target.my_id].slots) if target.my_id in target.nodes else 0
         return slots_left(slots, self._at, source, self._to, target)
 
     async def _table(self, address: Address, *more: Command) -> tuple[ClusterView, list[Any]]:
@@ -103,12 +109,13 @@ class KeyMigration:
     async def _window(self, left: SlotsLeft, todo: deque[int]) -> list[int]:
         """The next slots, as many as have not too many keys together; taken off. A slot with a key that is too large is not
         opened in the first place."""
-        first = [todo[number] for number in range(min(len(todo), WINDOW_SLOTS))]
+        width = min(WINDOW_SLOTS, max(FIRST_SLOTS, self._owned // OWNED_A_SLOT), len(todo))
+        first = [todo[number] for number in range(width)]
         counts = await self._side.one.call(self._at, *(("CLUSTER", "COUNTKEYSINSLOT", str(slot)) for slot in first))
         window: list[int] = []
         total = 0
-        for count in counts:
-            total += count
+        for keys in counts:
+            total += keys
             if window and total > WINDOW_KEYS:
                 break
             window.append(todo.popleft())
@@ -230,6 +237,7 @@ class KeyMigration:
         if not closing:
             return
         await self._side.call_all(self._to, closing)
+        self._owned += len(empty)
         replies = await self._side.ask_all(self._at, closing)
         refused = next((reply for reply in replies if isinstance(reply, ErrorReply)), None)
         if refused is not None and self._broken is None:
