@@ -20,7 +20,11 @@ KEY_LENGTH = 128
 VALUE_LENGTH = 256
 _MARKS = frozenset("_.:/=+-@")
 _RESERVED = "aws:"
-BALANCE, BY_LOAD = "cachefleet:balance", "load"  # beyond ElastiCache: how slots of a replication group are rebalanced
+
+# Tags that ask for something beyond ElastiCache: how slots are rebalanced (here), another port or subnet group (relocation).
+_OURS = "cachefleet:"
+BALANCE, BY_LOAD = "cachefleet:balance", "load"
+PORT, SUBNET_GROUP = "cachefleet:port", "cachefleet:subnet-group"
 
 
 def read_tags(tags: Sequence[Mapping[str, Any]], field: str = "Tags") -> dict[str, str]:
@@ -66,6 +70,12 @@ def check_present(tags: Mapping[str, str], keys: Sequence[str]) -> None:
             raise AwsError("TagNotFound", f"TagKeys: the resource has no tag with the key {quoted(key)} (case matters).")
 
 
+def check_balance(tags: Mapping[str, str], *, sharded: bool, what: str) -> None:
+    """Raises InvalidParameterValue where there are no slots to be rebalanced."""
+    if BALANCE in tags and not sharded:
+        raise invalid_value(f"Tags: {BALANCE} is for a replication group with cluster mode enabled; {what} has no shards.")
+
+
 def is_balanced_by_load(tags: Mapping[str, str]) -> bool:
     """Whether a replication group with these tags is to be rebalanced by load."""
     return tags.get(BALANCE) == BY_LOAD
@@ -81,6 +91,11 @@ def _check_key(key: str, field: str) -> None:
         raise invalid_value(f"{field}: a key has {len(key)} characters; it must have 1 to {KEY_LENGTH}.")
     if key.lower().startswith(_RESERVED):
         raise invalid_value(f"{field}: the key {quoted(key)} begins with {_RESERVED}, which is reserved; choose another.")
+    if key.lower().startswith(_OURS) and key not in (BALANCE, PORT, SUBNET_GROUP):
+        raise invalid_value(
+            f"{field}: {quoted(key)} has no meaning; of the keys that begin with {_OURS} there are {BALANCE}, {PORT} and "
+            f"{SUBNET_GROUP}."
+        )
     _check_characters(key, f"{field}: the key {quoted(key)}")
 
 

@@ -19,10 +19,10 @@ from cachefleet.api.parameter_groups import find_parameter_group
 from cachefleet.api.registry import operation
 from cachefleet.api.relocation import asks_for_relocation, refuse_relocation, relocated
 from cachefleet.api.rows import update_row
-from cachefleet.api.tag_rules import added, check_present, read_tags, removed, show_tags
+from cachefleet.api.tag_rules import added, check_balance, check_present, read_tags, removed, show_tags
 from cachefleet.interfaces import AnyRow
 from cachefleet.model.errors import AwsError, invalid_value
-from cachefleet.model.group import DesiredNode, GroupDesired
+from cachefleet.model.group import DesiredNode, GroupDesired, Shape
 from cachefleet.model.network import DEFAULT_SUBNET_GROUP
 from cachefleet.model.resource import Kind
 
@@ -119,6 +119,8 @@ async def _change(
         changed = msgspec.structs.replace(row, tags=change(row.tags))
         if row.key.kind is Kind.REPLICATION_GROUP:
             changed = _with_nodes(changed, lambda node: change_node(node.tags))
+    sharded = isinstance(row.desired, GroupDesired) and row.desired.shape is Shape.CLUSTERED and not _is_member(row, arn)
+    check_balance(more or {}, sharded=sharded, what=arn.name)
     if more and asks_for_relocation(more):
         if _is_member(row, arn) or not isinstance(row.desired, GroupDesired):
             refuse_relocation(more, arn.name)

@@ -8,6 +8,7 @@ import msgspec
 
 import cachefleet.api.subnet_groups
 import cachefleet.api.tags  # noqa: F401
+from cachefleet.model.group import Shape
 from cachefleet.model.network import default_subnets
 from cachefleet.model.resource import Kind
 from tests.component.api.stage import Stage, on_each_store
@@ -210,7 +211,7 @@ def _with_store(stage: Stage, store: Any) -> Any:
 
 @on_each_store
 async def test_the_tag_that_has_a_meaning(stage: Stage) -> None:
-    await stage.add_group("demo")
+    await stage.add_group("demo", shape=Shape.CLUSTERED)
     wrong = [{"Key": "cachefleet:balance", "Value": "slots"}]
     rule = "cachefleet:balance can only be load.*leave the tag out"
     await stage.refused("InvalidParameterValue", rule, "AddTagsToResource", ResourceName=GROUP, Tags=wrong)

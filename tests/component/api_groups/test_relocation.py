@@ -132,3 +132,12 @@ async def test_a_creation_says_the_same_with_and_without_the_tag(stage: GroupSta
     with pytest.raises(AwsError):
         await stage.create_cluster("other", Engine="valkey", NumCacheNodes=1, Tags=tags)
     await stage.create_group("same", Port=6390, Tags=tags)
+
+
+@on_groups
+async def test_tags_of_ours_that_would_do_nothing_are_refused(stage: GroupStage) -> None:
+    arn = await made(stage, NumCacheClusters=2)
+    await refuse(stage, VALUE, "'cachefleet:Balance' has no meaning", arn, "cachefleet:Balance", "load")
+    await refuse(stage, VALUE, "'cachefleet:ports' has no meaning", arn, "cachefleet:ports", "6390")
+    await refuse(stage, VALUE, "demo has no shards", arn, "cachefleet:balance", "load")
+    assert (await stage.call("ListTagsForResource", ResourceName=arn))["TagList"] == []
