@@ -169,7 +169,8 @@ def _copy_functions(draft: Draft, views: Views) -> set[str]:
     lacking = set()
     for shard_id, number in numbers.items():
         name = primaries[shard_id]
-        fresh = draft.now - draft.remembered(name).ready_at < FUNCTIONS_S
+        ready_at = draft.remembered(name).ready_at
+        fresh = not ready_at or draft.now - ready_at < FUNCTIONS_S
         if not owned(draft.memory, shard_id) and number < numbers[donor] and fresh:
             lacking.add(shard_id)
             draft.act(CopyFunctions(node=primaries[donor], to=draft.address(name)))
