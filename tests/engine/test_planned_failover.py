@@ -17,8 +17,8 @@ from redis.cluster import RedisCluster
 from redis.crc import key_slot
 
 from tests.engine.groups import address, await_healthy, describe, describe_cluster, primary_member, replication_group
-from tests.engine.writer import Writer
 from tests.fixtures.service import CACHEFLEET, Service, wait_for
+from tests.traffic.writer import ClusterWriter, EndpointWriter
 
 REGION = "planned-1"  # the quota of TestFailover is counted by region
 WRITES = 300
@@ -65,7 +65,7 @@ def hand_over(client: Any, group: dict[str, Any], ask: Callable[[], dict[str, An
     endpoint = group["NodeGroups"][0]["PrimaryEndpoint"]
     with redis.Redis(*address(endpoint)) as direct:
         direct.delete("log")
-    with Writer(*address(endpoint)) as writer:
+    with EndpointWriter(*address(endpoint)) as writer:
         writer.await_writes(WRITES)
         assert ask()["ReplicationGroup"]["Status"] == "available"
 
@@ -186,7 +186,7 @@ def test_one_shard_of_a_cluster(elasticache: Any, shards: int, replicas: int) ->
         shard = group["NodeGroups"][-1]
         shard_id, key, host = shard["NodeGroupId"], key_of(shard), address(group["ConfigurationEndpoint"])
         before = primaries(elasticache, group)
-        with Writer(*host, key=key, clustered=True) as writer:
+        with ClusterWriter(*host, keys=[key]) as writer:
             writer.await_writes(WRITES)
             reply = elasticache.test_failover(ReplicationGroupId=name, NodeGroupId=shard_id)
             assert reply["ReplicationGroup"]["Status"] == "available"

@@ -12,8 +12,8 @@ import redis
 from botocore.exceptions import ClientError
 
 from tests.engine.groups import address, await_healthy, describe, primary_member, replication_group
-from tests.engine.writer import Writer
 from tests.fixtures.service import Service, wait_for
+from tests.traffic.writer import EndpointWriter
 
 
 def messages(client: Any, cluster: str) -> list[str]:
@@ -52,7 +52,7 @@ def test_a_rebooted_primary_loses_no_write_and_has_its_role_back(service: Servic
     name = f"again-{failover}".lower()
     with replication_group(elasticache, name, NumCacheClusters=2, AutomaticFailoverEnabled=failover) as group:
         primary, endpoint = f"{name}-001", group["NodeGroups"][0]["PrimaryEndpoint"]
-        with Writer(*address(endpoint)) as writer:
+        with EndpointWriter(*address(endpoint)) as writer:
             writer.await_writes(200)
             reboot(elasticache, service, primary)
             wait_for("the role is back", primary_is(elasticache, name, primary))
@@ -66,7 +66,7 @@ def test_a_rebooted_primary_loses_no_write_and_has_its_role_back(service: Servic
 def test_a_rebooted_replica_is_filled_again(service: Service, elasticache: Any) -> None:
     with replication_group(elasticache, "refilled", NumCacheClusters=2, AutomaticFailoverEnabled=True) as group:
         shard = group["NodeGroups"][0]
-        with Writer(*address(shard["PrimaryEndpoint"])) as writer:
+        with EndpointWriter(*address(shard["PrimaryEndpoint"])) as writer:
             writer.await_writes(200)
             reboot(elasticache, service, "refilled-002")
             healed = await_healthy(elasticache, "refilled")
@@ -98,7 +98,7 @@ def test_a_dead_primary_with_failover_off_has_its_role_back_and_its_data(service
     """A replica serves meanwhile: only writes that no replica had are lost, as in a failover."""
     with replication_group(elasticache, "manual", NumCacheClusters=3, AutomaticFailoverEnabled=False) as group:
         endpoint = group["NodeGroups"][0]["PrimaryEndpoint"]
-        with Writer(*address(endpoint)) as writer:
+        with EndpointWriter(*address(endpoint)) as writer:
             writer.await_writes(200)
             before = service.pid_of("manual-001")
             os.kill(before, signal.SIGKILL)

@@ -14,8 +14,8 @@ from redis.cluster import LoadBalancingStrategy, RedisCluster
 from redis.retry import Retry
 
 from tests.engine.groups import address, await_healthy, describe_cluster, replication_group
-from tests.engine.writer import Writer
 from tests.fixtures.service import Service, wait_for
+from tests.traffic.writer import ClusterWriter, EndpointWriter
 
 
 class Reader:
@@ -93,7 +93,7 @@ def test_one_replica_three_and_one_again(service: Service, elasticache: Any) -> 
     ) as group:
         (shard,) = group["NodeGroups"]
         with (
-            Writer(*address(shard["PrimaryEndpoint"]), key="{a}log") as writer,
+            EndpointWriter(*address(shard["PrimaryEndpoint"]), key="{a}log") as writer,
             Reader(*address(shard["ReaderEndpoint"])) as reader,
         ):
             writer.await_writes(200)
@@ -134,8 +134,8 @@ def test_replicas_in_cluster_mode_come_and_go(service: Service, elasticache: Any
     ) as group:
         endpoint = address(group["ConfigurationEndpoint"])
         with (
-            Writer(*endpoint, key="{a}log", clustered=True) as one,
-            Writer(*endpoint, key="{b}log", clustered=True) as two,
+            ClusterWriter(*endpoint, keys=["{a}log"]) as one,
+            ClusterWriter(*endpoint, keys=["{b}log"]) as two,
             Reader(*endpoint, clustered=True) as reader,
         ):
             one.await_writes(100)

@@ -16,8 +16,8 @@ import redis
 from redis.cluster import RedisCluster
 
 from tests.engine.groups import address, await_healthy, describe, describe_cluster, primary_member, replication_group
-from tests.engine.writer import Writer
 from tests.fixtures.service import CACHEFLEET, Service, wait_for
+from tests.traffic.writer import EndpointWriter
 
 
 def connect(endpoint: dict[str, Any], **more: Any) -> redis.Redis:
@@ -76,7 +76,7 @@ def test_glide_reads_and_writes(elasticache: Any) -> None:
 def test_a_killed_primary_is_replaced_and_comes_back_as_replica(service: Service, elasticache: Any) -> None:
     with replication_group(elasticache, "failing", NumCacheClusters=3, AutomaticFailoverEnabled=True) as group:
         old = primary_member(group)
-        with Writer(*address(group["NodeGroups"][0]["PrimaryEndpoint"])) as writer:
+        with EndpointWriter(*address(group["NodeGroups"][0]["PrimaryEndpoint"])) as writer:
             writer.await_writes(200)
             os.kill(service.pid_of(old), signal.SIGKILL)
             writer.await_writes(200)

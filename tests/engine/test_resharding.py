@@ -9,8 +9,8 @@ import redis
 from redis.cluster import RedisCluster
 
 from tests.engine.groups import address, await_healthy, describe_cluster, replication_group
-from tests.engine.writer import Writer
 from tests.fixtures.service import Service
+from tests.traffic.writer import ClusterWriter
 
 ENGINES = {
     "valkey9": {"Engine": "valkey", "EngineVersion": "9.1"},
@@ -62,7 +62,7 @@ def test_two_shards_three_and_two_again(service: Service, elasticache: Any, fami
                 client.set(f"key{number}", number)
             if family != "redis6.x":
                 client.execute_command("FUNCTION LOAD", LIBRARY, target_nodes=RedisCluster.PRIMARIES)
-        writers = [Writer(*endpoint, key=f"{{w{number}}}log", clustered=True) for number in range(3)]
+        writers = [ClusterWriter(*endpoint, keys=[f"{{w{number}}}log"]) for number in range(3)]
         with writers[0], writers[1], writers[2]:
             writers[0].await_writes(100)
             grown = reshard(elasticache, "shards", 3)
@@ -77,10 +77,10 @@ def test_two_shards_three_and_two_again(service: Service, elasticache: Any, fami
                 assert sorted(table.values()) == [8192, 8192]
             writers[0].await_writes(100)
         errors = {error for writer in writers for error in writer.errors}
-        assert errors <= (set() if family == "valkey9" else {"AttributeError"})  # a fault of redis-py, see tests/engine/writer
+        assert errors <= (set() if family == "valkey9" else {"AttributeError"})  # of redis-py, sent to a node new to it
         with RedisCluster(*endpoint) as client:
             for writer in writers:
-                assert {int(value) for value in client.lrange(writer._key, 0, -1)} == writer.acknowledged
+                assert {int(value) for value in client.lrange(writer.keys[0], 0, -1)} == writer.acknowledged
             assert all(client.get(f"key{number}") == str(number).encode() for number in range(2000))
             assert client.dbsize(target_nodes=RedisCluster.PRIMARIES) == 2000 + len(writers)
         assert sum(".shards-" in name for name in service.engine_pids().values()) == 4

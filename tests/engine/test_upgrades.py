@@ -28,11 +28,11 @@ from tests.engine.groups import (
     replication_group,
 )
 from tests.engine.test_replica_counts import messages
-from tests.engine.writer import Writer
 from tests.fixtures.machine import data_folder
 from tests.fixtures.service import Service, running_service, wait_for
 from tests.traffic.changes import version
 from tests.traffic.traffic import traffic
+from tests.traffic.writer import EndpointWriter
 
 Version = tuple[str, str]
 ALL: list[Version] = [("redis", "6.2"), ("redis", "7.0"), ("valkey", "8.1"), ("valkey", "9.1")]
@@ -113,7 +113,7 @@ def test_a_standalone_node_keeps_its_data_and_its_address(service: Service, elas
     need(ALL)
     with cache_cluster(elasticache, "lonely", Engine="redis", EngineVersion="6.2", NumCacheNodes=1) as cluster:
         endpoint = address(cluster["CacheNodes"][0]["Endpoint"])
-        with Writer(*endpoint) as writer:
+        with EndpointWriter(*endpoint) as writer:
             writer.await_writes(100)
             elasticache.modify_cache_cluster(CacheClusterId="lonely", EngineVersion="7.0", ApplyImmediately=True)
             await_cluster(elasticache, "lonely")
@@ -132,7 +132,7 @@ def test_an_upgrade_goes_on_after_the_control_plane_was_killed(service: Service,
     request = {"NumCacheClusters": 2, "AutomaticFailoverEnabled": True, "Engine": "redis", "EngineVersion": "7.0"}
     with replication_group(elasticache, "killed", **request) as group:
         endpoint = address(group["NodeGroups"][0]["PrimaryEndpoint"])
-        with Writer(*endpoint) as writer:
+        with EndpointWriter(*endpoint) as writer:
             writer.await_writes(100)
             elasticache.modify_replication_group(
                 ReplicationGroupId="killed", Engine="valkey", EngineVersion="9.1", ApplyImmediately=True
@@ -177,7 +177,7 @@ def test_a_version_that_does_not_start_is_taken_back(nodes: int) -> None:
             request = {"NumCacheClusters": nodes, "AutomaticFailoverEnabled": nodes > 1, "EngineVersion": "9.1"}
             with replication_group(api, "brave", **request) as group:
                 endpoint = address(group["NodeGroups"][0]["PrimaryEndpoint"])
-                with Writer(*endpoint) as writer:
+                with EndpointWriter(*endpoint) as writer:
                     writer.await_writes(50)
                     api.modify_replication_group(ReplicationGroupId="brave", EngineVersion="9.9", ApplyImmediately=True)
                     shown = await_available(api, "brave", 60)
@@ -237,7 +237,7 @@ def test_nodes_follow_their_subnet_group(elasticache: Any) -> None:
     try:
         with replication_group(elasticache, "nomad", NumCacheClusters=2, CacheSubnetGroupName="first") as group:
             endpoint = address(group["NodeGroups"][0]["PrimaryEndpoint"])
-            with Writer(*endpoint) as writer:
+            with EndpointWriter(*endpoint) as writer:
                 writer.await_writes(50)
                 tag(elasticache, group["ARN"], "subnet-group", "last")
                 after = await_healthy(elasticache, "nomad")

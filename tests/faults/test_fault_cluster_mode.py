@@ -14,9 +14,9 @@ import redis
 from botocore.exceptions import ConnectionClosedError
 
 from tests.engine.groups import address, await_healthy, primary_member, replication_group
-from tests.engine.writer import Writer
 from tests.fixtures.machine import data_folder
 from tests.fixtures.service import Service, running_service, wait_for
+from tests.traffic.writer import EndpointWriter
 
 PROGRAM = (sys.executable, str(Path(__file__).with_name("doomed_service.py")))
 CONVERGENCE_S = 60.0
@@ -41,7 +41,7 @@ def carried_out(service: Service, group: str, mode: str) -> None:
     assert found["ClusterMode"] == mode
 
 
-def lost(writer: Writer, where: tuple[str, int]) -> set[int]:
+def lost(writer: EndpointWriter, where: tuple[str, int]) -> set[int]:
     with redis.Redis(*where) as cache:
         return writer.acknowledged - {int(value) for value in cache.lrange("log", 0, -1)}
 
@@ -52,7 +52,7 @@ def test_the_control_plane_dies(service: Service, point: str) -> None:
     name = "m-" + point.lower().replace(" ", "-")
     with replication_group(service.client(), name, NumCacheClusters=2, AutomaticFailoverEnabled=True) as group:
         where = address(group["NodeGroups"][0]["PrimaryEndpoint"])
-        with Writer(*where) as writer:
+        with EndpointWriter(*where) as writer:
             for mode in ("compatible", "disabled"):
                 writer.await_writes(WRITES)
                 (service.data / "doom").write_text(point)
@@ -80,7 +80,7 @@ def test_the_old_primary_dies(service: Service, mode: str) -> None:
             carried_out(service, name, "compatible")
             old = holder(service, name, where[0])
         before = set(service.engine_pids().values())
-        with Writer(*where) as writer:
+        with EndpointWriter(*where) as writer:
             writer.await_writes(WRITES)
             ask(service, name, mode)
             wait_for("a replica is launched anew", lambda: set(service.engine_pids().values()) - before)

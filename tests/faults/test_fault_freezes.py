@@ -15,9 +15,9 @@ from contextlib import ExitStack, contextmanager, suppress
 import pytest
 import redis
 
-from tests.engine.writer import Writer
 from tests.faults.shard import Shard, frozen, made_shard
 from tests.fixtures.service import Service, wait_for
+from tests.traffic.writer import EndpointWriter
 
 BUDGET_S = 1.5  # control.silence_budget_s
 MISSING_S = 5.2  # a replica that acknowledged nothing for 4 s, and so for 1 s more, does not get what is written
@@ -34,7 +34,7 @@ def wait(seconds: float) -> None:
 
 def test_a_frozen_primary_is_dead_before_another_serves_and_comes_back_as_a_replica(trio: Shard) -> None:
     old, where = trio.primary, trio.address_of(trio.primary)
-    with Writer(*trio.primary_endpoint) as writer:
+    with EndpointWriter(*trio.primary_endpoint) as writer:
         writer.await_writes(200)
         began = time.monotonic()
         with frozen(trio.pid_of(old)) as pidfd:
@@ -56,7 +56,7 @@ def test_a_primary_that_is_thawed_while_it_is_being_given_up_never_serves_beside
     """At whatever moment: either it goes on as the primary that it was, or it is dead."""
     for thawed_after_s in (BUDGET_S - 0.4, BUDGET_S - 0.2):
         old, before = trio.primary, len(trio.failovers())
-        with Writer(*trio.primary_endpoint) as writer:
+        with EndpointWriter(*trio.primary_endpoint) as writer:
             writer.await_writes(50)
             with frozen(trio.pid_of(old)) as pidfd:
                 wait(thawed_after_s)
@@ -70,7 +70,7 @@ def test_a_primary_that_is_thawed_while_it_is_being_given_up_never_serves_beside
 
 def test_short_freezes_cause_nothing(trio: Shard) -> None:
     primary, pids, told = trio.primary, trio.pids(), len(trio.events())
-    with Writer(*trio.primary_endpoint) as writer:
+    with EndpointWriter(*trio.primary_endpoint) as writer:
         writer.await_writes(20)
         with ExitStack() as freezes:  # one after another would take longer, and is less
             for pid in pids.values():
@@ -88,7 +88,7 @@ def test_a_frozen_replica_loses_the_reader_endpoint_and_is_replaced(trio: Shard)
         held = str(reader.config_get("replica-announce-ip")["replica-announce-ip"])
     victim = next(node for node in trio.replicas if trio.address_of(node)[0] == held)
     pid, primary = trio.pid_of(victim), trio.primary
-    with Writer(*trio.primary_endpoint) as writer:
+    with EndpointWriter(*trio.primary_endpoint) as writer:
         with frozen(pid):
             wait_for("it is replaced", lambda: trio.pids().get(victim, pid) != pid, 10)
             wait_for("the reader answers", lambda: trio.role_at(trio.reader_endpoint) == "slave", 5)

@@ -18,10 +18,10 @@ import pytest
 import redis
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tests.engine.writer import Writer
 from tests.faults.shard import Shard, made_shard
 from tests.fixtures.machine import data_folder
 from tests.fixtures.service import Service, running_service, wait_for
+from tests.traffic.writer import EndpointWriter
 
 PROGRAM = (sys.executable, str(Path(__file__).with_name("jumping_service.py")))
 HOUR_S = 3600
@@ -75,7 +75,7 @@ def fails_over(pair: Shard, timeout_s: float = 10.0) -> None:
 def test_a_clock_that_jumps_by_an_hour_changes_nothing_and_waits_keep_their_length(pair: Shard, ahead_s: int) -> None:
     """Forward, back, back again, forward."""
     pids, primary = pair.pids(), pair.primary
-    with Writer(*pair.primary_endpoint) as writer:
+    with EndpointWriter(*pair.primary_endpoint) as writer:
         (pair.service.data / "jump").write_text(str(ahead_s))
         wait_for("it is looked at", lambda: looked_at(pair), 5)
         writer.await_writes(100)
@@ -197,7 +197,7 @@ def test_on_a_full_disk_caches_serve_and_what_was_not_saved_is_done_when_there_i
     pair.put("kept", "yes")
     old, pid = pair.primary, pair.pid_of(pair.primary)
     with full_disk(pair.service.data):
-        with Writer(*pair.primary_endpoint) as writer:
+        with EndpointWriter(*pair.primary_endpoint) as writer:
             writer.await_writes(1000)
         assert writer.errors == []
         os.kill(pid, signal.SIGKILL)

@@ -15,9 +15,9 @@ import pytest
 import redis
 from botocore.exceptions import ClientError
 
-from tests.engine.writer import Writer
 from tests.faults.shard import Shard, frozen, made_shard
 from tests.fixtures.service import Service, wait_for
+from tests.traffic.writer import EndpointWriter
 
 MEETINGS = int(os.environ.get("TEST_MEETINGS", "3"))
 
@@ -27,7 +27,7 @@ MEETINGS = int(os.environ.get("TEST_MEETINGS", "3"))
 
 def test_a_killed_replica_is_replaced_and_writers_do_not_notice(trio: Shard) -> None:
     victim, primary = trio.replicas[0], trio.primary
-    with Writer(*trio.primary_endpoint) as writer:
+    with EndpointWriter(*trio.primary_endpoint) as writer:
         writer.await_writes(100)
         trio.kill(victim)
         wait_for("the reader leads to one that lives", lambda: trio.role_at(trio.reader_endpoint) == "slave", 5)
@@ -100,7 +100,7 @@ def test_a_second_primary_made_by_hand_is_made_a_replica_again(trio: Shard) -> N
     trio.put("kept", "both")
     primary, rival = trio.primary, trio.replicas[0]
     where = trio.address_of(rival)
-    with Writer(*trio.primary_endpoint) as writer, trio.connect(where) as client:
+    with EndpointWriter(*trio.primary_endpoint) as writer, trio.connect(where) as client:
         writer.await_writes(50)
         client.replicaof("NO", "ONE")
         wait_for("it follows again", lambda: trio.role_at(where) == "slave", 10)

@@ -20,10 +20,10 @@ from cachefleet.engines.catalogue import InstalledEngines
 from cachefleet.model.group import Engine
 from cachefleet.settings import EngineSettings
 from tests.engine.groups import address, cache_cluster
-from tests.engine.writer import Writer
 from tests.faults.shard import Shard, frozen, made_shard
 from tests.fixtures.machine import data_folder
 from tests.fixtures.service import Service, running_service, wait_for
+from tests.traffic.writer import EndpointWriter
 
 BUSY_LIMIT_S = 3.0
 # Stands in front of an engine: kills it at its start, or half a second later, while a file beside it names the node.
@@ -129,7 +129,7 @@ def test_a_crash_loop_backs_off_says_why_and_leaves_the_others_alone(
 ) -> None:
     victim, primary = pair.replicas[0], pair.primary
     before = len(starts_told(pair, victim))
-    with Writer(*pair.primary_endpoint) as writer:
+    with EndpointWriter(*pair.primary_endpoint) as writer:
         began = time.monotonic()
         (fragile / how).write_text(victim)
         pair.kill(victim)

@@ -13,11 +13,11 @@ import pytest
 
 from tests.engine.groups import address, await_healthy, delete, describe, primary_member, replication_group
 from tests.engine.test_postgres import closed
-from tests.engine.writer import Writer
 from tests.faults.crew import DOOMED, TAKEOVER_S, Crew, crew
 from tests.fixtures.machine import data_folder
 from tests.fixtures.postgres import Postgres, postgres, postgres_url
 from tests.fixtures.service import CACHEFLEET, wait_for
+from tests.traffic.writer import EndpointWriter
 
 __all__ = ["postgres", "postgres_url"]
 
@@ -139,7 +139,7 @@ def test_the_leader_killed_together_with_a_primary(pair: Crew) -> None:
     client = other.client()
     with replication_group(client, "orphan", **TRIO) as group:
         await_healthy(client, "orphan")
-        with Writer(*primary_endpoint(group)) as writer:
+        with EndpointWriter(*primary_endpoint(group)) as writer:
             writer.await_writes(200)
             victim = leader.pid_of(primary_member(group))
             leader.kill()
@@ -206,7 +206,7 @@ def test_a_frozen_leader_is_succeeded_and_does_no_harm_afterwards(pair: Crew) ->
         print(f"SIGSTOP of the leader: another leads after {taken_s:.2f} s")
         wait_for("another is primary", lambda: primary_member(describe(client, "frozen") or group) != first)
         await_healthy(client, "frozen")
-        with Writer(*primary_endpoint(group)) as writer:
+        with EndpointWriter(*primary_endpoint(group)) as writer:
             writer.await_writes(100)
             before = state(pair, client, "frozen")
             assert sum("Failover from" in message for message in before["events"]) == 1
@@ -241,7 +241,7 @@ def test_a_leader_frozen_in_the_middle_of_a_failover(doomed_pair: Crew, point: s
     client = other.client()
     with replication_group(client, "amid", **TRIO) as group:
         await_healthy(client, "amid")
-        with Writer(*primary_endpoint(group)) as writer:
+        with EndpointWriter(*primary_endpoint(group)) as writer:
             writer.await_writes(100)
             (doomed_pair.data / "doom").write_text(f"{point} freeze")
             os.kill(leader.pid_of(primary_member(group)), signal.SIGKILL)

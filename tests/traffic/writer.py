@@ -35,7 +35,7 @@ class Writer:
     processors to others."""
 
     def __init__(self, connect: Connect, keys: Sequence[str], rest_s: float = 0.0) -> None:
-        self._connect, self._keys, self._rest_s = connect, keys, rest_s
+        self._connect, self.keys, self._rest_s = connect, keys, rest_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._done: list[Acknowledgement] = []
@@ -57,7 +57,7 @@ class Writer:
         for value in itertools.count():
             if self._stop.is_set():
                 return
-            key = self._keys[len(self._done) % len(self._keys)]
+            key = self.keys[len(self._done) % len(self.keys)]
             try:
                 write(key, value)
             except Exception as error:
@@ -111,7 +111,7 @@ class ClusterWriter(Writer):
     def lost(self) -> tuple[set[int], set[int]]:
         """Acknowledged and not there any more: (all of them, those that were acknowledged after the longest gap)."""
         with closing(_cluster_client(self._where)) as client:
-            found = {int(value) for key in self._keys for value in client.lrange(key, 0, -1)}
+            found = {int(value) for key in self.keys for value in client.lrange(key, 0, -1)}
         missing = self.acknowledged - found
         return missing, missing - self.acknowledged_before_gap()
 
