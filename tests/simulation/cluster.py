@@ -261,6 +261,16 @@ class ClusterEngine(Engine):
     def count_existing(self, by: str, words: list[str]) -> Any:
         return sum(int(key.removeprefix("w")) in self.replication.data for key in words)
 
+    def asking(self, by: str, words: list[str]) -> Any:
+        return OK
+
+    def unlink(self, by: str, words: list[str]) -> Any:
+        """After ASKING, of a key of which another node has a newer twin."""
+        there = frozenset(int(key.removeprefix("w")) for key in words) & self.replication.data
+        if there:
+            self.replication.append(Change(drop=frozenset(there)))
+        return len(there)
+
     def take_keys(self, by: str, words: list[str]) -> Any:
         """The only script that drivers send (engines/key_batches.take)."""
         slot, host, port, patience_ms, most = words[2:7]
@@ -295,6 +305,8 @@ class ClusterEngine(Engine):
         "EVAL": take_keys,
         "MEMORY": key_size,
         "EXISTS": count_existing,
+        "ASKING": asking,
+        "UNLINK": unlink,
     }
     verbs: ClassVar[dict[str, Callable[[Any, str, list[str]], Any]]] = {
         "INFO": state,
