@@ -131,7 +131,7 @@ def test_nobody_is_met_who_is_not_who_was_expected(engine: Engine, version: str)
 
 
 @every_version
-def test_slots_that_another_owns_are_refused(engine: Engine, version: str) -> None:
+def test_slots_are_claimed_from_whom_the_table_names_by_who_is_told_to(engine: Engine, version: str) -> None:
     async def scenario() -> None:
         async with resp_processes(engine, version) as (driver, engines):
             first, second = engines.start(clustered=True), engines.start(clustered=True)
@@ -145,8 +145,12 @@ def test_slots_that_another_owns_are_refused(engine: Engine, version: str) -> No
                 lambda view: view.cluster is not None and view.cluster.nodes[ids[0]].slots == ((0, 100),),
                 clustered=True,
             )
-            with pytest.raises(EngineRefused, match="CLUSTER ADDSLOTS"):
-                await driver.own_slots(second.address, ((50, 60),), 2)
+            await driver.own_slots(second.address, ((50, 60),), 3)
+            await engines.view(
+                first,
+                lambda view: view.cluster is not None and view.cluster.nodes[ids[1]].slots == ((50, 60), (200, 300)),
+                clustered=True,
+            )
             with pytest.raises(EngineRefused, match="CLUSTER REPLICATE"):
                 await driver.replicate(second.address, "f" * 40)
 
