@@ -46,10 +46,8 @@ from cachefleet.planning.succession import (
     note_taken,
 )
 
-VOTE_PATIENCE_S = (
-    0.15  # a vote takes some 10 ms; after that a takeover replaces the vote: the old primary is proven dead anyway
-)
-AGREEMENT_PATIENCE_S = 6.0  # the engine gives a manual failover up after 5 s
+VOTE_PATIENCE_S = 0.15  # a vote takes some 10 ms; then a takeover replaces it: the old primary is proven dead anyway
+AGREEMENT_PATIENCE_S = 6.0  # engines before Valkey 8.1 give a manual failover up after 5 s
 HEARSAY_S = 5.0  # within that a replica hears who took slots from its primary, unless the network is in parts
 
 

@@ -61,7 +61,7 @@ def _own_slots(draft: Draft, shard: DesiredShard, views: dict[str, ClusterView])
     if memory.claimant != view.my_id:
         # Others believe a claim only when its epoch is higher than that of whom they know to own the slots, dead or not.
         memory.claimant = view.my_id
-        draft.memory.epoch = max(draft.memory.epoch, *(known.current_epoch for known in views.values())) + 1
+        draft.memory.epoch += 1
         memory.epoch = draft.memory.epoch
     free = without(books, _said(_without_ended(draft, memory.primary, view), views))
     if free or not books:
