@@ -162,7 +162,7 @@ def test_a_compatible_group_fails_over_for_both_kinds_of_clients(elasticache: An
             def served() -> bool:
                 try:
                     return bool(cache.set("after", "1")) and cache.get("kept") == b"1" and clustered.get("after") == b"1"
-                except redis.exceptions.RedisError:
+                except (redis.exceptions.RedisError, redis.exceptions.RedisClusterException):
                     return False
 
             wait_for("both are served again", served, 15)

@@ -355,9 +355,10 @@ def test_no_acknowledged_write_is_lost_while_slots_move(engine: Engine, version:
                 with cluster.client(number) as client:
                     keys = [key for key in map("{}".format, range(40_000)) if (slot_of(client, key) > 8191) == bool(number)]
                     fill(client, [(key, "x" * 100) for key in keys])
+            await cluster.move(0, 2, ((0, 0),))  # redis-py stumbles at ASK to a node that it has never met: docs/limits.md
             with SlotWriter(cluster.nodes[0].address, 2000) as writer:
                 await until(lambda: len(writer.acknowledged) == 2000)
-                await asyncio.gather(cluster.move(0, 2, ((0, 2730),)), cluster.move(1, 2, ((8192, 10922),)))
+                await asyncio.gather(cluster.move(0, 2, ((1, 2730),)), cluster.move(1, 2, ((8192, 10922),)))
                 await cluster.move(2, 0, ((0, 1000),))
                 done = sum(writer.acknowledged.values())
                 await until(lambda: sum(writer.acknowledged.values()) > done + 500)

@@ -33,9 +33,9 @@ from cachefleet.model.slots import count
 
 SLICE_S = 0.4
 WINDOW_SLOTS = 32  # open at once
-# A client that has never met the target may stumble over being sent there for one key, and will not over a slot's move: so a
-# target that owns few slots gets few at once, of which the retry finds the move done.
-FIRST_SLOTS, OWNED_A_SLOT = 4, 16
+# A client that has never met the target may stumble over being sent there for one key (ASK), and will not over a slot's move,
+# by which it gets to know the target: so a target that owns few slots gets few at once.
+FIRST_SLOTS, OWNED_A_SLOT = 1, 32
 WINDOW_KEYS = 8192  # in the slots of a window, where a single slot has not more
 LANES = 2
 ANSWER_S = 1.0
