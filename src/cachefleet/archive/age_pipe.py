@@ -1,0 +1,209 @@
+"""Age encryption (age-encryption.org/v1, X25519) of a stream that is pushed, and decryption of one that is pulled.
+
+The library pulls from a file and pushes into another, so it works in a thread of its own at the other end of a pipe: no more
+than the pipe's buffer is in memory. Called by sealing.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import threading
+from collections.abc import Callable
+from io import BufferedReader, FileIO, IOBase
+from typing import Any, BinaryIO, Protocol, cast
+
+import pyrage
+
+_PIPE_BYTES = 1 << 20
+_BUFFER_BYTES = 256 << 10
+_CHUNK_BYTES = 64 << 10
+
+
+class Sink(Protocol):
+    """Where sealed bytes go."""
+
+    def write(self, data: bytes) -> object: ...
+
+
+class Source(Protocol):
+    """Where sealed bytes come from; b"" at their end."""
+
+    def read(self, size_bytes: int) -> bytes: ...
+
+
+class AgeError(Exception):
+    """The stream cannot be opened with this identity: another one is needed, or it is damaged."""
+
+
+class Encryptor:
+    """write and close pass on what the sink raised."""
+
+    def __init__(self, sink: Sink, recipient: str) -> None:
+        """Raises ValueError for a recipient that is none."""
+        try:
+            key = pyrage.x25519.Recipient.from_str(recipient)
+        except pyrage.RecipientError:
+            raise ValueError(f"{recipient!r} is no age recipient (age1...)") from None
+        self._end = _FarEnd(sink)
+        reading, writing = _pipe()
+        source = BufferedReader(reading, _BUFFER_BYTES)
+        self._pipe = writing
+        self._thread = _serve(
+            "archive-encrypt", source, lambda: pyrage.encrypt_io(_file(source), _file(self._end), [key]), self._end
+        )
+
+    def write(self, data: bytes) -> None:
+        try:
+            _write_all(self._pipe, data)
+        except OSError:  # the thread has ended early
+            self._join()
+            raise
+
+    def close(self) -> None:
+        """Everything is in the sink."""
+        self._pipe.close()
+        self._join()
+
+    def abort(self) -> None:
+        """The sink gets nothing any more. Raises nothing."""
+        self._end.over = True
+        self._pipe.close()
+        self._thread.join()
+
+    def _join(self) -> None:
+        self._pipe.close()
+        self._thread.join()
+        if self._end.error is not None:
+            raise self._end.error
+
+
+class Decryptor:
+    """A file to read plaintext from. What comes from it counts only once check has returned."""
+
+    def __init__(self, source: Source, identity: str) -> None:
+        """Raises ValueError for an identity that is none."""
+        key = _identity(identity)
+        self._end = _FarEnd(source)
+        reading, writing = _pipe()
+        self._pipe = BufferedReader(reading, _BUFFER_BYTES)
+        # No buffer of ours before the pipe: the thread's last bytes would be written when it closes, and that may fail.
+        self._thread = _serve(
+            "archive-decrypt", writing, lambda: pyrage.decrypt_io(_file(self._end), _file(_Whole(writing)), [key]), self._end
+        )
+
+    def read(self, size_bytes: int) -> bytes:
+        """b"" at the end, also at one that came too early: see check."""
+        return self._pipe.read(size_bytes)
+
+    def check(self) -> None:
+        """Raises what the source raised, or AgeError. After the last byte was read."""
+        self._thread.join()
+        if self._end.error is not None:
+            raise self._end.error
+
+    def close(self) -> None:
+        """At any time, any number of times. Raises nothing."""
+        self._end.over = True
+        self._pipe.close()
+        self._thread.join()
+
+
+def recipient_of(identity: str) -> str:
+    """The public half. Raises ValueError, which does not hold the identity."""
+    return str(_identity(identity).to_public())
+
+
+def new_identity() -> str:
+    """A secret key: AGE-SECRET-KEY-1..."""
+    return str(pyrage.x25519.Identity.generate())
+
+
+class _Given(Exception):
+    """Ends the library's work when nobody wants it any more."""
+
+
+class _FarEnd:
+    """What the thread reads from or writes to, and why it ended."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.over = False
+        self.error: BaseException | None = None
+
+    def read(self, size_bytes: int = -1) -> bytes:
+        return cast(bytes, self._call(self._stream.read, size_bytes if size_bytes > 0 else _CHUNK_BYTES))
+
+    def write(self, data: bytes) -> int:
+        self._call(self._stream.write, data)
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing is held back here."""
+
+    def _call(self, action: Callable[[Any], object], argument: object) -> object:
+        if self.over:
+            raise _Given
+        try:
+            return action(argument)
+        except BaseException as error:
+            self.error = error  # the library would make text of it
+            raise
+
+
+class _Whole:
+    """A raw file whose write takes everything."""
+
+    def __init__(self, raw: FileIO) -> None:
+        self._raw = raw
+
+    def write(self, data: bytes) -> int:
+        _write_all(self._raw, data)
+        return len(data)
+
+    def flush(self) -> None:
+        """A raw file holds nothing back."""
+
+
+def _serve(name: str, near: IOBase, work: Callable[[], None], end: _FarEnd) -> threading.Thread:
+    """Closes near when the work has ended: the other side of the pipe sees that."""
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            if end.error is None and not end.over:
+                end.error = AgeError(str(error)) if isinstance(error, pyrage.DecryptError) else error
+        finally:
+            near.close()
+
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+def _pipe() -> tuple[FileIO, FileIO]:
+    reading, writing = os.pipe()
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        with contextlib.suppress(OSError):  # the user's limit: a smaller one does, too
+            fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    return FileIO(reading, "r"), FileIO(writing, "w")
+
+
+def _write_all(raw: FileIO, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[raw.write(left) :]
+
+
+def _file(stream: object) -> BinaryIO:
+    """The library asks for nothing but read, or write and flush."""
+    return cast(BinaryIO, stream)
+
+
+def _identity(identity: str) -> pyrage.x25519.Identity:
+    try:
+        return pyrage.x25519.Identity.from_str(identity)
+    except pyrage.IdentityError:
+        raise ValueError("this is no age identity (AGE-SECRET-KEY-1...)") from None

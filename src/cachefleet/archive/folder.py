@@ -1,0 +1,210 @@
+"""Snapshots in a folder of this machine: a file per object, readable by its owner only, durable when it can be seen.
+
+Blocking. Checks no paths (Archive has). Unfinished files keep their place's name with .part, so that they are found again.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from io import BufferedReader, BufferedWriter, FileIO
+from pathlib import Path
+
+from cachefleet.archive.streams import ArchiveError, Data
+
+UNFINISHED = ".part"
+_BUFFER_BYTES = 1 << 20
+_FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up", errno.EFBIG: "files may not be that big"}
+_LASTING = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP})
+
+
+class FolderPlace:
+    """Place over a folder, which is made when it is first written to."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def writer(self, path: str, size_hint_bytes: int) -> _FileWriter:
+        return _FileWriter(self._root / path)
+
+    def reader(self, path: str) -> _FileReader:
+        return _FileReader(self._root / path)
+
+    def put(self, path: str, content: bytes) -> None:
+        writer = self.writer(path, len(content))
+        try:
+            writer.write(content)
+            writer.close()
+        except BaseException:
+            writer.abort()
+            raise
+
+    def names(self, prefix: str) -> Iterator[tuple[str, int]]:
+        top = self._root / prefix
+
+        def refuse(error: OSError) -> None:
+            if not isinstance(error, FileNotFoundError):  # nobody has written yet, or somebody removes meanwhile
+                raise _failure("be listed", top, error)
+
+        for folder, _, files in os.walk(top, onerror=refuse):
+            for name in files:
+                file = Path(folder, name)
+                try:
+                    size_bytes = file.stat().st_size
+                except FileNotFoundError:
+                    continue
+                except OSError as error:
+                    raise _failure("be listed", file, error) from error
+                yield file.relative_to(self._root).as_posix(), size_bytes
+
+    def remove(self, paths: Sequence[str]) -> None:
+        folders = set()
+        for path in paths:
+            file = self._root / path
+            try:
+                _unfinished(file).unlink(missing_ok=True)
+                file.unlink(missing_ok=True)
+            except NotADirectoryError:
+                continue
+            except OSError as error:
+                raise _failure("be removed", file, error) from error
+            folders.add(file.parent)
+        for folder in folders:
+            self._prune(folder)
+
+    def size(self, path: str) -> int:
+        file = self._root / path
+        try:
+            return file.stat().st_size
+        except OSError as error:
+            raise _failure("be read", file, error) from error
+
+    def _prune(self, folder: Path) -> None:
+        """Empty folders up to the root, which stays."""
+        while folder != self._root and self._root in folder.parents:
+            try:
+                folder.rmdir()
+            except OSError:  # in use, or gone already
+                return
+            folder = folder.parent
+
+
+class _FileWriter:
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._fresh = _unfinished(file)
+        self._stream: BufferedWriter | None = None
+        try:
+            self._stream = _create(self._fresh)
+        except OSError as error:
+            raise _failure("be written", file, error) from error
+
+    def write(self, data: Data) -> None:
+        if self._stream is None:
+            raise ArchiveError(f"{self._file} was closed already", permanent=True)
+        try:
+            self._stream.write(data)
+        except OSError as error:
+            raise _failure("be written", self._file, error) from error
+
+    def close(self) -> None:
+        if self._stream is None:
+            raise ArchiveError(f"{self._file} was closed already", permanent=True)
+        try:
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
+            self._stream.close()
+            self._stream = None
+            self._fresh.replace(self._file)
+            sync_folder(self._file.parent)
+        except OSError as error:
+            self.abort()
+            raise _failure("be written", self._file, error) from error
+
+    def abort(self) -> None:
+        if self._stream is not None:
+            stream, self._stream = self._stream, None
+            _drop(stream)
+        try:
+            self._fresh.unlink(missing_ok=True)
+        except OSError:  # it stays where names() shows it
+            return
+
+
+class _FileReader:
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        try:
+            self._stream = BufferedReader(FileIO(file), _BUFFER_BYTES)
+        except OSError as error:
+            raise _failure("be read", file, error) from error
+
+    def read(self, size_bytes: int) -> bytes:
+        try:
+            return self._stream.read(size_bytes)
+        except OSError as error:
+            raise _failure("be read", self._file, error) from error
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def make_folder(folder: Path) -> None:
+    """With its parents, durably; for the owner only. Raises OSError."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        if not folder.is_dir():
+            raise
+    sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """What was made, renamed or removed in it outlasts a crash of the machine. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _create(fresh: Path) -> BufferedWriter:
+    """Raises OSError."""
+    for last in (False, False, True):
+        make_folder(fresh.parent)
+        try:
+            fresh.unlink(missing_ok=True)  # of a crash
+            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            break
+        except FileNotFoundError:  # who removed the last object took the empty folder away, too
+            if last:
+                raise
+    return BufferedWriter(FileIO(descriptor, "w"), _BUFFER_BYTES)
+
+
+def _drop(stream: BufferedWriter) -> None:
+    """Close without what is still in the buffer: a full disk would refuse it again, each time that it is tried."""
+    raw = stream.raw
+    try:
+        raw.close()
+        stream.close()
+    except (OSError, ValueError):
+        return
+
+
+def _unfinished(file: Path) -> Path:
+    return file if file.name.endswith(UNFINISHED) else file.with_name(file.name + UNFINISHED)
+
+
+def _failure(what: str, file: Path, error: OSError) -> ArchiveError:
+    if isinstance(error, FileNotFoundError):
+        return ArchiveError(f"{file} does not exist", permanent=True, missing=True)
+    number = error.errno or 0
+    if number in _FULL:
+        return ArchiveError(f"{file} cannot {what}: {_FULL[number]}; make room, or keep snapshots elsewhere", permanent=True)
+    why = os.strerror(number) if number else type(error).__name__
+    return ArchiveError(f"{file} cannot {what}: {why}", permanent=number in _LASTING)
