@@ -98,10 +98,30 @@ class ApiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     memcached_nodes: int = 40  # of one Memcached cluster
     subnet_groups: int = 300  # of one account and region
     subnets_per_group: int = 20  # of one subnet group
+    snapshots_per_day: int = 20  # manual ones of one node in any 24 hours: SnapshotQuotaExceededFault beyond
     test_failovers_per_day: int = 15  # calls of TestFailover in one account and region in any 24 hours
 
     def __post_init__(self) -> None:
         _check_positive(self, "api")
+
+
+class ArchiveSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where snapshots are kept, and how."""
+
+    url: str = ""  # "" means snapshots in the data folder; or a folder, s3://BUCKET/PREFIX, gs://..., az://...
+    options: dict[str, str] = {}  # of the store: endpoint, access_key_id, secret_access_key, region, allow_http, ...
+    buckets: dict[str, dict[str, str]] = {}  # the same for buckets of TargetBucket and SnapshotArns; "*" is any other
+    key_commands: dict[str, tuple[str, ...]] = {}  # keys that a command prints (an age identity), by name: program, arguments
+    parallel: int = 2  # shards that are stored at one time
+    attempts: int = 5  # of one snapshot, before it has failed
+    stalled_s: float = 60.0  # without a byte for so long an attempt is given up
+    verify_every_h: float = 0.0  # restore the newest snapshot of each group as a proof, so often; 0 never
+    save_on_down: bool = False  # `cachefleet down` saves the caches, and the next `up` brings their data back
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "archive", but=("verify_every_h", "save_on_down"))
+        if not self.verify_every_h >= 0:
+            raise ValueError(f"archive.verify_every_h is {self.verify_every_h}; it is a number of hours, or 0 for never")
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -117,6 +137,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     host: HostSettings = HostSettings()
     control: ControlSettings = ControlSettings()
     api: ApiSettings = ApiSettings()
+    archive: ArchiveSettings = ArchiveSettings()
     node_types: dict[str, NodeTypeSetting] = {}
 
     @property
@@ -132,6 +153,7 @@ _SECTIONS: dict[str, type] = {
     "host": HostSettings,
     "control": ControlSettings,
     "api": ApiSettings,
+    "archive": ArchiveSettings,
 }
 
 

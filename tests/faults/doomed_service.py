@@ -85,8 +85,8 @@ class DoomedTransaction(SqlTransaction):
 
 
 class DoomedFolders(Folders):
-    def create(self, incarnation: str, files: Mapping[str, bytes]) -> Path:
-        folder = super().create(incarnation, files)
+    def create(self, incarnation: str, files: Mapping[str, bytes], pipes: Sequence[str] = ()) -> Path:
+        folder = super().create(incarnation, files, pipes)
         reached("within", ["Spawn"])
         return folder
 

@@ -16,6 +16,7 @@ from cachefleet.engines.valkey import ValkeyDriver
 from cachefleet.interfaces import Catalogue, Store
 from cachefleet.model.resource import Key
 from cachefleet.settings import Settings
+from tests.fakes.transfers import FakeTransfers
 from tests.simulation.host import SimHost
 from tests.simulation.loop import ACTOR, Actor, VirtualClock, VirtualLoop
 from tests.simulation.machine import Machine
@@ -80,6 +81,7 @@ class Plane(Actor):
                 memcached=MemcachedDriver(user="", open_files=1000),
                 discovery=DiscoveryDriver(python="/python"),
                 node_list_file=node_list_file,
+                transfers=FakeTransfers(),
                 clock=self._clock,
                 settings=self._settings,
                 shared_store=True,

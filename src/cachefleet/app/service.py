@@ -25,6 +25,7 @@ from cachefleet.api.registry import dispatch, require
 from cachefleet.app.installation import AlreadyRunning, Credentials, FolderLost, Installation, ServiceLock
 from cachefleet.app.logs import configure_logs, log_file
 from cachefleet.app.services import Membership, ServiceInfo, TooManyServices, is_dead
+from cachefleet.app.transfers import WorkerTransfers
 from cachefleet.clock import Clock, SystemClock, SystemEntropy
 from cachefleet.control.controller import Controller
 from cachefleet.control.leadership import Leadership
@@ -198,7 +199,8 @@ async def _assemble(settings: Settings, folder: Folder, clock: Clock, stack: Asy
     catalogue = InstalledEngines(settings.engines)
     resp = ValkeyDriver(settings.control.cluster_node_timeout_ms, leadership.permit)
     memcached, discovery = MemcachedDriver(), DiscoveryDriver()
-    for close in (resp.close, memcached.close, discovery.close):
+    transfers = WorkerTransfers()
+    for close in (resp.close, memcached.close, discovery.close, transfers.close):
         stack.push_async_callback(close)
     seams = Seams(
         store=store,
@@ -209,6 +211,7 @@ async def _assemble(settings: Settings, folder: Folder, clock: Clock, stack: Asy
         memcached=memcached,
         discovery=discovery,
         node_list_file=node_list_file,
+        transfers=transfers,
         clock=clock,
         settings=settings,
         shared_store=store.shared,

@@ -6,15 +6,17 @@ An action that fails is reported to the caller and planned anew from what is see
 from __future__ import annotations
 
 import asyncio
+import posixpath
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import structlog
+from msgspec.structs import replace
 
 from cachefleet.control.observer import driver_of
 from cachefleet.control.seams import Seams
-from cachefleet.control.specs import data_bytes, form_of, node_address, node_spec
-from cachefleet.interfaces import Build, Deposed, EngineRefused, HostRefused, NodeSpec, RespDriver
+from cachefleet.control.specs import data_bytes, form_of, node_address, node_spec, seed_of
+from cachefleet.interfaces import SEED_PIPE, Build, Deposed, EngineRefused, HostRefused, NodeSpec, RespDriver
 from cachefleet.model import plan as actions
 from cachefleet.model.group import Engine, Shape
 from cachefleet.model.observed import Address
@@ -86,6 +88,7 @@ class Executor:
         folder = host.folder(action.incarnation)
         follow = self._host_at(action.follow) if action.follow else None
         spec = node_spec(row, action.node, action.incarnation, follow, self._seams.settings.node_types)
+        spec = replace(spec, seeded=action.seeded)
         form = form_of(row.desired, known)
         if row.desired.shape is Shape.MEMCACHED and action.node == discovery_node(row.key.name):
             build = Build(engine=Engine.MEMCACHED, version="", binary="", origin="")
@@ -96,6 +99,13 @@ class Executor:
             build = found
         rendering = driver_of(self._seams, row, action.node).render(spec, build, folder)
         await host.start(action.incarnation, rendering)
+
+    async def feed(self, action: actions.Feed) -> None:
+        restore = self._row.desired.restore
+        if restore is None:
+            raise LookupError(f"there is nothing to restore {action.node} from")
+        pipe = posixpath.join(self._seams.host.folder(action.incarnation), SEED_PIPE)
+        self._seams.transfers.feed(action.incarnation, pipe, seed_of(self._row.desired, restore, action.node))
 
     async def stop(self, action: actions.Stop) -> None:
         await self._seams.host.stop(action.incarnation, kill=action.kill)
@@ -216,6 +226,7 @@ class Executor:
 
 _HANDLERS: dict[type[actions.Action], Callable[[Executor, Any], Awaitable[None]]] = {
     actions.Launch: Executor.launch,
+    actions.Feed: Executor.feed,
     actions.Stop: Executor.stop,
     actions.Erase: Executor.erase,
     actions.Spread: Executor.spread,

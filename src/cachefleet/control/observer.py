@@ -14,7 +14,7 @@ from cachefleet.control.seams import Seams
 from cachefleet.control.specs import data_bytes, form_of, node_address
 from cachefleet.interfaces import EngineDriver, NoAddresses
 from cachefleet.model.group import EndpointRole, GroupDesired, GroupMemory, Shape, incarnation
-from cachefleet.model.observed import Address, NodeView, Observed, ProcessView, Silence
+from cachefleet.model.observed import Address, FeedView, NodeView, Observed, ProcessView, Silence
 from cachefleet.model.resource import Kind
 from cachefleet.model.row import GroupRow
 from cachefleet.planning.addresses import wanted
@@ -49,6 +49,7 @@ async def observe(seams: Seams, pulse: Pulse, meter: LoadMeter, row: GroupRow) -
         watched_s=pulse.watched_s(),
         zones_out=seams.host.zones_out(),
         offers=offers,
+        feeds=_feeds(seams, row),
         no_addresses=no_addresses,
         spread=_spread(seams, desired, memory),
         can_spread=seams.host.can_spread,
@@ -59,6 +60,14 @@ async def observe(seams: Seams, pulse: Pulse, meter: LoadMeter, row: GroupRow) -
         threads=_threads(seams, desired),
         **_pending(seams, desired),
     )
+
+
+def _feeds(seams: Seams, row: GroupRow) -> dict[str, FeedView]:
+    """Those of current launches; others are ended."""
+    uid, nodes = row.desired.uid, row.memory.nodes
+    current = {incarnation(uid, name, node.launches): name for name, node in nodes.items() if node.seeded}
+    seams.transfers.forget(uid, list(current))
+    return {current[launch]: view for launch, view in seams.transfers.feeds(uid).items() if launch in current}
 
 
 def _data_bytes(seams: Seams, desired: GroupDesired) -> int:

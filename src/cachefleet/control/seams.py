@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 
 from cachefleet.clock import Clock
-from cachefleet.interfaces import Catalogue, EngineDriver, Host, RespDriver, Store
+from cachefleet.interfaces import Catalogue, EngineDriver, Host, RespDriver, Store, Transfers
 from cachefleet.model.observed import Address
 from cachefleet.settings import Settings
 
@@ -35,6 +35,7 @@ class Seams(msgspec.Struct, frozen=True, kw_only=True):
     memcached: EngineDriver
     discovery: EngineDriver  # the process behind a Memcached configuration endpoint
     node_list_file: NodeListFile
+    transfers: Transfers
     clock: Clock
     settings: Settings
     shared_store: bool = False  # others write to it, too, and leave word there

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from cachefleet.interfaces import NodeSpec
+from cachefleet.interfaces import NodeSpec, Seed
 from cachefleet.model.group import Engine, Form, GroupDesired, NodeMemory, Shape
 from cachefleet.model.observed import Address
 from cachefleet.model.row import GroupRow
+from cachefleet.model.slots import common
+from cachefleet.model.snapshot_file import Restore
 from cachefleet.reference import parameters
 from cachefleet.reference.engines import family_of
 from cachefleet.reference.node_types import NodeType, node_type
@@ -40,6 +42,15 @@ def data_bytes(desired: GroupDesired, own_types: Mapping[str, NodeTypeSetting]) 
 def form_of(desired: GroupDesired, known: NodeMemory) -> Form:
     """What its current launch is made of; before the first, what the group asks for."""
     return known.form or Form(desired.engine, desired.engine_version, desired.port, desired.cluster_mode != "disabled")
+
+
+def seed_of(desired: GroupDesired, restore: Restore, node: str) -> Seed:
+    """What this node loads at its start. Slots that its shard shall own decide; a group without slots has everything."""
+    if desired.shape is not Shape.CLUSTERED:
+        return Seed(restore.files)
+    shard = next(shard for shard in desired.shards if any(member.name == node for member in shard.nodes))
+    files = tuple(file for file in restore.files if not file.slots or common(file.slots, shard.slots))
+    return Seed(files, shard.slots)
 
 
 def node_address(row: GroupRow, node: str) -> Address:

@@ -14,7 +14,7 @@ from cachefleet.engines.rdb_faults import RdbDamaged, RdbUnknown
 from cachefleet.engines.rdb_strings import length_at, string_end
 
 SLOT_IMPORT, SLOT_INFO, FUNCTION, FUNCTION_OLD, MODULE_DATA, IDLE, FREQUENCY = range(243, 250)
-AUX, SIZES, EXPIRY_S, EXPIRY_MS, DATABASE, END = range(250, 256)
+AUX, SIZES, EXPIRY_MS, EXPIRY_S, DATABASE, END = range(250, 256)
 
 STRING, LENGTH, DOUBLE = "string", "length", "double"
 _SPECIAL_DOUBLES = 253  # from here on: not a number, and the two infinities, without text

@@ -12,7 +12,7 @@ from cachefleet.engines.rdb_faults import RdbDamaged
 from cachefleet.engines.rdb_strings import decoded, length_at, string_body
 from cachefleet.engines.rdb_types import LENGTH, STRING, Layout, Repeat, double_end, passed
 
-_LEAST_PIECE_BYTES = 131_072
+LEAST_PIECE_BYTES = 131_072
 _T = TypeVar("_T")
 
 
@@ -32,7 +32,7 @@ class Window:
         for chunk in self._chunks:
             parts.append(bytes(chunk))
             size += len(chunk)
-            if size >= _LEAST_PIECE_BYTES:
+            if size >= LEAST_PIECE_BYTES:
                 break
         self.piece, self.at = b"".join(parts), 0
         return size > 0

@@ -18,6 +18,7 @@ from cachefleet.engines.valkey_config import CONFIG_FILE
 from cachefleet.model.group import Engine
 from cachefleet.model.observed import ClusterNodeView, ClusterView, NodeView, OpenSlot, SlotMigrationView
 
+_DATABASE = re.compile(r"db[0-9]+")
 _OTHER_DATABASE = re.compile(r"db[1-9][0-9]*")
 _LONGEST_LAG_S = 3  # whole seconds
 
@@ -95,10 +96,24 @@ def parse_node(
         other_databases=any(_OTHER_DATABASE.fullmatch(name) for name in info),
         stream_errors=0 if primary else _number(info.get("unexpected_error_replies", "0")),
         used_bytes=_number(info.get("used_memory", "-1"), -1),
+        keys=key_count(info),
+        loaded_keys=_loaded_keys(info),
         libraries=_number(info.get("number_of_libraries", "0")),
         maxmemory_bytes=_number(info.get("maxmemory", "-1"), -1),
         cluster=cluster,
     )
+
+
+def key_count(keyspace: Mapping[str, str]) -> int:
+    """In all databases, by the fields of INFO keyspace: `db0:keys=...`."""
+    databases = (value for name, value in keyspace.items() if _DATABASE.fullmatch(name))
+    return sum(int(value.partition("keys=")[2].partition(",")[0]) for value in databases)
+
+
+def _loaded_keys(info: Mapping[str, str]) -> int:
+    """-1 where the engine does not tell (Redis before 7)."""
+    kept, expired = (_number(info.get(f"rdb_last_load_keys_{what}", "-1"), -1) for what in ("loaded", "expired"))
+    return kept + expired if kept >= 0 else -1
 
 
 def has_other_databases(keyspace: str) -> bool:

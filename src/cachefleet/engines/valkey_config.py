@@ -12,7 +12,7 @@ from collections.abc import Iterator, Set
 
 from cachefleet.engines.stand_ins import ENDLESS_MS, TABLE_FILE, table
 from cachefleet.engines.valkey_directives import buffer_limits, directives
-from cachefleet.interfaces import Build, EngineRefused, NodeSpec, Rendering
+from cachefleet.interfaces import SEED_PIPE, Build, EngineRefused, NodeSpec, Rendering
 from cachefleet.model.observed import Address
 
 CONFIG_FILE = "engine.conf"
@@ -41,7 +41,7 @@ def render(spec: NodeSpec, build: Build, folder: str, node_timeout_ms: int) -> R
     files = {CONFIG_FILE: text.encode()}
     if spec.clustered and spec.follow is not None:
         files[TABLE_FILE] = table(spec, spec.follow, bus_port(spec), "shard-ids" in build.capabilities).encode()
-    return Rendering(argv=(build.binary, path), files=files)
+    return Rendering(argv=(build.binary, path), files=files, pipes=(SEED_PIPE,) if spec.seeded else ())
 
 
 FEED_NOBODY_S = "3600"

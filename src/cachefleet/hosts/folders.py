@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cachefleet.hosts.files import replace_file
@@ -47,12 +47,14 @@ class Folders:
         """Incarnations that have a folder."""
         return [entry.name for entry in os.scandir(self.root) if is_ours(entry.name) and entry.is_dir(follow_symlinks=False)]
 
-    def create(self, incarnation: str, files: Mapping[str, bytes]) -> Path:
-        """Make the folder with these files. Raises OSError; FileExistsError when there is one."""
+    def create(self, incarnation: str, files: Mapping[str, bytes], pipes: Sequence[str] = ()) -> Path:
+        """Make the folder with these files and named pipes. Raises OSError; FileExistsError when there is one."""
         folder = self.path(incarnation)
         folder.mkdir(mode=0o700)
         for name, content in files.items():
             self.write(incarnation, name, content)
+        for name in pipes:
+            os.mkfifo(folder / name, mode=0o600)
         return folder
 
     def write(self, incarnation: str, name: str, content: bytes) -> None:

@@ -154,7 +154,7 @@ class Launches:
 
     def _spawn(self, incarnation: str, rendering: Rendering) -> tuple[int, int]:
         self._permit()
-        folder = self._folders.create(incarnation, rendering.files)
+        folder = self._folders.create(incarnation, rendering.files, rendering.pipes)
         self._permit()  # once more: this is where a process that was frozen could do what nobody knows of
         return processes.spawn(rendering.argv, folder, rendering.environment)
 

@@ -11,10 +11,12 @@ from enum import StrEnum
 
 import msgspec
 
+from cachefleet.model import snapshot_file
 from cachefleet.model.pending import PendingChange, ScaleConfig
+from cachefleet.model.snapshot_file import Restore
 
 SLOTS = 16384
-SlotRanges = tuple[tuple[int, int], ...]  # inclusive pairs, ascending, not overlapping
+SlotRanges = snapshot_file.SlotRanges
 
 
 class Engine(StrEnum):
@@ -101,6 +103,10 @@ class GroupDesired(msgspec.Struct, frozen=True, kw_only=True):
     rebalances: int = 0  # how often slots were to be rebalanced by load; worked off as reboots are
     pending: PendingChange | None = None  # what waits for the maintenance window
     scale: ScaleConfig | None = None  # Memcached: how the change of its node type that is under way goes on
+    snapshotting: str = ""  # the snapshot that is being made of it; everything else waits meanwhile
+    snapshotting_cluster: str = ""  # the member that automatic snapshots are taken of, "" whichever is best
+    restore: Restore | None = None  # what it is filled with before it is available for the first time
+    key_name: str = ""  # of the keyring: what its snapshots are encrypted with, "" the default key where they are encrypted
 
     @property
     def nodes(self) -> tuple[DesiredNode, ...]:
@@ -136,6 +142,7 @@ class NodeMemory(msgspec.Struct):
     failures: int = 0  # launches in a row that never answered
     failure: str = ""  # how the last of them failed, for people
     retry_at: float = 0.0  # no launch before
+    seeded: bool = False  # its current launch loads what the group is restored from
     reboots: int = 0  # of DesiredNode.reboots, how many were begun
     reboot_of: int = 0  # the launch that the last reboot has to end; 0 when that reboot is done
     roll_of: int = 0  # the launch that ends because the group has another form now; 0 when the next one is ready
@@ -168,6 +175,7 @@ class ShardMemory(msgspec.Struct):
     return_to: str = ""  # the node that shall be primary again once it is back in sync (reboot; failover off)
     headless: bool = False  # the primary has ended and no replica qualifies: somebody has to choose one
     balanced_at: float = 0.0  # when its role was last handed over so that zones are even, 0 never
+    restored: bool = False  # its primary has loaded what the group is restored from, all of it
 
 
 class SlotMove(msgspec.Struct):
@@ -229,6 +237,7 @@ class GroupMemory(msgspec.Struct):
     epoch: int = 0  # rises with every decision on a role
     provisioned: bool = False  # was available once
     failure: str = ""  # why creation was given up
+    unrestorable: bool = False  # that was because of what it was to be restored from
     settled_nodes: int = 0  # how many nodes it had when all of them were ready last and none was to go, 0 before
     strangers_since: float = 0.0  # since when nodes that are not ours are seen in the cluster, 0 while there are none
     strangers: tuple[str, ...] = ()  # their hosts, as users were told last

@@ -133,7 +133,21 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     maxmemory_bytes: int = -1  # memory that it may use for data, 0 without a limit, -1 not known
     other_databases: bool = False  # it has keys outside database 0
     stream_errors: int = 0  # replica: commands of its primary that it refused
+    keys: int = -1  # in all databases, -1 not known
+    loaded_keys: int = -1  # of its last load of a snapshot: kept and dropped as expired together; -1 not known
     cluster: ClusterView | None = None
+
+
+class FeedView(msgspec.Struct, frozen=True):
+    """How far the data are that a node loads at its start (a restore). One that we do not know of any more, since we were
+    started anew, has ended: the engine ends with it unless it had everything."""
+
+    done: bool = False  # the engine was given all of it, every checksum was right
+    failure: str = ""  # why it ended before that
+    lasting: bool = False  # which trying again would not change: a wrong key, damage, something that does not fit
+    keys: int = -1  # that it was given, -1 not counted
+    fed_bytes: int = 0  # of total_bytes, 0 not known
+    total_bytes: int = 0
 
 
 class Observed(msgspec.Struct, frozen=True):
@@ -154,5 +168,6 @@ class Observed(msgspec.Struct, frozen=True):
     beside_us: float = 0.0  # processor time of all primaries in that sample that no command took
     data_bytes: int = 0  # memory for data that a node of the group's node type has, 0 not known
     threads: int = 0  # that a Memcached node of the group's node type has, 0 not known
+    feeds: dict[str, FeedView] = {}  # by node name: current launches that are fed, or were
     pending_bytes: int = 0  # as data_bytes, with what is pending; 0 not known
     pending_build: bool = True  # the engine version that is pending is installed, where there is one

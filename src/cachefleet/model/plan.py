@@ -19,10 +19,19 @@ class Action(msgspec.Struct, frozen=True, tag=True):
 
 
 class Launch(Action, frozen=True):
-    """Start the node's current incarnation (by memory). follow: host to replicate from at once, "" to wait for a role."""
+    """Start the node's current incarnation (by memory). follow: host to replicate from at once, "" to wait for a role.
+    seeded: it loads its shard's part of GroupDesired.restore at its start."""
 
     incarnation: str
     follow: str = ""
+    seeded: bool = False
+
+
+class Feed(Action, frozen=True):
+    """Write what this launch loads at its start into its pipe: its shard's part of GroupDesired.restore. Goes on by itself; see
+    Observed.feeds. Asked for again while it runs: no error."""
+
+    incarnation: str
 
 
 class Stop(Action, frozen=True):

@@ -14,6 +14,7 @@ class Kind(StrEnum):
     CACHE_CLUSTER = "cluster"  # standalone, or Memcached; members of a replication group are no rows
     SUBNET_GROUP = "subnetgroup"
     PARAMETER_GROUP = "parametergroup"
+    SNAPSHOT = "snapshot"
 
 
 GROUP_KINDS = (Kind.REPLICATION_GROUP, Kind.CACHE_CLUSTER)

@@ -9,6 +9,7 @@ import msgspec
 from cachefleet.model.group import GroupDesired, GroupMemory, GroupStatus, Shape
 from cachefleet.model.network import SubnetGroupDesired
 from cachefleet.model.resource import Key, Kind
+from cachefleet.model.snapshot import SnapshotDesired
 
 D = TypeVar("D")
 
@@ -35,10 +36,12 @@ def member_names(key: Key, desired: GroupDesired) -> tuple[str, ...]:
 
 
 SubnetGroupRow = Row[SubnetGroupDesired]
+SnapshotRow = Row[SnapshotDesired]
 
 # The type of a kind's desired document; the store decodes by it.
 DESIRED_TYPES: dict[Kind, type] = {
     Kind.REPLICATION_GROUP: GroupDesired,
     Kind.CACHE_CLUSTER: GroupDesired,
     Kind.SUBNET_GROUP: SubnetGroupDesired,
+    Kind.SNAPSHOT: SnapshotDesired,
 }

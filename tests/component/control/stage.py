@@ -22,11 +22,21 @@ from tests.fakes.clock import ManualClock
 from tests.fakes.engines import FakeDriver
 from tests.fakes.host import FakeHost, FakeMachine
 from tests.fakes.store import MemoryStore
+from tests.fakes.transfers import FakeTransfers
 
 KEY = Key(Kind.REPLICATION_GROUP, "0", "local-1", "demo")
 
 
-def seams(store: Any, authority: Authority, host: Any, driver: Any, clock: Any, *, shared_store: bool = False) -> Seams:
+def seams(
+    store: Any,
+    authority: Authority,
+    host: Any,
+    driver: Any,
+    clock: Any,
+    *,
+    shared_store: bool = False,
+    transfers: FakeTransfers | None = None,
+) -> Seams:
     return Seams(
         store=store,
         authority=authority,
@@ -36,6 +46,7 @@ def seams(store: Any, authority: Authority, host: Any, driver: Any, clock: Any, 
         memcached=driver,
         discovery=driver,
         node_list_file=lambda address, version, nodes: b"",
+        transfers=transfers or FakeTransfers(),
         clock=clock,
         settings=Settings(),
         shared_store=shared_store,
