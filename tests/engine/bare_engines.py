@@ -87,7 +87,8 @@ def bare_engine(build: Build, *options: str, seed: Iterable[bytes] | None = None
 
 
 def _write(path: Path, chunks: Iterable[bytes], process: subprocess.Popen[bytes]) -> None:
-    """Into the pipe, as long as the engine lives."""
+    """Into the pipe, as long as the engine lives. Some engines open the file once more after they have read it, and would wait
+    there for a writer: it is gone by then."""
     opened: list[int] = []
 
     def open_pipe() -> bool:
@@ -101,6 +102,7 @@ def _write(path: Path, chunks: Iterable[bytes], process: subprocess.Popen[bytes]
     wait_for(open_pipe)
     if not opened:
         return
+    path.unlink()
     os.set_blocking(opened[0], True)
     with os.fdopen(opened[0], "wb") as pipe:
         for chunk in chunks:
