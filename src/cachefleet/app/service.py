@@ -199,7 +199,7 @@ async def _assemble(settings: Settings, folder: Folder, clock: Clock, stack: Asy
     catalogue = InstalledEngines(settings.engines)
     resp = ValkeyDriver(settings.control.cluster_node_timeout_ms, leadership.permit)
     memcached, discovery = MemcachedDriver(), DiscoveryDriver()
-    transfers = WorkerTransfers()
+    transfers = WorkerTransfers(settings.data_dir, settings.archive, clock)
     for close in (resp.close, memcached.close, discovery.close, transfers.close):
         stack.push_async_callback(close)
     seams = Seams(

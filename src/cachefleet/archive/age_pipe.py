@@ -34,7 +34,11 @@ class Source(Protocol):
 
 
 class AgeError(Exception):
-    """The stream cannot be opened with this identity: another one is needed, or it is damaged."""
+    """The stream cannot be opened with this identity. not_for_it: its header names other keys only."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.not_for_it = message.startswith("No matching keys")  # the library has one class for all
 
 
 class Encryptor:
@@ -174,7 +178,7 @@ def _serve(name: str, near: IOBase, work: Callable[[], None], end: _FarEnd) -> t
             work()
         except BaseException as error:
             if end.error is None and not end.over:
-                end.error = AgeError(str(error)) if isinstance(error, pyrage.DecryptError) else error
+                end.error = AgeError(str(error)) if isinstance(error, pyrage.DecryptError | OSError) else error
         finally:
             near.close()
 

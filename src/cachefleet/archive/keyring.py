@@ -21,19 +21,12 @@ from cachefleet.archive.folder import make_folder, sync_folder
 from cachefleet.archive.key_command import ask
 from cachefleet.archive.key_errors import KeyDamaged, KeyDisabled, KeyMissing, KeyringError, KeyUnavailable
 from cachefleet.archive.key_names import DEFAULT, key_name
+from cachefleet.model.snapshot_file import KeyVersion
 
 _DISABLED = "disabled.mark"
 _VERSION = re.compile(r"([1-9]\d*)\.key")
 _COMMAND_S = 30.0
 _MAX_FILE_BYTES = 64 << 10
-
-
-class KeyVersion(msgspec.Struct, frozen=True):
-    """What a snapshot's row and manifest say of its key."""
-
-    name: str
-    version: int  # from 1
-    recipient: str  # age1...; public
 
 
 class KeyState(msgspec.Struct, frozen=True):

@@ -38,7 +38,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     plain_sha256: str  # lower-case hexadecimal
     stored_bytes: int
     stored_sha256: str
-    recipient: str = ""  # age1...; "" when it is not encrypted
+    recipient: str = ""  # age1...; "" when it is not encrypted, or that is not known any more
 
 
 class SealedWriter:
@@ -119,7 +119,7 @@ class SealedReader:
         self._raw = raw
         self._expected = expected
         self._incoming = _Incoming(raw, expected.stored_bytes)
-        self._decryptor = Decryptor(self._incoming, identity) if identity is not None and expected.recipient else None
+        self._decryptor = Decryptor(self._incoming, identity) if identity is not None else None
         self._zstd = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES).stream_reader(
             cast(BinaryIO, self._decryptor or self._incoming), read_size=_READ_BYTES, read_across_frames=False, closefd=False
         )
@@ -130,7 +130,7 @@ class SealedReader:
     def read(self, size_bytes: int) -> bytes:
         """At most that many bytes of plaintext (more than 0); b"" at the end, when everything has proved right.
 
-        Raises Damaged, or ArchiveError when the object cannot be read.
+        Raises Damaged, WrongKey, or ArchiveError when the object cannot be read.
         """
         if self._whole:
             return b""
@@ -166,6 +166,8 @@ class SealedReader:
             try:
                 self._decryptor.check()
             except AgeError as error:
+                if error.not_for_it and not self._expected.recipient:
+                    raise WrongKey("the object is encrypted for another key than the one that was given") from None
                 raise Damaged(f"the object is damaged: it was cut or altered after it was encrypted ({error})") from None
 
     def _verify(self) -> None:
@@ -187,13 +189,12 @@ class SealedReader:
 
 
 def open_sealed(raw: ArchiveReader, identity: str | None, expected: Figures) -> SealedReader:
-    """identity: the secret age key, needed where expected names a recipient. The reader owns raw from then on.
+    """identity: the secret age key, None for an object that is not encrypted. The reader owns raw from then on.
 
-    Raises WrongKey; raw is closed then.
+    Raises WrongKey at once where expected names the recipient, otherwise at the first read; raw is closed then.
     """
     try:
-        if expected.recipient:
-            _check_identity(identity, expected.recipient)
+        _check_identity(identity, expected.recipient)
         return SealedReader(raw, identity, expected)
     except BaseException:
         raw.close()
@@ -202,12 +203,14 @@ def open_sealed(raw: ArchiveReader, identity: str | None, expected: Figures) -> 
 
 def _check_identity(identity: str | None, recipient: str) -> None:
     if identity is None:
-        raise WrongKey(f"the object is encrypted for {recipient}, and no key was given")
+        if recipient:
+            raise WrongKey(f"the object is encrypted for {recipient}, and no key was given")
+        return
     try:
         given = recipient_of(identity)
     except ValueError as error:
-        raise WrongKey(f"the object is encrypted for {recipient}, but {error}") from None
-    if given != recipient:
+        raise WrongKey(f"the object is encrypted, but {error}") from None
+    if recipient and given != recipient:
         raise WrongKey(f"the object is encrypted for {recipient}, but the key that was given belongs to {given}")
 
 

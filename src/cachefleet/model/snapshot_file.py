@@ -11,7 +11,8 @@ class KeyVersion(msgspec.Struct, frozen=True):
     """Which version of which key of the keyring an object is encrypted with. name "": it is not encrypted."""
 
     name: str = ""
-    version: int = 0
+    version: int = 0  # from 1
+    recipient: str = ""  # age1...: what it was sealed for; public
 
 
 class SnapshotFile(msgspec.Struct, frozen=True, kw_only=True):

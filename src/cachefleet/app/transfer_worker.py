@@ -1,0 +1,274 @@
+"""A process that moves one snapshot's data: between an engine, an archive and the pipe of an engine that starts.
+
+Run by app.transfers as `python -m cachefleet.app.transfer_worker`: one job on standard input, reports on standard output. It
+ends when its standard input does, which is when whoever started it ends. Memory is bounded whatever the size.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import valkey
+
+from cachefleet.app.transfer_jobs import (
+    Copied,
+    CopyJob,
+    Exported,
+    ExportJob,
+    Failed,
+    Fed,
+    FeedJob,
+    Job,
+    Place,
+    Progress,
+    Report,
+    Result,
+    Stored,
+    StoredFile,
+    StoreJob,
+)
+from cachefleet.archive.places import Archive
+from cachefleet.archive.sealing import Damaged, Figures, SealedWriter, WrongKey, open_sealed
+from cachefleet.archive.streams import ArchiveError, ArchiveReader, ArchiveWriter
+from cachefleet.engines.rdb import Header, HeaderReader, RdbFault, counts, select
+from cachefleet.engines.replica_stream import StreamBroken, open_stream
+from cachefleet.interfaces import Taken
+from cachefleet.model.observed import Address
+
+CHUNK_BYTES = 256 << 10
+TELL_BYTES = 8 << 20  # at most so much between two reports
+OPEN_S = 60.0  # an engine opens its pipe within milliseconds of its start
+OPEN_AGAIN_S = 0.005
+
+
+class Trouble(Exception):
+    """See Failed."""
+
+    def __init__(self, message: str, *, lasting: bool = False) -> None:
+        super().__init__(message)
+        self.lasting = lasting
+
+
+class Teller:
+    """Reports on standard output."""
+
+    def __init__(self) -> None:
+        self._told_bytes = 0
+        self._bytes = 0
+
+    def tell(self, report: Report) -> None:
+        sys.stdout.buffer.write(msgspec.json.encode(report) + b"\n")
+        sys.stdout.buffer.flush()
+
+    def passed(self, count_bytes: int) -> None:
+        """So many bytes more of an RDB."""
+        self._bytes += count_bytes
+        if self._bytes - self._told_bytes >= TELL_BYTES:
+            self._told_bytes = self._bytes
+            self.tell(Progress(self._bytes))
+
+
+def main() -> int:
+    job: Job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    teller = Teller()
+    try:
+        teller.tell(run(job, teller))
+    except Trouble as error:
+        teller.tell(Failed(str(error), error.lasting))
+    except ArchiveError as error:
+        teller.tell(Failed(str(error), error.permanent))
+    except (Damaged, WrongKey, RdbFault) as error:
+        teller.tell(Failed(str(error), lasting=True))
+    except StreamBroken as error:
+        teller.tell(Failed(str(error), lasting=False))
+    else:
+        return 0
+    return 1
+
+
+def _end_with_parent() -> None:
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    os._exit(2)
+
+
+def run(job: Job, teller: Teller) -> Result:
+    """Raises Trouble, ArchiveError, Damaged, WrongKey, RdbFault, StreamBroken."""
+    if isinstance(job, StoreJob):
+        return Stored(_store(job, teller))
+    if isinstance(job, FeedJob):
+        return Fed(_feed(job, teller))
+    if isinstance(job, CopyJob):
+        return _copy(job, teller)
+    _export(job, teller)
+    return Exported()
+
+
+# --- from an engine into the archive -------------------------------------------------------------------------------
+
+
+class Engine:
+    """What an engine says of itself."""
+
+    def __init__(self, at: Address, timeout_s: float) -> None:
+        client = valkey.Valkey(at.host, at.port, socket_timeout=timeout_s, socket_connect_timeout=timeout_s)
+        try:
+            with closing(client):
+                sections: list[dict[str, Any]] = [client.info(name) for name in ("server", "memory", "keyspace")]
+        except valkey.exceptions.ValkeyError as error:
+            raise StreamBroken(f"{at} does not answer: {error}") from None
+        info = {name: value for section in sections for name, value in section.items()}
+        self.version = str(info.get("valkey_version", info.get("redis_version", "")))
+        self.used_bytes = int(info.get("used_memory", 0))
+        names = [name for name in info if name.startswith("db") and name[2:].isdecimal()]
+        self.databases = tuple(sorted(int(name[2:]) for name in names))
+
+
+def _store(job: StoreJob, teller: Teller) -> Taken:
+    engine = Engine(job.at, job.timeout_s)
+    raw = Archive.open(job.to.archive, job.to.options).writer(job.to.path, engine.used_bytes)
+    with SealedWriter(raw, job.recipient or None) as sealed:
+        with open_stream(job.at, version=engine.version, timeout_s=job.timeout_s) as chunks:
+            keys, databases = _written(chunks, sealed, engine, job, teller)
+        sealed.close()
+        figures = sealed.figures()
+    return Taken(
+        keys=keys,
+        databases=databases,
+        used_bytes=engine.used_bytes,
+        rdb_bytes=figures.plain_bytes,
+        rdb_sha256=figures.plain_sha256,
+        stored_bytes=figures.stored_bytes,
+        stored_sha256=figures.stored_sha256,
+    )
+
+
+def _written(
+    chunks: Iterator[bytes], sealed: SealedWriter, engine: Engine, job: StoreJob, teller: Teller
+) -> tuple[int, tuple[int, ...]]:
+    """(keys, databases that have any). The beginning of an RDB tells the keys of its first database; where there are more, all
+    of it has to be read."""
+
+    def passed() -> Iterator[bytes]:
+        for chunk in chunks:
+            sealed.write(chunk)
+            teller.passed(len(chunk))
+            yield chunk
+
+    if not set(engine.databases) <= {0}:
+        found = counts(passed())
+        return sum(found.keys.values()), tuple(found.keys)
+    reader = HeaderReader()
+    header: Header | None = None
+    for chunk in passed():
+        header = header or reader.feed(chunk)
+    now = Engine(job.at, job.timeout_s)
+    if header is None or not set(now.databases) <= {0} or header.database not in (None, 0):
+        raise StreamBroken(f"{job.at} got keys outside database 0 while its data were read; they have to be counted anew")
+    keys = (header.keys or 0) if header.database is not None else 0
+    return keys, (0,) if keys else ()
+
+
+# --- from the archive ----------------------------------------------------------------------------------------------
+
+
+def _plain(stored: StoredFile, teller: Teller) -> Iterator[bytes]:
+    """The RDB. Its end is not reached unless everything was right."""
+    raw = Archive.open(stored.place.archive, stored.place.options).reader(stored.place.path)
+    if not stored.file.sealed:
+        with closing(raw):
+            yield from _chunks(raw, teller)
+        return
+    file = stored.file
+    expected = Figures(
+        plain_bytes=file.rdb_bytes,
+        plain_sha256=file.rdb_sha256,
+        stored_bytes=file.stored_bytes,
+        stored_sha256=file.stored_sha256,
+        recipient=file.key.recipient,
+    )
+    with open_sealed(raw, stored.identity, expected) as sealed:
+        yield from _chunks(sealed, teller)
+
+
+def _chunks(reader: ArchiveReader, teller: Teller) -> Iterator[bytes]:
+    while chunk := reader.read(CHUNK_BYTES):
+        teller.passed(len(chunk))
+        yield chunk
+
+
+def _feed(job: FeedJob, teller: Teller) -> int:
+    """How many keys it was given, -1 not counted. The last chunk goes only when nothing else is to come: without its end an
+    engine refuses all of it."""
+    selection = select([partial(_plain, stored, teller) for stored in job.files], job.slots, job.now_ms)
+    with open(_opened(job.pipe), "wb", buffering=0) as pipe:
+        held = b""
+        try:
+            for chunk in selection:
+                _write_all(pipe.write, held)
+                held = chunk
+            _write_all(pipe.write, held)
+        except BrokenPipeError:
+            raise Trouble("the engine ended while it was loading its data") from None
+    return -1 if selection.keys_passed is None else selection.keys_passed
+
+
+def _opened(pipe: str) -> int:
+    """A descriptor for writing, once somebody reads there; nobody can do so a second time. Raises Trouble."""
+    pause = threading.Event()
+    for _ in range(int(OPEN_S / OPEN_AGAIN_S)):
+        try:
+            descriptor = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise Trouble(f"{pipe} cannot be opened: {error.strerror}") from None
+            pause.wait(OPEN_AGAIN_S)
+        else:
+            os.set_blocking(descriptor, True)
+            Path(pipe).unlink(missing_ok=True)
+            return descriptor
+    raise Trouble(f"no engine has opened {pipe} within {OPEN_S:g} s")
+
+
+def _write_all(write: Callable[[memoryview], int | None], data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[write(view) or 0 :]
+
+
+def _copy(job: CopyJob, teller: Teller) -> Copied:
+    with SealedWriter(_writer(job.to, job.file), job.recipient or None) as sealed:
+        for chunk in _plain(job.file, teller):
+            sealed.write(chunk)
+        sealed.close()
+        figures = sealed.figures()
+    return Copied(figures.stored_bytes, figures.stored_sha256)
+
+
+def _export(job: ExportJob, teller: Teller) -> None:
+    writer = _writer(job.to, job.file)
+    try:
+        for chunk in _plain(job.file, teller):
+            writer.write(chunk)
+        writer.close()
+    except BaseException:
+        writer.abort()
+        raise
+
+
+def _writer(to: Place, file: StoredFile) -> ArchiveWriter:
+    return Archive.open(to.archive, to.options).writer(to.path, file.file.rdb_bytes)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
