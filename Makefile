@@ -45,7 +45,7 @@ up: $(RUNTIME)
 
 test: $(TESTING)
 	@scripts/install-test-engines
-	@$(BIN)/python -m pytest $(ARGS)
+	@scripts/run-tests $(BIN)/python $(ARGS)
 
 simulate: $(TESTING)
 	@$(BIN)/python -m tests.simulation --seeds $(if $(findstring :,$(SEEDS)),$(SEEDS),0:$(SEEDS)) $(ARGS)

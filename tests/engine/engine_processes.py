@@ -28,7 +28,7 @@ RESP_VERSIONS = [(Engine.VALKEY, "9.1"), (Engine.VALKEY, "8.1"), (Engine.REDIS, 
 NEEDED_IN_CI = {(Engine.VALKEY, "9.1"), (Engine.REDIS, "7.0"), (Engine.MEMCACHED, "1.6")}
 NODE_TIMEOUT_MS = 1000
 _MB = 1_048_576
-_turn = itertools.count(os.getpid() * 64)
+_turn = itertools.count(os.getpid() * 1009)  # test processes that run side by side begin far from each other
 
 every_version = pytest.mark.parametrize(
     ("engine", "version"), RESP_VERSIONS, ids=[f"{engine}-{version}" for engine, version in RESP_VERSIONS]
