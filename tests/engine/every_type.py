@@ -11,7 +11,7 @@ from tests.engine.bare_engines import Client
 NOISE = hashlib.shake_128(b"noise").digest(400_000)
 FAR_MS = 4_102_444_800_123
 LIBRARY = "#!lua name=%s\nredis.register_function('f_%s', function() return %d end)\n"
-ODD_KEYS = [
+ODD_KEYS: list[str | bytes] = [
     "", "7", "-129", "40000", "2147483648", "x" * 64, "x" * 300, "user:session:" * 20, "{tag}a", "{tag}b", "a{tag}c{other}",
     "{}x", "{open", "closed}", "{{tag}}", b"\x00\xff\r\n", NOISE[:17_000], NOISE[:70_000],
 ]  # fmt: skip

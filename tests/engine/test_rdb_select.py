@@ -192,7 +192,8 @@ def test_libraries_that_differ_between_shards_are_refused() -> None:
 def test_shards_of_several_versions_become_one_of_the_newest() -> None:
     newest = build_of(Engine.VALKEY, "9.1")
     builds = [build_of(Engine.REDIS, "7.0"), newest, build_of(Engine.VALKEY, "8.1")]
-    shards, before = [], {}
+    shards = []
+    before: Seen = {}
     for number, build in enumerate(builds):
         with bare_engine(build) as source:
             source.client().hset(f"hash:{number}", mapping={"a": "b"})
