@@ -7,19 +7,21 @@ a majority of votes along (operations 8, story 5). Called at the end of planning
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
-from cachefleet.model.group import DesiredShard, ShardMemory
-from cachefleet.model.plan import TakeOver, TakeOverBy
+from cachefleet.model.group import DesiredShard
+from cachefleet.model.observed import ClusterView
+from cachefleet.planning.agreement import agree, is_linked
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.handover import asked_for
-from cachefleet.planning.succession import candidates, decide
+from cachefleet.planning.succession import candidates
 
 FEWEST_SHARDS = 3  # with two, one zone or the other always holds half of the votes
 QUIET_S = 10.0
 AGAIN_S = 600.0  # the same shard's role is not moved again before: an engine that refuses is not asked for ever
 
 
-def balance(draft: Draft) -> None:
+def balance(draft: Draft, views: Mapping[str, ClusterView]) -> None:
     """At most one hand-over. Each makes the fullest zone one less full, and no other as full as it was: so they come to an
     end."""
     if draft.modifying or not draft.desired.multi_az or len(draft.desired.shards) < FEWEST_SHARDS or not _may_begin(draft):
@@ -34,12 +36,15 @@ def balance(draft: Draft) -> None:
         (crowd[draft.zone(heir)], shard.shard_id, shard, heir)
         for shard in draft.desired.shards
         if draft.zone(draft.shard_memory(shard).primary) == fullest and _may_move(draft, shard)
-        for heir in _heirs(draft, shard)
+        for heir in _heirs(draft, shard, views)
         if crowd[draft.zone(heir)] < most - 1
     ]
     if moves:
         _, _, shard, heir = min(moves, key=lambda move: move[:2])
-        _hand_over(draft, draft.shard_memory(shard), heir)
+        memory = draft.shard_memory(shard)
+        memory.balanced_at = draft.now
+        draft.tell_group(f"Primary node {memory.primary} hands over to {heir}, so that zones have equal parts of the primaries")
+        agree(draft, memory, heir, views)
 
 
 def _may_begin(draft: Draft) -> bool:
@@ -67,14 +72,8 @@ def _may_move(draft: Draft, shard: DesiredShard) -> bool:
     return rested and memory.primary != shard.handover_to
 
 
-def _heirs(draft: Draft, shard: DesiredShard) -> list[str]:
+def _heirs(draft: Draft, shard: DesiredShard, views: Mapping[str, ClusterView]) -> list[str]:
+    """They can take the role at once."""
     memory = draft.shard_memory(shard)
-    return candidates(draft, memory, [node.name for node in shard.nodes if node.name != memory.primary])
-
-
-def _hand_over(draft: Draft, memory: ShardMemory, heir: str) -> None:
-    memory.handing_from = memory.primary
-    memory.balanced_at = draft.now
-    draft.tell_group(f"Primary node {memory.primary} hands over to {heir}, so that zones have equal parts of the primaries")
-    decide(draft, memory, heir)
-    draft.act(TakeOver(node=heir, by=TakeOverBy.AGREEMENT))
+    others = [node.name for node in shard.nodes if node.name != memory.primary]
+    return [name for name in candidates(draft, memory, others) if is_linked(views, name, memory.primary)]

@@ -11,6 +11,7 @@ from cachefleet.model.group import DesiredShard, EndpointRole, ShardMemory
 from cachefleet.model.observed import ClusterView
 from cachefleet.model.plan import TakeOver, TakeOverBy
 from cachefleet.model.slots import common, contains, union, without
+from cachefleet.planning.agreement import agree, is_linked
 from cachefleet.planning.balance import balance
 from cachefleet.planning.books import in_motion, keep_books, take_emptied_away
 from cachefleet.planning.departure import is_held_by_leaver
@@ -22,7 +23,6 @@ from cachefleet.planning.listening import bind_when_possible, hand_when_possible
 from cachefleet.planning.mesh import shard_of, weave
 from cachefleet.planning.mode_change import (
     client_addresses,
-    hand_over,
     is_cluster_node,
     launch_beside_cluster,
     lead_plain,
@@ -75,8 +75,8 @@ def plan_clustered(draft: Draft) -> None:
     for shard in draft.desired.shards:
         _note_roles(draft, shard, views)
     reshard(draft, views)
-    roll(draft, lambda shard, memory, to: _hand_over(draft, memory, to, views))
-    balance(draft)
+    roll(draft, lambda shard, memory, to: agree(draft, memory, to, views))
+    balance(draft, views)
     take_emptied_away(draft, views)
 
 
@@ -261,30 +261,10 @@ def _note_roles(draft: Draft, shard: DesiredShard, views: dict[str, ClusterView]
     names = [node.name for node in shard.nodes]
     note_sync(draft, names, memory.primary, [name for name in names if _is_fed(draft, name, memory.primary, primary, views)])
     note_done(shard, memory)
-    heirs = [name for name in names if name in draft.ready and _is_linked(views, name, memory.primary)]
+    heirs = [name for name in names if name in draft.ready and is_linked(views, name, memory.primary)]
     to = begin(draft, shard, memory, heirs)
     if to:
-        decide(draft, memory, to)
-        draft.act(TakeOver(node=to, by=TakeOverBy.AGREEMENT))
-
-
-def _hand_over(draft: Draft, memory: ShardMemory, to: str, views: dict[str, ClusterView]) -> None:
-    """By agreement with the living primary, which waits until the replica has everything."""
-    if hand_over(draft, memory, to):
-        return
-    if not _is_linked(views, to, memory.primary):
-        draft.waiting = True
-        return
-    memory.handing_from = memory.primary
-    decide(draft, memory, to)
-    draft.act(TakeOver(node=to, by=TakeOverBy.AGREEMENT))
-
-
-def _is_linked(views: dict[str, ClusterView], name: str, primary: str) -> bool:
-    """The replica reaches its primary over the cluster bus: without that no agreement can be asked for."""
-    view, of = views.get(name), views.get(primary)
-    known = view.nodes.get(of.my_id) if view is not None and of is not None else None
-    return known is not None and known.link_up and not known.handshake
+        agree(draft, memory, to, views)
 
 
 def _is_fed(draft: Draft, name: str, primary_name: str, primary: ClusterView, views: dict[str, ClusterView]) -> bool:
@@ -341,10 +321,7 @@ def _why_not_ready(
     if view is not None and not is_cluster_node(draft, name):
         return "" if in_sync_with(draft, name, memory.primary) else "is being synchronised with its primary"
     if view is None or cluster is None:
-        if not draft.running(name):
-            return "has no engine process"
-        seen = draft.observed.views.get(name)
-        return seen.why if seen is not None and seen.why else "has not answered yet"
+        return draft.why_not_live(name)
     mine = cluster.nodes[cluster.my_id]
     strangers = _strangers(draft, cluster, views, thorough=not draft.remembered(name).became_ready)
     if strangers:

@@ -85,6 +85,13 @@ class Draft:
             return None
         return view if view.incarnation == self.current(node) else None
 
+    def why_not_live(self, node: str) -> str:
+        """What users are told of a node that is not live."""
+        if not self.running(node):
+            return "has no engine process"
+        view = self.observed.views.get(node)
+        return view.why if view is not None and view.why else "has not answered yet"
+
     def is_doomed(self, node: str) -> bool:
         """Its current incarnation has to end."""
         known = self.memory.nodes[node]

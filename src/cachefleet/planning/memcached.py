@@ -33,7 +33,7 @@ def plan_memcached(draft: Draft) -> None:
         if _answers(draft, node.name):
             draft.mark_ready(node)
         else:
-            draft.why.setdefault(node.name, _why(draft, node.name))
+            draft.why.setdefault(node.name, draft.why_not_live(node.name))
     hold_back(draft)
     choose_next(draft)
     _publish(draft, endpoint)
@@ -48,13 +48,6 @@ def _answers(draft: Draft, name: str) -> NodeView | None:
     """Memcached does not tell which launch it is; that its process runs and its address answers has to do."""
     view = draft.observed.views.get(name)
     return view if view is not None and view.reachable and draft.running(name) else None
-
-
-def _why(draft: Draft, name: str) -> str:
-    if not draft.running(name):
-        return "has no engine process"
-    view = draft.observed.views.get(name)
-    return view.why if view is not None and view.why else "has not answered yet"
 
 
 def _publish(draft: Draft, endpoint: str) -> None:

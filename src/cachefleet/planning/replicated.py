@@ -151,20 +151,13 @@ def _give_roles(draft: Draft, names: list[str], memory: ShardMemory, primary_vie
 def _is_ready(draft: Draft, name: str, memory: ShardMemory, in_sync: list[str]) -> bool:
     view = draft.live(name)
     if view is None:
-        draft.why.setdefault(name, _why_not_live(draft, name))
+        draft.why.setdefault(name, draft.why_not_live(name))
         return False
     leads = view.primary and set(role_endpoints(draft)) <= set(view.bound)
     ready = leads if name == memory.primary else name in in_sync
     if not ready:
         draft.why.setdefault(name, "takes its role" if name == memory.primary else "is being synchronised with its primary")
     return ready
-
-
-def _why_not_live(draft: Draft, name: str) -> str:
-    if not draft.running(name):
-        return "has no engine process"
-    view = draft.observed.views.get(name)
-    return view.why if view is not None and view.why else "has not answered yet"
 
 
 # --- reboots and roles that come back ------------------------------------------------------------------------------
