@@ -5,6 +5,7 @@ Asks the store nothing. Called by places.py.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -78,20 +79,24 @@ class _Options:
             raise ArchiveError(f"{self._url}: {name} is {text!r}; it is true or false", permanent=True)
         return text == "true"
 
-    def number(self, name: str, default: float) -> float:
+    def seconds(self, name: str, default: float) -> float:
         text = self.get(name)
-        try:
+        with contextlib.suppress(ValueError):
             value = float(text) if text else default
-        except ValueError:
-            value = -1.0
-        if not 0 <= value < 86_400:
-            raise ArchiveError(f"{self._url}: {name} is {text!r}; it is a number", permanent=True)
-        return value
+            if 0 < value <= 86_400:
+                return value
+        raise ArchiveError(f"{self._url}: {name} is {text!r}; it is a number above 0", permanent=True)
+
+    def count(self, name: str, default: int) -> int:
+        text = self.get(name)
+        if text and not (text.isascii() and text.isdigit() and len(text) <= 3):
+            raise ArchiveError(f"{self._url}: {name} is {text!r}; it is a number from 0 to 999", permanent=True)
+        return int(text) if text else default
 
     def client(self) -> ClientConfig:
         config: ClientConfig = {
             "connect_timeout": timedelta(seconds=5),
-            "timeout": timedelta(seconds=self.number("timeout_s", _REQUEST_S)),
+            "timeout": timedelta(seconds=self.seconds("timeout_s", _REQUEST_S)),
             "allow_http": self.flag("allow_http"),
         }
         if file := self.get("root_certificate"):
@@ -100,8 +105,8 @@ class _Options:
 
     def retry(self) -> RetryConfig:
         return {
-            "max_retries": int(self.number("retries", _RETRIES)),
-            "retry_timeout": timedelta(seconds=self.number("timeout_s", _REQUEST_S)),
+            "max_retries": self.count("retries", _RETRIES),
+            "retry_timeout": timedelta(seconds=self.seconds("timeout_s", _REQUEST_S)),
             "backoff": {"init_backoff": timedelta(milliseconds=200), "max_backoff": timedelta(seconds=5), "base": 2},
         }
 
