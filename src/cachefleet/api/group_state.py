@@ -17,10 +17,12 @@ DELETING = "deleting"
 MODIFYING = "modifying"
 REBOOTING = "rebooting"
 REBOOTING_NODES = "rebooting cluster nodes"
+RESTORE_FAILED = "restore-failed"
+SNAPSHOTTING = "snapshotting"
 
 _CLUSTER_WORDS = {REBOOTING: REBOOTING_NODES, "failed": MODIFYING, "recovering": MODIFYING}
 _GROUP_WORDS = {REBOOTING: MODIFYING}
-_NODE_WORDS = {"failed": MODIFYING, "recovering": MODIFYING, REBOOTING_NODES: REBOOTING}
+_NODE_WORDS = {"failed": MODIFYING, "recovering": MODIFYING, REBOOTING_NODES: REBOOTING, SNAPSHOTTING: AVAILABLE}
 _BEFORE_LIFE = (CREATING, CREATE_FAILED)
 
 
@@ -31,8 +33,16 @@ def is_group(row: GroupRow) -> bool:
 
 def group_status(row: GroupRow) -> str:
     """ReplicationGroup.Status, and CacheClusterStatus of a cluster that is a row of its own."""
-    state = DELETING if row.desired.deleting else row.status.state
+    state = DELETING if _is_going(row) else row.status.state
+    if state == CREATE_FAILED and row.memory.unrestorable and not is_group(row):
+        return RESTORE_FAILED
     return _GROUP_WORDS.get(state, state) if is_group(row) else _CLUSTER_WORDS.get(state, state)
+
+
+def _is_going(row: GroupRow) -> bool:
+    """It is deleted, or will be when its final snapshot is there: waiters of clients take "snapshotting" as a failure then."""
+    desired = row.desired
+    return desired.deleting or (desired.snapshotting != "" and desired.snapshotting == desired.final_snapshot)
 
 
 def shard_status(row: GroupRow, shard: DesiredShard) -> str:
@@ -45,7 +55,7 @@ def shard_status(row: GroupRow, shard: DesiredShard) -> str:
 
 def node_status(row: GroupRow, node: DesiredNode) -> str:
     """CacheNodeStatus."""
-    if row.desired.deleting:
+    if _is_going(row):
         return DELETING
     known = row.status.nodes.get(node.name)
     return _NODE_WORDS.get(known.state, known.state) if known is not None else CREATING
@@ -53,12 +63,16 @@ def node_status(row: GroupRow, node: DesiredNode) -> str:
 
 def member_status(row: GroupRow, node: DesiredNode) -> str:
     """CacheClusterStatus of a replication group's member."""
-    if row.desired.deleting:
+    if _is_going(row):
         return DELETING
     if row.status.state == CREATE_FAILED:
-        return CREATE_FAILED
+        return RESTORE_FAILED if row.memory.unrestorable else CREATE_FAILED
     known = row.status.nodes.get(node.name)
-    return _CLUSTER_WORDS.get(known.state, known.state) if known is not None else CREATING
+    if known is None:
+        return CREATING
+    if row.status.state == SNAPSHOTTING and known.state == AVAILABLE:
+        return SNAPSHOTTING
+    return _CLUSTER_WORDS.get(known.state, known.state)
 
 
 def is_provisioned(row: GroupRow) -> bool:
@@ -122,9 +136,8 @@ def require_member_available(row: GroupRow, node: DesiredNode, cluster: str) -> 
 def require_deletable(row: GroupRow) -> None:
     """Everything may be deleted whose deletion is not under way, so that a change that cannot be finished holds nobody up.
     Raises as require_available."""
-    state = group_status(row)
-    if state == DELETING:
-        raise refused_state(row, state, "it goes by itself")
+    if row.desired.deleting:
+        raise refused_state(row, DELETING, "it goes by itself")
 
 
 def refused_state(row: GroupRow, state: str, remedy: str) -> AwsError:

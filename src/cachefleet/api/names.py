@@ -13,6 +13,7 @@ from cachefleet.model.errors import invalid_value
 CLUSTER_ID_LENGTH = 50
 REPLICATION_GROUP_ID_LENGTH = 40
 GROUP_NAME_LENGTH = 255
+SNAPSHOT_NAME_LENGTH = 200  # the stored files have it in their names
 TEXT_LENGTH = 255
 _LONGEST_QUOTE = 120
 
@@ -28,6 +29,11 @@ def cluster_id(value: str, field: str = "CacheClusterId") -> str:
 def replication_group_id(value: str, field: str = "ReplicationGroupId") -> str:
     """The replication group id in lower case."""
     return _identifier(value, field, REPLICATION_GROUP_ID_LENGTH)
+
+
+def snapshot_name(value: str, field: str = "SnapshotName") -> str:
+    """The name of a new snapshot in lower case."""
+    return _identifier(value, field, SNAPSHOT_NAME_LENGTH)
 
 
 def quoted(value: str) -> str:

@@ -104,6 +104,7 @@ class GroupDesired(msgspec.Struct, frozen=True, kw_only=True):
     pending: PendingChange | None = None  # what waits for the maintenance window
     scale: ScaleConfig | None = None  # Memcached: how the change of its node type that is under way goes on
     snapshotting: str = ""  # the snapshot that is being made of it; everything else waits meanwhile
+    final_snapshot: str = ""  # the snapshot after which the group is deleted, while it is snapshotting
     snapshotting_cluster: str = ""  # the member that automatic snapshots are taken of, "" whichever is best
     restore: Restore | None = None  # what it is filled with before it is available for the first time
     key_name: str = ""  # of the keyring: what its snapshots are encrypted with, "" the default key where they are encrypted
@@ -143,6 +144,8 @@ class NodeMemory(msgspec.Struct):
     failure: str = ""  # how the last of them failed, for people
     retry_at: float = 0.0  # no launch before
     seeded: bool = False  # its current launch loads what the group is restored from
+    feed_at: float = 0.0  # when somebody was told to feed it, 0 before
+    fed_at: float = 0.0  # when it was first seen to have been given everything, 0 before
     reboots: int = 0  # of DesiredNode.reboots, how many were begun
     reboot_of: int = 0  # the launch that the last reboot has to end; 0 when that reboot is done
     roll_of: int = 0  # the launch that ends because the group has another form now; 0 when the next one is ready
@@ -176,6 +179,7 @@ class ShardMemory(msgspec.Struct):
     headless: bool = False  # the primary has ended and no replica qualifies: somebody has to choose one
     balanced_at: float = 0.0  # when its role was last handed over so that zones are even, 0 never
     restored: bool = False  # its primary has loaded what the group is restored from, all of it
+    restored_keys: int = -1  # and so many keys those are, expired ones included; -1 not known
 
 
 class SlotMove(msgspec.Struct):

@@ -1,0 +1,102 @@
+"""CopySnapshot: a copy under another name, or with TargetBucket an export of plain RDB files (reference 1.3, 11.2).
+
+Writes a row that says what is wanted; the controller's keeper of snapshots moves the data.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from cachefleet.api import names
+from cachefleet.api.context import Context
+from cachefleet.api.registry import operation
+from cachefleet.api.rows import leave_word
+from cachefleet.api.snapshot_requests import UID_BYTES, asked_key
+from cachefleet.api.snapshot_rows import already_exists, load_snapshot
+from cachefleet.api.snapshot_views import snapshot_view
+from cachefleet.api.snapshots import refused_state
+from cachefleet.api.tag_rules import read_tags
+from cachefleet.interfaces import NameTaken
+from cachefleet.model.errors import invalid_combination, invalid_value
+from cachefleet.model.resource import Kind
+from cachefleet.model.row import Row, SnapshotRow
+from cachefleet.model.snapshot import SnapshotDesired, SnapshotSource, SnapshotState
+
+if TYPE_CHECKING:
+    from types_boto3_elasticache.type_defs import CopySnapshotMessageTypeDef
+
+_TARGET = "TargetSnapshotName"
+EXPORT_NAME_LENGTH = 1000
+LONGEST_OBJECT_NAME_BYTES = 1024 - len("-0001.rdb")  # of S3
+_BUCKET = re.compile(r"(?=.{3,63}\Z)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*", re.ASCII)
+_ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+", re.ASCII)
+
+
+@operation("CopySnapshot", effective=("SourceSnapshotName", _TARGET, "TargetBucket", "KmsKeyId", "Tags"))
+async def copy_snapshot(context: Context, request: CopySnapshotMessageTypeDef) -> dict[str, Any]:
+    bucket = bucket_name(request["TargetBucket"], "TargetBucket") if request.get("TargetBucket") else ""
+    asked = request["TargetSnapshotName"]
+    name = export_name(asked) if bucket else names.snapshot_name(asked, _TARGET)
+    tags, key = read_tags(request.get("Tags") or ()), asked_key(request.get("KmsKeyId"))
+    if bucket and key:
+        raise invalid_combination("KmsKeyId: an export has plain files, which no key encrypts; leave it out.")
+    source = await load_snapshot(context, request["SourceSnapshotName"])
+    if source.desired.state is not SnapshotState.AVAILABLE:
+        raise refused_state(source.key.name, source.desired.state, "only one that is available can be copied")
+    row: SnapshotRow = Row(
+        key=context.scope.key(Kind.SNAPSHOT, name),
+        desired=SnapshotDesired(
+            uid=context.entropy.hex(UID_BYTES),
+            source=SnapshotSource.MANUAL,
+            state=SnapshotState.COPYING,
+            created_at=context.clock.now(),
+            group=source.desired.group,
+            group_name=source.desired.group_name,
+            replication_group=source.desired.replication_group,
+            node=source.desired.node,
+            key_name="" if bucket else key or source.desired.key_name,
+            copy_of=source.key.name,
+            bucket=bucket,
+        ),
+        tags=tags,
+    )
+    return {"Snapshot": snapshot_view(await _insert(context, row, source))}
+
+
+async def _insert(context: Context, row: SnapshotRow, source: SnapshotRow) -> SnapshotRow:
+    """The source's row gets a new version with it, so that whoever deletes it at the same time looks again. Raises
+    SnapshotAlreadyExistsFault, Conflict."""
+    try:
+        async with context.store.transaction() as transaction:
+            stored: SnapshotRow = await transaction.insert(row)
+            await transaction.update(source)
+            await leave_word(context, transaction, stored.key)
+    except NameTaken:
+        raise already_exists(row.key.name) from None
+    context.wake(stored.key)
+    return stored
+
+
+def bucket_name(value: str, field: str) -> str:
+    """Raises InvalidParameterValue for what S3 has no bucket of that name for."""
+    if not _BUCKET.fullmatch(value) or _ADDRESS.fullmatch(value):
+        raise invalid_value(
+            f"{field}: {names.quoted(value)} is not the name of a bucket: it must have 3 to 63 lower-case letters, digits, "
+            "hyphens and dots, as a DNS name has them."
+        )
+    return value
+
+
+def export_name(value: str) -> str:
+    """The name of an export, as given: its files are `<name>-0001.rdb` ... Raises InvalidParameterValue."""
+    if not 1 <= len(value) <= EXPORT_NAME_LENGTH or len(value.encode()) > LONGEST_OBJECT_NAME_BYTES:
+        raise invalid_value(
+            f"{_TARGET}: the name of an export must have 1 to {EXPORT_NAME_LENGTH} characters, and at most "
+            f"{LONGEST_OBJECT_NAME_BYTES} bytes in UTF-8."
+        )
+    if not value.isprintable() or not all(map(names.is_writable, value)):
+        raise invalid_value(f"{_TARGET}: {names.quoted(value)} contains a character that cannot be printed.")
+    if any(part in ("", ".", "..") for part in value.split("/")):
+        raise invalid_value(f"{_TARGET}: {names.quoted(value)} must not have empty parts, '.' or '..' between slashes.")
+    return value
