@@ -16,6 +16,7 @@ from cachefleet.engines.valkey import ValkeyDriver
 from cachefleet.interfaces import Catalogue, Store
 from cachefleet.model.resource import Key
 from cachefleet.settings import Settings
+from tests.fakes.entropy import SeededEntropy
 from tests.fakes.transfers import FakeTransfers
 from tests.simulation.host import SimHost
 from tests.simulation.loop import ACTOR, Actor, VirtualClock, VirtualLoop
@@ -83,6 +84,7 @@ class Plane(Actor):
                 node_list_file=node_list_file,
                 transfers=FakeTransfers(),
                 clock=self._clock,
+                entropy=SeededEntropy(),
                 settings=self._settings,
                 shared_store=True,
             )

@@ -213,6 +213,7 @@ async def _assemble(settings: Settings, folder: Folder, clock: Clock, stack: Asy
         node_list_file=node_list_file,
         transfers=transfers,
         clock=clock,
+        entropy=SystemEntropy(),
         settings=settings,
         shared_store=store.shared,
     )

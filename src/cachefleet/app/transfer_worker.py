@@ -124,7 +124,7 @@ class Engine:
         client = valkey.Valkey(at.host, at.port, socket_timeout=timeout_s, socket_connect_timeout=timeout_s)
         try:
             with closing(client):
-                sections: list[dict[str, Any]] = [client.info(name) for name in ("server", "memory", "keyspace")]
+                sections: list[Any] = [client.info(name) for name in ("server", "memory", "keyspace")]
         except valkey.exceptions.ValkeyError as error:
             raise StreamBroken(f"{at} does not answer: {error}") from None
         info = {name: value for section in sections for name, value in section.items()}

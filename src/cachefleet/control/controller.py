@@ -12,6 +12,7 @@ import asyncio
 import structlog
 from msgspec.structs import replace
 
+from cachefleet.control.backups import Backups
 from cachefleet.control.executor import Executor
 from cachefleet.control.leadership import LEASE
 from cachefleet.control.load_meter import LoadMeter
@@ -49,12 +50,15 @@ class Controller:
         self._patient: set[Key] = set()  # of those, the ones that take long and may be broken off at any time
         self._pulse = self._fresh_pulse()
         self._meter = LoadMeter(seams.clock, seams.resp, seams.host, seams.settings.control)
+        self._backups = Backups(seams, self.wake)
         seams.host.on_exit(self._exited)
 
     def wake(self, key: Key) -> None:
         """The row changed: look at it at once."""
         if key.kind in GROUP_KINDS:
             self._queue.add(key)
+        else:
+            self._backups.wake(key)
 
     def _fresh_pulse(self) -> Pulse:
         return Pulse(self._seams.clock, self._seams.host, self._seams.settings.control, self.wake, self._interrupt)
@@ -104,6 +108,7 @@ class Controller:
             if self._seams.shared_store:
                 group.create_task(self._listen())
             group.create_task(self._pulse.run())
+            group.create_task(self._backups.run())
 
     async def _work(self) -> None:
         while True:
@@ -215,7 +220,7 @@ class Controller:
             try:
                 woken = await self._seams.store.take_wakes()
                 if missed:  # it is not known whether words were taken that did not arrive here
-                    woken += await self._seams.store.keys(GROUP_KINDS)
+                    woken += await self._seams.store.keys((*GROUP_KINDS, Kind.SNAPSHOT))
                 missed = False
             except (StoreError, Conflict) as error:
                 if not missed:

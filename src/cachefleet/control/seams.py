@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from cachefleet.clock import Clock
+from cachefleet.clock import Clock, Entropy
 from cachefleet.interfaces import Catalogue, EngineDriver, Host, RespDriver, Store, Transfers
 from cachefleet.model.observed import Address
 from cachefleet.settings import Settings
@@ -37,5 +37,6 @@ class Seams(msgspec.Struct, frozen=True, kw_only=True):
     node_list_file: NodeListFile
     transfers: Transfers
     clock: Clock
+    entropy: Entropy
     settings: Settings
     shared_store: bool = False  # others write to it, too, and leave word there

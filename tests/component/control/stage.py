@@ -20,6 +20,7 @@ from cachefleet.settings import Settings
 from tests.fakes.catalogue import StaticCatalogue
 from tests.fakes.clock import ManualClock
 from tests.fakes.engines import FakeDriver
+from tests.fakes.entropy import SeededEntropy
 from tests.fakes.host import FakeHost, FakeMachine
 from tests.fakes.store import MemoryStore
 from tests.fakes.transfers import FakeTransfers
@@ -48,6 +49,7 @@ def seams(
         node_list_file=lambda address, version, nodes: b"",
         transfers=transfers or FakeTransfers(),
         clock=clock,
+        entropy=SeededEntropy(),
         settings=Settings(),
         shared_store=shared_store,
     )
