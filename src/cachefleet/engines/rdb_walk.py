@@ -12,6 +12,7 @@ from cachefleet.engines.rdb_faults import RdbDamaged, RdbUnknown
 from cachefleet.engines.rdb_scan import Pick, Tally, kinds_of, scan
 from cachefleet.engines.rdb_strings import decoded, length_at
 from cachefleet.engines.rdb_window import Window
+from cachefleet.model.group import SLOTS
 
 FIRST_CHECKED_VERSION = 5  # since then a checksum follows the end
 _PREFIXES = {types.EXPIRY_MS: 8, types.EXPIRY_S: 4, types.FREQUENCY: 1, types.IDLE: 0}  # bytes; of IDLE: a length
@@ -86,8 +87,10 @@ class Walk:
         return True
 
     def _leave_out(self, ranges: Iterable[tuple[int, int]]) -> None:
-        if self._pick:
-            for first, last in ranges:
+        for first, last in ranges:
+            if not first <= last < SLOTS:
+                raise RdbDamaged(f"is damaged: it names slots {first} to {last}")
+            if self._pick:
                 self._pick.slots[first : last + 1] = bytes(last + 1 - first)
 
     def _key(self, kind: int, tally: Tally) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from cachefleet.engines.capabilities import version_numbers
 from cachefleet.engines.valkey_config import FEED_NOBODY_S
@@ -29,19 +30,19 @@ def open_stream(at: Address, *, version: str, timeout_s: float) -> Iterator[Iter
     """Chunks of at most 256 KiB which together are one RDB. The iterator ends when the RDB is whole, or raises StreamBroken.
 
     version: the node's own full version ("9.1.2"). timeout_s: so long may the node say nothing; it sends a newline a second
-    while it prepares, for as long as that takes. Leaving the context ends the node's work for us; a primary as well as a replica in
-    sync serves this. Raises StreamBroken at once when the node refuses, or has no role yet (it would send its emptiness).
+    while it prepares, for as long as that takes. Leaving the context ends the node's work for us. A primary serves this, and
+    a replica in sync. Raises StreamBroken at once when the node refuses, or has no role yet (it would send its emptiness).
     """
     with _faults_of(at, timeout_s):
         connection = socket.create_connection((at.host, at.port), timeout=timeout_s)
     with connection:
-        source = _Source(at, connection)
+        source = SnapshotWire(at, connection)
         with _faults_of(at, timeout_s):
             source.ask_for_snapshot(version)
         yield _watched(source, at, timeout_s)
 
 
-def _watched(source: _Source, at: Address, timeout_s: float) -> Iterator[bytes]:
+def _watched(source: SnapshotWire, at: Address, timeout_s: float) -> Iterator[bytes]:
     """Faults of the connection only: one of who takes the chunks stays what it is."""
     with _faults_of(at, timeout_s):
         chunks = source.chunks()
@@ -63,10 +64,19 @@ def _faults_of(at: Address, timeout_s: float) -> Iterator[None]:
         raise StreamBroken(f"the connection to {at} broke: {error.strerror or error}") from error
 
 
-class _Source:
-    """One connection. What was received and not yet used is in _buffer[_start:_end]."""
+class Connection(Protocol):
+    """What is needed of a socket."""
 
-    def __init__(self, at: Address, connection: socket.socket) -> None:
+    def sendall(self, data: bytes, /) -> None: ...
+
+    def recv_into(self, buffer: memoryview, /) -> int: ...
+
+
+class SnapshotWire:
+    """The conversation. What was received and not yet used is in _buffer[_start:_end]. Raises StreamBroken, and OSError as the
+    connection does."""
+
+    def __init__(self, at: Address, connection: Connection) -> None:
         self._at = at
         self._connection = connection
         self._buffer = bytearray(CHUNK_BYTES)
