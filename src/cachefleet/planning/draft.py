@@ -50,6 +50,7 @@ class Draft:
         self.holds: dict[str, str] = {}  # what a change waits for -> why it does not go on, for people
         self.ready: set[str] = set()
         self.later: set[str] = set()  # nodes that do not get the group's node type yet
+        self.filling: set[str] = set()  # nodes of shards that have not been restored yet (planning.restoring): not to be used
         self.waiting = False  # something is under way that no exit and no wake-up will announce
         self.modifying = False  # a change that was asked for is not done yet
         self.changed: GroupDesired | None = None  # see Plan.desired
@@ -82,6 +83,8 @@ class Draft:
         zone is out is as good as dead, whatever it still says."""
         view = self.observed.views.get(node)
         if view is None or not view.reachable or view.loading or not self.running(node) or self.is_doomed(node):
+            return None
+        if node in self.filling:
             return None
         return view if view.incarnation == self.current(node) else None
 

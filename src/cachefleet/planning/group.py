@@ -5,6 +5,8 @@ Called by the controller on every pass, by tests and by the simulation. Each sha
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from cachefleet.model.group import EndpointRole, GroupDesired, GroupMemory, GroupStatus, NodeStatus, Shape
 from cachefleet.model.observed import Observed
 from cachefleet.model.plan import Plan, Spread
@@ -22,6 +24,7 @@ from cachefleet.planning.mode_change import change_mode, note_mode
 from cachefleet.planning.node_count import note_count
 from cachefleet.planning.pending import begin_due, take_along
 from cachefleet.planning.replicated import plan_replicated
+from cachefleet.planning.restoring import fill, is_done
 from cachefleet.planning.resync import relieve
 from cachefleet.planning.settling import note_settled, take_back
 from cachefleet.planning.silence import give_up
@@ -58,8 +61,16 @@ def plan_group(
         actions=tuple(draft.actions),
         events=tuple(draft.events),
         look_again_s=_look_again_s(draft),
-        desired=None if draft.changed is None else lasting(draft.changed),
+        desired=_lasting_desired(draft),
     )
+
+
+def _lasting_desired(draft: Draft) -> GroupDesired | None:
+    """See Plan.desired. What a group was restored from is no part of it once it is available."""
+    changed = draft.changed
+    if draft.memory.provisioned and draft.desired.restore is not None:
+        changed = replace(changed or draft.desired, restore=None)
+    return None if changed is None else lasting(changed)
 
 
 def _plan_life(draft: Draft) -> None:
@@ -77,6 +88,7 @@ def _plan_life(draft: Draft) -> None:
     lifecycle.clear_stale(draft)
     nodes = [name for name in draft.memory.nodes if name in keep]
     lifecycle.note_ends(draft, nodes)
+    fill(draft)
     lifecycle.note_failures(draft, nodes)
     note_data(draft, nodes)
     change_mode(draft)
@@ -95,6 +107,7 @@ def _plan_life(draft: Draft) -> None:
         not draft.memory.provisioned
         and all(node.name in draft.ready for node in draft.desired.nodes)
         and _endpoints_lead(draft)
+        and is_done(draft)
     ):
         draft.memory.provisioned = True
         _tell_created(draft)
@@ -151,10 +164,11 @@ def _plan_failure(draft: Draft, told: bool) -> Plan:
     draft.memory.endpoints = {}
     why = draft.memory.failure
     if not told:
-        message = f"Failed to create the cache cluster: {why}"
+        done = "restore" if draft.memory.unrestorable else "create"
+        message = f"Failed to {done} the cache cluster: {why}"
         for cluster in dict.fromkeys(node.name if draft.replication_group else draft.name for node in draft.desired.nodes):
             draft.tell_node(cluster, message)
-        draft.tell_group(f"Failed to create replication group {draft.name}: {why}")
+        draft.tell_group(f"Failed to {done} replication group {draft.name}: {why}")
     nodes = {node.name: NodeStatus("failed", "", "", why) for node in draft.desired.nodes}
     return Plan(
         memory=draft.memory,
@@ -233,4 +247,4 @@ def _look_again_s(draft: Draft) -> float:
     crowd = max(1.0, len(draft.memory.nodes) / 20)  # looking at many costs the time that they need themselves
     if quiet_s < 1.0:
         return 0.02 * crowd
-    return (0.1 if quiet_s < 5.0 else 0.5) * crowd
+    return (0.1 if quiet_s < 5.0 or draft.filling else 0.5) * crowd

@@ -11,6 +11,7 @@ from cachefleet.model.group import NodeMemory, incarnation
 from cachefleet.model.observed import ProcessView
 from cachefleet.model.plan import Erase, Launch, Stop
 from cachefleet.planning.draft import Draft
+from cachefleet.planning.restoring import broken_feed, is_fed, why_not_launched
 
 BACKOFF_FIRST_S = 0.5
 BACKOFF_CAP_S = 60.0
@@ -22,7 +23,8 @@ UNSEEN_S = 1.0  # a launch that the host knows nothing of by then was not made
 
 # Every point in time that memory holds; 0 is none.
 GROUP_TIMES = ("strangers_since", "scaled_at", "slots_held_since", "strays_since")
-NODE_TIMES = ("launched_at", "ended_at", "retry_at", "ready_at", "lagging_since", "left_at", "met_again_at")
+NODE_STARTS = ("launched_at", "feed_at", "fed_at", "ready_at")
+NODE_TIMES = (*NODE_STARTS, "ended_at", "retry_at", "lagging_since", "left_at", "met_again_at")
 SHARD_TIMES = ("decided_at", "balanced_at")
 MOVE_TIMES = ("begun_at", "progressed_at")
 BALANCING_TIMES = ("begun_at",)
@@ -116,7 +118,10 @@ def launch(draft: Draft, node: str, follow: str = "") -> None:
     memory.met_again_at = memory.left_at = 0.0
     memory.counts_load = False
     memory.form = draft.form
-    draft.act(Launch(node=node, incarnation=incarnation(draft.desired.uid, node, memory.launches), follow=follow))
+    memory.seeded = node in draft.filling
+    memory.feed_at = memory.fed_at = 0.0
+    name = incarnation(draft.desired.uid, node, memory.launches)
+    draft.act(Launch(node=node, incarnation=name, follow=follow, seeded=memory.seeded))
 
 
 def is_first_launch(memory: NodeMemory) -> bool:
@@ -128,10 +133,14 @@ def note_failures(draft: Draft, nodes: list[str]) -> None:
     for node in nodes:
         memory = draft.remembered(node)
         counted = memory.retry_at > memory.launched_at
-        if not memory.launches or counted or _is_going(draft, node) or draft.is_doomed(node):
+        if not memory.launches or counted or _is_going(draft, node) or draft.is_doomed(node) or is_fed(draft, node):
             continue
         process = draft.process(node)
-        late_s = draft.now - memory.launched_at
+        late_s = draft.now - max(memory.launched_at, memory.fed_at)
+        broken = broken_feed(draft, node)
+        if broken:
+            _count_broken_feed(draft, node, broken)
+            continue
         if memory.became_ready:
             if process is not None and not process.running and memory.ended_at - memory.ready_at < STEADY_S:
                 _count_crash(draft, node, f"ended soon after its start: {_last_words(process)}")
@@ -147,6 +156,15 @@ def note_failures(draft: Draft, nodes: list[str]) -> None:
         elif late_s > UNSEEN_S:
             # We died before the start, or the host refused it (then the log says why): no proof that it cannot succeed.
             _back_off(draft, node, "could not be started; the service's log says why")
+
+
+def _count_broken_feed(draft: Draft, node: str, why: str) -> None:
+    """The engine still waits for its first byte, or ends with its feed by itself."""
+    process = draft.process(node)
+    if process is not None and process.running:
+        draft.act(Stop(node=node, incarnation=draft.current(node)))
+    _count_failure(draft, node, f"could not be restored: {why}")
+    draft.memory.unrestorable = bool(draft.memory.failure)
 
 
 def _last_words(process: ProcessView) -> str:
@@ -205,6 +223,11 @@ def launch_missing(draft: Draft, nodes: list[str], may_launch: Callable[[str], s
         if draft.now < memory.retry_at:
             draft.waiting = True
             draft.why.setdefault(node, f"{memory.failure} (is started again after {memory.failures} failed starts)")
+            continue
+        why = why_not_launched(draft, node)
+        if why:
+            draft.waiting = True
+            draft.why.setdefault(node, why)
             continue
         follow = may_launch(node)
         if follow is None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from cachefleet.model.group import DesiredShard, SlotRanges
+from cachefleet.model.group import DesiredShard, ShardMemory, SlotRanges
 from cachefleet.model.observed import ClusterView
 from cachefleet.model.plan import Announce, Forget, Meet, OwnSlots, Replicate
 from cachefleet.model.slots import common, union, without
@@ -51,12 +51,13 @@ def _own_slots(draft: Draft, shard: DesiredShard, views: dict[str, ClusterView])
     if view is None or not view.nodes[view.my_id].primary or memory.headless:
         return
     books = owned(draft.memory, shard.shard_id)
-    if view.nodes[view.my_id].slots:
+    if view.nodes[view.my_id].slots and not _is_newly_filled(draft, memory, view):
         _reclaim_slots(draft, shard, view, views)
         return
     if not books and view.nodes[view.my_id].epoch:
         return
-    if any(other in views and views[other].nodes[views[other].my_id].slots for other in (node.name for node in shard.nodes)):
+    others = [node.name for node in shard.nodes if node.name != memory.primary]
+    if any(other in views and views[other].nodes[views[other].my_id].slots for other in others):
         return
     if memory.claimant != view.my_id:
         # Others believe a claim only when its epoch is higher than that of whom they know to own the slots, dead or not.
@@ -64,8 +65,13 @@ def _own_slots(draft: Draft, shard: DesiredShard, views: dict[str, ClusterView])
         draft.memory.epoch += 1
         memory.epoch = draft.memory.epoch
     free = without(books, _said(_without_ended(draft, memory.primary, view), views))
-    if free or not books:
+    if free or not books or view.nodes[view.my_id].slots:
         draft.act(OwnSlots(node=memory.primary, slots=free, epoch=memory.epoch))
+
+
+def _is_newly_filled(draft: Draft, memory: ShardMemory, view: ClusterView) -> bool:
+    """It has loaded what the group is restored from, and claimed the slots of these keys by itself: without an epoch."""
+    return not draft.memory.provisioned and memory.restored and not view.nodes[view.my_id].epoch
 
 
 def _reclaim_slots(draft: Draft, shard: DesiredShard, view: ClusterView, views: dict[str, ClusterView]) -> None:
@@ -139,7 +145,8 @@ def _awaits_slots(draft: Draft, name: str, view: ClusterView) -> bool:
     """It is a primary that has not taken its role yet."""
     shard = shard_of(draft, name)
     mine = view.nodes[view.my_id]
-    if name != draft.shard_memory(shard).primary or not mine.primary or mine.slots:
+    memory = draft.shard_memory(shard)
+    if name != memory.primary or not mine.primary or (mine.slots and not _is_newly_filled(draft, memory, view)):
         return False
     return bool(owned(draft.memory, shard.shard_id)) or not mine.epoch
 
