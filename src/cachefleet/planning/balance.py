@@ -55,7 +55,7 @@ def _may_begin(draft: Draft) -> bool:
         for shard, memory in zip(draft.desired.shards, memories, strict=True)
     )
     whole = draft.memory.provisioned and all(node.name in draft.ready for node in draft.desired.nodes)
-    return whole and not (under_way or draft.actions or draft.observed.zones_out)
+    return whole and not (under_way or draft.actions or draft.observed.zones_out or draft.desired.snapshotting)
 
 
 def _last_change(draft: Draft) -> float:

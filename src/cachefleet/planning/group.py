@@ -196,7 +196,7 @@ def _status(draft: Draft) -> GroupStatus:
     elif "creating" in states or _is_changing(draft):
         state = "modifying"
     else:
-        state = "available"
+        state = "snapshotting" if draft.desired.snapshotting else "available"
     waits = [name for name in sorted(draft.why) if name not in draft.ready and not is_temporary(name)]
     why = "; ".join([*(f"{name} {draft.why[name]}" for name in waits), *draft.holds.values()])
     endpoints = dict(draft.memory.endpoints) if draft.memory.provisioned else {}
@@ -223,7 +223,7 @@ def _node_status(draft: Draft, name: str, reboots: int) -> NodeStatus:
     elif known.roll_of:
         state = "modifying"
     elif name in draft.ready:
-        state = "available"
+        state = "snapshotting" if draft.desired.snapshotting else "available"
     else:
         state = "recovering" if known.became_ready or (known.launches and not lifecycle.is_first_launch(known)) else "creating"
     role = ""

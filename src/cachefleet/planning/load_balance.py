@@ -28,7 +28,7 @@ def balance_load(draft: Draft) -> None:
     memory = draft.memory
     if memory.balancing is None and draft.desired.rebalances > memory.rebalances:
         draft.modifying = draft.waiting = True
-        if not has_its_slots(draft):
+        if not has_its_slots(draft) or draft.desired.snapshotting:
             return
         memory.balancing = LoadBalancing(asked=draft.desired.rebalances, begun_at=draft.now)
     if memory.balancing is not None:

@@ -65,7 +65,7 @@ def begin_due(draft: Draft) -> None:
 def _is_whole(draft: Draft) -> bool:
     """All that was asked for before is done, and every node is ready."""
     memory, desired = draft.memory, draft.desired
-    if not memory.provisioned or draft.modifying or draft.changed is not None or memory.moves:
+    if not memory.provisioned or draft.modifying or draft.changed is not None or memory.moves or desired.snapshotting:
         return False
     if not all(node.name in draft.ready for node in desired.nodes):
         return False

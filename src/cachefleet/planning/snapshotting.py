@@ -1,48 +1,96 @@
-"""Which nodes a snapshot is taken of. Pure.
+"""Which node of each shard a snapshot is taken of. Pure.
 
-Looks at a group's row alone, between passes. Called by control.backups.
+A replica that gets every write at once comes before the primary, so that clients of the primary feel nothing of it. Nothing is
+taken while a role or slots are on their way. Decides from a group's row alone; called by control.backups, outside of a pass.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import msgspec
 
-from cachefleet.model.group import DesiredNode, Shape, SlotRanges
+from cachefleet.model.group import DesiredNode, DesiredShard, GroupMemory, NodeMemory, Shape, ShardMemory, SlotRanges
+from cachefleet.model.observed import Address
 from cachefleet.model.row import GroupRow
+from cachefleet.model.temporary import is_temporary
 
 
 class Source(msgspec.Struct, frozen=True):
-    """A node, and the part of the group's data that it has."""
+    """One shard's data are taken of this node."""
 
     shard_id: str
-    slots: SlotRanges  # that its shard owns; empty with cluster mode disabled
+    slots: SlotRanges  # that it owns by the books; none with cluster mode disabled
     node: str
+    address: Address
     zone: str
-    created_at: float
+    created_at: float  # of the node, epoch seconds
 
 
 def sources(row: GroupRow, node: str = "", avoid: Collection[str] = ()) -> list[Source] | str:
-    """One of each shard: a replica that gets every write at once where there is one, else the primary; or why there is none
-    now. node: only this one of its shard will do. avoid: those come last."""
+    """One for each shard; or why there is none now. node: the one that it has to be taken of, which is in a group of one shard.
+    avoid: nodes at which it has just failed; they come last."""
+    why = _why_not_now(row)
+    if why:
+        return why
+    if node and all(member.name != node for member in row.desired.nodes):
+        return f"there is no node {node} in it"
     found = []
     for shard in row.desired.shards:
-        memory = row.memory.shards.get(shard.shard_id)
-        if memory is None or not memory.taken or memory.handing_from or memory.headless:
-            return f"the primary role of node group {shard.shard_id} is on its way"
-        able = [member for member in shard.nodes if _is_able(row, member)]
-        asked = [member for member in able if member.name == node]
-        if any(member.name == node for member in shard.nodes):
-            able = asked
-        if not able:
-            return f"node group {shard.shard_id} has no node that could be read" if not node else f"{node} cannot be read"
-        best = min(able, key=lambda member: (member.name in avoid, member.name == memory.primary))
-        slots = row.memory.slots.get(shard.shard_id, ()) if row.desired.shape is Shape.CLUSTERED else ()
-        found.append(Source(shard.shard_id, slots, best.name, best.zone, best.created_at))
+        source = _source(row, shard, node, avoid)
+        if isinstance(source, str):
+            return source
+        found.append(source)
     return found
 
 
-def _is_able(row: GroupRow, node: DesiredNode) -> bool:
-    known = row.memory.nodes.get(node.name)
-    return known is not None and known.ready and not known.lagging_since and not known.given_up
+def _why_not_now(row: GroupRow) -> str:
+    desired, memory = row.desired, row.memory
+    if desired.shape is Shape.MEMCACHED:
+        return "Memcached nodes have no replication stream to take it of"
+    if desired.deleting:
+        return "it is being deleted"
+    if not memory.provisioned or memory.failure:
+        return "it has not been available yet"
+    if memory.moves:
+        return "slots are on their way"
+    for shard in desired.shards:
+        known = memory.shards.get(shard.shard_id)
+        if known is None or not known.taken or known.handing_from or known.headless or shard.handovers > known.handovers:
+            return f"the primary role of node group {shard.shard_id} is on its way"
+    return ""
+
+
+def _source(row: GroupRow, shard: DesiredShard, node: str, avoid: Collection[str]) -> Source | str:
+    memory = row.memory
+    primary = memory.shards[shard.shard_id]
+    fit = [member for member in shard.nodes if node in ("", member.name) and _is_fit(memory, primary, member.name)]
+    if not fit:
+        return f"{node or f'every node of node group {shard.shard_id}'} is not ready, or lags behind its primary"
+    chosen = _best(fit, primary.primary, avoid)
+    known = memory.nodes[chosen.name]
+    return Source(
+        shard_id=shard.shard_id,
+        slots=memory.slots.get(shard.shard_id, ()) if row.desired.shape is Shape.CLUSTERED else (),
+        node=chosen.name,
+        address=Address(known.address, known.form.port if known.form is not None else row.desired.port),
+        zone=known.zone,
+        created_at=chosen.created_at,
+    )
+
+
+def _best(fit: Sequence[DesiredNode], primary: str, avoid: Collection[str]) -> DesiredNode:
+    """Replicas that are fit have every write: among them the first by name will do."""
+    return min(fit, key=lambda member: (member.name in avoid, member.name == primary, member.name))
+
+
+def _is_fit(memory: GroupMemory, shard: ShardMemory, name: str) -> bool:
+    known = memory.nodes.get(name)
+    if known is None or is_temporary(name) or not _is_up(known):
+        return False
+    return name == shard.primary or not known.lagging_since
+
+
+def _is_up(known: NodeMemory) -> bool:
+    ends = known.launches in (known.given_up, known.roll_of, known.reboot_of)
+    return known.ready and bool(known.address) and not known.ended_at and not ends
