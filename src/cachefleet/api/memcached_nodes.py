@@ -51,6 +51,7 @@ async def asked_nodes_change(
         left, waiting = _for_fewer(row, change, count, request)
     mode = _mode(row, [*left, *waiting], count, request)
     more = await _new_nodes(context, row, [*left, *waiting], count, mode, request)
+    _check_spread(row, [*(node.zone for node in [*left, *waiting]), *(node.zone for node in more)], request)
     gone = tuple(node.node_id for node in present if node not in left)
     return row, replace(
         change,
@@ -67,6 +68,7 @@ def _with_mode(
     if not request.get(MODE):
         return row, change
     mode = _mode(row, nodes, len(nodes), request)
+    _check_spread(row, [node.zone for node in nodes], request)
     return replace(row, desired=replace(row.desired, az_mode=mode)), replace(change, az_mode="")
 
 
@@ -161,6 +163,16 @@ def _mode(row: GroupRow, left: Sequence[DesiredNode], count: int, request: Mappi
     if asked == CROSS_AZ and count < 2:
         raise invalid_combination(f"{MODE}: {CROSS_AZ} needs at least two nodes; raise {COUNT} or use {SINGLE_AZ}.")
     return asked
+
+
+def _check_spread(row: GroupRow, places: Sequence[str], request: Mapping[str, Any]) -> None:
+    """cross-az is about new nodes (reference 1.3): it is refused where all would stand in one zone as before. places: of all
+    nodes that there will be. Raises InvalidParameterCombination."""
+    if request.get(MODE) == CROSS_AZ != row.desired.az_mode and len(set(places)) == 1:
+        raise invalid_combination(
+            f"{MODE}: {CROSS_AZ} is for new nodes, and all {len(places)} nodes would stand in {places[0]}: those that there "
+            f"are do not move. Ask for more nodes with {COUNT}, in other zones, or leave {MODE} out."
+        )
 
 
 def _check_mode(asked: str) -> None:

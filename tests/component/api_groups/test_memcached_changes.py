@@ -114,12 +114,13 @@ async def test_of_pending_nodes_and_present_ones_as_many_as_are_too_many(stage: 
 
 
 @on_groups
-async def test_az_mode_waits_with_its_nodes_or_holds_at_once(stage: GroupStage) -> None:
+async def test_az_mode_waits_with_its_nodes(stage: GroupStage) -> None:
     await begin(stage)
     assert await pending(stage, NumCacheNodes=4, AZMode="cross-az") == {"NumCacheNodes": 4}
     assert (await stage.cluster("mem"))["PreferredAvailabilityZone"] == "local-1a"
-    assert await pending(stage, NumCacheNodes=3, AZMode="cross-az") == {}
+    await modify(stage, ApplyImmediately=True)
     assert (await stage.cluster("mem"))["PreferredAvailabilityZone"] == "Multiple"
+    assert await nodes(stage) == ["0001a", "0002a", "0003a", "0004b"]
 
 
 @on_groups

@@ -77,11 +77,18 @@ async def test_zones_of_new_nodes(stage: GroupStage) -> None:
 @on_groups
 async def test_one_zone_becomes_several(stage: GroupStage) -> None:
     await begin(stage, 2)
+    shown = await modify(stage, NumCacheNodes=3, NewAvailabilityZones=["local-1b"])
+    assert shown["PreferredAvailabilityZone"] == "Multiple"
+    assert list((await zones(stage)).values()) == ["a", "a", "b"]
+    await stage.settle("mem", CLUSTER)
     shown = await modify(stage, AZMode="cross-az", ApplyImmediately=False)
     assert (shown["CacheClusterStatus"], shown["PreferredAvailabilityZone"]) == ("available", "Multiple")
-    assert list((await zones(stage)).values()) == ["a", "a"]
-    await modify(stage, AZMode="single-az")
-    shown = await modify(stage, NumCacheNodes=3, NewAvailabilityZones=["local-1b"])
+
+
+@on_groups
+async def test_several_zones_are_for_new_nodes(stage: GroupStage) -> None:
+    await begin(stage, 2)
+    shown = await modify(stage, NumCacheNodes=3, AZMode="cross-az")
     assert shown["PreferredAvailabilityZone"] == "Multiple"
     assert list((await zones(stage)).values()) == ["a", "a", "b"]
 
@@ -107,6 +114,17 @@ async def test_changes_that_are_refused(stage: GroupStage) -> None:
         (combination, "in several zones", {"NumCacheNodes": 4, "NewAvailabilityZones": ["local-1b"], "AZMode": "single-az"}),
         (combination, "at least two", {"NumCacheNodes": 1, "CacheNodeIdsToRemove": ["0001", "0002"], "AZMode": "cross-az"}),
         (value, "AZMode: 'everywhere' must be", {"AZMode": "everywhere"}),
+        (combination, "all 3 nodes would stand in local-1a", {"AZMode": "cross-az"}),
+        (
+            combination,
+            "all 4 nodes would stand in local-1a",
+            {"NumCacheNodes": 4, "NewAvailabilityZones": ["local-1a"], "AZMode": "cross-az"},
+        ),
+        (
+            combination,
+            "all 2 nodes would stand in local-1a",
+            {"NumCacheNodes": 2, "CacheNodeIdsToRemove": ["0001"], "AZMode": "cross-az"},
+        ),
     ):
         request = {"ApplyImmediately": True, **request}
         await stage.refused(code, rule, MODIFY, CacheClusterId="mem", **request)
