@@ -131,3 +131,13 @@ def test_a_hand_over_that_was_saved_and_not_begun_leaves_the_role_with_its_holde
     assert shard.handing_from == ""
     assert world.of(shard.primary).slots
     world.settle()
+
+
+def test_a_replica_that_does_not_reach_its_primary_over_the_bus_is_not_asked() -> None:
+    world = created(multi_az(3, 1))
+    world.off_the_bus = {node.name for shard in world.desired.shards for node in shard.nodes[1:]}
+    before = roles(world)
+    assert pass_time(world, 60) == []
+    assert roles(world) == before
+    world.off_the_bus = set()
+    assert len(pass_time(world, 60)) == 1

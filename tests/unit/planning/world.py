@@ -75,6 +75,7 @@ class World:
         self.busy: set[str] = set()  # incarnations that answer only that they are busy
         self.strangers: dict[str, Engine] = {}  # nodes of another cluster, by engine id; known where `knows` says so
         self.deaf: set[str] = set()  # nodes that hear nothing from their primary, over a link that has not broken
+        self.off_the_bus: set[str] = set()  # nodes that reach no other over the cluster bus
         self.data_bytes = 0  # of the group's node type
         self.broken_versions: set[str] = set()  # of which no engine starts
         self.heard_s = 0  # what replicas say of a primary that does not answer
@@ -88,10 +89,8 @@ class World:
     def desires(self, engine: Engine) -> bool:
         """It is of a node that is to stay, and is not about to be launched anew."""
         names = [node.name for node in self.desired.nodes]
-        known = {name: self.memory.nodes[name] for name in names if name in self.memory.nodes}
-        retiring = {f"{self.desired.uid}.{name}.{node.roll_of}" for name, node in known.items() if node.roll_of}
-        node = engine.incarnation.rpartition(".")[0].removeprefix(f"{self.desired.uid}.")
-        return node in names and engine.incarnation not in retiring
+        retiring = {f"{self.desired.uid}.{name}.{node.roll_of}" for name, node in self.memory.nodes.items() if node.roll_of}
+        return self._node_of(engine) in names and engine.incarnation not in retiring
 
     def runs(self, node: str) -> bool:
         engine = self.engines.get(f"{self.desired.uid}.{node}.{self.memory.nodes[node].launches}")
@@ -106,8 +105,7 @@ class World:
         engine = self.of(node)
         engine.running = False
         engine.exit = engine.exit if seen else ""
-        engine.bound = set()
-        engine.data = set()
+        engine.bound, engine.data = set(), set()
 
     def silence(self, node: str, seconds: float, stopped: bool = False, busy: bool = False) -> None:
         """Its current incarnation does not answer from now on, and has not for so long."""
@@ -216,8 +214,7 @@ class World:
 
     def _heard_s(self, engine: Engine) -> int:
         source = self._at(engine.follows)
-        deaf = any(engine.incarnation.startswith(f"{self.desired.uid}.{node}.") for node in self.deaf)
-        return 9 if deaf else self.heard_s if source is not None and source.frozen else 0
+        return 9 if self._node_of(engine) in self.deaf else self.heard_s if source is not None and source.frozen else 0
 
     def _cluster(self, engine: Engine) -> ClusterView:
         known = {engine.engine_id: engine} | {
@@ -234,12 +231,16 @@ class World:
                 failed=not other.running,
                 epoch=other.epoch,
                 slots=() if engine_id in engine.unheard else other.slots,
+                link_up=engine is other or self._node_of(engine) not in self.off_the_bus,
             )
             for engine_id, other in known.items()
         }
         covered = sum(last - first + 1 for other in known.values() if other.running for first, last in other.slots)
         epoch = max(other.epoch for other in known.values())
         return ClusterView(my_id=engine.engine_id, ok=covered == 16384, current_epoch=epoch, nodes=nodes)
+
+    def _node_of(self, engine: Engine) -> str:
+        return engine.incarnation.rpartition(".")[0].removeprefix(f"{self.desired.uid}.")
 
     def _at(self, host: str) -> Engine | None:
         return next((engine for engine in self.engines.values() if engine.running and engine.host == host), None)
