@@ -54,6 +54,21 @@ def slot_of(key: bytes) -> int:
     return crc_hqx(key, 0) & _SLOT_MASK
 
 
+def _after_prefixes(piece: bytes, here: int, kind: int) -> tuple[int, int, int]:
+    """(type of what follows, what follows that, when the key ends or 0), with prefixes in the order in which engines write."""
+    expiry_ms = 0
+    if kind == EXPIRY_MS:
+        expiry_ms = int.from_bytes(piece[here : here + 8], "little")
+        kind = piece[here + 8]
+        here += 9
+    if kind == FREQUENCY:
+        return piece[here + 1], here + 2, expiry_ms
+    if kind == IDLE:
+        _, here = length_at(piece, here)
+        return piece[here], here + 1, expiry_ms
+    return kind, here, expiry_ms
+
+
 def kinds_of(layouts: dict[int, Layout]) -> bytes:
     """For each type: 1 when its value is one string, 2 when it has another layout, 0 when it is not a type of value."""
     return bytes(0 if kind not in layouts else 1 if layouts[kind] == (STRING,) else 2 for kind in range(256))
@@ -75,17 +90,7 @@ def scan(
             here += 1
             expiry_ms = 0
             if kind >= IDLE:
-                if kind == EXPIRY_MS:
-                    expiry_ms = int.from_bytes(piece[here : here + 8], "little")
-                    kind = piece[here + 8]
-                    here += 9
-                if kind == FREQUENCY:
-                    kind = piece[here + 1]
-                    here += 2
-                elif kind == IDLE:
-                    here = length_at(piece, here)[1]
-                    kind = piece[here]
-                    here += 1
+                kind, here, expiry_ms = _after_prefixes(piece, here, kind)
             if not kinds[kind]:
                 break
             size = piece[here]
