@@ -346,7 +346,7 @@ class World:
 
     def _ownslots(self, action: actions.OwnSlots) -> None:
         engine = self._current(action.node)
-        if not engine.slots:
+        if not engine.slots or not engine.epoch:
             engine.epoch = action.epoch
         claimed = without(action.slots, engine.slots)
         engine.slots = without(tuple(sorted(engine.slots + claimed)), ())  # joined where they meet
