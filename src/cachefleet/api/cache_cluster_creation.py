@@ -21,6 +21,8 @@ from cachefleet.api.registry import Refusal, operation
 from cachefleet.api.relocation import check_created
 from cachefleet.api.replica_membership import add_replica
 from cachefleet.api.replication_group_topology import Place
+from cachefleet.api.restoring import Origin, asked_origin, check_cluster, check_engine
+from cachefleet.api.restoring_defaults import cluster_request
 from cachefleet.api.subnet_groups import subnet_group_zones
 from cachefleet.api.tag_rules import read_tags
 from cachefleet.model.errors import invalid_combination
@@ -55,6 +57,10 @@ _OUTPOSTS = "Outposts are not supported; leave it out"
         "Tags",
         "Port",
         "PreferredMaintenanceWindow",
+        "SnapshotRetentionLimit",
+        "SnapshotWindow",
+        "SnapshotName",
+        "SnapshotArns",
     ),
     recorded=RECORDED,
     refused={
@@ -69,15 +75,20 @@ async def create_cache_cluster(context: Context, request: CreateCacheClusterMess
     if request.get("ReplicationGroupId"):
         return {"CacheCluster": cluster_view(await add_replica(context, name, request), name)}
     tags = read_tags(request.get("Tags") or ())
-    desired = await _desired(context, name, request)
+    origin = await asked_origin(context, request)
+    desired = await _desired(context, name, request if origin is None else cluster_request(origin, request), origin)
     check_created(tags, desired)
-    row = await insert_group(context, Kind.CACHE_CLUSTER, name, desired, tags)
+    row = await insert_group(context, Kind.CACHE_CLUSTER, name, desired, tags, None if origin is None else origin.snapshot)
     return {"CacheCluster": cluster_view(row, name)}
 
 
-async def _desired(context: Context, name: str, request: Mapping[str, Any]) -> GroupDesired:
+async def _desired(context: Context, name: str, request: Mapping[str, Any], origin: Origin | None) -> GroupDesired:
     engine = asked_engine(request.get("Engine"), CLUSTER_ENGINES)
+    if origin is not None:
+        check_cluster(origin, engine)
     build = choose_build(context.catalogue, engine, request.get("EngineVersion"))
+    if origin is not None:
+        check_engine(origin, engine, build.version)
     kind = asked_node_type(context, request.get("CacheNodeType"))
     subnet_group = names.folded(request.get("CacheSubnetGroupName") or DEFAULT_SUBNET_GROUP)
     place = Place(await subnet_group_zones(context, subnet_group), zones(context.scope.region))
@@ -96,6 +107,7 @@ async def _desired(context: Context, name: str, request: Mapping[str, Any]) -> G
         subnet_group=subnet_group,
         az_mode=placement.az_mode,
         created_at=now,
+        restore=None if origin is None else origin.restore,
         **_settings(context, engine, request),
     )
 

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
         "CacheNodeType",
         "ScaleConfig",
         "PreferredMaintenanceWindow",
+        "SnapshotRetentionLimit",
+        "SnapshotWindow",
     ),
     recorded={
         **RECORDED,

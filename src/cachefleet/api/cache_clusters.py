@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from cachefleet.api.cache_cluster_views import cluster_fragment, cluster_nodes, cluster_view
 from cachefleet.api.context import Context
-from cachefleet.api.group_inputs import FINAL_SNAPSHOT_OF_CLUSTER
+from cachefleet.api.final_snapshots import begin_final_snapshot
 from cachefleet.api.group_rows import Change, load_cluster, update_group
 from cachefleet.api.group_state import DELETING, MODIFYING, REBOOTING, is_group, require_member_available
 from cachefleet.api.names import folded, quoted
@@ -20,7 +20,7 @@ from cachefleet.api.paging import cut, page_of, reply
 from cachefleet.api.registry import operation
 from cachefleet.api.replica_membership import without_replica
 from cachefleet.api.replication_groups import deleted
-from cachefleet.model.errors import AwsError, invalid_value
+from cachefleet.model.errors import AwsError, invalid_combination, invalid_value
 from cachefleet.model.group import Shape
 from cachefleet.model.resource import Kind
 from cachefleet.model.row import GroupRow
@@ -56,26 +56,22 @@ async def describe_cache_clusters(context: Context, request: DescribeCacheCluste
 
 @operation(
     "DeleteCacheCluster",
-    effective=("CacheClusterId",),
-    refused={"FinalSnapshotIdentifier": FINAL_SNAPSHOT_OF_CLUSTER},
+    effective=("CacheClusterId", "FinalSnapshotIdentifier"),
 )
 async def delete_cache_cluster(context: Context, request: DeleteCacheClusterMessageTypeDef) -> dict[str, Any]:
     name = folded(request["CacheClusterId"])
     row = await load_cluster(context, name)
-    if request.get("FinalSnapshotIdentifier"):
-        raise _no_final_snapshot(row)
-    await update_group(context, without_replica(row, name) if is_group(row) else Change(deleted(row)))
-    return {"CacheCluster": {**cluster_view(row, name), "CacheClusterStatus": DELETING}}
-
-
-def _no_final_snapshot(row: GroupRow) -> AwsError:
-    """Memcached never has one (reference 3.3); the others have none yet."""
-    if row.desired.shape is Shape.MEMCACHED:
-        return AwsError(
-            "SnapshotFeatureNotSupportedFault",
-            "FinalSnapshotIdentifier: Memcached has no snapshots; delete without a final one.",
+    final = request.get("FinalSnapshotIdentifier")
+    if final and is_group(row):
+        raise invalid_combination(
+            f"FinalSnapshotIdentifier: {name} is a member of replication group {row.key.name}, which keeps the data; use "
+            "CreateSnapshot, or delete the group with a final snapshot."
         )
-    return invalid_value(f"FinalSnapshotIdentifier: {FINAL_SNAPSHOT_OF_CLUSTER.why}")
+    if final:
+        row = await begin_final_snapshot(context, row, final)
+    else:
+        await update_group(context, without_replica(row, name) if is_group(row) else Change(deleted(row)))
+    return {"CacheCluster": {**cluster_view(row, name), "CacheClusterStatus": DELETING}}
 
 
 @operation("RebootCacheCluster", effective=("CacheClusterId", "CacheNodeIdsToReboot"))

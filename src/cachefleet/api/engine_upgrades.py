@@ -39,7 +39,7 @@ def asked_version(
         return present
     _check_engine(desired, engine, replicated)
     build = choose_build(catalogue, engine, version or None)
-    _check_direction(present, (engine, build.version))
+    check_direction(present, (engine, build.version))
     return engine, build.version
 
 
@@ -56,24 +56,24 @@ def _check_engine(desired: GroupDesired, engine: Engine, replicated: bool) -> No
         )
 
 
-def _check_direction(present: Version, asked: Version) -> None:
+def check_direction(
+    present: Version, asked: Version, what: str = "a change", remedy: str = "name a newer version, or create another cache"
+) -> None:
     """Raises InvalidParameterValue for a version that could not read the present one's data, or that Amazon ElastiCache has no
     way to."""
     (engine, version), (new_engine, new_version) = present, asked
     numbers, new_numbers = version_numbers(version), version_numbers(new_version)
     if ((engine, numbers[:2]), (new_engine, new_numbers[:2])) == _WAY_BACK:
         return
-    words = f"from {_shown(engine, version)} to {_shown(new_engine, new_version)}"
+    span = f"from {_shown(engine, version)} to {_shown(new_engine, new_version)}"
     if engine is Engine.VALKEY and new_engine is Engine.REDIS:
-        raise invalid_value(f"Engine: a change {words} is not possible; the only way back is from Valkey 7.2 to Redis OSS 7.1.")
+        raise invalid_value(f"Engine: {what} {span} is not possible; the only way back is from Valkey 7.2 to Redis OSS 7.1.")
     if engine is Engine.REDIS and new_engine is Engine.VALKEY:
         if numbers[:2] > _OPEN_REDIS:
-            raise invalid_value(f"Engine: a change {words} is not possible, since Valkey does not read the data of that Redis.")
+            raise invalid_value(f"Engine: {what} {span} is not possible, since Valkey does not read the data of that Redis.")
         return
     if new_numbers < numbers:
-        raise invalid_value(
-            f"EngineVersion: a downgrade {words} is not possible; name a newer version, or create another cache."
-        )
+        raise invalid_value(f"EngineVersion: a downgrade {span} is not possible; {remedy}.")
 
 
 def _shown(engine: Engine, version: str) -> str:

@@ -86,10 +86,6 @@ def waiting(row: GroupRow) -> PendingChange:
     return row.desired.pending or PendingChange()
 
 
-def not_yet(member: str, present: object) -> AwsError:
-    return invalid_value(f"{member}: changing it is not implemented yet; it is {present}, leave it out or give the same value.")
-
-
 # --- what is asked for ---------------------------------------------------------------------------------------------
 
 

@@ -7,14 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from msgspec.structs import replace
-
 from cachefleet.api.registry import Refusal
 
 RECORDED: Mapping[str, str] = {
     "SecurityGroupIds": "kept and shown; who may connect is not restricted yet",
-    "SnapshotRetentionLimit": "kept and shown; automatic backups are not made yet",
-    "SnapshotWindow": "kept and shown; automatic backups are not made yet",
     "NotificationTopicArn": "kept and shown; events are in DescribeEvents, nothing is sent to the topic",
     "AutoMinorVersionUpgrade": "kept and shown; an engine version changes only on request",
 }
@@ -32,8 +28,6 @@ CREATE_REFUSED: Mapping[str, Refusal] = {
     "CacheSecurityGroupNames": _CACHE_SECURITY_GROUPS,
     "NetworkType": Refusal("only ipv4 is supported", ("ipv4",)),
     "IpDiscovery": _IP_DISCOVERY,
-    "SnapshotArns": Refusal("restoring from a snapshot is not implemented yet; leave it out", ([],)),
-    "SnapshotName": Refusal("restoring from a snapshot is not implemented yet; leave it out", ("",)),
 }
 
 MODIFY_REFUSED: Mapping[str, Refusal] = {
@@ -43,6 +37,3 @@ MODIFY_REFUSED: Mapping[str, Refusal] = {
     "CacheSecurityGroupNames": _CACHE_SECURITY_GROUPS,
     "IpDiscovery": _IP_DISCOVERY,
 }
-
-FINAL_SNAPSHOT = Refusal("snapshots are not implemented yet; delete without a final one", ("",))
-FINAL_SNAPSHOT_OF_CLUSTER = replace(FINAL_SNAPSHOT, by_operation=True)  # Memcached has a code of its own for it

@@ -18,7 +18,7 @@ from cachefleet.model.errors import AwsError
 from cachefleet.model.group import GroupDesired
 from cachefleet.model.plan import EventDraft
 from cachefleet.model.resource import Kind
-from cachefleet.model.row import GroupRow, Row, member_names
+from cachefleet.model.row import GroupRow, Row, SnapshotRow, member_names
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -49,14 +49,24 @@ async def load_cluster(context: Context, name: str) -> GroupRow:
     return row
 
 
-async def insert_group(context: Context, kind: Kind, name: str, desired: GroupDesired, tags: dict[str, str]) -> GroupRow:
-    """Store a new group and wake the controller. Raises ReplicationGroupAlreadyExists, CacheClusterAlreadyExists,
-    InsufficientCacheClusterCapacity, and Conflict when the subnet group is not what it was any more."""
+async def insert_group(
+    context: Context,
+    kind: Kind,
+    name: str,
+    desired: GroupDesired,
+    tags: dict[str, str],
+    snapshot: SnapshotRow | None = None,
+) -> GroupRow:
+    """Store a new group and wake the controller. snapshot: what it is restored from, whose row gets a new version, so that
+    whoever deletes it at the same time looks again. Raises ReplicationGroupAlreadyExists, CacheClusterAlreadyExists,
+    InsufficientCacheClusterCapacity, and Conflict when the subnet group or snapshot is not what it was any more."""
     row: GroupRow = Row(key=context.scope.key(kind, name), desired=desired, tags=tags)
     try:
         async with context.store.transaction() as transaction:
             stored: GroupRow = await transaction.insert(row, member_names(row.key, desired))
             await hold_subnet_group(context, transaction, desired)
+            if snapshot is not None:
+                await transaction.update(snapshot)
             await refuse_capacity(context, desired, len(desired.nodes))
             await leave_word(context, transaction, stored.key)
     except NameTaken as taken:

@@ -25,7 +25,6 @@ class Refusal(msgspec.Struct, frozen=True):
 
     why: str
     unless: tuple[object, ...] = ()
-    by_operation: bool = False  # with a code that depends on the resource: the operation itself refuses it
 
 
 class Operation(msgspec.Struct, frozen=True):
@@ -77,7 +76,7 @@ async def dispatch(context: Context, service: str, name: str, request: Mapping[s
         refusal = found.refused.get(member)
         if refusal is None:
             raise invalid_value(f"{member} is not implemented yet for {name}; leave it out.")
-        if value not in refusal.unless and not refusal.by_operation:
+        if value not in refusal.unless:
             raise invalid_value(f"{member}: {refusal.why}")
     for _ in range(ATTEMPTS):
         try:

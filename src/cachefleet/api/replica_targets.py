@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from cachefleet.api.names import node_group_id
 from cachefleet.api.replication_group_topology import MAX_REPLICAS
+from cachefleet.api.shard_ids import known_shards
 from cachefleet.model.errors import invalid_combination, invalid_value
 from cachefleet.model.group import DesiredShard
 
@@ -44,17 +44,9 @@ def read_targets(shards: Sequence[DesiredShard], request: Mapping[str, Any]) -> 
         _check_count(count, COUNT)
         return {shard.shard_id: Target(count) for shard in shards}
     known = [shard.shard_id for shard in shards]
-    asked: dict[str, Target] = {}
-    for entry in request[PER_SHARD]:
-        shard_id = node_group_id(entry["NodeGroupId"], f"{PER_SHARD}.NodeGroupId")
-        if shard_id not in known:
-            raise invalid_value(
-                f"{PER_SHARD}.NodeGroupId: the group has no node group {shard_id}; it has {', '.join(known[:5])}"
-                f"{' ...' if len(known) > 5 else ''}."
-            )
-        if shard_id in asked:
-            raise invalid_value(f"{PER_SHARD}.NodeGroupId: {shard_id} is named more than once; name each node group once.")
-        asked[shard_id] = _read_entry(entry, shard_id)
+    entries: Sequence[Mapping[str, Any]] = request[PER_SHARD]
+    ids = known_shards(known, (entry["NodeGroupId"] for entry in entries), f"{PER_SHARD}.NodeGroupId")
+    asked = {shard_id: _read_entry(entry, shard_id) for shard_id, entry in zip(ids, entries, strict=True)}
     return {shard_id: asked[shard_id] for shard_id in known if shard_id in asked}
 
 

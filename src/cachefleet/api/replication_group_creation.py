@@ -28,8 +28,12 @@ from cachefleet.api.registry import Refusal, operation
 from cachefleet.api.relocation import check_created
 from cachefleet.api.replication_group_topology import Place, Quota, asked_shards, build_shards, plan_shards
 from cachefleet.api.replication_group_views import group_view
+from cachefleet.api.restoring import Origin, asked_origin, check_engine, check_mode
+from cachefleet.api.restoring_defaults import group_request
+from cachefleet.api.snapshot_requests import asked_key
 from cachefleet.api.subnet_groups import subnet_group_zones
 from cachefleet.api.tag_rules import read_tags
+from cachefleet.model.errors import invalid_combination
 from cachefleet.model.group import Engine, GroupDesired, Shape
 from cachefleet.model.network import DEFAULT_SUBNET_GROUP
 from cachefleet.model.resource import Kind
@@ -64,15 +68,17 @@ UID_BYTES = 8
         "Port",
         "ClusterMode",
         "PreferredMaintenanceWindow",
+        "SnapshotRetentionLimit",
+        "SnapshotWindow",
+        "SnapshotName",
+        "SnapshotArns",
+        "AtRestEncryptionEnabled",
+        "KmsKeyId",
     ),
-    recorded={
-        **RECORDED,
-        "AtRestEncryptionEnabled": "data is in engine memory only; nothing is written to a disk",
-    },
+    recorded=RECORDED,
     refused={
         **CREATE_REFUSED,
         "GlobalReplicationGroupId": Refusal("global datastores are not implemented yet", ("",)),
-        "KmsKeyId": Refusal("keys of one's own are not implemented yet; leave it out", ("",)),
         "UserGroupIds": Refusal("user groups are not implemented yet; leave it out", ([],)),
         "DataTieringEnabled": Refusal("data tiering needs SSD node types, which are not supported; use false", (False,)),
         "TransitEncryptionMode": Refusal("encryption in transit is not implemented yet; leave it out"),
@@ -85,17 +91,23 @@ async def create_replication_group(context: Context, request: CreateReplicationG
     if request.get("PrimaryClusterId"):
         return {"ReplicationGroup": group_view(await adopt_cluster(context, name, request))}
     tags = read_tags(request.get("Tags") or ())
-    desired = await _desired(context, name, request, tags)
+    origin = await asked_origin(context, request)
+    desired = await _desired(context, name, request if origin is None else group_request(origin, request), tags, origin)
     check_created(tags, desired)
-    row = await insert_group(context, Kind.REPLICATION_GROUP, name, desired, tags)
+    row = await insert_group(context, Kind.REPLICATION_GROUP, name, desired, tags, None if origin is None else origin.snapshot)
     return {"ReplicationGroup": group_view(row)}
 
 
-async def _desired(context: Context, name: str, request: Mapping[str, Any], tags: Mapping[str, str]) -> GroupDesired:
+async def _desired(
+    context: Context, name: str, request: Mapping[str, Any], tags: Mapping[str, str], origin: Origin | None
+) -> GroupDesired:
     engine = asked_engine(request.get("Engine"), REPLICATION_ENGINES)
     build = choose_build(context.catalogue, engine, request.get("EngineVersion"))
     kind = asked_node_type(context, request.get("CacheNodeType"))
     clustered = _is_clustered(request)
+    if origin is not None:
+        check_engine(origin, engine, build.version)
+        check_mode(origin, clustered, request)
     cluster_mode = "enabled" if clustered else "disabled"
     subnet_group = names.folded(request.get("CacheSubnetGroupName") or DEFAULT_SUBNET_GROUP)
     place = Place(
@@ -105,6 +117,7 @@ async def _desired(context: Context, name: str, request: Mapping[str, Any], tags
     failover = request.get("AutomaticFailoverEnabled")
     failover = clustered if failover is None else failover
     check_failover(clustered, failover, place.multi_az, sum(len(plan.zones) for plan in plans), kind.name)
+    at_rest = asked_at_rest_encryption(request.get("AtRestEncryptionEnabled"), engine, kind.name)
     now = context.clock.now()
     return GroupDesired(
         uid=context.entropy.hex(UID_BYTES),
@@ -120,10 +133,20 @@ async def _desired(context: Context, name: str, request: Mapping[str, Any], tags
         automatic_failover=failover,
         multi_az=place.multi_az,
         cluster_mode=cluster_mode,
-        at_rest_encryption=asked_at_rest_encryption(request.get("AtRestEncryptionEnabled"), engine, kind.name),
+        at_rest_encryption=at_rest,
+        key_name=_key(request.get("KmsKeyId"), at_rest),
         created_at=now,
+        restore=None if origin is None else origin.restore,
         **new_settings(context, request),
     )
+
+
+def _key(asked: str | None, at_rest: bool) -> str:
+    """Raises InvalidParameterValue, InvalidParameterCombination."""
+    key = asked_key(asked)
+    if key and not at_rest:
+        raise invalid_combination("KmsKeyId: a key needs encryption at rest; set AtRestEncryptionEnabled to true.")
+    return key
 
 
 def _is_clustered(request: Mapping[str, Any]) -> bool:

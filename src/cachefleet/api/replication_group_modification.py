@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from cachefleet.api.cluster_mode_change import mode_change
 from cachefleet.api.context import Context
-from cachefleet.api.group_changes import asked_change, changed, not_yet, waiting
+from cachefleet.api.group_changes import asked_change, changed, waiting
 from cachefleet.api.group_inputs import MODIFY_REFUSED, RECORDED
 from cachefleet.api.group_rows import load_group, update_group
 from cachefleet.api.group_state import require_available
@@ -22,7 +22,7 @@ from cachefleet.api.handovers import promoted
 from cachefleet.api.names import folded, quoted
 from cachefleet.api.placement import check_multi_az
 from cachefleet.api.registry import Refusal, operation
-from cachefleet.api.replication_group_views import group_view, snapshotting_cluster
+from cachefleet.api.replication_group_views import group_view
 from cachefleet.model.errors import AwsError, invalid_combination
 from cachefleet.model.group import GroupDesired, Shape
 from cachefleet.model.plan import EventDraft
@@ -50,6 +50,8 @@ _USERS = Refusal("user groups are not implemented yet; leave it out", ([],))
         "ClusterMode",
         "ApplyImmediately",
         "PreferredMaintenanceWindow",
+        "SnapshotRetentionLimit",
+        "SnapshotWindow",
     ),
     recorded={
         **RECORDED,
@@ -73,6 +75,8 @@ async def modify_replication_group(context: Context, request: ModifyReplicationG
     row = await load_group(context, request["ReplicationGroupId"])
     require_available(row)
     _refuse_roles(row, request)
+    if request.get("SnapshottingClusterId"):
+        changes["snapshotting_cluster"] = _snapshotting_cluster(row, request["SnapshottingClusterId"])
     other_mode = mode_change(row, request)
     if other_mode is not None:
         return {"ReplicationGroup": group_view(await update_group(context, other_mode))}
@@ -109,18 +113,21 @@ def _failover(desired: GroupDesired, request: Mapping[str, Any]) -> dict[str, An
 
 
 def _refuse_roles(row: GroupRow, request: Mapping[str, Any]) -> None:
-    """Members that name a cluster of the group for a role. Raises CacheClusterNotFound, InvalidParameterCombination,
-    InvalidParameterValue."""
+    """Raises InvalidParameterCombination."""
     for member in ("PrimaryClusterId", "SnapshottingClusterId"):
         if request.get(member) and row.desired.shape is Shape.CLUSTERED:
             raise invalid_combination(f"{member} cannot be set when cluster mode is enabled.")
-    member, cluster = "SnapshottingClusterId", folded(request.get("SnapshottingClusterId") or "")
-    if cluster and not any(node.name == cluster for node in row.desired.nodes):
+
+
+def _snapshotting_cluster(row: GroupRow, asked: str) -> str:
+    """The member that automatic snapshots are taken of. Raises CacheClusterNotFound."""
+    cluster = folded(asked)
+    if not any(node.name == cluster for node in row.desired.nodes):
         raise AwsError(
-            "CacheClusterNotFound", f"{member}: {quoted(cluster)} is no cluster of replication group {row.key.name}."
+            "CacheClusterNotFound",
+            f"SnapshottingClusterId: {quoted(cluster)} is no cluster of replication group {row.key.name}.",
         )
-    if cluster not in ("", snapshotting_cluster(row.desired)):
-        raise not_yet(member, snapshotting_cluster(row.desired) or "not set")
+    return cluster
 
 
 def _events(row: GroupRow, desired: GroupDesired) -> tuple[EventDraft, ...]:

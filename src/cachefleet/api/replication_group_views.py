@@ -50,7 +50,7 @@ def group_view(row: GroupRow) -> dict[str, Any]:
         "AuthTokenEnabled": False,
         "TransitEncryptionEnabled": False,
         "AtRestEncryptionEnabled": desired.at_rest_encryption,
-        "StorageEncryptionType": "sse-elasticache" if desired.at_rest_encryption else "none",
+        "StorageEncryptionType": _encryption_type(desired),
         "ARN": row.key.arn,
         "UserGroupIds": [],
         "LogDeliveryConfigurations": [],
@@ -61,6 +61,8 @@ def group_view(row: GroupRow) -> dict[str, Any]:
         "IpDiscovery": desired.ip_discovery,
         "Engine": desired.engine.value,
     }
+    if desired.key_name:
+        view["KmsKeyId"] = desired.key_name
     if snapshotting_cluster(desired):
         view["SnapshottingClusterId"] = snapshotting_cluster(desired)
     if is_provisioned(row):
@@ -72,6 +74,12 @@ def group_view(row: GroupRow) -> dict[str, Any]:
             endpoint_port(row, EndpointRole.CONFIGURATION),
         )
     return view
+
+
+def _encryption_type(desired: GroupDesired) -> str:
+    if not desired.at_rest_encryption:
+        return "none"
+    return "sse-kms" if desired.key_name else "sse-elasticache"
 
 
 def _shard_view(row: GroupRow, shard: DesiredShard) -> dict[str, Any]:
@@ -114,8 +122,13 @@ def _pending(row: GroupRow) -> dict[str, Any]:
 
 
 def snapshotting_cluster(desired: GroupDesired) -> str:
-    """The member that backups would be taken from: the last, "" when there are none (or in cluster mode, where all are)."""
-    return desired.nodes[-1].name if desired.snapshot_retention_days and desired.shape is Shape.REPLICATED else ""
+    """The member that automatic snapshots are taken of: the one that was named, else the last, of which they most likely are;
+    "" when there are none (or in cluster mode, where all shards are)."""
+    if desired.shape is not Shape.REPLICATED:
+        return ""
+    if any(node.name == desired.snapshotting_cluster for node in desired.nodes):
+        return desired.snapshotting_cluster
+    return desired.nodes[-1].name if desired.snapshot_retention_days else ""
 
 
 def switch(on: bool) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from cachefleet.api.context import Context
-from cachefleet.api.group_inputs import FINAL_SNAPSHOT
+from cachefleet.api.final_snapshots import begin_final_snapshot
 from cachefleet.api.group_rows import Change, load_group, update_group
 from cachefleet.api.group_state import DELETING, require_deletable
 from cachefleet.api.names import folded
@@ -18,6 +18,7 @@ from cachefleet.api.paging import cut, page_of, reply
 from cachefleet.api.primary_exchange import retain_primary
 from cachefleet.api.registry import operation
 from cachefleet.api.replication_group_views import group_fragment, group_view
+from cachefleet.model.errors import invalid_combination
 from cachefleet.model.resource import Kind
 from cachefleet.model.row import GroupRow
 
@@ -38,11 +39,16 @@ async def describe_replication_groups(context: Context, request: DescribeReplica
 
 @operation(
     "DeleteReplicationGroup",
-    effective=("ReplicationGroupId", "RetainPrimaryCluster"),
-    refused={"FinalSnapshotIdentifier": FINAL_SNAPSHOT},
+    effective=("ReplicationGroupId", "RetainPrimaryCluster", "FinalSnapshotIdentifier"),
 )
 async def delete_replication_group(context: Context, request: DeleteReplicationGroupMessageTypeDef) -> dict[str, Any]:
-    name = folded(request["ReplicationGroupId"])
+    name, final = folded(request["ReplicationGroupId"]), request.get("FinalSnapshotIdentifier")
+    if final and request.get("RetainPrimaryCluster"):
+        raise invalid_combination(
+            "FinalSnapshotIdentifier: with RetainPrimaryCluster the data stay where they are; leave one of the two out."
+        )
+    if final:
+        return {"ReplicationGroup": group_view(await begin_final_snapshot(context, await load_group(context, name), final))}
     if request.get("RetainPrimaryCluster"):
         return {"ReplicationGroup": group_view(deleted(await retain_primary(context, name)))}
     row = await update_group(context, Change(deleted(await load_group(context, name))))

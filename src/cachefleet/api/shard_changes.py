@@ -13,6 +13,7 @@ import msgspec
 from cachefleet.api.names import node_group_id
 from cachefleet.api.placement import check_zones, fill
 from cachefleet.api.replication_group_topology import Place
+from cachefleet.api.shard_ids import known_shards
 from cachefleet.model.errors import AwsError, invalid_combination, invalid_value
 from cachefleet.model.group import DesiredShard
 
@@ -69,7 +70,7 @@ def _leaving(known: list[str], asked: int, request: Mapping[str, Any]) -> tuple[
             f"Give exactly one of {GONE} and {KEPT} when {COUNT} is smaller than the {len(known)} that the group has; {found}."
         )
     (member,) = given
-    named = _ids(known, request[member], member)
+    named = known_shards(known, request[member], member)
     wanted = asked if member == KEPT else len(known) - asked
     if len(named) != wanted:
         raise invalid_combination(
@@ -77,21 +78,6 @@ def _leaving(known: list[str], asked: int, request: Mapping[str, Any]) -> tuple[
             f"{'keeps' if member == KEPT else 'removes'} {wanted}; name exactly as many."
         )
     return tuple(shard_id for shard_id in known if (shard_id in named) is (member == GONE))
-
-
-def _ids(known: Sequence[str], asked: Sequence[str], member: str) -> list[str]:
-    named: list[str] = []
-    for value in asked:
-        shard_id = node_group_id(value, member)
-        if shard_id not in known:
-            raise invalid_value(
-                f"{member}: the group has no node group {shard_id}; it has {', '.join(known[:5])}"
-                f"{' ...' if len(known) > 5 else ''}."
-            )
-        if shard_id in named:
-            raise invalid_value(f"{member}: {shard_id} is named more than once; name each node group once.")
-        named.append(shard_id)
-    return named
 
 
 # --- more ----------------------------------------------------------------------------------------------------------

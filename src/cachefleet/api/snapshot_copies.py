@@ -5,20 +5,20 @@ Writes a row that says what is wanted; the controller's keeper of snapshots move
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from cachefleet.api import names
 from cachefleet.api.context import Context
 from cachefleet.api.registry import operation
 from cachefleet.api.rows import leave_word
+from cachefleet.api.s3_names import bucket_name, export_name
 from cachefleet.api.snapshot_requests import UID_BYTES, asked_key
 from cachefleet.api.snapshot_rows import already_exists, load_snapshot
 from cachefleet.api.snapshot_views import snapshot_view
 from cachefleet.api.snapshots import refused_state
 from cachefleet.api.tag_rules import read_tags
 from cachefleet.interfaces import NameTaken
-from cachefleet.model.errors import invalid_combination, invalid_value
+from cachefleet.model.errors import invalid_combination
 from cachefleet.model.resource import Kind
 from cachefleet.model.row import Row, SnapshotRow
 from cachefleet.model.snapshot import SnapshotDesired, SnapshotSource, SnapshotState
@@ -27,17 +27,13 @@ if TYPE_CHECKING:
     from types_boto3_elasticache.type_defs import CopySnapshotMessageTypeDef
 
 _TARGET = "TargetSnapshotName"
-EXPORT_NAME_LENGTH = 1000
-LONGEST_OBJECT_NAME_BYTES = 1024 - len("-0001.rdb")  # of S3
-_BUCKET = re.compile(r"(?=.{3,63}\Z)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*", re.ASCII)
-_ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+", re.ASCII)
 
 
 @operation("CopySnapshot", effective=("SourceSnapshotName", _TARGET, "TargetBucket", "KmsKeyId", "Tags"))
 async def copy_snapshot(context: Context, request: CopySnapshotMessageTypeDef) -> dict[str, Any]:
     bucket = bucket_name(request["TargetBucket"], "TargetBucket") if request.get("TargetBucket") else ""
     asked = request["TargetSnapshotName"]
-    name = export_name(asked) if bucket else names.snapshot_name(asked, _TARGET)
+    name = export_name(asked, _TARGET) if bucket else names.snapshot_name(asked, _TARGET)
     tags, key = read_tags(request.get("Tags") or ()), asked_key(request.get("KmsKeyId"))
     if bucket and key:
         raise invalid_combination("KmsKeyId: an export has plain files, which no key encrypts; leave it out.")
@@ -76,27 +72,3 @@ async def _insert(context: Context, row: SnapshotRow, source: SnapshotRow) -> Sn
         raise already_exists(row.key.name) from None
     context.wake(stored.key)
     return stored
-
-
-def bucket_name(value: str, field: str) -> str:
-    """Raises InvalidParameterValue for what S3 has no bucket of that name for."""
-    if not _BUCKET.fullmatch(value) or _ADDRESS.fullmatch(value):
-        raise invalid_value(
-            f"{field}: {names.quoted(value)} is not the name of a bucket: it must have 3 to 63 lower-case letters, digits, "
-            "hyphens and dots, as a DNS name has them."
-        )
-    return value
-
-
-def export_name(value: str) -> str:
-    """The name of an export, as given: its files are `<name>-0001.rdb` ... Raises InvalidParameterValue."""
-    if not 1 <= len(value) <= EXPORT_NAME_LENGTH or len(value.encode()) > LONGEST_OBJECT_NAME_BYTES:
-        raise invalid_value(
-            f"{_TARGET}: the name of an export must have 1 to {EXPORT_NAME_LENGTH} characters, and at most "
-            f"{LONGEST_OBJECT_NAME_BYTES} bytes in UTF-8."
-        )
-    if not value.isprintable() or not all(map(names.is_writable, value)):
-        raise invalid_value(f"{_TARGET}: {names.quoted(value)} contains a character that cannot be printed.")
-    if any(part in ("", ".", "..") for part in value.split("/")):
-        raise invalid_value(f"{_TARGET}: {names.quoted(value)} must not have empty parts, '.' or '..' between slashes.")
-    return value

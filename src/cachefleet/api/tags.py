@@ -1,4 +1,4 @@
-"""Tags of replication groups, clusters and subnet groups: add, list, remove.
+"""Tags of replication groups, clusters, subnet groups and snapshots: add, list, remove.
 
 Tags of a replication group are copied to its nodes when they are added and taken from them when they are removed; a node
 may have further ones of its own. Refused only while the resource is being deleted.
@@ -19,12 +19,14 @@ from cachefleet.api.parameter_groups import find_parameter_group
 from cachefleet.api.registry import operation
 from cachefleet.api.relocation import asks_for_relocation, refuse_relocation, relocated
 from cachefleet.api.rows import update_row
+from cachefleet.api.snapshot_rows import load_snapshot
 from cachefleet.api.tag_rules import added, check_balance, check_present, read_tags, removed, show_tags
 from cachefleet.interfaces import AnyRow
 from cachefleet.model.errors import AwsError, invalid_value
 from cachefleet.model.group import DesiredNode, GroupDesired, Shape
 from cachefleet.model.network import DEFAULT_SUBNET_GROUP
 from cachefleet.model.resource import Kind
+from cachefleet.model.snapshot import SnapshotDesired, SnapshotState
 
 if TYPE_CHECKING:
     from types_boto3_elasticache.type_defs import (
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
     )
 
 _NOT_FOUND = {  # types of ARNs whose resources cannot exist yet
-    "snapshot": "SnapshotNotFoundFault",
     "user": "UserNotFound",
     "usergroup": "UserGroupNotFound",
     "securitygroup": "CacheSecurityGroupNotFound",
@@ -99,6 +100,8 @@ async def _find(context: Context, arn: Arn) -> AnyRow:
         return await load_cluster(context, arn.name)
     if arn.type_word == Kind.SUBNET_GROUP:
         return await subnet_groups.find_subnet_group_row(context, arn.name)
+    if arn.type_word == Kind.SNAPSHOT:
+        return await load_snapshot(context, arn.name)
     if arn.type_word in _NOT_FOUND:
         raise AwsError(_NOT_FOUND[arn.type_word], f"ResourceName: there is no {arn.type_word} {names.quoted(arn.name)}.")
     raise AwsError("InvalidARN", f"ResourceName: {names.quoted(arn.type_word)} is not a type of resource that has tags.")
@@ -149,6 +152,10 @@ def _with_nodes(row: AnyRow, tags: Callable[[DesiredNode], dict[str, str]]) -> A
 
 
 def _check_not_deleting(row: AnyRow, arn: Arn) -> None:
+    if isinstance(row.desired, SnapshotDesired) and row.desired.state is SnapshotState.DELETING:
+        raise AwsError(
+            "SnapshotNotFoundFault", f"Snapshot {row.key.name} is being deleted; its tags cannot be changed any more."
+        )
     if not isinstance(row.desired, GroupDesired) or not row.desired.deleting:
         return
     code = "InvalidReplicationGroupState" if arn.type_word == Kind.REPLICATION_GROUP else "InvalidCacheClusterState"

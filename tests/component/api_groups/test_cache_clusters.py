@@ -173,28 +173,11 @@ async def test_deleting_is_asked_of_the_controller(stage: GroupStage) -> None:
 
 
 @on_groups
-async def test_final_snapshots_are_not_built_yet(stage: GroupStage) -> None:
-    await stage.create_cluster()
-    await stage.refused(
-        "InvalidParameterValue",
-        "FinalSnapshotIdentifier",
-        "DeleteCacheCluster",
-        CacheClusterId="alone",
-        FinalSnapshotIdentifier="last",
-    )
-    await stage.refused(
-        "CacheClusterNotFound", "none", "DeleteCacheCluster", CacheClusterId="none", FinalSnapshotIdentifier="last"
-    )
-    await stage.settle("alone", CLUSTER)
-    await stage.call("DeleteCacheCluster", CacheClusterId="alone", FinalSnapshotIdentifier="")
-
-
-@on_groups
 async def test_memcached_has_no_final_snapshot(stage: GroupStage) -> None:
     await stage.create_cluster("mem", Engine="memcached")
     await stage.refused(
         "SnapshotFeatureNotSupportedFault",
-        "Memcached has no snapshots",
+        "Memcached cluster, which has no snapshots",
         "DeleteCacheCluster",
         CacheClusterId="mem",
         FinalSnapshotIdentifier="last",

@@ -130,7 +130,6 @@ async def test_changes_that_are_not_built_yet(stage: GroupStage) -> None:
     await ready(stage)
     before = await stage.row(stage.key("demo"))
     for member, value in (
-        ("SnapshottingClusterId", "demo-002"),
         ("TransitEncryptionEnabled", True),
         ("TransitEncryptionMode", "preferred"),
         ("AuthToken", "0123456789abcdef"),

@@ -134,7 +134,6 @@ async def test_creations_that_cannot_be(stage: GroupStage) -> None:
         ("InvalidParameterValue", "CacheSecurityGroupNames", {"CacheSecurityGroupNames": ["default"]}),
         ("InvalidParameterValue", "LogDeliveryConfigurations", {"LogDeliveryConfigurations": [{"LogType": "slow-log"}]}),
         ("InvalidParameterValue", "DataTieringEnabled", {"DataTieringEnabled": True}),
-        ("InvalidParameterValue", "KmsKeyId", {"KmsKeyId": "key"}),
         ("InvalidParameterValue", "Durability", {"Durability": "sync"}),
         ("InvalidParameterCombination", "cluster mode", {"NumNodeGroups": 2, "ClusterMode": "disabled"}),
         ("InvalidParameterCombination", "cluster mode", {"NumNodeGroups": 2, "CacheParameterGroupName": "default.valkey9"}),
@@ -217,20 +216,6 @@ async def test_a_group_that_is_not_available_can_be_deleted(stage: GroupStage) -
         await stage.put_state(state, state)
         reply = await stage.call("DeleteReplicationGroup", ReplicationGroupId=state)
         assert reply["ReplicationGroup"]["Status"] == "deleting"
-
-
-@on_groups
-async def test_final_snapshots_are_not_built_yet(stage: GroupStage) -> None:
-    await stage.create_group()
-    await stage.settle()
-    await stage.refused(
-        "InvalidParameterValue",
-        "FinalSnapshotIdentifier",
-        "DeleteReplicationGroup",
-        ReplicationGroupId="demo",
-        FinalSnapshotIdentifier="last",
-    )
-    assert (await stage.group())["Status"] == "available"
 
 
 @on_groups
