@@ -19,6 +19,7 @@ from tests.unit.archive.memory import MemoryReader, MemoryWriter
 
 IDENTITY = new_identity()
 RECIPIENT = recipient_of(IDENTITY)
+plain_and_sealed = pytest.mark.parametrize("recipient", [None, RECIPIENT], ids=["plain", "sealed"])
 
 
 def seal(pieces: list[bytes], recipient: str | None) -> tuple[bytes, Figures]:
@@ -88,7 +89,7 @@ def test_no_plaintext_is_stored() -> None:
     assert zstandard.MAGIC_NUMBER.to_bytes(4, "little") not in stored[:300]
 
 
-@pytest.mark.parametrize("recipient", [None, RECIPIENT])
+@plain_and_sealed
 def test_memory_does_not_grow_with_the_size(recipient: str | None) -> None:
     class Counting(MemoryWriter):
         size_bytes = 0
@@ -133,7 +134,7 @@ def test_a_frame_that_asks_for_much_memory_is_refused() -> None:
         opened(stored, figures, None)
 
 
-@pytest.mark.parametrize("recipient", [None, RECIPIENT])
+@plain_and_sealed
 def test_every_cut_of_a_small_object_is_detected(recipient: str | None) -> None:
     stored, figures = seal([b"a small object"], recipient)
     for size in range(len(stored)):
@@ -141,7 +142,7 @@ def test_every_cut_of_a_small_object_is_detected(recipient: str | None) -> None:
             opened(stored[:size], figures, IDENTITY if recipient else None)
 
 
-@pytest.mark.parametrize("recipient", [None, RECIPIENT])
+@plain_and_sealed
 def test_every_single_flipped_bit_of_a_small_object_is_detected(recipient: str | None) -> None:
     stored, figures = seal([b"a small object"], recipient)
     chance = random.Random(7)
@@ -152,7 +153,7 @@ def test_every_single_flipped_bit_of_a_small_object_is_detected(recipient: str |
             opened(bytes(altered), figures, IDENTITY if recipient else None)
 
 
-@pytest.mark.parametrize("recipient", [None, RECIPIENT])
+@plain_and_sealed
 def test_a_thousand_flips_cuts_and_additions_are_detected(recipient: str | None) -> None:
     stored, figures = seal([keys_of(2_000)], recipient)
     identity = IDENTITY if recipient else None
@@ -191,7 +192,7 @@ def test_chunks_of_a_big_object_that_change_places_are_detected() -> None:
         opened(header + b"".join(chunks[:-1]), figures, IDENTITY)
 
 
-@pytest.mark.parametrize("recipient", [None, RECIPIENT])
+@plain_and_sealed
 @pytest.mark.parametrize("field", ["plain_bytes", "plain_sha256", "stored_bytes", "stored_sha256"])
 def test_each_figure_counts(field: str, recipient: str | None) -> None:
     stored, figures = seal([b"content"], recipient)
@@ -247,7 +248,7 @@ def test_a_recipient_that_is_none_is_refused_before_anything_is_written() -> Non
         SealedWriter(MemoryWriter(), "age1nonsense")
 
 
-@pytest.mark.parametrize("recipient", [None, RECIPIENT])
+@plain_and_sealed
 @pytest.mark.parametrize("at_close", [False, True])
 def test_an_archive_that_fails_is_heard_and_left_empty(recipient: str | None, at_close: bool) -> None:
     raw = MemoryWriter(fails_after=None if at_close else 300_000, fails_at_close=at_close)
@@ -262,7 +263,7 @@ def test_an_archive_that_fails_is_heard_and_left_empty(recipient: str | None, at
         writer.figures()
 
 
-@pytest.mark.parametrize("recipient", [None, RECIPIENT])
+@plain_and_sealed
 def test_abort_leaves_nothing_and_no_thread(recipient: str | None) -> None:
     before = threading.active_count()
     raw = MemoryWriter()
@@ -274,7 +275,7 @@ def test_abort_leaves_nothing_and_no_thread(recipient: str | None) -> None:
     assert threading.active_count() == before
 
 
-@pytest.mark.parametrize("recipient", [None, RECIPIENT])
+@plain_and_sealed
 def test_a_store_that_fails_while_it_is_read_is_no_damage(recipient: str | None) -> None:
     stored, figures = seal([random.Random(1).randbytes(2 << 20)], recipient)
     raw = MemoryReader(stored, fails_after=1 << 20)
