@@ -141,10 +141,9 @@ async def _probe(seams: Seams, pulse: Pulse, row: GroupRow, targets: Mapping[str
     rules = seams.settings.control
 
     async def probe(target: _Target) -> NodeView:
-        silence = pulse.silence(row.desired.uid, target.incarnation)
-        owes = silence is not None and pulse.owes_answer(row.desired.uid, target.incarnation)
-        if owes and silence is not None and silence.seconds % ASK_AGAIN_S >= rules.pulse_interval_s:
-            return NodeView(reachable=False, why=f"has not answered for {silence.seconds:.1f} s")
+        owes_s = pulse.owes_answer_s(row.desired.uid, target.incarnation)
+        if owes_s % ASK_AGAIN_S >= rules.pulse_interval_s:
+            return NodeView(reachable=False, why=f"has not answered for {owes_s:.1f} s")
         try:
             async with asyncio.timeout(rules.probe_timeout_s):
                 return await target.driver.probe(target.address, target.clustered)

@@ -77,10 +77,10 @@ class Pulse:
         node.busy_since = node.busy_since or now
         return Silence(seconds=now - node.busy_since, busy=True)
 
-    def owes_answer(self, uid: str, incarnation: str) -> bool:
-        """It is silent on an open connection: to ask more on it is of no use."""
+    def owes_answer_s(self, uid: str, incarnation: str) -> float:
+        """For how long it has been silent on an open connection: to ask more on it is of no use. 0 when it is not."""
         node = self._node(uid, incarnation)
-        return node is not None and node.connected and self._is_silent(node)
+        return node.silent_s if node is not None and node.connected and self._is_silent(node) else 0.0
 
     def _node(self, uid: str, incarnation: str) -> _Node | None:
         return self._groups.get(uid, {}).get(incarnation)

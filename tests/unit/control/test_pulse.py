@@ -93,10 +93,11 @@ def test_a_node_without_a_connection_is_silent_but_owes_no_answer() -> None:
     stage.engine.answers = None
     stage.beat(3)
     assert stage.pulse.silence("u1", NODE) is not None
-    assert not stage.pulse.owes_answer("u1", NODE)
+    assert stage.pulse.owes_answer_s("u1", NODE) == 0
     stage.engine.answers = False
     stage.beat()
-    assert stage.pulse.owes_answer("u1", NODE)
+    silence = stage.pulse.silence("u1", NODE)
+    assert silence is not None and stage.pulse.owes_answer_s("u1", NODE) == silence.seconds > 0
 
 
 def test_what_the_process_does_meanwhile_is_told() -> None:
