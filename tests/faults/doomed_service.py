@@ -24,6 +24,7 @@ from cachefleet.control.executor import Executor
 from cachefleet.engines import valkey
 from cachefleet.engines.connection import Command
 from cachefleet.engines.mode_change import IntoCluster, OutOfCluster
+from cachefleet.engines.switchover import Switchover
 from cachefleet.hosts import local
 from cachefleet.hosts.folders import Folders
 from cachefleet.interfaces import AnyRow
@@ -91,7 +92,7 @@ class DoomedFolders(Folders):
         return folder
 
 
-class DoomedIntoCluster(IntoCluster):
+class DoomedSwitchover(Switchover):
     def _promotion(self) -> tuple[Command, ...]:
         reached("within", ["Promotion"])
         return super()._promotion()
@@ -101,14 +102,12 @@ class DoomedIntoCluster(IntoCluster):
         return super()._retirement()
 
 
-class DoomedOutOfCluster(OutOfCluster):
-    def _promotion(self) -> tuple[Command, ...]:
-        reached("within", ["Promotion"])
-        return super()._promotion()
+class DoomedIntoCluster(DoomedSwitchover, IntoCluster):
+    pass
 
-    def _retirement(self) -> tuple[Command, ...]:
-        reached("within", ["Retirement"])
-        return super()._retirement()
+
+class DoomedOutOfCluster(DoomedSwitchover, OutOfCluster):
+    pass
 
 
 def main() -> None:
