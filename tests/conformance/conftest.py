@@ -1,6 +1,7 @@
 """Fixtures of the conformance suites: what stands behind each seam."""
 
 from tests.fixtures.databases import database, shared_database, sql_database
+from tests.fixtures.object_store import bucket, s3_endpoint
 from tests.fixtures.postgres import postgres, postgres_url
 
-__all__ = ["database", "postgres", "postgres_url", "shared_database", "sql_database"]
+__all__ = ["bucket", "database", "postgres", "postgres_url", "s3_endpoint", "shared_database", "sql_database"]

@@ -61,7 +61,10 @@ class BucketPlace:
         try:
             return obstore.head(self._store, path)["size"]
         except (BaseError, OSError) as error:
-            raise failure(f"{self._url}/{path}", "read", error) from None
+            problem = failure(f"{self._url}/{path}", "read", error)
+        if problem.missing:  # the reply to this question has no text: it may be the bucket that is missing
+            next(self.names(path), None)
+        raise problem
 
     def _remove(self, paths: list[str]) -> None:
         try:

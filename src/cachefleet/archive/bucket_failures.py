@@ -12,12 +12,14 @@ from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
 from cachefleet.archive.streams import ArchiveError
 
 _CODE = re.compile(r"<Code>(\w+)</Code>")
+_STATUS = re.compile(r"status code: (\d{3})")
 _QUERY = re.compile(r"\?\S*")  # may hold a signature
 _NO_CONTAINER = frozenset({"NoSuchBucket", "ContainerNotFound", "InvalidBucketName"})
 _DENIED = frozenset(
     {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthenticationFailed", "AuthorizationFailure"}
 )
 _DENIED_TYPES = (PermissionDeniedError, UnauthenticatedError)
+_DENIED_STATUS = frozenset({"401", "403"})
 _STALE = frozenset({"ExpiredToken", "RequestTimeTooSkewed"})
 _FULL = frozenset({"QuotaExceeded", "XMinioStorageFull", "InsufficientCapacity"})
 _UNREACHABLE = ("kind: Connect", "kind: Timeout", "kind: Request", "kind: Interrupted")
@@ -28,6 +30,8 @@ def failure(name: str, done: str, error: Exception) -> ArchiveError:
     text = str(error)
     found = _CODE.search(text)
     code = found[1] if found else ""
+    status = _STATUS.search(text)
+    denied = isinstance(error, _DENIED_TYPES) or code in _DENIED or (status is not None and status[1] in _DENIED_STATUS)
     said = f"{name} cannot be {done}"
     if code in _NO_CONTAINER:
         return ArchiveError(
@@ -37,7 +41,7 @@ def failure(name: str, done: str, error: Exception) -> ArchiveError:
         return ArchiveError(f"{said}: {code}; renew the session token, or set this machine's clock", permanent=True)
     if code in _FULL:
         return ArchiveError(f"{said}: the store is full ({code}); make room", permanent=True)
-    if code in _DENIED or isinstance(error, _DENIED_TYPES):
+    if denied:
         hint = "the archive's credentials must allow listing, reading, writing and deleting there"
         return ArchiveError(f"{said}: access denied{f' ({code})' if code else ''}; {hint}", permanent=True)
     if isinstance(error, FileNotFoundError):

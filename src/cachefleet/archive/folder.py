@@ -5,8 +5,10 @@ Blocking. Checks no paths (Archive has). Unfinished files keep their place's nam
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from io import BufferedReader, BufferedWriter, FileIO
 from pathlib import Path
@@ -15,8 +17,11 @@ from cachefleet.archive.streams import ArchiveError, Data
 
 UNFINISHED = ".part"
 _BUFFER_BYTES = 1 << 20
+_ATTEMPTS = 100  # to put a file into a folder that others take away while it is empty
 _FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up", errno.EFBIG: "files may not be that big"}
-_LASTING = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP})
+_LASTING = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP}
+)
 
 
 class FolderPlace:
@@ -26,7 +31,7 @@ class FolderPlace:
         self._root = root
 
     def writer(self, path: str, size_hint_bytes: int) -> _FileWriter:
-        return _FileWriter(self._root / path)
+        return _FileWriter(self._root, self._root / path)
 
     def reader(self, path: str) -> _FileReader:
         return _FileReader(self._root / path)
@@ -76,9 +81,12 @@ class FolderPlace:
     def size(self, path: str) -> int:
         file = self._root / path
         try:
-            return file.stat().st_size
+            status = file.stat()
         except OSError as error:
             raise _failure("be read", file, error) from error
+        if not stat.S_ISREG(status.st_mode):
+            raise _missing(file)
+        return status.st_size
 
     def _prune(self, folder: Path) -> None:
         """Empty folders up to the root, which stays."""
@@ -91,12 +99,13 @@ class FolderPlace:
 
 
 class _FileWriter:
-    def __init__(self, file: Path) -> None:
+    def __init__(self, root: Path, file: Path) -> None:
+        self._root = root
         self._file = file
         self._fresh = _unfinished(file)
         self._stream: BufferedWriter | None = None
         try:
-            self._stream = _create(self._fresh)
+            self._stream = _create(root, self._fresh)
         except OSError as error:
             raise _failure("be written", file, error) from error
 
@@ -117,7 +126,10 @@ class _FileWriter:
             self._stream.close()
             self._stream = None
             self._fresh.replace(self._file)
-            sync_folder(self._file.parent)
+            for folder in self._file.parents:
+                sync_folder(folder)
+                if folder == self._root:
+                    break
         except OSError as error:
             self.abort()
             raise _failure("be written", self._file, error) from error
@@ -172,16 +184,21 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _create(fresh: Path) -> BufferedWriter:
-    """Raises OSError."""
-    for last in (False, False, True):
-        make_folder(fresh.parent)
+def _create(root: Path, fresh: Path) -> BufferedWriter:
+    """Raises OSError. The folders below the root are made durable by the writer's close: no wait for the disk may come between
+    making one and putting a file into it, since who removes the last object of a folder takes the folder away, too."""
+    make_folder(root)
+    below = [folder for folder in reversed(fresh.parents) if root in folder.parents]
+    for attempt in range(1, _ATTEMPTS + 1):
+        for folder in below:
+            with contextlib.suppress(FileExistsError, FileNotFoundError):
+                folder.mkdir(mode=0o700)
         try:
             fresh.unlink(missing_ok=True)  # of a crash
             descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             break
-        except FileNotFoundError:  # who removed the last object took the empty folder away, too
-            if last:
+        except FileNotFoundError:
+            if attempt == _ATTEMPTS:
                 raise
     return BufferedWriter(FileIO(descriptor, "w"), _BUFFER_BYTES)
 
@@ -201,10 +218,16 @@ def _unfinished(file: Path) -> Path:
 
 
 def _failure(what: str, file: Path, error: OSError) -> ArchiveError:
-    if isinstance(error, FileNotFoundError):
-        return ArchiveError(f"{file} does not exist", permanent=True, missing=True)
+    if isinstance(error, FileNotFoundError) or (
+        what == "be read" and isinstance(error, NotADirectoryError | IsADirectoryError)
+    ):
+        return _missing(file)
     number = error.errno or 0
     if number in _FULL:
         return ArchiveError(f"{file} cannot {what}: {_FULL[number]}; make room, or keep snapshots elsewhere", permanent=True)
     why = os.strerror(number) if number else type(error).__name__
     return ArchiveError(f"{file} cannot {what}: {why}", permanent=number in _LASTING)
+
+
+def _missing(file: Path) -> ArchiveError:
+    return ArchiveError(f"{file} does not exist", permanent=True, missing=True)
