@@ -45,10 +45,14 @@ class SealedWriter:
     """Writes one object. close makes it visible, and abort leaves nothing; leaving `with` by an exception aborts."""
 
     def __init__(self, raw: ArchiveWriter, recipient: str | None = None, level: int = LEVEL) -> None:
-        """recipient: age1..., or None for plain zstd. Raises ValueError for one that is none."""
+        """recipient: age1..., or None for plain zstd. Raises ValueError for one that is none; raw is aborted then."""
         self._raw = raw
         self._stored = _Stored(raw)
-        self._encryptor = Encryptor(self._stored, recipient) if recipient else None
+        try:
+            self._encryptor = Encryptor(self._stored, recipient) if recipient else None
+        except BaseException:
+            raw.abort()
+            raise
         self._sink: _Stored | Encryptor = self._encryptor or self._stored
         self._recipient = recipient or ""
         self._compressor = zstandard.ZstdCompressor(level=level, write_checksum=True).compressobj()

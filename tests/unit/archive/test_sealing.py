@@ -244,8 +244,10 @@ def test_no_message_holds_the_secret() -> None:
 
 
 def test_a_recipient_that_is_none_is_refused_before_anything_is_written() -> None:
+    raw = MemoryWriter()
     with pytest.raises(ValueError, match="no age recipient"):
-        SealedWriter(MemoryWriter(), "age1nonsense")
+        SealedWriter(raw, "age1nonsense")
+    assert raw.aborted
 
 
 @plain_and_sealed
