@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -23,6 +23,11 @@ class Caller(msgspec.Struct, frozen=True):
     request_id: str = ""
 
 
+async def any_key(name: str) -> str:
+    """Context.refuses_key where nobody knows better."""
+    return ""
+
+
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     caller: Caller
     store: Store
@@ -32,6 +37,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     catalogue: Catalogue
     refuses: Callable[[int, int], str]  # (more nodes, bytes) -> why they cannot run, "" when they can: Host.refuses
     wake: Callable[[Key], None]  # tell the controller that this row changed (after the transaction)
+    refuses_key: Callable[[str], Awaitable[str]] = any_key  # why the key of this name cannot be used, "" when it can
     shared: bool = False  # the controller may be another service's: leave word in the transaction, too
 
     @property

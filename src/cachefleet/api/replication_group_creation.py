@@ -91,6 +91,7 @@ async def create_replication_group(context: Context, request: CreateReplicationG
     if request.get("PrimaryClusterId"):
         return {"ReplicationGroup": group_view(await adopt_cluster(context, name, request))}
     tags = read_tags(request.get("Tags") or ())
+    await asked_key(context, request.get("KmsKeyId"))
     origin = await asked_origin(context, request)
     desired = await _desired(context, name, request if origin is None else group_request(origin, request), tags, origin)
     check_created(tags, desired)
@@ -118,6 +119,8 @@ async def _desired(
     failover = clustered if failover is None else failover
     check_failover(clustered, failover, place.multi_az, sum(len(plan.zones) for plan in plans), kind.name)
     at_rest = asked_at_rest_encryption(request.get("AtRestEncryptionEnabled"), engine, kind.name)
+    if request.get("KmsKeyId") and not at_rest:
+        raise invalid_combination("KmsKeyId: a key needs encryption at rest; set AtRestEncryptionEnabled to true.")
     now = context.clock.now()
     return GroupDesired(
         uid=context.entropy.hex(UID_BYTES),
@@ -134,19 +137,11 @@ async def _desired(
         multi_az=place.multi_az,
         cluster_mode=cluster_mode,
         at_rest_encryption=at_rest,
-        key_name=_key(request.get("KmsKeyId"), at_rest),
+        key_name=request.get("KmsKeyId") or "",
         created_at=now,
         restore=None if origin is None else origin.restore,
         **new_settings(context, request),
     )
-
-
-def _key(asked: str | None, at_rest: bool) -> str:
-    """Raises InvalidParameterValue, InvalidParameterCombination."""
-    key = asked_key(asked)
-    if key and not at_rest:
-        raise invalid_combination("KmsKeyId: a key needs encryption at rest; set AtRestEncryptionEnabled to true.")
-    return key
 
 
 def _is_clustered(request: Mapping[str, Any]) -> bool:

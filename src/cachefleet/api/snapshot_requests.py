@@ -24,9 +24,8 @@ from cachefleet.model.snapshot import SnapshotDesired, SnapshotSource, SnapshotS
 UID_BYTES = 8
 
 
-def asked_key(value: str | None) -> str:
-    """KmsKeyId as given, since it is shown so; "" for none. Whether there is such a key is for those who use it to find out.
-    Raises InvalidParameterValue for what can be the name of none."""
+async def asked_key(context: Context, value: str | None) -> str:
+    """KmsKeyId as given, since it is shown so; "" for none. Raises InvalidParameterValue for one that cannot be used now."""
     if not value:
         return ""
     try:
@@ -35,6 +34,9 @@ def asked_key(value: str | None) -> str:
         raise invalid_value(
             f"KmsKeyId: {quoted(value)} names no key; use a name of the keyring, alias/NAME or arn:aws:kms:...:key/NAME."
         ) from None
+    why = await context.refuses_key(value)
+    if why:
+        raise invalid_value(f"KmsKeyId: {why}")
     return value
 
 

@@ -21,6 +21,7 @@ import uvloop
 
 import cachefleet.api.operations  # noqa: F401  (registers them)
 from cachefleet.api.context import Caller, Context
+from cachefleet.api.reasons import reasons
 from cachefleet.api.registry import dispatch, require
 from cachefleet.app.installation import AlreadyRunning, Credentials, FolderLost, Installation, ServiceLock
 from cachefleet.app.logs import configure_logs, log_file
@@ -38,7 +39,7 @@ from cachefleet.gateway.credential import Credential
 from cachefleet.gateway.gateway import Gateway
 from cachefleet.gateway.server import serve
 from cachefleet.hosts.local import LocalHost
-from cachefleet.interfaces import HostRefused
+from cachefleet.interfaces import HostRefused, TransferFailed, Transfers
 from cachefleet.settings import Settings
 from cachefleet.store import SqlStore, StoreError, is_shared, open_store
 
@@ -142,11 +143,12 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
                 settings=settings,
                 catalogue=catalogue,
                 refuses=host.refuses,
+                refuses_key=partial(_refuses_key, parts.transfers),
                 shared=store.shared,
                 wake=controller.wake,
             )
 
-        gateway = Gateway(_root(settings, folder.credentials), context, dispatch, clock, entropy, settings, _admit)
+        gateway = Gateway(_root(settings, folder.credentials), context, dispatch, clock, entropy, settings, _admit, reasons)
         # What exists now lives as long as the process: keep the garbage collector from walking it again and again.
         gc.collect()
         gc.freeze()
@@ -179,6 +181,16 @@ class Parts(msgspec.Struct, frozen=True):
     catalogue: InstalledEngines
     leadership: Leadership
     controller: Controller
+    transfers: Transfers
+
+
+async def _refuses_key(transfers: Transfers, name: str) -> str:
+    """Context.refuses_key."""
+    try:
+        await transfers.newest_key(name)
+    except TransferFailed as error:
+        return str(error)
+    return ""
 
 
 async def _assemble(settings: Settings, folder: Folder, clock: Clock, stack: AsyncExitStack) -> Parts:
@@ -217,7 +229,7 @@ async def _assemble(settings: Settings, folder: Folder, clock: Clock, stack: Asy
         settings=settings,
         shared_store=store.shared,
     )
-    return Parts(store, host, catalogue, leadership, Controller(seams))
+    return Parts(store, host, catalogue, leadership, Controller(seams), transfers)
 
 
 async def _open(settings: Settings, installation: Installation, clock: Clock) -> SqlStore:
