@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from cachefleet.engines.rdb import HeaderReader, RdbRefused, counts, select, slot_of
+from cachefleet.engines.rdb import HeaderReader, RdbRefused, checked, counts, select, slot_of
 from cachefleet.engines.replica_stream import open_stream
 from cachefleet.interfaces import Build
 from cachefleet.model.group import SLOTS, Engine, SlotRanges
@@ -51,7 +51,7 @@ def test_every_key_is_in_one_part_and_is_what_it_was(engine: Engine, version: st
         if has_functions(build):
             load_function(client, "mine")
         whole, before = snapshot(source), seen(client, build)
-        counted = counts(whole)
+        counted = counts(checked(whole))
         assert counted.keys == {0: client.dbsize()} == {0: len(before)}
         assert counted.expires == client.info("keyspace")["db0"]["expires"]
         assert counted.functions == has_functions(build)

@@ -10,8 +10,6 @@ import msgspec
 from cachefleet.engines import rdb_types as types
 from cachefleet.engines.rdb_strings import length_at, string_at
 
-_HEAD_BYTES = 9
-
 
 class Header(msgspec.Struct, frozen=True):
     """keys and expires are exact when the engine wrote them, and of `database` alone: of the first one that has keys."""
@@ -42,10 +40,10 @@ class HeaderReader:
         at = 0
         try:
             if not self._magic:
-                self._piece[_HEAD_BYTES - 1]
-                head = self._piece[:_HEAD_BYTES]
+                self._piece[types.HEAD_BYTES - 1]
+                head = self._piece[: types.HEAD_BYTES]
                 self._version, _ = types.layouts_of(head)
-                self._magic, at = head.decode(), _HEAD_BYTES
+                self._magic, at = head.decode(), types.HEAD_BYTES
             while True:
                 end, header = self._record(at)
                 if header is not None:

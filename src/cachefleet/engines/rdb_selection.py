@@ -13,7 +13,7 @@ from cachefleet.engines import rdb_types as types
 from cachefleet.engines.rdb_faults import RdbDamaged, RdbRefused
 from cachefleet.engines.rdb_header import Header, HeaderReader
 from cachefleet.engines.rdb_scan import Pick
-from cachefleet.engines.rdb_walk import FIRST_CHECKED_VERSION, Walk
+from cachefleet.engines.rdb_walk import Walk
 from cachefleet.model.group import SLOTS, SlotRanges
 from cachefleet.model.slots import count, union
 
@@ -52,7 +52,7 @@ class Selection:
         self._pending = [highest.magic.encode(), *_aux(headers[0])]
         for source in self._sources:
             yield from self._of(source)
-        self._pending.append(bytes((types.END,)) + (_NO_CHECKSUM if highest.version >= FIRST_CHECKED_VERSION else b""))
+        self._pending.append(bytes((types.END,)) + (_NO_CHECKSUM if highest.version >= types.FIRST_CHECKED_VERSION else b""))
         yield b"".join(self._pending)
 
     def _of(self, source: Source) -> Iterator[bytes]:

@@ -16,6 +16,9 @@ from cachefleet.engines.rdb_strings import length_at, string_end
 SLOT_IMPORT, SLOT_INFO, FUNCTION, FUNCTION_OLD, MODULE_DATA, IDLE, FREQUENCY = range(243, 250)
 AUX, SIZES, EXPIRY_MS, EXPIRY_S, DATABASE, END = range(250, 256)
 
+HEAD_BYTES = 9
+FIRST_CHECKED_VERSION = 5  # since then a checksum follows the end
+
 STRING, LENGTH, DOUBLE = "string", "length", "double"
 _SPECIAL_DOUBLES = 253  # from here on: not a number, and the two infinities, without text
 

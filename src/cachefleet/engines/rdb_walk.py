@@ -14,9 +14,7 @@ from cachefleet.engines.rdb_strings import decoded, length_at
 from cachefleet.engines.rdb_window import Window
 from cachefleet.model.group import SLOTS
 
-FIRST_CHECKED_VERSION = 5  # since then a checksum follows the end
 _PREFIXES = {types.EXPIRY_MS: 8, types.EXPIRY_S: 4, types.FREQUENCY: 1, types.IDLE: 0}  # bytes; of IDLE: a length
-HEAD_BYTES = 9
 
 
 class Walk:
@@ -34,7 +32,7 @@ class Walk:
 
     def head(self) -> None:
         """Read the first nine bytes."""
-        head = self._window.take(HEAD_BYTES)
+        head = self._window.take(types.HEAD_BYTES)
         self.version, self._layouts = types.layouts_of(head)
         self._kinds = kinds_of(self._layouts)
         self.magic = head.decode()
@@ -117,7 +115,7 @@ class Walk:
         tally.expires += expiry_ms > 0
 
     def _end(self) -> None:
-        if self.version >= FIRST_CHECKED_VERSION:
+        if self.version >= types.FIRST_CHECKED_VERSION:
             self._window.take(8)
         if self._window.at < len(self._window.piece) or self._window.fetch():
             raise RdbDamaged("is damaged: something follows its end")

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cachefleet.engines import rdb_window
-from cachefleet.engines.rdb import HeaderReader, RdbDamaged, RdbFault, RdbRefused, RdbUnknown, counts, select, slot_of
+from cachefleet.engines.rdb import HeaderReader, RdbDamaged, RdbFault, RdbRefused, RdbUnknown, checked, counts, select, slot_of
+from cachefleet.engines.rdb_checksum import checksum
 from cachefleet.engines.rdb_strings import decoded
 from tests.unit.engines import rdb_bytes as made
 
@@ -306,3 +307,25 @@ def test_headers_that_say_less() -> None:
     assert (empty.keys, empty.expires) == (0, 0)
     assert modules is not None
     assert modules.keys is None
+
+
+@pytest.mark.parametrize("size", [5, 8, 1000])
+def test_checksums_are_looked_at_where_that_is_asked_for(size: int) -> None:
+    assert checksum(b"123456789") == 0xE9C6D914C4B8D9CA
+    body = made.every_type(b"REDIS0011")[:-8]
+    whole = body + checksum(body).to_bytes(8, "little")
+    assert b"".join(checked(chunked(whole, size))) == whole
+    assert b"".join(checked(chunked(body + bytes(8), size))) == body + bytes(8)
+    assert b"".join(checked(chunked(b"REDIS0003" + body[9:], size))) == b"REDIS0003" + body[9:]
+    for place in range(9, len(whole), 2999):
+        changed = whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :]
+        with pytest.raises(RdbDamaged, match="does not fit its checksum"):
+            list(checked(chunked(changed, size)))
+
+
+def test_a_wrong_checksum_is_found_before_the_end_is_given() -> None:
+    whole = made.every_type(b"REDIS0011")
+    given_so_far: list[bytes] = []
+    with pytest.raises(RdbDamaged, match="does not fit its checksum"):
+        given_so_far.extend(select([lambda: checked([whole])], THIRDS[:1], 0))
+    assert given_so_far == []
