@@ -58,9 +58,11 @@ def test_a_group_in_two_zones_survives_the_loss_of_its_primarys(service: Service
                 client.set("written", "meanwhile")
             assert zone(service, "list").splitlines().count(f"{zone_of(group, before)}  out") == 1
             assert nodes_running(service, "zoned") == {other}
+            assert f"zoned: {before} waits for zone local-1{zone_of(group, before)}, which is out" in service.told()
         after = await_healthy(elasticache, "zoned")
         assert primary_member(after) == other
         assert nodes_running(service, "zoned") == {before, other}
+        assert "zoned: " not in service.told()
         reader = address(after["NodeGroups"][0]["ReaderEndpoint"])
         with redis.Redis(*reader, socket_timeout=2) as client:
             wait_for("the replica has it all", lambda: client.get("written") == b"meanwhile")

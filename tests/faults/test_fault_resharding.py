@@ -122,7 +122,9 @@ class Unrest:
         try:
             wait_for("everything has converged", whole, CONVERGENCE_S, every_s=0.2)
         except AssertionError as error:
-            raise AssertionError(f"{error}: {last[0]}; {self.done}; {self._group.events()[:20]}") from None
+            raise AssertionError(
+                f"{error}: {last[0]}; {self._service.told()}; {self.done}; {self._group.events()[:20]}"
+            ) from None
 
     def _why_not_whole(self, target: int) -> str:
         found = describe(self._api, self._group.name)

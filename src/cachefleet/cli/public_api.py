@@ -8,8 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import botocore.credentials
 import botocore.session
+import msgspec
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.httpsession import URLLib3Session
 
 from cachefleet.app.installation import Credentials
 from cachefleet.app.services import ServiceInfo
@@ -34,6 +39,16 @@ def elasticache_client(url: str, region: str, credentials: Credentials) -> Any:
             ignore_configured_endpoint_urls=True,
         ),
     )
+
+
+def reasons(service: ServiceInfo, credentials: Credentials) -> dict[str, dict[str, str]]:
+    """Kind -> name -> why it is not available (GET /status). Empty of a service that is older than that. Raises
+    BotoCoreError."""
+    request = AWSRequest("GET", f"{service.url}/status")
+    keys = botocore.credentials.Credentials(credentials.access_key_id, credentials.secret_access_key)
+    SigV4Auth(keys, "elasticache", service.region).add_auth(request)
+    answer = URLLib3Session(timeout=15).send(request.prepare())
+    return msgspec.json.decode(answer.content, type=dict[str, dict[str, str]]) if answer.status_code == 200 else {}
 
 
 def client_of(service: ServiceInfo, credentials: Credentials) -> Any:

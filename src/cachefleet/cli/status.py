@@ -15,7 +15,7 @@ from rich.table import Table
 from cachefleet.app.installation import Installation
 from cachefleet.app.services import ServiceInfo, leader_of
 from cachefleet.cli.invocation import command
-from cachefleet.cli.public_api import client_of, pages
+from cachefleet.cli.public_api import client_of, pages, reasons
 from cachefleet.cli.table import plain_table, screen
 from cachefleet.settings import Settings
 
@@ -52,9 +52,17 @@ def show_status(settings: Settings) -> int:
     lines = [*group_lines(groups, clusters), *cluster_lines(clusters)]
     if lines:
         console.print(_table(lines))
+        for line in reason_lines(reasons(service, installation.credentials())):
+            console.print(line, markup=False, soft_wrap=True)
     else:
         console.print("No caches yet.")
     return 0
+
+
+def reason_lines(why: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    """Pure: what keeps whom from being available, by kind and name."""
+    for named in why.values():
+        yield from (f"{name}: {reason}" for name, reason in sorted(named.items()))
 
 
 def service_lines(services: list[ServiceInfo], data_dir: Path) -> Iterator[str]:

@@ -27,11 +27,13 @@ from cachefleet.protocol.sigv4 import verify
 from cachefleet.settings import Settings
 
 Authenticate = Callable[[str], Credential | None]  # by access key id
+Report = Callable[[Context], Awaitable[Any]]
 Dispatch = Callable[[Context, str, str, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]  # context, service, operation, input
 
 BODY_TIMEOUT_S = 30.0
 
-_METHODS = {"/": ("POST", "GET"), "/healthz": ("GET", "HEAD")}
+_REPORT = "/status"
+_METHODS = {"/": ("POST", "GET"), "/healthz": ("GET", "HEAD"), _REPORT: ("GET",)}
 _TEXT = "text/plain; charset=utf-8"
 _CLOSE = (b"connection", b"close")
 
@@ -62,8 +64,11 @@ class Gateway:
         entropy: Entropy,
         settings: Settings,
         admit: Callable[[str, str], None] | None = None,
+        report: Report | None = None,
     ) -> None:
-        """admit: refuses (service, operation) by raising AwsError, before anything else is said of the request's input."""
+        """admit: refuses (service, operation) by raising AwsError, before anything else is said of the request's input.
+        report: what GET /status answers, as JSON, to who signs it."""
+        self._report = report
         self._admit = admit or (lambda service_name, operation: None)
         self._authenticate = authenticate
         self._context = context
@@ -111,18 +116,13 @@ class Gateway:
             request = await read_request(scope, receive, max_body_bytes=self._limits.max_body_bytes, timeout_s=BODY_TIMEOUT_S)
             claim = self._identify(request, trace)
             credential = self._verify(request, claim, trace)
+            if request.path == _REPORT:
+                return await self._tell(claim, credential, trace)
             trace.codec = self._codecs.choose(request)
             trace.operation, parameters = trace.codec.decode(
                 service(claim.service), request, partial(self._admit, claim.service)
             )
-            caller = Caller(
-                account=credential.account,
-                region=claim.region,
-                access_key_id=credential.access_key_id,
-                arn=credential.arn,
-                user_id=credential.user_id,
-                request_id=trace.request_id,
-            )
+            caller = _caller(claim, credential, trace)
             result = await self._dispatch(self._context(caller), claim.service, trace.operation, parameters)
             body = trace.codec.encode(service(claim.service), trace.operation, result, trace.request_id)
             return Reply(200, trace.codec.content_type, body)
@@ -137,6 +137,10 @@ class Gateway:
             log.exception("request failed", request_id=trace.request_id, service=trace.service, operation=trace.operation)
             why = f"An internal error happened; the service's log says more under request id {trace.request_id}."
             return _refusal(AwsError("InternalFailure", why), trace)
+
+    async def _tell(self, claim: Authorization, credential: Credential, trace: _Trace) -> Reply:
+        told = await self._report(self._context(_caller(claim, credential, trace))) if self._report is not None else {}
+        return Reply(200, "application/json", msgspec.json.encode(told))
 
     def _identify(self, request: HttpRequest, trace: _Trace) -> Authorization:
         claim = read_authorization(request)
@@ -155,11 +159,22 @@ class Gateway:
         return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
+def _caller(claim: Authorization, credential: Credential, trace: _Trace) -> Caller:
+    return Caller(
+        account=credential.account,
+        region=claim.region,
+        access_key_id=credential.access_key_id,
+        arn=credential.arn,
+        user_id=credential.user_id,
+        request_id=trace.request_id,
+    )
+
+
 def _aside(scope: AsgiScope) -> Reply | None:
     """The answer to what is no API request: the health check, other paths, other methods."""
     methods = _METHODS.get(scope["path"])
     if methods is None:
-        return Reply(404, _TEXT, b"Not found. The API answers POST / and the health check GET /healthz.\n")
+        return Reply(404, _TEXT, b"Not found. The API answers POST /, GET /status and the health check GET /healthz.\n")
     if scope["method"] not in methods:
         allowed = ", ".join(methods).encode()
         return Reply(405, _TEXT, b"Method not allowed; use " + allowed + b".\n", ((b"allow", allowed),))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 from xml.etree import ElementTree
 
@@ -12,6 +13,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
+from cachefleet.api.context import Caller, Context
 from cachefleet.gateway import gateway as gateway_module
 from cachefleet.interfaces import StoreError
 from cachefleet.model.errors import AwsError
@@ -190,6 +192,7 @@ def test_a_client_that_leaves_gets_no_answer() -> None:
         ("GET", "/healthz", 200, "ok"),
         ("POST", "/healthz", 405, "use GET"),
         ("DELETE", "/", 405, "use POST, GET"),
+        ("POST", "/status", 405, "use GET"),
         ("POST", "/bucket/key", 404, "POST /"),
         ("GET", "/favicon.ico", 404, "POST /"),
         ("GET", "//", 404, "POST /"),
@@ -201,6 +204,26 @@ def test_what_is_no_api_request(method: str, path: str, status: int, text: str) 
     assert text in answer.text
     assert answer.headers["x-amzn-requestid"]
     assert ("allow" in answer.headers) == (status == 405)
+
+
+def test_who_signs_it_is_told_why_groups_are_not_available() -> None:
+    asked: list[Context] = []
+
+    async def report(context: Context) -> dict[str, dict[str, str]]:
+        asked.append(context)
+        return {"replicationgroup": {"shop": "shop-001 has no engine process"}}
+
+    gateway = make_gateway(no_reply, report=report)
+    signed = sign(url=f"{URL}status", method="GET")
+    answer = ask(gateway, signed)
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
+    assert json.loads(answer.body) == {"replicationgroup": {"shop": "shop-001 has no engine process"}}
+    (context,) = asked
+    assert cast(Caller, context).region == "local-1"
+    for headers in ({}, {**signed.headers, "authorization": signed.headers["authorization"][:-8] + "00000000"}):
+        refused = ask(gateway, msgspec.structs.replace(signed, headers=headers))
+        assert refused.status == 403
+    assert len(asked) == 1
 
 
 def test_log_lines_say_what_was_asked_but_no_secret() -> None:

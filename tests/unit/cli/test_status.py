@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cachefleet.cli.status import Line, cluster_lines, group_lines
+from cachefleet.cli.status import Line, cluster_lines, group_lines, reason_lines
 
 PRIMARY = {"Address": "127.41.0.1", "Port": 6379}
 READER = {"Address": "127.41.0.2", "Port": 6379}
@@ -69,3 +69,8 @@ def test_a_single_node_shows_its_own_address() -> None:
     cluster = {"CacheClusterId": "one", "CacheNodes": [{"CacheNodeId": "0001", "Endpoint": PRIMARY}, {"CacheNodeId": "0002"}]}
     (line,) = cluster_lines([cluster])
     assert (line.endpoints, line.nodes) == ("node 127.41.0.1:6379", "2")
+
+
+def test_what_keeps_groups_from_being_available_is_told() -> None:
+    why = {"replicationgroup": {"shop": "shop-002 takes its role", "basket": "zone a is out"}, "cluster": {"sessions": "x"}}
+    assert list(reason_lines(why)) == ["basket: zone a is out", "shop: shop-002 takes its role", "sessions: x"]
