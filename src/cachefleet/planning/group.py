@@ -24,7 +24,7 @@ from cachefleet.planning.mode_change import change_mode, note_mode
 from cachefleet.planning.node_count import note_count
 from cachefleet.planning.pending import begin_due, take_along
 from cachefleet.planning.replicated import plan_replicated
-from cachefleet.planning.restoring import fill, is_done
+from cachefleet.planning.restoring import fill
 from cachefleet.planning.resync import relieve
 from cachefleet.planning.settling import note_settled, take_back
 from cachefleet.planning.silence import give_up
@@ -107,7 +107,6 @@ def _plan_life(draft: Draft) -> None:
         not draft.memory.provisioned
         and all(node.name in draft.ready for node in draft.desired.nodes)
         and _endpoints_lead(draft)
-        and is_done(draft)
     ):
         draft.memory.provisioned = True
         _tell_created(draft)

@@ -36,15 +36,8 @@ def fill(draft: Draft) -> None:
             memory.restored, memory.restored_keys = False, -1
         if not memory.restored:
             _fill_shard(draft, restore, shard, memory)
-    if is_done(draft):
+    if all(draft.shard_memory(shard).restored for shard in draft.desired.shards):
         _check_sum(draft, restore)
-
-
-def is_done(draft: Draft) -> bool:
-    """Nothing is left to restore."""
-    if draft.desired.restore is None or draft.memory.provisioned:
-        return True
-    return all(draft.shard_memory(shard).restored for shard in draft.desired.shards)
 
 
 def _give_up(draft: Draft, why: str) -> None:
@@ -140,7 +133,7 @@ def _go_on(draft: Draft, restore: Restore, shard: DesiredShard, memory: ShardMem
 def _loaded(draft: Draft, name: str) -> NodeView | None:
     """What it says once it has loaded its data: engines serve nobody before they have read all of it and found it whole."""
     view = draft.observed.views.get(name)
-    if view is None or not view.reachable or view.loading or view.busy_reply or view.keys < 0:
+    if view is None or not view.reachable or view.loading or view.busy_reply:
         return None
     usable = view.incarnation == draft.current(name) and draft.running(name) and not draft.is_doomed(name)
     return view if usable else None

@@ -56,6 +56,7 @@ class RestoringWorld(World):
         self.flows = True  # feeds go on
         self.counts = True  # feeds tell how many keys they gave
         self.tells_load = True  # engines tell how many keys they loaded
+        self.full = False  # keys in every slot of a shard; else in the first half of its slots
         self.withheld = 0  # keys that a feed leaves out, and does not count
         self.loss = 0  # keys that an engine drops while it loads
         self.failing: list[FeedView] = []  # how the next feeds end
@@ -104,7 +105,12 @@ class RestoringWorld(World):
 
     def step(self, apply: bool = True) -> Plan:
         was_there = self.memory.provisioned
+        without_epoch = {engine.host for engine in self.engines.values() if engine.slots and not engine.epoch}
         plan = super().step(apply)
+        for action in plan.actions:
+            if isinstance(action, actions.Meet):
+                met = {self.memory.nodes[action.node].address, *action.others}
+                assert not met & without_epoch, "met before it has an epoch: any older claim would take its slots"
         if self.memory.provisioned and not was_there:
             assert self.everything(), "available without all keys"
         for incarnation in list(self.feeds):
@@ -140,7 +146,7 @@ class RestoringWorld(World):
         if self.desired.shape is Shape.CLUSTERED:
             node = engine.incarnation.split(".")[1]
             slots = next(shard.slots for shard in self.desired.shards if any(member.name == node for member in shard.nodes))
-            engine.slots = first_of(slots, count(slots) // 2)
+            engine.slots = slots if self.full else first_of(slots, count(slots) // 2)
 
     @property
     def wanted(self) -> dict[str, set[int]]:

@@ -32,9 +32,12 @@ def fed(world: RestoringWorld, node: str = FIRST) -> RestoringWorld:
     return world
 
 
+@pytest.mark.parametrize("full", [True, False])
 @pytest.mark.parametrize("desired", SHAPES)
-def test_a_group_has_everything_before_it_is_available(desired: GroupDesired) -> None:
-    world = settled(RestoringWorld(restored(desired)))
+def test_a_group_has_everything_before_it_is_available(desired: GroupDesired, full: bool) -> None:
+    world = RestoringWorld(restored(desired))
+    world.full = full
+    settled(world)
     assert world.desired.restore is None, "nobody keeps old lists of files"
     for shard in world.desired.shards:
         for node in shard.nodes:
@@ -59,6 +62,8 @@ def test_replicas_wait_for_their_primary_and_progress_is_shown() -> None:
     world.step()
     world.flows = False
     plan = world.step()
+    world.now += 30.0
+    plan = world.step()
     assert plan.look_again_s <= 0.1
     assert "demo-001 is being restored (50 %)" in world.status.why
     assert "demo-002 waits until its primary has been restored" in world.status.why
@@ -77,6 +82,33 @@ def test_nobody_is_late_while_it_is_fed(desired: GroupDesired) -> None:
     settled(world)
 
 
+@pytest.mark.parametrize("desired", [replicated(1), clustered(1, 0)])
+def test_an_engine_that_answers_is_not_used_before_its_feed_has_said_what_it_gave(desired: GroupDesired) -> None:
+    name = desired.nodes[0].name
+    world = fed(RestoringWorld(restored(desired)), name)
+    engine = world.of(name)
+    world.loading.discard(engine.incarnation)
+    engine.data, world.loaded[engine.incarnation] = set(range(KEYS - 1)), KEYS - 1
+    for _ in range(5):
+        assert not world.step().actions
+    world.feeds[engine.incarnation] = FeedView(done=True, keys=KEYS)
+    world.step()
+    assert "has 60 keys, and 59 were restored" in world.status.why
+
+
+def test_an_engine_that_only_says_that_it_is_busy_is_not_judged_by_what_it_said_before() -> None:
+    world = fed(RestoringWorld(restored(replicated(1))))
+    engine = world.of(FIRST)
+    world.feeds[engine.incarnation] = FeedView(done=True, keys=KEYS)
+    world.loading.discard(engine.incarnation)
+    world.busy.add(engine.incarnation)
+    world.step()
+    assert not world.memory.failure
+    world._load(engine, world.wanted[FIRST])
+    world.busy.clear()
+    settled(world)
+
+
 def test_an_engine_that_has_everything_and_does_not_answer_is_late_as_usual() -> None:
     world = fed(RestoringWorld(restored(replicated(1))))
     world.now += 1000.0
@@ -92,6 +124,21 @@ def test_an_engine_that_has_everything_and_does_not_answer_is_late_as_usual() ->
     world.flows = True
     settled(world)
     assert world.memory.nodes[FIRST].launches == 2
+
+
+def test_an_engine_that_was_seen_to_get_everything_is_given_that_time_by_our_successor_too() -> None:
+    world = fed(RestoringWorld(restored(replicated(1))))
+    engine = world.of(FIRST)
+    world.feeds[engine.incarnation] = FeedView(done=True, keys=KEYS)
+    world.step()
+    world.restart()
+    world.now += world.rules.launch_timeout_s - 1
+    world.step()
+    assert engine.running
+    world.now += 2
+    world.step()
+    assert not engine.running
+    assert world.memory.nodes[FIRST].failures == 1
 
 
 # --- feeds that fail ---------------------------------------------------------------------------------------------------
@@ -324,10 +371,9 @@ def test_too_little_memory_is_told_when_it_turns_out_so(used_mb: int, fits: bool
 # --- nodes that end before the group was available ---------------------------------------------------------------------
 
 
-def test_a_replica_in_sync_succeeds_a_primary_that_was_restored() -> None:
-    world = RestoringWorld(restored(clustered(3, 1)))
-    slow = "demo-0003-001"
-    fed(world, slow)
+def partly_restored() -> RestoringWorld:
+    """Two of three shards have everything; the third is still being fed."""
+    world = fed(RestoringWorld(restored(clustered(3, 1))), "demo-0003-001")
     for name in ("demo-0001-001", "demo-0002-001"):
         world.feeds[world.of(name).incarnation] = FeedView(done=True, keys=KEYS)
         world._load(world.of(name), world.wanted[name])
@@ -335,6 +381,11 @@ def test_a_replica_in_sync_succeeds_a_primary_that_was_restored() -> None:
         world.step()
     assert world.of("demo-0001-002").synced
     assert not world.memory.provisioned
+    return world
+
+
+def test_a_replica_in_sync_succeeds_a_primary_that_was_restored() -> None:
+    world = partly_restored()
     world.kill("demo-0001-001")
     world.step()
     assert world.memory.shards["0001"].primary == "demo-0001-002"
@@ -344,17 +395,38 @@ def test_a_replica_in_sync_succeeds_a_primary_that_was_restored() -> None:
     assert world.memory.nodes["demo-0001-001"].seeded is False
 
 
+def test_a_replica_that_the_engines_elected_has_everything() -> None:
+    world = partly_restored()
+    world.kill("demo-0001-001")
+    elected, dead = world.of("demo-0001-002"), world.of("demo-0001-001")
+    elected.primary, elected.primary_id, elected.follows, elected.epoch = True, "", "", 99
+    elected.slots, dead.slots = dead.slots, ()
+    world.step()
+    assert world.memory.shards["0001"].primary == "demo-0001-002"
+    assert world.memory.shards["0001"].restored
+    world.flows = True
+    settled(world)
+    assert world.memory.nodes["demo-0001-002"].launches == 1
+
+
 @pytest.mark.parametrize("desired", [replicated(2), clustered(2, 1)])
 def test_a_primary_that_ends_before_anybody_has_its_data_is_seeded_again(desired: GroupDesired) -> None:
     first = desired.nodes[0].name
     world = RestoringWorld(restored(desired))
     while not world.memory.shards or not world.memory.shards["0001"].restored:
         world.step()
+    second = desired.nodes[1].name
+    assert world.runs(second)
+    assert not world.of(second).synced
     world.kill(first)
     world.step()
     assert not world.memory.shards["0001"].restored
+    assert not world.runs(second)
+    world.step()
+    assert not world.memory.nodes[second].failures, "it has done nothing wrong"
     settled(world)
     assert world.memory.nodes[first].launches == 2
+    assert world.memory.nodes[second].launches == 2, "whatever ran in it is of an earlier attempt"
 
 
 @pytest.mark.parametrize("desired", [replicated(2), clustered(2, 1)])
@@ -378,6 +450,17 @@ def test_nothing_is_seeded_once_the_group_was_available(desired: GroupDesired) -
         world.kill(node.name)
     settled(world)  # the world asserts it
     assert not any(engine.data for engine in world.engines.values())
+
+
+@pytest.mark.parametrize("desired", [replicated(2), clustered(2, 1)])
+def test_nothing_is_seeded_once_the_group_was_available_whatever_its_row_says(desired: GroupDesired) -> None:
+    world = settled(RestoringWorld(restored(desired)))
+    for node in desired.nodes:
+        world.kill(node.name)
+    world.desired = replace(world.desired, restore=restored(desired).restore)
+    world.step()
+    assert world.desired.restore is None
+    settled(world)
 
 
 def test_a_restored_group_can_be_deleted_at_any_time() -> None:
