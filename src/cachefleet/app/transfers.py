@@ -12,7 +12,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 import structlog
@@ -79,10 +78,10 @@ class WorkerTransfers:
         """In our archive; or where a URL says."""
         if "://" not in path:
             return Place(self._url, path, self._settings.options)
-        parts = urlsplit(path)
+        scheme, _, rest = path.partition("://")  # names of objects may have ? and #, and are not quoted
+        bucket, _, name = rest.partition("/")
         buckets = self._settings.buckets
-        options = buckets.get(parts.netloc, buckets.get(ANY_BUCKET, {}))
-        return Place(f"{parts.scheme}://{parts.netloc}", parts.path.lstrip("/"), options)
+        return Place(f"{scheme}://{bucket}", name, buckets.get(bucket, buckets.get(ANY_BUCKET, {})))
 
     # --- transfers ---
 
