@@ -123,7 +123,7 @@ class FakeHost:
     def spreads(self) -> Mapping[tuple[str, int], tuple[str, ...]]:
         return self.machine.rules
 
-    def refuses(self, nodes: int, memory_bytes: int) -> str:
+    def refuses(self, nodes: int, memory_bytes: int, data_bytes: int = 0) -> str:
         return self.machine.full
 
     def _tell(self, uid: str) -> None:

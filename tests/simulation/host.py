@@ -167,7 +167,7 @@ class SimHost:
     def spreads(self) -> Mapping[tuple[str, int], tuple[str, ...]]:
         return self._machine.rules
 
-    def refuses(self, nodes: int, memory_bytes: int) -> str:
+    def refuses(self, nodes: int, memory_bytes: int, data_bytes: int = 0) -> str:
         return ""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from cachefleet.api.context import Context
 from cachefleet.model.errors import AwsError
 from cachefleet.model.group import Engine, GroupDesired
+from cachefleet.model.proof import is_proof
 from cachefleet.model.resource import GROUP_KINDS
 from cachefleet.model.row import GroupRow
 from cachefleet.planning.pending import applied
@@ -39,7 +40,7 @@ async def _promised_bytes(context: Context) -> int:
     promised_bytes = 0
     for key in await context.store.keys(GROUP_KINDS):
         row: GroupRow | None = await context.store.get(key)
-        if row is not None:
+        if row is not None and not is_proof(key):  # begins only where there is room, and makes it soon
             promised_bytes += _group_bytes(context, row.desired)
     return promised_bytes
 

@@ -15,12 +15,19 @@ async def leave_word(context: Context, transaction: Transaction, *keys: Key) -> 
             await transaction.wake(key)
 
 
-async def update_row(context: Context, row: AnyRow, changed: AnyRow, event: EventDraft | None = None) -> AnyRow:
-    """The row as stored. row: as it was read; when `changed` says the same, nothing is written. Raises Conflict."""
+async def update_row(
+    context: Context, row: AnyRow, changed: AnyRow, event: EventDraft | None = None, *, wake: bool = False
+) -> AnyRow:
+    """The row as stored. row: as it was read; when `changed` says the same, nothing is written. wake: the controller has
+    something to do then. Raises Conflict."""
     if (changed.desired, changed.tags) == (row.desired, row.tags):
         return row
     async with context.store.transaction() as transaction:
         stored = await transaction.update(changed)
         if event is not None:
             await transaction.add_events(context.scope, context.clock.now(), [event])
+        if wake:
+            await leave_word(context, transaction, stored.key)
+    if wake:
+        context.wake(stored.key)
     return stored

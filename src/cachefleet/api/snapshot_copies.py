@@ -34,7 +34,7 @@ async def copy_snapshot(context: Context, request: CopySnapshotMessageTypeDef) -
     bucket = bucket_name(request["TargetBucket"], "TargetBucket") if request.get("TargetBucket") else ""
     asked = request["TargetSnapshotName"]
     name = export_name(asked, _TARGET) if bucket else names.snapshot_name(asked, _TARGET)
-    tags, key = read_tags(request.get("Tags") or ()), await asked_key(context, request.get("KmsKeyId"))
+    tags, key = read_tags(request.get("Tags") or (), of_snapshot=True), await asked_key(context, request.get("KmsKeyId"))
     if bucket and key:
         raise invalid_combination("KmsKeyId: an export has plain files, which no key encrypts; leave it out.")
     source = await load_snapshot(context, request["SourceSnapshotName"])

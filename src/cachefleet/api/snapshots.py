@@ -47,7 +47,7 @@ _DELETABLE = (SnapshotState.AVAILABLE, SnapshotState.FAILED)
 @operation("CreateSnapshot", effective=("SnapshotName", _GROUP, _CLUSTER, "KmsKeyId", "Tags"))
 async def create_snapshot(context: Context, request: CreateSnapshotMessageTypeDef) -> dict[str, Any]:
     name = names.snapshot_name(request["SnapshotName"])
-    tags, key = read_tags(request.get("Tags") or ()), await asked_key(context, request.get("KmsKeyId"))
+    tags, key = read_tags(request.get("Tags") or (), of_snapshot=True), await asked_key(context, request.get("KmsKeyId"))
     row, node = await _source(context, request)
     refuse_unsupported(row, "SnapshotName")
     if node and row.desired.shape is Shape.CLUSTERED:

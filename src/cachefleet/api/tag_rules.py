@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cachefleet.api.names import quoted
+from cachefleet.model import proof
 from cachefleet.model.errors import AwsError, invalid_value
 
 if TYPE_CHECKING:
@@ -21,19 +22,21 @@ VALUE_LENGTH = 256
 _MARKS = frozenset("_.:/=+-@")
 _RESERVED = "aws:"
 
-# Tags that ask for something beyond ElastiCache: how slots are rebalanced (here), another port or subnet group (relocation).
+# Tags that ask for something beyond ElastiCache: how slots are rebalanced (here), another port or subnet group (relocation),
+# the proof of a snapshot (model.proof).
 _OURS = "cachefleet:"
 BALANCE, BY_LOAD = "cachefleet:balance", "load"
 PORT, SUBNET_GROUP = "cachefleet:port", "cachefleet:subnet-group"
+_KNOWN = (BALANCE, PORT, SUBNET_GROUP, proof.ASKED)
 
 
-def read_tags(tags: Sequence[Mapping[str, Any]], field: str = "Tags") -> dict[str, str]:
-    """Tags of a request. Raises InvalidParameterValue, TagQuotaPerResourceExceeded."""
+def read_tags(tags: Sequence[Mapping[str, Any]], field: str = "Tags", *, of_snapshot: bool = False) -> dict[str, str]:
+    """Tags of a request, of_snapshot: that are a snapshot's. Raises InvalidParameterValue, TagQuotaPerResourceExceeded."""
     _check_quota(len(tags))  # before any of them is looked at
     read: dict[str, str] = {}
     for tag in tags:
         key, text = tag.get("Key", ""), tag.get("Value") or ""
-        _check_key(key, field)
+        _check_key(key, field, of_snapshot)
         if len(text) > VALUE_LENGTH:
             raise invalid_value(
                 f"{field}: the value of {quoted(key)} has {len(text)} characters; at most {VALUE_LENGTH} are allowed."
@@ -53,7 +56,7 @@ def read_tags(tags: Sequence[Mapping[str, Any]], field: str = "Tags") -> dict[st
 def added(tags: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
     """Raises TagQuotaPerResourceExceeded."""
     all_tags = {**tags, **more}
-    _check_quota(len(all_tags))
+    _check_quota(sum(key not in proof.RESULTS for key in all_tags))
     return all_tags
 
 
@@ -86,16 +89,18 @@ def show_tags(tags: Mapping[str, str]) -> list[TagTypeDef]:
     return [{"Key": key, "Value": tags[key]} for key in sorted(tags)]
 
 
-def _check_key(key: str, field: str) -> None:
+def _check_key(key: str, field: str, of_snapshot: bool) -> None:
     if not 1 <= len(key) <= KEY_LENGTH:
         raise invalid_value(f"{field}: a key has {len(key)} characters; it must have 1 to {KEY_LENGTH}.")
     if key.lower().startswith(_RESERVED):
         raise invalid_value(f"{field}: the key {quoted(key)} begins with {_RESERVED}, which is reserved; choose another.")
-    if key.lower().startswith(_OURS) and key not in (BALANCE, PORT, SUBNET_GROUP):
-        raise invalid_value(
-            f"{field}: {quoted(key)} has no meaning; of the keys that begin with {_OURS} there are {BALANCE}, {PORT} and "
-            f"{SUBNET_GROUP}."
-        )
+    if key in proof.RESULTS:
+        raise invalid_value(f"{field}: {key} tells how a snapshot was verified and cannot be set; {proof.ASKED} asks for that.")
+    if key.lower().startswith(_OURS) and key not in _KNOWN:
+        known = f"{', '.join(_KNOWN[:-1])} and {_KNOWN[-1]}"
+        raise invalid_value(f"{field}: {quoted(key)} has no meaning; of the keys that begin with {_OURS} there are {known}.")
+    if key == proof.ASKED and not of_snapshot:
+        raise invalid_value(f"{field}: {key} asks for the proof of a snapshot; only snapshots can have it.")
     _check_characters(key, f"{field}: the key {quoted(key)}")
 
 

@@ -25,6 +25,7 @@ from cachefleet.interfaces import AnyRow
 from cachefleet.model.errors import AwsError, invalid_value
 from cachefleet.model.group import DesiredNode, GroupDesired, Shape
 from cachefleet.model.network import DEFAULT_SUBNET_GROUP
+from cachefleet.model.proof import ASKED
 from cachefleet.model.resource import Kind
 from cachefleet.model.snapshot import SnapshotDesired, SnapshotState
 
@@ -50,7 +51,7 @@ TagChange = Callable[[Mapping[str, str]], dict[str, str]]
 @operation("AddTagsToResource", effective=("ResourceName", "Tags"))
 async def add_tags_to_resource(context: Context, request: AddTagsToResourceMessageTypeDef) -> dict[str, Any]:
     arn = parse_arn(request["ResourceName"], context.scope)
-    more = read_tags(request["Tags"])
+    more = read_tags(request["Tags"], of_snapshot=arn.type_word == Kind.SNAPSHOT)
     if not more:
         raise invalid_value("Tags: at least one tag must be named.")
     tags = await _change(context, arn, lambda tags: added(tags, more), lambda tags: added(tags, more), more)
@@ -129,7 +130,7 @@ async def _change(
             refuse_relocation(more, arn.name)
         changed = await relocated(context, changed, more)
         return tags_of(await update_group(context, Change(changed, moves=changed.desired != row.desired)), arn)
-    return tags_of(await update_row(context, row, changed), arn)
+    return tags_of(await update_row(context, row, changed, wake=ASKED in (more or {})), arn)
 
 
 def tags_of(row: AnyRow, arn: Arn) -> dict[str, str]:

@@ -16,13 +16,15 @@ from cachefleet.control.leadership import LEASE
 from cachefleet.control.queue import KeyedQueue
 from cachefleet.control.seams import Seams
 from cachefleet.control.snapshot_attempt import Attempt, folder_of
-from cachefleet.interfaces import Conflict, Deposed, NameTaken, StoreError, TransferFailed
+from cachefleet.control.snapshot_proof import Proofs
+from cachefleet.interfaces import Conflict, Deposed, NameTaken, StoreError
 from cachefleet.model.group import GroupDesired
 from cachefleet.model.plan import EventDraft
 from cachefleet.model.resource import GROUP_KINDS, Key, Kind, Scope
 from cachefleet.model.row import GroupRow, Row, SnapshotRow
 from cachefleet.model.snapshot import SnapshotDesired, SnapshotState
 from cachefleet.planning.snapshot_schedule import begun, due, has_expired, name_of
+from cachefleet.snapshot_interfaces import TransferFailed
 
 log = structlog.get_logger()
 WORKERS = 8
@@ -44,6 +46,7 @@ class Backups:
         self._waiting_since: dict[Key, float] = {}
         self._avoid: dict[Key, set[str]] = {}  # nodes at which an attempt has failed
         self._turns = asyncio.Semaphore(seams.settings.archive.parallel)
+        self._proofs = Proofs(seams, wake_group)
         self._steps: dict[SnapshotState, Callable[[SnapshotRow], Awaitable[float | None]]] = {
             SnapshotState.CREATING: self._make,
             SnapshotState.COPYING: self._copy,
@@ -53,6 +56,7 @@ class Backups:
     def wake(self, key: Key) -> None:
         if key.kind is Kind.SNAPSHOT:
             self._queue.add(key)
+            self._proofs.wake()
 
     async def run(self) -> None:
         """Ends only by cancellation; every transfer ends with it."""
@@ -65,6 +69,7 @@ class Backups:
                 for _ in range(WORKERS):
                     group.create_task(self._work())
                 group.create_task(self._sweep())
+                group.create_task(self._proofs.run())
         finally:
             await self._seams.transfers.close()
 

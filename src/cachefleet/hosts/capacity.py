@@ -31,9 +31,10 @@ class Room(msgspec.Struct, frozen=True):
     tasks: int  # processes and threads that may still be started
 
 
-def refusal(room: Room, nodes: int, memory_bytes: int, *, reserve: bool) -> str:
+def refusal(room: Room, nodes: int, memory_bytes: int, *, reserve: bool, data_bytes: int = 0) -> str:
     """Why that many more nodes cannot run, and what to do; "" when they can. memory_bytes: what all nodes, with those that
-    exist, may hold by their node types; counts when reserve is set, whatever they hold at present."""
+    exist, may hold by their node types; counts when reserve is set, whatever they hold at present. data_bytes: what the new
+    ones will hold at once."""
     tasks = nodes * _TASKS_PER_NODE + _TASKS_SPARE
     if tasks > room.tasks:
         return (
@@ -46,6 +47,12 @@ def refusal(room: Room, nodes: int, memory_bytes: int, *, reserve: bool) -> str:
         return (
             f"{nodes} more nodes need {_mib(nodes * _EMPTY_NODE_BYTES)} even when empty, and this machine has "
             f"{_mib(max(0, left))} to spare. Delete caches or add memory."
+        )
+    need_bytes = nodes * _EMPTY_NODE_BYTES + data_bytes
+    if data_bytes and need_bytes > left:
+        return (
+            f"{nodes} more nodes need {_mib(need_bytes)} with their data, and this machine has {_mib(max(0, left))} to spare. "
+            "Delete caches or add memory."
         )
     most = room.total_bytes - spare_bytes
     if reserve and memory_bytes > most:

@@ -178,9 +178,9 @@ class LocalHost:
         if self._can_spread:
             await self._spreader.remove_all()
 
-    def refuses(self, nodes: int, memory_bytes: int) -> str:
+    def refuses(self, nodes: int, memory_bytes: int, data_bytes: int = 0) -> str:
         reserve = self._settings.memory == "reserve"
-        return capacity.refusal(capacity.read_room(), nodes, memory_bytes, reserve=reserve)
+        return capacity.refusal(capacity.read_room(), nodes, memory_bytes, reserve=reserve, data_bytes=data_bytes)
 
     async def _adopt_rules(self) -> None:
         usable = await self._spreader.usable()

@@ -247,6 +247,8 @@ class GroupMemory(msgspec.Struct):
     strangers: tuple[str, ...] = ()  # their hosts, as users were told last
     scaling: tuple[str, ...] = ()  # Memcached nodes that get another size at present, where that is done in portions
     scaled_at: float = 0.0  # when the last such portion was done, 0 before
+    proof_at: float = 0.0  # when a snapshot of it was last restored as a proof that it can be, 0 never
+    proof_why: str = ""  # why it could not, "" when it could
     node_list_version: int = 0  # Memcached auto discovery
     node_list: tuple[str, ...] = ()  # node names last published
     node_list_hosts: tuple[str, ...] = ()  # and where they were

@@ -22,7 +22,7 @@ EPSILON_S = 1e-6  # a failure that costs no wait is counted all the same, once
 UNSEEN_S = 1.0  # a launch that the host knows nothing of by then was not made
 
 # Every point in time that memory holds; 0 is none.
-GROUP_TIMES = ("strangers_since", "scaled_at", "slots_held_since", "strays_since")
+GROUP_TIMES = ("strangers_since", "scaled_at", "slots_held_since", "strays_since", "proof_at")
 NODE_STARTS = ("launched_at", "feed_at", "fed_at", "ready_at")
 NODE_TIMES = (*NODE_STARTS, "ended_at", "retry_at", "lagging_since", "left_at", "met_again_at")
 SHARD_TIMES = ("decided_at", "balanced_at")
