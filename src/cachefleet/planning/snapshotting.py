@@ -13,7 +13,6 @@ import msgspec
 from cachefleet.model.group import DesiredNode, DesiredShard, GroupMemory, NodeMemory, Shape, ShardMemory, SlotRanges
 from cachefleet.model.observed import Address
 from cachefleet.model.row import GroupRow
-from cachefleet.model.temporary import is_temporary
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -50,7 +49,7 @@ def _why_not_now(row: GroupRow) -> str:
         return "Memcached nodes have no replication stream to take it of"
     if desired.deleting:
         return "it is being deleted"
-    if not memory.provisioned or memory.failure:
+    if not memory.provisioned:
         return "it has not been available yet"
     if memory.moves:
         return "slots are on their way"
@@ -86,11 +85,11 @@ def _best(fit: Sequence[DesiredNode], primary: str, avoid: Collection[str]) -> D
 
 def _is_fit(memory: GroupMemory, shard: ShardMemory, name: str) -> bool:
     known = memory.nodes.get(name)
-    if known is None or is_temporary(name) or not _is_up(known):
+    if known is None or not _is_up(known):
         return False
     return name == shard.primary or not known.lagging_since
 
 
 def _is_up(known: NodeMemory) -> bool:
     ends = known.launches in (known.given_up, known.roll_of, known.reboot_of)
-    return known.ready and bool(known.address) and not known.ended_at and not ends
+    return known.ready and not known.ended_at and not ends
