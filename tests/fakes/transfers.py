@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from cachefleet.interfaces import Seed, Taken, TransferFailed
 from cachefleet.model.observed import Address, FeedView
 from cachefleet.model.snapshot_file import KeyVersion, SnapshotFile
+from cachefleet.snapshot_interfaces import Seed, Taken, TransferFailed
 
 
 class FakeTransfers:

@@ -39,8 +39,9 @@ from cachefleet.gateway.credential import Credential
 from cachefleet.gateway.gateway import Gateway
 from cachefleet.gateway.server import serve
 from cachefleet.hosts.local import LocalHost
-from cachefleet.interfaces import HostRefused, TransferFailed, Transfers
+from cachefleet.interfaces import HostRefused
 from cachefleet.settings import Settings
+from cachefleet.snapshot_interfaces import TransferFailed, Transfers
 from cachefleet.store import SqlStore, StoreError, is_shared, open_store
 
 log = structlog.get_logger()

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import msgspec
 
-from cachefleet.interfaces import Taken
 from cachefleet.model.observed import Address
 from cachefleet.model.snapshot_file import SlotRanges, SnapshotFile
+from cachefleet.snapshot_interfaces import Taken
 
 
 class Place(msgspec.Struct, frozen=True):

@@ -39,10 +39,10 @@ from cachefleet.app.transfer_jobs import (
 from cachefleet.archive.places import Archive
 from cachefleet.archive.sealing import Damaged, Figures, SealedWriter, WrongKey, open_sealed
 from cachefleet.archive.streams import ArchiveError, ArchiveReader, ArchiveWriter
-from cachefleet.engines.rdb import Header, HeaderReader, RdbFault, counts, select
+from cachefleet.engines.rdb import Header, HeaderReader, RdbFault, checked, counts, select
 from cachefleet.engines.replica_stream import StreamBroken, open_stream
-from cachefleet.interfaces import Taken
 from cachefleet.model.observed import Address
+from cachefleet.snapshot_interfaces import Taken
 
 CHUNK_BYTES = 256 << 10
 TELL_BYTES = 8 << 20  # at most so much between two reports
@@ -175,8 +175,9 @@ def _written(
     now = Engine(job.at, job.timeout_s)
     if header is None or not set(now.databases) <= {0} or header.database not in (None, 0):
         raise StreamBroken(f"{job.at} got keys outside database 0 while its data were read; they have to be counted anew")
-    keys = (header.keys or 0) if header.database is not None else 0
-    return keys, (0,) if keys else ()
+    if header.keys is None:
+        raise Trouble(f"{job.at} has data of a module, of which nobody can tell how many keys there are", lasting=True)
+    return header.keys, (0,) if header.keys else ()
 
 
 # --- from the archive ----------------------------------------------------------------------------------------------
@@ -201,6 +202,11 @@ def _plain(stored: StoredFile, teller: Teller) -> Iterator[bytes]:
         yield from _chunks(sealed, teller)
 
 
+def _proven(stored: StoredFile, teller: Teller) -> Iterator[bytes]:
+    """As _plain, where an engine does not get the whole of it: only that could check the sum which bare files have."""
+    return _plain(stored, teller) if stored.file.sealed else checked(_plain(stored, teller))
+
+
 def _chunks(reader: ArchiveReader, teller: Teller) -> Iterator[bytes]:
     while chunk := reader.read(CHUNK_BYTES):
         teller.passed(len(chunk))
@@ -210,7 +216,8 @@ def _chunks(reader: ArchiveReader, teller: Teller) -> Iterator[bytes]:
 def _feed(job: FeedJob, teller: Teller) -> int:
     """How many keys it was given, -1 not counted. The last chunk goes only when nothing else is to come: without its end an
     engine refuses all of it."""
-    selection = select([partial(_plain, stored, teller) for stored in job.files], job.slots, job.now_ms)
+    plain = _plain if job.slots is None else _proven
+    selection = select([partial(plain, stored, teller) for stored in job.files], job.slots, job.now_ms)
     with open(_opened(job.pipe), "wb", buffering=0) as pipe:
         held = b""
         try:

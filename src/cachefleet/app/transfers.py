@@ -39,10 +39,10 @@ from cachefleet.archive.keyring import Keyring
 from cachefleet.archive.places import Archive
 from cachefleet.archive.streams import ArchiveError
 from cachefleet.clock import Clock
-from cachefleet.interfaces import Seed, Taken, TransferFailed
 from cachefleet.model.observed import Address, FeedView
 from cachefleet.model.snapshot_file import KeyVersion, SnapshotFile
 from cachefleet.settings import ArchiveSettings
+from cachefleet.snapshot_interfaces import Seed, Taken, TransferFailed
 
 log = structlog.get_logger()
 LINE_BYTES = 1 << 20

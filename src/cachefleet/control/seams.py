@@ -8,9 +8,10 @@ from typing import Protocol
 import msgspec
 
 from cachefleet.clock import Clock, Entropy
-from cachefleet.interfaces import Catalogue, EngineDriver, Host, RespDriver, Store, Transfers
+from cachefleet.interfaces import Catalogue, EngineDriver, Host, RespDriver, Store
 from cachefleet.model.observed import Address
 from cachefleet.settings import Settings
+from cachefleet.snapshot_interfaces import Transfers
 
 
 class NodeListFile(Protocol):

@@ -16,11 +16,11 @@ from msgspec.structs import replace
 
 from cachefleet.control.seams import Seams
 from cachefleet.control.specs import node_address
-from cachefleet.interfaces import TransferFailed
 from cachefleet.model.row import GroupRow, SnapshotRow
 from cachefleet.model.snapshot import Manifest
 from cachefleet.model.snapshot_file import KeyVersion, SnapshotFile
 from cachefleet.planning.snapshotting import Source, sources
+from cachefleet.snapshot_interfaces import TransferFailed
 
 log = structlog.get_logger()
 MANIFEST = "manifest.json"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from cachefleet.interfaces import NodeSpec, Seed
+from cachefleet.interfaces import NodeSpec
 from cachefleet.model.group import Engine, Form, GroupDesired, NodeMemory, Shape
 from cachefleet.model.observed import Address
 from cachefleet.model.row import GroupRow
@@ -16,6 +16,7 @@ from cachefleet.reference import parameters
 from cachefleet.reference.engines import family_of
 from cachefleet.reference.node_types import NodeType, node_type
 from cachefleet.settings import NodeTypeSetting
+from cachefleet.snapshot_interfaces import Seed
 
 
 def group_node_type(desired: GroupDesired, own_types: Mapping[str, NodeTypeSetting]) -> NodeType:
