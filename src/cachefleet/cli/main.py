@@ -28,11 +28,19 @@ app.add_typer(engines_app, name="engines")
 zone_app = typer.Typer(help="Zones of this machine: rehearse the loss of one.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(zone_app, name="zone")
 
+keys_app = typer.Typer(help="Keys that seal snapshots.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(keys_app, name="keys")
+snapshot_app = typer.Typer(
+    help="Snapshots, and the proof that they can be restored.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(snapshot_app, name="snapshot")
+
 DataOption = Annotated[
     Path | None, typer.Option("--data", metavar="DIR", help="The data folder (default: in the XDG state folder).")
 ]
 
 ZoneArgument = Annotated[str, typer.Argument(metavar="a|b|c", help="The zone's letter.")]
+KeyArgument = Annotated[str, typer.Argument(metavar="NAME", help="The key's name.")]
 
 
 def _settings(**options: Any) -> Settings:
@@ -132,6 +140,79 @@ def zone_list(data: DataOption = None) -> None:
     from cachefleet.cli.zone import show_zones
 
     show_zones(_settings(data=data))
+
+
+@keys_app.command("list")
+def keys_list(data: DataOption = None) -> None:
+    """Show the keys, never their secrets."""
+    from cachefleet.cli.keys import list_keys
+
+    list_keys(_settings(data=data))
+
+
+@keys_app.command("create")
+def keys_create(name: KeyArgument, data: DataOption = None) -> None:
+    """Make a key, to be named as KmsKeyId."""
+    from cachefleet.cli.keys import create_key
+
+    create_key(_settings(data=data), name)
+
+
+@keys_app.command("rotate")
+def keys_rotate(name: KeyArgument, data: DataOption = None) -> None:
+    """Make a new version of a key, for new snapshots; earlier ones stay readable."""
+    from cachefleet.cli.keys import rotate_key
+
+    rotate_key(_settings(data=data), name)
+
+
+@keys_app.command("disable")
+def keys_disable(name: KeyArgument, data: DataOption = None) -> None:
+    """Let nothing be sealed or opened with a key until it is enabled again."""
+    from cachefleet.cli.keys import switch_key
+
+    switch_key(_settings(data=data), name, enable=False)
+
+
+@keys_app.command("enable")
+def keys_enable(name: KeyArgument, data: DataOption = None) -> None:
+    """Let a disabled key be used again."""
+    from cachefleet.cli.keys import switch_key
+
+    switch_key(_settings(data=data), name, enable=True)
+
+
+@keys_app.command("show")
+def keys_show(
+    name: KeyArgument,
+    secret: Annotated[bool, typer.Option("--secret", help="Print the secret itself, for `age -d -i -`.")] = False,
+    data: DataOption = None,
+) -> None:
+    """Show one key; with --secret what opens all that it has sealed."""
+    from cachefleet.cli.keys import show_key
+
+    show_key(_settings(data=data), name, secret=secret)
+
+
+@snapshot_app.command("list")
+def snapshot_list(data: DataOption = None) -> None:
+    """Show the snapshots and how their last proof ended."""
+    from cachefleet.cli.snapshots import list_snapshots
+
+    list_snapshots(_settings(data=data))
+
+
+@snapshot_app.command("verify")
+def snapshot_verify(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The snapshot's name.")],
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="How long to wait for it.")] = 1800.0,
+    data: DataOption = None,
+) -> None:
+    """Restore a snapshot into throw-away engines, as a proof that it can be. Exit code 1: it cannot."""
+    from cachefleet.cli.snapshots import verify_snapshot
+    from cachefleet.clock import SystemClock, SystemEntropy
+
+    verify_snapshot(_settings(data=data), name, timeout, SystemClock(), SystemEntropy())
 
 
 def run() -> None:

@@ -60,7 +60,7 @@ def show_status(settings: Settings) -> int:
 
 
 def reason_lines(why: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
-    """Pure: what keeps whom from being available, by kind and name."""
+    """Pure: what keeps whom from being available, by kind and name, and how proofs of backups ended."""
     for named in why.values():
         yield from (f"{name}: {reason}" for name, reason in sorted(named.items()))
 

@@ -181,6 +181,21 @@ def message(snapshot: SnapshotRow, found: Verdict) -> str:
     return f"Snapshot {snapshot.key.name} was verified: it was restored, with {found.keys} keys"
 
 
+def last_proof(group: GroupRow, now: float) -> str:
+    """For people."""
+    at, why = group.memory.proof_at, group.memory.proof_why
+    if not at:
+        return "backup never proven"
+    return f"backup FAILED its proof {_ago(now - at)}: {why}" if why else f"backup proven {_ago(now - at)}"
+
+
+def _ago(seconds: float) -> str:
+    for unit_s, unit in ((24 * HOUR_S, "days"), (HOUR_S, "h"), (60.0, "min")):
+        if seconds >= 2 * unit_s:
+            return f"{seconds / unit_s:.0f} {unit} ago"
+    return "just now" if seconds < 60 else "1 min ago"
+
+
 def digest(snapshot: SnapshotDesired) -> str:
     """Of all data: the sha256 of its RDB file; with several shards that of their sums, in hexadecimal, one a line."""
     sums = [file.rdb_sha256 for file in snapshot.files]
