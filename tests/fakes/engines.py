@@ -26,6 +26,8 @@ class FakeEngine:
     follows: str = ""
     offset: int = 0
     bound: list[str] = field(default_factory=list)
+    keys: int = 0
+    loads: bool = False  # it answers nothing before it has got its seed (FakeDriver.load)
 
 
 class FakeDriver:
@@ -47,20 +49,30 @@ class FakeDriver:
         for incarnation, rendering in self._machine.renderings.items():
             spec = msgspec.json.decode(rendering.files["spec.json"], type=NodeSpec)
             if spec.address == address and self._machine.views[incarnation].running:
-                made = FakeEngine(incarnation, address.host, follows=spec.follow.host if spec.follow else "")
+                follows = spec.follow.host if spec.follow else ""
+                made = FakeEngine(incarnation, address.host, follows=follows, loads=spec.seeded)
                 return self._engines.setdefault(incarnation, made)
         return None
+
+    def load(self, at: Address, keys: int) -> None:
+        """A seeded engine has got everything."""
+        engine = self.at(at)
+        assert engine is not None
+        assert engine.loads
+        engine.keys, engine.loads = keys, False
 
     async def probe(self, at: Address, clustered: bool) -> NodeView:
         engine = self.at(at)
         if engine is None:
             return NodeView(reachable=False, why="Connection refused")
+        if engine.loads:
+            return NodeView(reachable=False, why="did not answer")
         await self._answers(at)
         source = self.at(Address(engine.follows, at.port)) if engine.follows else None
         link_up = source is not None and source.primary
         heard = link_up and engine.follows not in self.frozen
         if heard and source is not None:
-            engine.offset = source.offset
+            engine.offset, engine.keys = source.offset, source.keys
         return NodeView(
             reachable=True,
             incarnation=engine.incarnation,
@@ -71,6 +83,8 @@ class FakeDriver:
             follows=engine.follows,
             streams_to=tuple(sorted(other.host for other in self._running(at.port) if other.follows == engine.host)),
             bound=(engine.host, *engine.bound),
+            keys=engine.keys,
+            loaded_keys=engine.keys,
         )
 
     def pulse(self, at: Address) -> bool | None:

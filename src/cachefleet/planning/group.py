@@ -24,7 +24,7 @@ from cachefleet.planning.mode_change import change_mode, note_mode
 from cachefleet.planning.node_count import note_count
 from cachefleet.planning.pending import begin_due, take_along
 from cachefleet.planning.replicated import plan_replicated
-from cachefleet.planning.restoring import fill
+from cachefleet.planning.restoring import fill, forget_feeds
 from cachefleet.planning.resync import relieve
 from cachefleet.planning.settling import note_settled, take_back
 from cachefleet.planning.silence import give_up
@@ -109,6 +109,7 @@ def _plan_life(draft: Draft) -> None:
         and _endpoints_lead(draft)
     ):
         draft.memory.provisioned = True
+        forget_feeds(draft)
         _tell_created(draft)
     note_count(draft)
     balance_load(draft)

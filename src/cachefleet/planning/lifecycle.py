@@ -11,7 +11,7 @@ from cachefleet.model.group import NodeMemory, incarnation
 from cachefleet.model.observed import ProcessView
 from cachefleet.model.plan import Erase, Launch, Stop
 from cachefleet.planning.draft import Draft
-from cachefleet.planning.restoring import broken_feed, is_fed, why_not_launched
+from cachefleet.planning.restoring import broken_feed, forget_feeds, is_fed, why_not_launched
 
 BACKOFF_FIRST_S = 0.5
 BACKOFF_CAP_S = 60.0
@@ -48,7 +48,8 @@ def follow_clock(draft: Draft) -> None:
 
 
 def clear_all(draft: Draft) -> bool:
-    """Stop and erase everything of the group. True when nothing is left."""
+    """Stop and erase everything of the group; what is fed is so no more. True when nothing is left."""
+    forget_feeds(draft)
     for process in draft.observed.processes.values():
         name = process.incarnation
         draft.act(Stop(node=name, incarnation=name) if process.running else Erase(node=name, incarnation=name))

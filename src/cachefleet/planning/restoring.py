@@ -83,6 +83,12 @@ def _awaits_reason(draft: Draft, node: str) -> bool:
     return bool(known.ended_at) and draft.now - known.ended_at < REASON_S
 
 
+def forget_feeds(draft: Draft) -> None:
+    """From now on nobody wants to know how they are; one that goes on is ended."""
+    for known in draft.memory.nodes.values():
+        known.seeded = False
+
+
 # --- one shard ---------------------------------------------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ from cachefleet.interfaces import RespDriver
 from cachefleet.model.group import DesiredNode, DesiredShard, Engine, GroupDesired, Shape
 from cachefleet.model.resource import Key, Kind
 from cachefleet.model.row import GroupRow
+from cachefleet.model.snapshot_file import Restore
 from cachefleet.settings import Settings
 from tests.fakes.catalogue import StaticCatalogue
 from tests.fakes.clock import ManualClock
@@ -71,16 +72,18 @@ class Stage:
     def restart(self) -> Controller:
         """Another control plane on the same machine and store."""
         self.host = FakeHost(self.machine)
-        self.controller = Controller(seams(self.store, self.leadership, self.host, self.driver, self.clock))
+        self.transfers = FakeTransfers()
+        made = seams(self.store, self.leadership, self.host, self.driver, self.clock, transfers=self.transfers)
+        self.controller = Controller(made)
         return self.controller
 
-    async def create(self, nodes: int = 2) -> None:
+    async def create(self, nodes: int = 2, restore: Restore | None = None) -> None:
         (version,) = {build.version for build in StaticCatalogue().builds()[:1]}
         members = tuple(DesiredNode(f"demo-{number:03}", "0001", "local-1a", 0.0) for number in range(1, nodes + 1))
         desired = GroupDesired(
             uid="feed", shape=Shape.REPLICATED, engine=Engine.VALKEY, engine_version=version, node_type="cache.t4g.micro",
             port=6379, shards=(DesiredShard("0001", members),), parameter_group="p", subnet_group="default",
-            automatic_failover=True,
+            automatic_failover=True, restore=restore,
         )  # fmt: skip
         async with self.store.transaction() as transaction:
             await transaction.insert(GroupRow(key=KEY, desired=desired), [member.name for member in members])
