@@ -93,5 +93,6 @@ def _shape(group: GroupDesired, request: Mapping[str, Any], usable: Sequence[str
 
 def _failover(group: GroupDesired, request: Mapping[str, Any], stay: bool) -> dict[str, Any]:
     """With as many nodes as there were."""
-    on = group.automatic_failover if request.get("AutomaticFailoverEnabled") is None else request["AutomaticFailoverEnabled"]
-    return {"AutomaticFailoverEnabled": on, "MultiAZEnabled": on and stay and group.multi_az}
+    if not group.automatic_failover or request.get("AutomaticFailoverEnabled") is False:
+        return {}
+    return {"AutomaticFailoverEnabled": True, "MultiAZEnabled": stay and group.multi_az}

@@ -5,14 +5,17 @@ Pure but for drawing an id. Called by CreateSnapshot and by deletions with a fin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from msgspec.structs import replace
 
 from cachefleet.api.context import Context
 from cachefleet.api.group_state import SNAPSHOTTING, is_group
 from cachefleet.api.names import quoted
+from cachefleet.api.relocation import refuse_relocation
 from cachefleet.api.shard_slots import owned
+from cachefleet.api.tag_rules import check_balance, read_tags
 from cachefleet.archive.key_errors import KeyMissing
 from cachefleet.archive.key_names import DEFAULT, key_name
 from cachefleet.model.errors import AwsError, invalid_value
@@ -38,6 +41,14 @@ async def asked_key(context: Context, value: str | None) -> str:
     if why:
         raise invalid_value(f"KmsKeyId: {why}")
     return value
+
+
+def asked_tags(tags: Sequence[Mapping[str, Any]], what: str) -> dict[str, str]:
+    """Raises InvalidParameterValue, also for reserved tags that ask something of a group, TagQuotaPerResourceExceeded."""
+    asked = read_tags(tags)
+    check_balance(asked, sharded=False, what=what)
+    refuse_relocation(asked, what)
+    return asked
 
 
 def refuse_unsupported(row: GroupRow, field: str) -> None:

@@ -11,6 +11,8 @@ import cachefleet.api.tags  # noqa: F401
 from cachefleet.model.group import Shape
 from cachefleet.model.network import default_subnets
 from cachefleet.model.resource import Kind
+from cachefleet.model.row import Row, SnapshotRow
+from cachefleet.model.snapshot import SnapshotDesired, SnapshotSource, SnapshotState
 from tests.component.api.stage import Stage, on_each_store
 
 
@@ -217,3 +219,35 @@ async def test_the_tag_that_has_a_meaning(stage: Stage) -> None:
     await stage.refused("InvalidParameterValue", rule, "AddTagsToResource", ResourceName=GROUP, Tags=wrong)
     assert await _add(stage, GROUP, **{"cachefleet:balance": "load"}) == {"cachefleet:balance": "load"}
     assert await _remove(stage, GROUP, "cachefleet:balance") == {}
+
+
+@on_each_store
+async def test_tags_of_snapshots(stage: Stage) -> None:
+    group = await stage.add_group("demo")
+    row: SnapshotRow = Row(
+        key=stage.context.scope.key(Kind.SNAPSHOT, "nightly"),
+        desired=SnapshotDesired(
+            uid="1",
+            source=SnapshotSource.MANUAL,
+            state=SnapshotState.AVAILABLE,
+            created_at=1.0,
+            group=group.desired,
+            group_name="demo",
+            replication_group=True,
+        ),
+    )
+    async with stage.store.transaction() as transaction:
+        await transaction.insert(row)
+    nightly = _arn("snapshot", "nightly")
+    assert await _add(stage, nightly, team="x", env="test") == {"team": "x", "env": "test"}
+    assert await _remove(stage, nightly, "env") == await _list(stage, nightly) == {"team": "x"}
+    for key, value in (("cachefleet:balance", "load"), ("cachefleet:port", "7000")):
+        tags = [{"Key": key, "Value": value}]
+        await stage.refused("InvalidParameterValue", key, "AddTagsToResource", ResourceName=nightly, Tags=tags)
+    stored = await stage.store.get(row.key)
+    assert stored is not None
+    async with stage.store.transaction() as transaction:
+        desired = msgspec.structs.replace(stored.desired, state=SnapshotState.DELETING)
+        await transaction.update(msgspec.structs.replace(stored, desired=desired))
+    tags = [{"Key": "a", "Value": "b"}]
+    await stage.refused("SnapshotNotFoundFault", "being deleted", "AddTagsToResource", ResourceName=nightly, Tags=tags)

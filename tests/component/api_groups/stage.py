@@ -19,6 +19,8 @@ import cachefleet.api.replication_group_creation
 import cachefleet.api.replication_group_modification
 import cachefleet.api.replication_groups
 import cachefleet.api.shard_configuration
+import cachefleet.api.snapshot_copies
+import cachefleet.api.snapshots
 import cachefleet.api.subnet_groups
 import cachefleet.api.tags  # noqa: F401
 from cachefleet.interfaces import AnyRow, Store

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from tests.component.api_groups.stage import BusyStore, GroupStage, on_groups
+from tests.component.api_groups.stage import BusyStore, GroupStage, on_groups, view
 
 MODIFY = "ModifyReplicationGroup"
 TOPIC = "arn:aws:sns:local-1:000000000000:news"
@@ -141,6 +141,24 @@ async def test_changes_that_are_not_built_yet(stage: GroupStage) -> None:
             "InvalidParameterValue", f"{member}: .*not implemented yet", MODIFY, ReplicationGroupId="demo", **{member: value}
         )
     assert await stage.row(before.key) == before
+
+
+@on_groups
+async def test_where_automatic_snapshots_are_taken_of(stage: GroupStage) -> None:
+    """Shown where there are any, or it was named; a name that has left the group counts no longer."""
+    await ready(stage)
+    assert "SnapshottingClusterId" not in await stage.group()
+    demo = {"ReplicationGroupId": "demo"}
+    shown = view(await stage.call(MODIFY, **demo, SnapshotRetentionLimit=3, SnapshotWindow="04:00-05:00"))
+    last = (await stage.row(stage.key("demo"))).desired.nodes[-1].name
+    assert (shown["SnapshotRetentionLimit"], shown["SnapshotWindow"]) == (3, "04:00-05:00")
+    assert shown["SnapshottingClusterId"] == last
+    shown = view(await stage.call(MODIFY, **demo, SnapshotRetentionLimit=0, SnapshottingClusterId="Demo-001"))
+    assert (shown["SnapshotRetentionLimit"], shown["SnapshottingClusterId"]) == (0, "demo-001")
+    row = await stage.row(stage.key("demo"))
+    assert (row.desired.snapshotting_cluster, row.status.state) == ("demo-001", "available")
+    await stage.write(replace(row, desired=replace(row.desired, snapshotting_cluster="demo-009", snapshot_retention_days=1)))
+    assert (await stage.group())["SnapshottingClusterId"] == last
 
 
 @on_groups

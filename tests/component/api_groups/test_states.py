@@ -51,9 +51,13 @@ CLUSTER_SETTINGS: list[Case] = [
     ("ModifyCacheCluster", {**MEM, "PreferredMaintenanceWindow": "mon:01:00-mon:02:00"}),
 ]
 CLUSTER_OF_ITS_OWN = {"CacheNodeType": SMALL, "EngineVersion": "7.0"}
+SNAPSHOTS: list[Case] = [
+    ("CreateSnapshot", {**NAME, "SnapshotName": "nightly"}),
+    ("DeleteReplicationGroup", {**NAME, "FinalSnapshotIdentifier": "last"}),
+]
 HANDOVER: Case = ("TestFailover", {**NAME, "NodeGroupId": "0001"})
 RETAINING: Case = ("DeleteReplicationGroup", {**NAME, "RetainPrimaryCluster": True})
-BUSY = ("creating", "modifying", "rebooting", "deleting", "create-failed")
+BUSY = ("creating", "modifying", "rebooting", "deleting", "create-failed", "snapshotting")
 
 
 async def begin(stage: GroupStage, **request: Any) -> GroupRow:
@@ -101,13 +105,25 @@ async def test_changes_of_a_group(stage: GroupStage) -> None:
     for state in BUSY:
         await stage.put_state(state)
         rebooting = [] if state != "rebooting" else [GROUP_CHANGES[-1]]  # of several members at a time is possible
-        cases = [case for case in (*GROUP_CHANGES, *GROUP_SETTINGS, RETAINING, HANDOVER) if case not in rebooting]
-        if state not in ("modifying", "rebooting"):
+        cases = [case for case in (*GROUP_CHANGES, *GROUP_SETTINGS, *SNAPSHOTS, RETAINING, HANDOVER) if case not in rebooting]
+        if state not in ("modifying", "rebooting", "snapshotting"):
             for member in ("demo-001", "demo-002", "demo-003"):
                 await stage.put_member_state(member, "creating" if state.startswith("creat") else state)
         await all_refused(stage, cases, row)
         await restore(stage, row)
     await stage.call(RETAINING[0], **RETAINING[1])
+
+
+@on_groups
+async def test_snapshots_of_a_group(stage: GroupStage) -> None:
+    """They may begin while a role is on its way: the keeper waits for it."""
+    row = await begin(stage, NumCacheClusters=3)
+    for name, request in SNAPSHOTS:
+        await stage.put_shard_memory(taken=False)
+        await stage.call(name, **request)
+        assert (await stage.row(row.key)).status.state == "snapshotting"
+        await all_refused(stage, [*GROUP_CHANGES, *GROUP_SETTINGS, *SNAPSHOTS, RETAINING, HANDOVER], row)
+        await restore(stage, row)
 
 
 @on_groups
@@ -129,7 +145,7 @@ async def test_changes_of_shards(stage: GroupStage) -> None:
     await each_begins(stage, SHARD_CHANGES, row, "modifying")
     for state in BUSY:
         await stage.put_state(state)
-        await all_refused(stage, [*SHARD_CHANGES, HANDOVER], row)
+        await all_refused(stage, [*SHARD_CHANGES, *SNAPSHOTS, HANDOVER], row)
         await restore(stage, row)
     await stage.put_shard_memory(shard_id="0002", taken=False)
     await all_refused(stage, SHARD_CHANGES, row)
@@ -167,7 +183,7 @@ async def test_a_deletion_is_always_possible(stage: GroupStage) -> None:
     rows = [await begin(stage, NumCacheClusters=3), await begin_cluster(stage)]
     deletions: list[Case] = [("DeleteReplicationGroup", NAME), ("DeleteCacheCluster", MEM)]
     for row, (name, request) in zip(rows, deletions, strict=True):
-        for state in ("creating", "modifying", "rebooting", "create-failed", "available"):
+        for state in ("creating", "modifying", "rebooting", "create-failed", "snapshotting", "available"):
             await stage.put_state(state, row.key.name, row.key.kind)
             await stage.call(name, **request)
             assert (await stage.row(row.key)).desired.deleting
