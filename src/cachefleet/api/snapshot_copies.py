@@ -12,11 +12,10 @@ from cachefleet.api.context import Context
 from cachefleet.api.registry import operation
 from cachefleet.api.rows import leave_word
 from cachefleet.api.s3_names import bucket_name, export_name
-from cachefleet.api.snapshot_requests import UID_BYTES, asked_key
+from cachefleet.api.snapshot_requests import UID_BYTES, asked_key, asked_tags
 from cachefleet.api.snapshot_rows import already_exists, load_snapshot
 from cachefleet.api.snapshot_views import snapshot_view
 from cachefleet.api.snapshots import refused_state
-from cachefleet.api.tag_rules import read_tags
 from cachefleet.interfaces import NameTaken
 from cachefleet.model.errors import invalid_combination
 from cachefleet.model.resource import Kind
@@ -34,7 +33,7 @@ async def copy_snapshot(context: Context, request: CopySnapshotMessageTypeDef) -
     bucket = bucket_name(request["TargetBucket"], "TargetBucket") if request.get("TargetBucket") else ""
     asked = request["TargetSnapshotName"]
     name = export_name(asked, _TARGET) if bucket else names.snapshot_name(asked, _TARGET)
-    tags, key = read_tags(request.get("Tags") or (), of_snapshot=True), await asked_key(context, request.get("KmsKeyId"))
+    tags, key = asked_tags(request.get("Tags") or (), name), await asked_key(context, request.get("KmsKeyId"))
     if bucket and key:
         raise invalid_combination("KmsKeyId: an export has plain files, which no key encrypts; leave it out.")
     source = await load_snapshot(context, request["SourceSnapshotName"])

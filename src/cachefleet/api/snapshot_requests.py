@@ -45,7 +45,7 @@ async def asked_key(context: Context, value: str | None) -> str:
 
 def asked_tags(tags: Sequence[Mapping[str, Any]], what: str) -> dict[str, str]:
     """Raises InvalidParameterValue, also for reserved tags that ask something of a group, TagQuotaPerResourceExceeded."""
-    asked = read_tags(tags)
+    asked = read_tags(tags, of_snapshot=True)
     check_balance(asked, sharded=False, what=what)
     refuse_relocation(asked, what)
     return asked

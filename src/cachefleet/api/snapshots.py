@@ -18,10 +18,9 @@ from cachefleet.api.group_state import is_group, require_available, require_memb
 from cachefleet.api.paging import page_of, page_sequence, reply
 from cachefleet.api.registry import operation
 from cachefleet.api.rows import leave_word
-from cachefleet.api.snapshot_requests import asked_key, new_snapshot, refuse_unsupported, snapshotting
+from cachefleet.api.snapshot_requests import asked_key, asked_tags, new_snapshot, refuse_unsupported, snapshotting
 from cachefleet.api.snapshot_rows import begin_snapshot, copying_from, load_snapshot, restoring_from
 from cachefleet.api.snapshot_views import snapshot_fragment, snapshot_view
-from cachefleet.api.tag_rules import read_tags
 from cachefleet.model.errors import AwsError, invalid_combination, invalid_value
 from cachefleet.model.group import Shape
 from cachefleet.model.resource import Kind
@@ -47,7 +46,7 @@ _DELETABLE = (SnapshotState.AVAILABLE, SnapshotState.FAILED)
 @operation("CreateSnapshot", effective=("SnapshotName", _GROUP, _CLUSTER, "KmsKeyId", "Tags"))
 async def create_snapshot(context: Context, request: CreateSnapshotMessageTypeDef) -> dict[str, Any]:
     name = names.snapshot_name(request["SnapshotName"])
-    tags, key = read_tags(request.get("Tags") or (), of_snapshot=True), await asked_key(context, request.get("KmsKeyId"))
+    tags, key = asked_tags(request.get("Tags") or (), name), await asked_key(context, request.get("KmsKeyId"))
     row, node = await _source(context, request)
     refuse_unsupported(row, "SnapshotName")
     if node and row.desired.shape is Shape.CLUSTERED:

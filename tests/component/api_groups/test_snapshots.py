@@ -135,6 +135,7 @@ async def test_requests_that_make_no_sense(stage: SnapshotStage) -> None:
         ("InvalidParameterValue", "SnapshotName", {"SnapshotName": "a" * 201}),
         ("InvalidParameterValue", "names no key", {"KmsKeyId": "../../etc/passwd"}),
         ("InvalidParameterValue", "Tags", {"Tags": [{"Key": "aws:x"}]}),
+        ("InvalidParameterValue", "cachefleet:port", {"Tags": [{"Key": "cachefleet:port", "Value": "7000"}]}),
         ("InvalidParameterCombination", "either", {"CacheClusterId": "demo-001"}),
         ("InvalidParameterCombination", "either", {"ReplicationGroupId": ""}),
         ("ReplicationGroupNotFoundFault", "other", {"ReplicationGroupId": "other"}),
