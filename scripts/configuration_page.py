@@ -6,6 +6,7 @@ import inspect
 import json
 import re
 from collections.abc import Iterator
+from typing import get_args, get_origin
 
 import msgspec
 
@@ -63,7 +64,9 @@ def _table(struct: type[msgspec.Struct], section: str | None, skip: frozenset[st
     for field in msgspec.structs.fields(struct):
         if field.name in skip:
             continue
-        variable = f" `{_variable(section, field.name)}` |" if section is not None else ""
+        variable = ""
+        if section is not None:
+            variable = " only in the file |" if _is_table(field.type) else f" `{_variable(section, field.name)}` |"
         yield f"| `{field.name}` |{variable} {_type(field.type)} | {_default(field)} | {meanings.get(field.name, '')} |"
 
 
@@ -75,13 +78,22 @@ def _type(declared: object) -> str:
     names = {int: "integer", float: "number", str: "string", bool: "true or false"}
     if isinstance(declared, type) and declared in names:
         return names[declared]
+    if _is_table(declared):
+        item = get_args(declared)[1]
+        many = "strings" if item is str else _type(item).replace("table", "tables").replace("list", "lists")
+        return f"table of {many}"
     return "list of strings" if "tuple" in str(declared) else str(declared)
+
+
+def _is_table(declared: object) -> bool:
+    return get_origin(declared) is dict
 
 
 def _default(field: msgspec.structs.FieldInfo) -> str:
     if field.required:
         return "(required)"
-    value = list(field.default) if isinstance(field.default, tuple) else field.default
+    default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
+    value = list(default) if isinstance(default, tuple) else default
     return f"`{json.dumps(value)}`"
 
 
