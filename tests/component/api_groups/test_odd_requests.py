@@ -18,8 +18,9 @@ from cachefleet.api.registry import OPERATIONS
 from cachefleet.model.errors import AwsError
 from cachefleet.model.group import SLOTS
 from cachefleet.model.resource import GROUP_KINDS, Kind
+from cachefleet.model.snapshot import SnapshotState
 from tests.component.api.stage import _model
-from tests.component.api_groups.stage import GroupStage
+from tests.component.api_groups.snapshot_stage import SnapshotStage
 from tests.fakes.clock import ManualClock
 from tests.fakes.store import MemoryStore
 
@@ -27,7 +28,7 @@ OPERATIONS_HERE = sorted(
     name
     for service, name in OPERATIONS
     if service == "elasticache"
-    and name.removesuffix("s").endswith(("ReplicationGroup", "CacheCluster", "Failover", "ShardConfiguration"))
+    and name.removesuffix("s").endswith(("ReplicationGroup", "CacheCluster", "Failover", "ShardConfiguration", "Snapshot"))
 )
 RIGHT: dict[str, tuple[Any, ...]] = {  # values that are right somewhere, by member
     "ReplicationGroupId": ("demo", "big", "new"),
@@ -55,6 +56,13 @@ RIGHT: dict[str, tuple[Any, ...]] = {  # values that are right somewhere, by mem
     "SnapshotRetentionLimit": (0, 3),
     "NotificationTopicArn": ("arn:aws:sns:local-1:000000000000:news", ""),
     "NotificationTopicStatus": ("active", "inactive"),
+    **dict.fromkeys(("SnapshotName", "SourceSnapshotName"), ("nightly", "sharded", "single", "new")),
+    **dict.fromkeys(("TargetSnapshotName", "FinalSnapshotIdentifier"), ("new", "nightly")),
+    "TargetBucket": ("bucket",),
+    "KmsKeyId": ("own", "alias/own"),
+    "SnapshotSource": ("user", "system"),
+    "SnapshotArns": ("arn:aws:s3:::bucket/a.rdb", "arn:aws:s3:::bucket/b,c.rdb"),
+    "SnapshottingClusterId": ("demo-001", "demo-002"),
     "Port": (6379, 7000),
     "MaxRecords": (20, 100),
     "Key": ("team", "cost"),
@@ -102,8 +110,8 @@ def requests(name: str) -> st.SearchStrategy[dict[str, Any]]:
     return few.flatmap(some)
 
 
-async def furnished() -> GroupStage:
-    stage = GroupStage(MemoryStore(), ManualClock())
+async def furnished() -> SnapshotStage:
+    stage = SnapshotStage(MemoryStore(), ManualClock())
     await stage.create_group(NumCacheClusters=3)
     await stage.create_group("big", NumNodeGroups=2, ReplicasPerNodeGroup=1)
     await stage.create_cluster()
@@ -112,14 +120,19 @@ async def furnished() -> GroupStage:
         await stage.settle(name)
     for name in ("alone", "mem"):
         await stage.settle(name, Kind.CACHE_CLUSTER)
+    await stage.make("nightly")
+    await stage.make("sharded", ReplicationGroupId="big")
+    await stage.make("single", CacheClusterId="alone")
     return stage
 
 
-async def check_sound(stage: GroupStage) -> None:
+async def check_sound(stage: SnapshotStage) -> None:
     """Every row is shown, and owns what it should."""
     held: list[str] = []
     for key in await stage.store.keys(GROUP_KINDS):
         desired = (await stage.row(key)).desired
+        if desired.snapshotting:
+            assert (await stage.snapshot_row(desired.snapshotting)).desired.state is SnapshotState.CREATING
         held += [key.name] if key.kind is Kind.CACHE_CLUSTER else [node.name for node in desired.nodes]
         assert len({node.name for node in desired.nodes}) == len(desired.nodes) > 0
         slots = sum(last - first + 1 for shard in desired.shards for first, last in shard.slots)
@@ -127,6 +140,7 @@ async def check_sound(stage: GroupStage) -> None:
     assert [name for name, _ in await stage.store.members(stage.context.scope)] == sorted(held)
     await stage.call("DescribeReplicationGroups")
     await stage.call("DescribeCacheClusters", ShowCacheNodeInfo=True)
+    assert len(await stage.listed(ShowNodeGroupConfig=True)) in (3, 4)
 
 
 async def attempt(name: str, request: dict[str, Any]) -> None:
@@ -139,7 +153,7 @@ async def attempt(name: str, request: dict[str, Any]) -> None:
 
 
 def test_every_operation_of_these_nouns_is_tried() -> None:
-    assert len(OPERATIONS_HERE) == 11
+    assert len(OPERATIONS_HERE) == 15
 
 
 @pytest.mark.parametrize("name", OPERATIONS_HERE)
