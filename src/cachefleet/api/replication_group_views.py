@@ -24,6 +24,7 @@ from cachefleet.model.fragment import Fragment
 from cachefleet.model.group import DesiredNode, DesiredShard, EndpointRole, GroupDesired, Shape
 from cachefleet.model.row import GroupRow
 from cachefleet.planning.resharding_progress import resharding_progress
+from cachefleet.planning.snapshot_schedule import snapshotting_cluster
 
 
 def group_fragment(row: GroupRow) -> Fragment:
@@ -119,16 +120,6 @@ def _pending(row: GroupRow) -> dict[str, Any]:
     if percent is not None:
         pending["Resharding"] = {"SlotMigration": {"ProgressPercentage": percent}}
     return pending
-
-
-def snapshotting_cluster(desired: GroupDesired) -> str:
-    """The member that automatic snapshots are taken of: the one that was named, else the last, of which they most likely are;
-    "" when there are none (or in cluster mode, where all shards are)."""
-    if desired.shape is not Shape.REPLICATED:
-        return ""
-    if any(node.name == desired.snapshotting_cluster for node in desired.nodes):
-        return desired.snapshotting_cluster
-    return desired.nodes[-1].name if desired.snapshot_retention_days else ""
 
 
 def switch(on: bool) -> str:

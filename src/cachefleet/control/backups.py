@@ -7,7 +7,8 @@ longer than a pass, so each key has its own; nothing is known from an earlier te
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import structlog
 from msgspec.structs import replace
@@ -23,7 +24,7 @@ from cachefleet.model.plan import EventDraft
 from cachefleet.model.resource import GROUP_KINDS, Key, Kind, Scope
 from cachefleet.model.row import GroupRow, Row, SnapshotRow
 from cachefleet.model.snapshot import SnapshotDesired, SnapshotState
-from cachefleet.planning.snapshot_schedule import begun, due, has_expired, name_of
+from cachefleet.planning.snapshot_schedule import begun, due, has_expired, in_use, name_of
 from cachefleet.snapshot_interfaces import TransferFailed
 
 log = structlog.get_logger()
@@ -246,22 +247,30 @@ class Backups:
 
     async def look_around(self) -> None:
         """Whatever has something to do is looked at; automatic snapshots begin and end."""
-        store, now = self._seams.store, self._seams.clock.now()
-        snapshots: dict[Scope, list[SnapshotRow]] = {}
-        for key in await store.keys((Kind.SNAPSHOT,)):
-            row: SnapshotRow | None = await store.get(key)
-            if row is None:
-                continue
-            snapshots.setdefault(key.scope, []).append(row)
-            if row.desired.state in self._steps:
-                self._queue.add(key)
-            elif has_expired(row.desired, await self._group_of(row), now):
-                await self._write_end(row, replace(row.desired, state=SnapshotState.DELETING), [])
-                self._queue.add(key)
-        for key in await store.keys(GROUP_KINDS):
-            group: GroupRow | None = await store.get(key)
-            if group is not None and due(group, snapshots.get(key.scope, ()), now):
-                await self._begin_automatic(group, now)
+        now = self._seams.clock.now()
+        groups = await self._rows(GROUP_KINDS)
+        snapshots = await self._rows((Kind.SNAPSHOT,))
+        for scope, rows in snapshots.items():
+            held = in_use(groups.get(scope, ()), rows)
+            for row in rows:
+                if row.desired.state in self._steps:
+                    self._queue.add(row.key)
+                elif row.key.name not in held and has_expired(row.desired, await self._group_of(row), now):
+                    await self._write_end(row, replace(row.desired, state=SnapshotState.DELETING), [])
+                    self._queue.add(row.key)
+        for scope, members in groups.items():
+            for group in members:
+                if due(group, snapshots.get(scope, ()), now):
+                    await self._begin_automatic(group, now)
+
+    async def _rows(self, kinds: Sequence[Kind]) -> dict[Scope, list[Any]]:
+        """Of all accounts and regions."""
+        found: dict[Scope, list[Any]] = {}
+        for key in await self._seams.store.keys(kinds):
+            row = await self._seams.store.get(key)
+            if row is not None:
+                found.setdefault(key.scope, []).append(row)
+        return found
 
     async def _begin_automatic(self, group: GroupRow, now: float) -> None:
         name = name_of(group, now)
@@ -281,7 +290,7 @@ class Backups:
 
 def _released(group: GroupRow, row: SnapshotRow, ended: SnapshotDesired | None) -> GroupDesired:
     deleting = row.desired.final and ended is not None and ended.state is SnapshotState.AVAILABLE
-    return replace(group.desired, snapshotting="", deleting=group.desired.deleting or deleting)
+    return replace(group.desired, snapshotting="", final_snapshot="", deleting=group.desired.deleting or deleting)
 
 
 def _whom(row: SnapshotRow) -> str:
