@@ -13,7 +13,7 @@ from cachefleet.control.snapshot_proof import BUSY_S, IDLE_S, PATIENCE_S, Proofs
 from cachefleet.interfaces import Deposed
 from cachefleet.model.observed import Address, FeedView
 from cachefleet.model.proof import ACCOUNT, ASKED, FAILED, PROVEN, is_proof
-from cachefleet.model.resource import GROUP_KINDS, Kind, Scope
+from cachefleet.model.resource import GROUP_KINDS, Key, Kind, Scope
 from cachefleet.model.row import GroupRow, Row, SnapshotRow
 from cachefleet.model.snapshot import SnapshotDesired, SnapshotSource, SnapshotState
 from cachefleet.model.snapshot_file import SnapshotFile
@@ -332,3 +332,27 @@ async def test_wishes_of_users_are_noticed_by_the_loop(stage: Stage) -> None:
     finally:
         loop.cancel()
         await asyncio.gather(loop, return_exceptions=True)
+
+
+@on_stage
+async def test_a_proof_that_the_controller_has_not_heard_of_is_told_to_it(stage: Stage) -> None:
+    """The word of its beginning, or of its end, may have been lost with an error."""
+    await stage.create()
+    await keep(stage, tags={ASKED: "now"})
+    woken: list[Key] = []
+    keeper = Keeper(stage)
+    keeper.proofs = Proofs(
+        seams(stage.store, stage.leadership, stage.host, stage.driver, stage.clock, transfers=stage.transfers), woken.append
+    )
+    await keeper.step()
+    (proof,) = await keeper.rows()
+    assert woken == [proof.key]
+    await keeper.step()
+    assert woken == [proof.key] * 2
+    await stage.controller.step(proof.key)
+    await keeper.step()
+    assert woken == [proof.key] * 2
+    await change(stage, state=SnapshotState.DELETING)
+    await keeper.step()
+    await keeper.step()
+    assert woken == [proof.key] * 4
