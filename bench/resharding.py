@@ -7,7 +7,8 @@ last one that has arrived; looked at in the same way, from outside. The time fro
 the start of the node in it, too.
 
 Latency is measured in further rounds, with four clients (redis-py) of which together 500 operations a second are due, whether
-or not earlier ones took their time: the 99th percentile while slots move over that of the seconds before.
+or not earlier ones took their time: the 99th percentile while slots move over that of the seconds before. Gently: the same for
+groups with the tag `cachefleet:reshard` = `gentle`.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ NOTE = __doc__
 KEYS = 1_500_000
 ROUNDS = 3
 ENGINES = (("valkey", "9.1", 10.0), ("valkey", "8.1", 1.5), ("redis", "7.0", 1.5))  # and how many times the tool's rate
+GENTLY = ("9.1", "7.0")  # one with jobs that move slots at once, and one without
+TAG = {"Key": "cachefleet:reshard", "Value": "gentle"}
 NAME = "reshard"
 NODE_TYPE = "cache.m7g.large"
 RATE = 500.0
@@ -82,9 +85,11 @@ def measure(data: Path, rounds: int = ROUNDS, keys: int = KEYS) -> Iterator[Row]
             yield from _speed(subject, pairs, target)
             pairs = [(_ours(service, subject, loaded=True), _tools(subject, loaded=True)) for _ in range(rounds)]
             yield from _latency(subject, pairs)
+            if version in GENTLY:
+                yield from _gently(subject, [_ours(service, subject, loaded=True, gentle=True) for _ in range(rounds)])
 
 
-def _ours(service: Service, subject: Subject, *, loaded: bool = False) -> Course:
+def _ours(service: Service, subject: Subject, *, loaded: bool = False, gentle: bool = False) -> Course:
     api = service.client()
     request = {
         "Engine": subject.engine,
@@ -93,6 +98,7 @@ def _ours(service: Service, subject: Subject, *, loaded: bool = False) -> Course
         "NumNodeGroups": 2,
         "ReplicasPerNodeGroup": 0,
         "AutomaticFailoverEnabled": True,
+        "Tags": [TAG] if gentle else [],
     }
     with replication_group(api, NAME, **request) as group:
         entrance = address(group["ConfigurationEndpoint"])
@@ -165,10 +171,21 @@ def _latency(subject: Subject, pairs: Sequence[tuple[Course, Course]]) -> Iterat
     ours, tools = [own for own, _ in pairs], [other for _, other in pairs]
     yield _times_p99(f"{subject.what}: p99 while slots move over before", ours, TIMES_P99)
     yield _times_p99(f"{subject.what}, the tool: p99 while slots move over before", tools, None)
-    gaps_ms = [1000 * max(load.longest_gap_s for load in during(one)) for one in ours]
-    yield Row(figure=f"{subject.what}: longest gap of a client", unit="ms", values=gaps_ms, target=100.0)
-    errors = [sum(load.errors + load.wrong_reads for load in one.loads) for one in ours]
-    yield Row(figure=f"{subject.what}: errors after one retry", unit="", values=errors, target=0, each=True)
+    yield from _harm(subject.what, ours)
+
+
+def _gently(subject: Subject, courses: Sequence[Course]) -> Iterator[Row]:
+    what = f"{subject.what}, gently"
+    yield Row(figure=f"{what}: keys moved a second", unit="1/s", values=[one.rate for one in courses])
+    yield _times_p99(f"{what}: p99 while slots move over before", courses, TIMES_P99)
+    yield from _harm(what, courses)
+
+
+def _harm(what: str, courses: Sequence[Course]) -> Iterator[Row]:
+    gaps_ms = [1000 * max(load.longest_gap_s for load in during(one)) for one in courses]
+    yield Row(figure=f"{what}: longest gap of a client", unit="ms", values=gaps_ms, target=100.0)
+    errors = [sum(load.errors + load.wrong_reads for load in one.loads) for one in courses]
+    yield Row(figure=f"{what}: errors after one retry", unit="", values=errors, target=0, each=True)
 
 
 def _times_p99(figure: str, courses: Sequence[Course], target: float | None) -> Row:

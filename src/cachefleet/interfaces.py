@@ -15,6 +15,7 @@ import msgspec
 from cachefleet.model.event import Event
 from cachefleet.model.group import Engine, SlotRanges
 from cachefleet.model.observed import Activity, Address, NodeView, ProcessView, SlotLoad
+from cachefleet.model.pace import FAST, Pace
 from cachefleet.model.plan import EventDraft, TakeOverBy
 from cachefleet.model.resource import Key, Kind, Scope
 from cachefleet.model.row import Row
@@ -290,7 +291,9 @@ class ClusterDriver(EngineDriver, Protocol):
     async def cancel_migrations(self, at: Address) -> None:
         """End all such jobs that the node is the source of."""
 
-    async def move_keys(self, at: Address, to: Address, slots: SlotRanges, others: Sequence[Address]) -> None:
+    async def move_keys(
+        self, at: Address, to: Address, slots: SlotRanges, others: Sequence[Address], pace: Pace = FAST
+    ) -> None:
         """Move slots key by key, for a short time; may leave slots open in ClusterView.open_slots, and goes on with such.
         Raises SlotsRefused when all that could be done is done and these slots have to be left out."""
 

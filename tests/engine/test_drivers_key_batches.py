@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
-from cachefleet.engines.key_batches import BATCH_BYTES, take
+from cachefleet.engines.key_batches import take
 from cachefleet.model.group import Engine
+from cachefleet.model.pace import FAST
 from tests.engine.engine_processes import Client, resp_processes, until
 from tests.engine.slot_pairs import ALL, SlotCluster, fill
 
@@ -28,13 +29,13 @@ def test_keys_leave_in_batches_of_a_number_and_of_a_size_and_replicas_forget_the
                 cluster.client(1) as target,
                 Client(replica.address.host, replica.address.port) as copy,
             ):
-                fill(source, [(f"{{06S}}{number}", "x" * (BATCH_BYTES // 3)) for number in range(6)])
+                fill(source, [(f"{{06S}}{number}", "x" * (FAST.batch_bytes // 3)) for number in range(6)])
                 assert target.call("CLUSTER", "SETSLOT", str(SLOT), "IMPORTING", cluster.ids[0]) == "OK"
                 assert source.call("CLUSTER", "SETSLOT", str(SLOT), "MIGRATING", cluster.ids[1]) == "OK"
-                assert source.call(*take(SLOT, to, 1, sized=False)) == 5, "as many as asked for"
-                assert source.call(*take(SLOT, to, 5, sized=True)) == 3, "no more than fit"
-                assert source.call(*take(SLOT, to, 5, sized=False)) == 0
-                assert source.call(*take(SLOT, to, 5, sized=False)) == 0, "there is nothing left to do"
+                assert source.call(*take(SLOT, to, 1, 0)) == 5, "as many as asked for"
+                assert source.call(*take(SLOT, to, 5, FAST.batch_bytes)) == 3, "no more than fit"
+                assert source.call(*take(SLOT, to, 5, 0)) == 0
+                assert source.call(*take(SLOT, to, 5, 0)) == 0, "there is nothing left to do"
                 assert target.call("DBSIZE") == 6
                 await until(lambda: copy.call("DBSIZE") == 0)
                 stats = copy.call("INFO", "commandstats")

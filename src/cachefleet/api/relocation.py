@@ -17,7 +17,7 @@ from cachefleet.api.group_validation import asked_port
 from cachefleet.api.handovers import require_settled
 from cachefleet.api.placement import check_multi_az, fill
 from cachefleet.api.subnet_groups import subnet_group_zones
-from cachefleet.api.tag_rules import PORT, SUBNET_GROUP, check_balance
+from cachefleet.api.tag_rules import PORT, SUBNET_GROUP, check_sharded
 from cachefleet.model.errors import invalid_combination, invalid_value
 from cachefleet.model.group import DesiredShard, GroupDesired, GroupStatus, Shape
 from cachefleet.model.row import GroupRow
@@ -39,7 +39,7 @@ def refuse_relocation(tags: Mapping[str, str], what: str) -> None:
 def check_created(tags: Mapping[str, str], desired: GroupDesired) -> None:
     """Of a creation. Raises InvalidParameterCombination when a reserved tag says something else than the request,
     InvalidParameterValue when it has no meaning there."""
-    check_balance(tags, sharded=desired.shape is Shape.CLUSTERED, what="what is asked for")
+    check_sharded(tags, sharded=desired.shape is Shape.CLUSTERED, what="what is asked for")
     for key, present, member in (
         (PORT, str(desired.port), "Port"),
         (SUBNET_GROUP, desired.subnet_group, "CacheSubnetGroupName"),

@@ -32,7 +32,7 @@ from cachefleet.api.restoring import Origin, asked_origin, check_engine, check_m
 from cachefleet.api.restoring_defaults import group_request
 from cachefleet.api.snapshot_requests import asked_key
 from cachefleet.api.subnet_groups import subnet_group_zones
-from cachefleet.api.tag_rules import read_tags
+from cachefleet.api.tag_rules import is_gentle, read_tags
 from cachefleet.model.errors import invalid_combination
 from cachefleet.model.group import Engine, GroupDesired, Shape
 from cachefleet.model.network import DEFAULT_SUBNET_GROUP
@@ -139,6 +139,7 @@ async def _desired(
         at_rest_encryption=at_rest,
         key_name=request.get("KmsKeyId") or "",
         created_at=now,
+        gentle=is_gentle(tags),
         restore=None if origin is None else origin.restore,
         **new_settings(context, request),
     )

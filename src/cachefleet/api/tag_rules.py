@@ -22,12 +22,13 @@ VALUE_LENGTH = 256
 _MARKS = frozenset("_.:/=+-@")
 _RESERVED = "aws:"
 
-# Tags that ask for something beyond ElastiCache: how slots are rebalanced (here), another port or subnet group (relocation),
-# the proof of a snapshot (model.proof).
+# Tags that ask for something beyond ElastiCache: how slots are rebalanced and how fast they move (here), another port or subnet
+# group (relocation), the proof of a snapshot (model.proof).
 _OURS = "cachefleet:"
 BALANCE, BY_LOAD = "cachefleet:balance", "load"
+PACE, GENTLE = "cachefleet:reshard", "gentle"
 PORT, SUBNET_GROUP = "cachefleet:port", "cachefleet:subnet-group"
-_KNOWN = (BALANCE, PORT, SUBNET_GROUP, proof.ASKED)
+_KNOWN = (BALANCE, PACE, PORT, SUBNET_GROUP, proof.ASKED)
 
 
 def read_tags(tags: Sequence[Mapping[str, Any]], field: str = "Tags", *, of_snapshot: bool = False) -> dict[str, str]:
@@ -46,6 +47,11 @@ def read_tags(tags: Sequence[Mapping[str, Any]], field: str = "Tags", *, of_snap
             raise invalid_value(
                 f"{field}: {BALANCE} can only be {BY_LOAD}, so that slots are rebalanced by measured load; leave the tag "
                 "out for equal numbers of slots."
+            )
+        if key == PACE and text != GENTLE:
+            raise invalid_value(
+                f"{field}: {PACE} can only be {GENTLE}, so that clients hardly feel it when slots move; leave the tag out for "
+                "slots that move as fast as they can."
             )
         if key in read:
             raise invalid_value(f"{field} names the key {quoted(key)} twice; name each once.")
@@ -73,15 +79,21 @@ def check_present(tags: Mapping[str, str], keys: Sequence[str]) -> None:
             raise AwsError("TagNotFound", f"TagKeys: the resource has no tag with the key {quoted(key)} (case matters).")
 
 
-def check_balance(tags: Mapping[str, str], *, sharded: bool, what: str) -> None:
-    """Raises InvalidParameterValue where there are no slots to be rebalanced."""
-    if BALANCE in tags and not sharded:
-        raise invalid_value(f"Tags: {BALANCE} is for a replication group with cluster mode enabled; {what} has no shards.")
+def check_sharded(tags: Mapping[str, str], *, sharded: bool, what: str) -> None:
+    """Raises InvalidParameterValue where there are no slots that could move."""
+    for key in (BALANCE, PACE):
+        if key in tags and not sharded:
+            raise invalid_value(f"Tags: {key} is for a replication group with cluster mode enabled; {what} has no shards.")
 
 
 def is_balanced_by_load(tags: Mapping[str, str]) -> bool:
     """Whether a replication group with these tags is to be rebalanced by load."""
     return tags.get(BALANCE) == BY_LOAD
+
+
+def is_gentle(tags: Mapping[str, str]) -> bool:
+    """Whether slots of a replication group with these tags are to move slowly."""
+    return tags.get(PACE) == GENTLE
 
 
 def show_tags(tags: Mapping[str, str]) -> list[TagTypeDef]:

@@ -20,7 +20,7 @@ from cachefleet.api.registry import operation
 from cachefleet.api.relocation import asks_for_relocation, refuse_relocation, relocated
 from cachefleet.api.rows import update_row
 from cachefleet.api.snapshot_rows import load_snapshot
-from cachefleet.api.tag_rules import added, check_balance, check_present, read_tags, removed, show_tags
+from cachefleet.api.tag_rules import added, check_present, check_sharded, is_gentle, read_tags, removed, show_tags
 from cachefleet.interfaces import AnyRow
 from cachefleet.model.errors import AwsError, invalid_value
 from cachefleet.model.group import DesiredNode, GroupDesired, Shape
@@ -122,9 +122,9 @@ async def _change(
     else:
         changed = msgspec.structs.replace(row, tags=change(row.tags))
         if row.key.kind is Kind.REPLICATION_GROUP:
-            changed = _with_nodes(changed, lambda node: change_node(node.tags))
+            changed = _with_nodes(_paced(changed), lambda node: change_node(node.tags))
     sharded = isinstance(row.desired, GroupDesired) and row.desired.shape is Shape.CLUSTERED and not _is_member(row, arn)
-    check_balance(more or {}, sharded=sharded, what=arn.name)
+    check_sharded(more or {}, sharded=sharded, what=arn.name)
     if more and asks_for_relocation(more):
         if _is_member(row, arn) or not isinstance(row.desired, GroupDesired):
             refuse_relocation(more, arn.name)
@@ -142,6 +142,11 @@ def tags_of(row: AnyRow, arn: Arn) -> dict[str, str]:
 
 def _is_member(row: AnyRow, arn: Arn) -> bool:
     return arn.type_word == Kind.CACHE_CLUSTER and row.key.kind is Kind.REPLICATION_GROUP
+
+
+def _paced(row: AnyRow) -> AnyRow:
+    """Slots move as fast as its tags say; also those that are on their way."""
+    return msgspec.structs.replace(row, desired=msgspec.structs.replace(row.desired, gentle=is_gentle(row.tags)))
 
 
 def _with_nodes(row: AnyRow, tags: Callable[[DesiredNode], dict[str, str]]) -> AnyRow:

@@ -212,7 +212,7 @@ class Executor:
 
     async def move_keys(self, action: actions.MoveKeys) -> None:
         others = [self._host_at(host) for host in action.others]
-        await self._resp.move_keys(self._at(action.node), self._host_at(action.to), action.slots, others)
+        await self._resp.move_keys(self._at(action.node), self._host_at(action.to), action.slots, others, action.pace)
 
     async def settle_slots(self, action: actions.SettleSlots) -> None:
         await self._resp.settle_slots(self._at(action.node), action.slots, action.owner_id)

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from cachefleet.engines.connection import Command
 from cachefleet.model.observed import Address
+from cachefleet.model.pace import Pace
 
 LARGEST_BYTES = 268_435_456  # ElastiCache moves no larger items (reference 13.4); nor can they go without a long stop
-BATCH_KEYS = 100  # about 0.8 ms for small values; with fewer the round trips to the target cost more than the keys
-BATCH_BYTES = 65_536
 _PATIENCE_MS = 500  # without any progress: for so long a frozen target stops the source; longer, and that is taken for dead
 _BYTES_PER_MS = 262_144  # at which the target takes a single large key in, at least
 _TAKE = """
@@ -32,19 +31,18 @@ return redis.call('CLUSTER', 'COUNTKEYSINSLOT', slot)
 """
 
 
-def batch_keys(used_bytes: int, keys: int) -> int:
+def batch_keys(used_bytes: int, keys: int, pace: Pace) -> int:
     """How many keys go together when nothing but the node's average is known."""
-    return max(1, min(BATCH_KEYS, BATCH_BYTES * max(keys, 1) // max(used_bytes, 1)))
+    return max(1, min(pace.batch_keys, pace.batch_bytes * max(keys, 1) // max(used_bytes, 1)))
 
 
-def take(slot: int, to: Address, keys: int, *, sized: bool) -> Command:
+def take(slot: int, to: Address, keys: int, limit_bytes: int) -> Command:
     """Move so many keys of the slot, fewer when they are large; answers how many are left. What is listed is moved before
     anything else happens, and no name of a key comes to us.
 
-    sized: a key may be so large that each has to be asked for its size. Engines before 7 send scripts to replicas unless told
-    to send what they do."""
-    limit_bytes = str(BATCH_BYTES) if sized else "0"
-    words = (str(slot), to.host, str(to.port), str(_PATIENCE_MS), str(keys), limit_bytes, str(_BYTES_PER_MS))
+    limit_bytes: how large they may be together, 0 where none is so large that each has to be asked for its size. Engines before
+    7 send scripts to replicas unless told to send what they do."""
+    words = (str(slot), to.host, str(to.port), str(_PATIENCE_MS), str(keys), str(limit_bytes), str(_BYTES_PER_MS))
     return "EVAL", _TAKE, "0", *words
 
 

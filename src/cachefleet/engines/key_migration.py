@@ -21,7 +21,7 @@ import msgspec
 
 from cachefleet.engines.connection import Command, ErrorReply
 from cachefleet.engines.connections import Connections
-from cachefleet.engines.key_batches import BATCH_KEYS, LARGEST_BYTES, batch_keys, in_words, patience_ms, take
+from cachefleet.engines.key_batches import LARGEST_BYTES, batch_keys, in_words, patience_ms, take
 from cachefleet.engines.replies import parse_cluster, parse_fields
 from cachefleet.engines.side_connections import SideConnections
 from cachefleet.engines.slot_ends import SlotsLeft, slots_left
@@ -29,6 +29,7 @@ from cachefleet.engines.slot_return import SlotReturn
 from cachefleet.interfaces import EngineRefused, SlotsRefused
 from cachefleet.model.group import SlotRanges
 from cachefleet.model.observed import Address, ClusterView
+from cachefleet.model.pace import Pace
 from cachefleet.model.slots import count
 
 SLICE_S = 0.4
@@ -37,7 +38,6 @@ WINDOW_SLOTS = 32  # open at once
 # by which it gets to know the target: so a target that owns few slots gets few at once.
 FIRST_SLOTS, OWNED_A_SLOT = 1, 32
 WINDOW_KEYS = 8192  # in the slots of a window, where a single slot has not more
-LANES = 2
 ANSWER_S = 1.0
 TOLD = 3  # refused slots in a message
 
@@ -52,13 +52,15 @@ class Troubles(msgspec.Struct):
 class KeyMigration:
     """From the primary at `at` to the primary at `to`."""
 
-    def __init__(self, side: SideConnections, told: Connections, troubles: Troubles, at: Address, to: Address) -> None:
+    def __init__(
+        self, side: SideConnections, told: Connections, troubles: Troubles, pace: Pace, at: Address, to: Address
+    ) -> None:
         """told: by which others are told of new owners."""
-        self._side, self._told, self._troubles = side, told, troubles
+        self._side, self._told, self._troubles, self._pace = side, told, troubles, pace
         self._at, self._to = at, to
         self._over = False
         self._broken: EngineRefused | None = None  # why this slice ends early
-        self._batch_keys = BATCH_KEYS
+        self._batch_keys = pace.batch_keys
         self._owned = 0  # slots of the target, as it says
         self._sized = False  # a key may be so large that each has to be asked for its size
         self._known_bytes: dict[bytes, int] = {}  # of keys of this window
@@ -93,7 +95,7 @@ class KeyMigration:
             self._table(self._at, ("INFO", "memory"), ("DBSIZE",)), self._table(self._to)
         )
         used_bytes = int(parse_fields(memory.decode()).get("used_memory", "0"))
-        self._batch_keys = batch_keys(used_bytes, keys)
+        self._batch_keys = batch_keys(used_bytes, keys, self._pace)
         self._sized = used_bytes > LARGEST_BYTES
         self._owned = count(target.nodes[target.my_id].slots) if target.my_id in target.nodes else 0
         return slots_left(slots, self._at, source, self._to, target)
@@ -171,7 +173,7 @@ class KeyMigration:
         queue = deque(window)
         empty: list[int] = []
         async with asyncio.TaskGroup() as lanes:
-            for _ in range(LANES):
+            for _ in range(self._pace.lanes):
                 lanes.create_task(self._lane(queue, empty))
         return empty
 
@@ -194,7 +196,9 @@ class KeyMigration:
         if slot in self._troubles.failed:
             (keys,) = await self._side.one.call(self._at, self._keys_in(slot, self._batch_keys))
             return len(await self._move_singly(slot, keys))
-        (left,) = await self._side.one.ask(self._at, take(slot, self._to, self._batch_keys, sized=self._sized))
+        (left,) = await self._side.one.ask(
+            self._at, take(slot, self._to, self._batch_keys, self._pace.batch_bytes if self._sized else 0)
+        )
         if isinstance(left, ErrorReply):
             self._troubles.failed.add(slot)
             raise EngineRefused(f"keys of slot {slot} were not moved from {self._at} to {self._to}: {left}")

@@ -19,6 +19,7 @@ from cachefleet.engines.slot_replies import parse_libraries, parse_migrations, p
 from cachefleet.interfaces import EngineRefused, Permit
 from cachefleet.model.group import SLOTS, SlotRanges
 from cachefleet.model.observed import Address, ClusterView, SlotLoad
+from cachefleet.model.pace import Pace
 from cachefleet.model.slots import without
 
 
@@ -56,9 +57,9 @@ class SlotMigrationVerbs:
         if any(not job.over and job.exports for job in parse_migrations(jobs)):
             await self._connections.ask(at, ("CLUSTER", "CANCELSLOTMIGRATIONS"))  # refused when the last has just ended
 
-    async def move_keys(self, at: Address, to: Address, slots: SlotRanges, others: Sequence[Address]) -> None:
+    async def move_keys(self, at: Address, to: Address, slots: SlotRanges, others: Sequence[Address], pace: Pace) -> None:
         troubles = self._troubles.setdefault((at, to), Troubles())
-        await KeyMigration(self._side, self._connections, troubles, at, to).run(slots, others)
+        await KeyMigration(self._side, self._connections, troubles, pace, at, to).run(slots, others)
 
     async def settle_slots(self, at: Address, slots: SlotRanges, owner_id: str) -> None:
         """Only slots for which the node says something else are touched."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from cachefleet.engines.connection import Command, ErrorReply
 from cachefleet.engines.connections import Connections
-from cachefleet.engines.key_batches import BATCH_KEYS, patience_ms
+from cachefleet.engines.key_batches import patience_ms
 from cachefleet.interfaces import EngineRefused
 from cachefleet.model.observed import Address
+from cachefleet.model.pace import FAST
 
 _ASKING: Command = ("ASKING",)
 
@@ -26,7 +27,7 @@ class SlotReturn:
         """Raises EngineRefused; keys may then still be at the target, which goes on importing: nothing is lost, and the move
         can be gone on with or taken back again."""
         stable: Command = ("CLUSTER", "SETSLOT", str(self._slot), "STABLE")
-        listing: Command = ("CLUSTER", "GETKEYSINSLOT", str(self._slot), str(BATCH_KEYS))
+        listing: Command = ("CLUSTER", "GETKEYSINSLOT", str(self._slot), str(FAST.batch_keys))
         (keys,) = await self._connections.call(self._to, listing)
         await self._connections.call(self._at, stable)
         while keys:

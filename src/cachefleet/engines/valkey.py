@@ -26,6 +26,7 @@ from cachefleet.engines.switchover import Switchover
 from cachefleet.interfaces import Build, EngineRefused, NodeSpec, Permit, Rendering, always
 from cachefleet.model.group import SlotRanges
 from cachefleet.model.observed import Address, NodeView, SlotLoad
+from cachefleet.model.pace import FAST, Pace
 from cachefleet.model.plan import TakeOverBy
 
 _REPLICATION: tuple[Command, ...] = (
@@ -154,8 +155,10 @@ class ValkeyDriver:
     async def cancel_migrations(self, at: Address) -> None:
         await self._migration.cancel_migrations(at)
 
-    async def move_keys(self, at: Address, to: Address, slots: SlotRanges, others: Sequence[Address]) -> None:
-        await self._migration.move_keys(at, to, slots, others)
+    async def move_keys(
+        self, at: Address, to: Address, slots: SlotRanges, others: Sequence[Address], pace: Pace = FAST
+    ) -> None:
+        await self._migration.move_keys(at, to, slots, others, pace)
 
     async def settle_slots(self, at: Address, slots: SlotRanges, owner_id: str) -> None:
         await self._migration.settle_slots(at, slots, owner_id)

@@ -107,6 +107,7 @@ class GroupDesired(msgspec.Struct, frozen=True, kw_only=True):
     final_snapshot: str = ""  # the snapshot after which the group is deleted, while it is snapshotting
     snapshotting_cluster: str = ""  # the member that automatic snapshots are taken of, "" whichever is best
     restore: Restore | None = None  # what it is filled with before it is available for the first time
+    gentle: bool = False  # slots move slowly, so that clients hardly feel it
     key_name: str = ""  # of the keyring: what its snapshots are encrypted with, "" the default key where they are encrypted
 
     @property
@@ -195,6 +196,7 @@ class SlotMove(msgspec.Struct):
     progressed_at: float = 0.0  # when it was last seen to get on
     stage: str = ""  # the engine's word for how far its job is
     by_keys: bool = False  # slots one by one, with their keys; else by jobs of the engines
+    gentle: bool = False  # that is so for the group's pace only
     failures: int = 0  # attempts in a row that came to nothing
 
 

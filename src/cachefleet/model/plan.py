@@ -10,6 +10,7 @@ from enum import StrEnum
 import msgspec
 
 from cachefleet.model.group import GroupDesired, GroupMemory, GroupStatus, SlotRanges
+from cachefleet.model.pace import FAST, Pace
 
 
 class Action(msgspec.Struct, frozen=True, tag=True):
@@ -150,6 +151,7 @@ class MoveKeys(Action, frozen=True):
     to: str
     slots: SlotRanges
     others: tuple[str, ...] = ()
+    pace: Pace = FAST
 
 
 class SettleSlots(Action, frozen=True):

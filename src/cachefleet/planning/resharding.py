@@ -15,6 +15,7 @@ from cachefleet.planning.books import Views, in_motion, leading
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.move_ends import Ends, ends_of, why_not_now
 from cachefleet.planning.open_slots import gather_strays, open_at, unheard_of
+from cachefleet.planning.pacing import choose_way, may_get_on, pace_of
 from cachefleet.planning.resharding_course import give_up_all, give_up_slots, note_course
 from cachefleet.planning.resharding_progress import owned
 
@@ -25,7 +26,6 @@ RETRY_FIRST_S = 0.2
 RETRY_CAP_S = 30.0
 FREE_ATTEMPTS = 3  # so many cost no time
 STALLED_S = 20.0  # a job that gets nowhere for so long is begun anew
-BY_KEYS_AFTER = 4  # attempts in a row with jobs: then the way that needs no fork and no pause
 UNMOVABLE_AFTER = 10  # attempts in a row that were refused: then the first of its slots stays where it is
 FUNCTIONS_S = 20.0  # for so long a new shard waits for the functions of the others
 ROOM_S = 60.0  # for so long it is waited for room
@@ -131,11 +131,11 @@ def _try(draft: Draft, move: SlotMove, ends: Ends, views: Views) -> None:
     if move.failures >= UNMOVABLE_AFTER and not half:
         give_up_slots(draft, move, first_of(move.slots, 1))
         return
-    if half or move.failures >= BY_KEYS_AFTER or not (ends.source.atomic and ends.target.atomic):
-        move.failures = move.failures if move.by_keys else 0
-        move.by_keys = True
+    if not may_get_on(draft, views):
+        return
+    slots = choose_way(draft, move, ends, half)
     if move.by_keys:
-        _move_keys(draft, move, ends, half if why else move.slots, views)
+        _move_keys(draft, move, ends, half if why else slots, views)
         return
     move.failures += 1
     move.progressed_at = draft.now
@@ -151,7 +151,8 @@ def _delay_s(move: SlotMove) -> float:
 def _move_keys(draft: Draft, move: SlotMove, ends: Ends, slots: SlotRanges, views: Views) -> None:
     primaries = [draft.shard_memory(shard).primary for shard in draft.desired.shards if leading(draft, shard.shard_id, views)]
     others = tuple(draft.address(name) for name in primaries if name not in (ends.source_name, ends.target_name))
-    draft.act(MoveKeys(node=ends.source_name, to=draft.address(ends.target_name), slots=slots, others=others))
+    pace = pace_of(draft.desired)
+    draft.act(MoveKeys(node=ends.source_name, to=draft.address(ends.target_name), slots=slots, others=others, pace=pace))
 
 
 # --- moves that begin ----------------------------------------------------------------------------------------------
@@ -180,11 +181,11 @@ def _copy_functions(draft: Draft, views: Views) -> set[str]:
 def _begin(draft: Draft, due: dict[Pair, SlotRanges], views: Views) -> None:
     """The largest first, so that the last does not take the longest. What cannot move for lack of room is waited for, and then
     stays."""
-    full = ""
+    full, pace = "", pace_of(draft.desired)
     for (source, target), slots in sorted(due.items(), key=lambda item: (-count(item[1]), item[0])):
         moves = draft.memory.moves
         imports = sum(move.target == target for move in moves)
-        if any(move.source == source for move in moves) or imports >= IMPORTS_AT_ONCE:
+        if len(moves) >= pace.moves or any(move.source == source for move in moves) or imports >= IMPORTS_AT_ONCE:
             continue
         move = SlotMove(slots, source, target, begun_at=draft.now, progressed_at=draft.now)
         ends = ends_of(draft, move, views)

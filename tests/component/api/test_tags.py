@@ -222,6 +222,27 @@ async def test_the_tag_that_has_a_meaning(stage: Stage) -> None:
 
 
 @on_each_store
+async def test_the_tag_that_slows_slots_down(stage: Stage) -> None:
+    row = await stage.add_group("demo", shape=Shape.CLUSTERED)
+
+    async def gentle() -> bool:
+        stored = await stage.store.get(row.key)
+        assert stored is not None
+        return bool(stored.desired.gentle)
+
+    wrong = [{"Key": "cachefleet:reshard", "Value": "slow"}]
+    rule = "cachefleet:reshard can only be gentle.*leave the tag out"
+    await stage.refused("InvalidParameterValue", rule, "AddTagsToResource", ResourceName=GROUP, Tags=wrong)
+    assert not await gentle()
+    await _add(stage, GROUP, **{"cachefleet:reshard": "gentle"})
+    assert await gentle()
+    await _add(stage, GROUP, other="x")
+    assert await gentle()
+    assert await _remove(stage, GROUP, "cachefleet:reshard") == {"other": "x"}
+    assert not await gentle()
+
+
+@on_each_store
 async def test_tags_of_snapshots(stage: Stage) -> None:
     group = await stage.add_group("demo")
     row: SnapshotRow = Row(

@@ -140,4 +140,5 @@ async def test_tags_of_ours_that_would_do_nothing_are_refused(stage: GroupStage)
     await refuse(stage, VALUE, "'cachefleet:Balance' has no meaning", arn, "cachefleet:Balance", "load")
     await refuse(stage, VALUE, "'cachefleet:ports' has no meaning", arn, "cachefleet:ports", "6390")
     await refuse(stage, VALUE, "demo has no shards", arn, "cachefleet:balance", "load")
+    await refuse(stage, VALUE, "demo has no shards", arn, "cachefleet:reshard", "gentle")
     assert (await stage.call("ListTagsForResource", ResourceName=arn))["TagList"] == []

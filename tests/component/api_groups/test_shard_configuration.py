@@ -328,3 +328,26 @@ async def test_one_thing_at_a_time(stage: GroupStage) -> None:
     await refuse(stage, STATE, "being moved", 4)
     await stage.write(replace(await stage.settle("big"), desired=replace(row.desired, deleting=True)))
     await refuse(stage, STATE, "deleting", 4)
+
+
+@on_groups
+async def test_slots_move_gently_where_a_tag_says_so(stage: GroupStage) -> None:
+    tag = {"Key": "cachefleet:reshard", "Value": "gentle"}
+    await big(stage, 2, Tags=[tag])
+    row = await stage.row(stage.key("big"))
+    assert row.desired.gentle
+    await reshard(stage, 3)
+    await stage.call("RemoveTagsFromResource", ResourceName=row.key.arn, TagKeys=[tag["Key"]])
+    assert not (await stage.row(row.key)).desired.gentle, "also while slots are moving"
+    request = {"ReplicationGroupDescription": "x", "CacheNodeType": "cache.t4g.micro"}
+    for shards, value in ((2, "fast"), (1, "gentle")):
+        tags = [{**tag, "Value": value}]
+        await stage.refused(
+            VALUE,
+            "cachefleet:reshard (can only be gentle|is for a replication group with cluster mode enabled)",
+            "CreateReplicationGroup",
+            ReplicationGroupId="other",
+            Tags=tags,
+            **({"NumNodeGroups": shards} if shards > 1 else {}),
+            **request,
+        )

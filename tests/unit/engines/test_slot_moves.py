@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachefleet.engines.key_batches import BATCH_BYTES, BATCH_KEYS, batch_keys, patience_ms
+from cachefleet.engines.key_batches import batch_keys, patience_ms
 from cachefleet.engines.slot_ends import slots_left
 from cachefleet.engines.slot_jobs import JOB_KEYS, JOB_SLOTS, slot_jobs
 from cachefleet.interfaces import EngineRefused
 from cachefleet.model.group import SlotRanges
 from cachefleet.model.observed import Address, ClusterNodeView, ClusterView, OpenSlot
+from cachefleet.model.pace import FAST, GENTLE
 
 AT, TO = Address("127.0.0.1", 6379), Address("127.0.0.2", 6379)
 
@@ -89,8 +90,9 @@ def test_empty_slots_are_cut_into_jobs_too() -> None:
 
 
 def test_large_keys_go_by_fewer_and_get_more_time() -> None:
-    assert batch_keys(1_000_000, 10_000) == BATCH_KEYS
-    assert batch_keys(100 * BATCH_BYTES, 1000) == 10
-    assert batch_keys(10**12, 3) == 1
-    assert batch_keys(0, 0) == BATCH_KEYS
-    assert patience_ms(0) < patience_ms(BATCH_BYTES * 1000) < 1000
+    for pace in (FAST, GENTLE):
+        assert batch_keys(1_000_000, 10_000, pace) == pace.batch_keys
+        assert batch_keys(100 * pace.batch_bytes, 1000, pace) == 10
+        assert batch_keys(10**12, 3, pace) == 1
+        assert batch_keys(0, 0, pace) == pace.batch_keys
+    assert patience_ms(0) < patience_ms(FAST.batch_bytes * 1000) < 1000

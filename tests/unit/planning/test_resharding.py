@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from cachefleet.model import plan as actions
 from cachefleet.model.group import SLOTS
 from cachefleet.model.slots import common, contains, count
-from cachefleet.planning.resharding import BY_KEYS_AFTER
+from cachefleet.planning.pacing import BY_KEYS_AFTER
 from tests.unit.planning.groups import asked, clustered
 from tests.unit.planning.moving_world import MovingWorld, growing, shrinking
 
