@@ -15,6 +15,7 @@ from tests.traffic.keys import owners
 
 Where = tuple[str, int]
 Name = tuple[int, bytes]  # database, key
+Client = Any  # redis.Redis
 ROUNDING_MS = 100.0  # of how long a key still lives, on engines that do not tell when it ends
 
 
@@ -57,6 +58,7 @@ def differences(before: Mapping[Name, Item], after: Mapping[Name, Item], at_most
 
 def functions(where: Where) -> dict[bytes, bytes]:
     """Code by library; none on engines that have no functions."""
+    client: Client
     with redis.Redis(*where, protocol=2, socket_timeout=10) as client:
         try:
             found = client.execute_command("FUNCTION", "LIST", "WITHCODE")
@@ -71,13 +73,13 @@ def _databases(where: Where) -> list[int]:
         return [int(name[2:]) for name in client.info("keyspace")]
 
 
-def _item(client: redis.Redis, name: bytes) -> Item:
+def _item(client: Client, name: bytes) -> Item:
     kind = client.type(name).decode()
     fields = _fields_ends(client, name) if kind == "hash" else None
     return Item(kind, _READERS[kind](client, name), _ends_ms(client, name), fields)
 
 
-def _ends_ms(client: redis.Redis, name: bytes) -> float | None:
+def _ends_ms(client: Client, name: bytes) -> float | None:
     try:
         end = float(client.execute_command("PEXPIRETIME", name))
     except redis.ResponseError:  # before Redis 7.0
@@ -87,7 +89,7 @@ def _ends_ms(client: redis.Redis, name: bytes) -> float | None:
     return end if end >= 0 else None
 
 
-def _fields_ends(client: redis.Redis, name: bytes) -> Any:
+def _fields_ends(client: Client, name: bytes) -> Any:
     names = client.hkeys(name)
     try:
         ends = client.execute_command("HPEXPIRETIME", name, "FIELDS", len(names), *names)
@@ -96,7 +98,7 @@ def _fields_ends(client: redis.Redis, name: bytes) -> Any:
     return {field: end for field, end in zip(names, ends, strict=True) if end >= 0}
 
 
-def _stream(client: redis.Redis, name: bytes) -> Any:
+def _stream(client: Client, name: bytes) -> Any:
     """Entries, and what consumer groups have read and not acknowledged."""
     groups = {}
     for group in client.xinfo_groups(name):

@@ -138,20 +138,22 @@ def test_all_shards_of_a_cluster_are_taken_of_their_replicas(service: Service, e
             client.set("canary", CANARY)
             replicas = {f"{node.host}" for node in client.get_replicas()}
             total = sum(client.dbsize(target_nodes=node) for node in client.get_primaries())
-        with ClusterWriter(*where, keys=[f"log:{number}" for number in range(8)]) as writer:
-            with snapshot(elasticache, "ss-whole", ReplicationGroupId="ss") as shown:
-                writer.await_writes(AT_WORK)
-                assert writer.errors == []
-                assert shown["NumNodeGroups"] == 2
-                nodes = [describe_cluster(elasticache, one["CacheClusterId"]) for one in shown["NodeSnapshots"]]
-                assert {address(node["CacheNodes"][0]["Endpoint"])[0] for node in nodes if node} == replicas
-                slots = [one["NodeGroupConfiguration"]["Slots"] for one in shown["NodeSnapshots"]]
-                assert slots == [shard["Slots"] for shard in group["NodeGroups"]]
-                assert [file.name[-16:] for file in stored(service, "ss-whole")] == ["0001.rdb.zst.age", "0002.rdb.zst.age"]
-                assert in_plain(service, CANARY) == []
-                assert sum(file["keys"] for file in manifest(service, "ss-whole")["files"]) == total + 8
-                refused("InvalidParameterCombination", "ReplicationGroupId instead", elasticache.create_snapshot,
-                        SnapshotName="ss-one", CacheClusterId=shown["NodeSnapshots"][0]["CacheClusterId"])  # fmt: skip
+        with (
+            ClusterWriter(*where, keys=[f"log:{number}" for number in range(8)]) as writer,
+            snapshot(elasticache, "ss-whole", ReplicationGroupId="ss") as shown,
+        ):
+            writer.await_writes(AT_WORK)
+            assert writer.errors == []
+            assert shown["NumNodeGroups"] == 2
+            nodes = [describe_cluster(elasticache, one["CacheClusterId"]) for one in shown["NodeSnapshots"]]
+            assert {address(node["CacheNodes"][0]["Endpoint"])[0] for node in nodes if node} == replicas
+            slots = [one["NodeGroupConfiguration"]["Slots"] for one in shown["NodeSnapshots"]]
+            assert slots == [shard["Slots"] for shard in group["NodeGroups"]]
+            assert [file.name[-16:] for file in stored(service, "ss-whole")] == ["0001.rdb.zst.age", "0002.rdb.zst.age"]
+            assert in_plain(service, CANARY) == []
+            assert sum(file["keys"] for file in manifest(service, "ss-whole")["files"]) == total + 8
+            refused("InvalidParameterCombination", "ReplicationGroupId instead", elasticache.create_snapshot,
+                    SnapshotName="ss-one", CacheClusterId=shown["NodeSnapshots"][0]["CacheClusterId"])  # fmt: skip
 
 
 @every_version
