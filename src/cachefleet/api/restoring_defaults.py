@@ -38,7 +38,7 @@ def group_request(origin: Origin, request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _completed(request: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    return {**defaults, **{member: value for member, value in request.items() if value not in (None, "", [])}}
+    return {**request, **{member: value for member, value in defaults.items() if not _says(request, member)}}
 
 
 def _says(request: Mapping[str, Any], *members: str) -> bool:

@@ -96,6 +96,12 @@ async def test_a_group_comes_back_as_it_was(stage: SnapshotStage) -> None:
 
 
 @on_snapshots
+async def test_an_empty_description_stays_empty(stage: SnapshotStage) -> None:
+    await kept(stage)
+    assert (await back(stage, ReplicationGroupDescription="")).description == ""
+
+
+@on_snapshots
 async def test_one_without_cluster_mode(stage: SnapshotStage) -> None:
     before = await kept(stage, NumCacheClusters=3, AutomaticFailoverEnabled=True, AtRestEncryptionEnabled=False)
     after = await back(stage)
