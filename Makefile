@@ -10,6 +10,8 @@ SEEDS ?= 2000
 KILLS ?= 50
 RUNTIME := .venv/runtime.installed
 TESTING := .venv/testing.installed
+# Files side by side, more of them than there are cores: most tests wait for engines.
+EVERY_TEST = --quiet --durations 15 --numprocesses $(shell expr $$(nproc 2>/dev/null || echo 2) + 1) --dist loadfile
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
@@ -45,7 +47,7 @@ up: $(RUNTIME)
 
 test: $(TESTING)
 	@scripts/install-test-engines
-	@scripts/run-tests $(BIN)/python $(ARGS)
+	@$(BIN)/python -m pytest $(or $(ARGS),$(EVERY_TEST))
 
 simulate: $(TESTING)
 	@$(BIN)/python -m tests.simulation --seeds $(if $(findstring :,$(SEEDS)),$(SEEDS),0:$(SEEDS)) $(ARGS)
