@@ -248,7 +248,7 @@ def test_a_snapshot_shows_that_it_is_being_restored_and_cannot_be_deleted(
     service: Service, elasticache: Any, of_a_pair: Origin
 ) -> None:
     elasticache.create_replication_group(
-        ReplicationGroupId="shown", ReplicationGroupDescription="", SnapshotName=of_a_pair.snapshot
+        ReplicationGroupId="shown", ReplicationGroupDescription="test", SnapshotName=of_a_pair.snapshot
     )
     try:
         found = describe_snapshot(elasticache, of_a_pair.snapshot)

@@ -96,9 +96,11 @@ async def test_a_group_comes_back_as_it_was(stage: SnapshotStage) -> None:
 
 
 @on_snapshots
-async def test_an_empty_description_stays_empty(stage: SnapshotStage) -> None:
+async def test_a_description_is_needed(stage: SnapshotStage) -> None:
     await kept(stage)
-    assert (await back(stage, ReplicationGroupDescription="")).description == ""
+    await stage.refused(
+        IPV, "ReplicationGroupDescription must be provided", GROUP, **{**BACK, "ReplicationGroupDescription": ""}
+    )
 
 
 @on_snapshots
