@@ -384,8 +384,7 @@ class Host(Protocol):
         """The addresses that uid's committed memory holds; all others of uid are free again. None left: forget uid."""
 
     async def spread(self, address: str, port: int, targets: Sequence[str]) -> None:
-        """Let the kernel spread new connections to address:port over targets (replaces; empty removes). Only when
-        can_spread."""
+        """Let the kernel spread new connections to address:port over targets (replaces; empty removes), when can_spread."""
 
     @property
     def can_spread(self) -> bool: ...
@@ -394,9 +393,8 @@ class Host(Protocol):
         """What `spread` last put in place and still stands."""
 
     def refuses(self, nodes: int, memory_bytes: int, data_bytes: int = 0) -> str:
-        """Why that many more nodes cannot run here; "" when they can. memory_bytes: what all nodes together, with those that
-        exist, may then hold; of those alone where the host's settings let them share (host.memory). data_bytes: what the new
-        ones will hold at once."""
+        """Why that many more nodes cannot run here, "" when they can. memory_bytes: what all nodes, old and new, may then hold (of
+        the new alone where host.memory lets them share); data_bytes: what the new will hold at once."""
 
     async def close(self) -> None:
         """Let go of what we hold (pidfds); processes go on."""

@@ -41,6 +41,13 @@ def test_refusals(where: Room, nodes: int, memory_bytes: int, reserve: bool, wor
     assert bool(answer) == bool(words)
 
 
+def test_data_that_come_at_once_must_fit_beside_what_is_there() -> None:
+    """room() has 4 GiB, of which 5 % of 8 GiB are spared."""
+    most = 4 * GIB - int(8 * GIB * 0.05) - 2 * 12 * MIB
+    assert refusal(room(), 2, 0, reserve=False, data_bytes=most) == ""
+    assert "2 more nodes need 3,687 MiB with their data" in refusal(room(), 2, 0, reserve=False, data_bytes=most + MIB)
+
+
 def test_this_machine_has_room() -> None:
     here = read_room()
     assert 0 < here.available_bytes <= here.total_bytes < 1 << 50
