@@ -393,8 +393,8 @@ class Host(Protocol):
         """What `spread` last put in place and still stands."""
 
     def refuses(self, nodes: int, memory_bytes: int, data_bytes: int = 0) -> str:
-        """Why that many more nodes cannot run here, "" when they can. memory_bytes: what all nodes, old and new, may then hold (of
-        the new alone where host.memory lets them share); data_bytes: what the new will hold at once."""
+        """Why that many more nodes cannot run here, "" when they can. memory_bytes: what all nodes, old and new, may then hold
+        (of the new alone where host.memory lets them share); data_bytes: what the new will hold at once."""
 
     async def close(self) -> None:
         """Let go of what we hold (pidfds); processes go on."""
