@@ -108,8 +108,16 @@ async def _desired(context: Context, name: str, request: Mapping[str, Any], orig
         az_mode=placement.az_mode,
         created_at=now,
         restore=None if origin is None else origin.restore,
+        **_encryption(origin),
         **_settings(context, engine, request),
     )
+
+
+def _encryption(origin: Origin | None) -> dict[str, Any]:
+    """Of the snapshots that will be made of it: as of what it is restored from; no request says it."""
+    if origin is None or origin.group is None:
+        return {}
+    return {"at_rest_encryption": origin.group.at_rest_encryption, "key_name": origin.group.key_name}
 
 
 def _settings(context: Context, engine: Engine, request: Mapping[str, Any]) -> dict[str, Any]:

@@ -126,10 +126,11 @@ async def test_a_cluster_of_its_own(stage: SnapshotStage) -> None:
 
 @on_snapshots
 async def test_a_cluster_of_a_snapshot_of_a_group(stage: SnapshotStage) -> None:
-    await kept(stage, NumCacheClusters=3, AutomaticFailoverEnabled=True)
+    await kept(stage, NumCacheClusters=3, AutomaticFailoverEnabled=True, KmsKeyId="own")
     await stage.call(ALONE, CacheClusterId="back", SnapshotName="nightly", CacheNodeType="cache.t4g.small")
     row = await stage.row(stage.key("back", CLUSTER))
     assert (len(row.desired.nodes), row.desired.node_type) == (1, "cache.t4g.small")
+    assert (row.desired.at_rest_encryption, row.desired.key_name) == (True, "own")
 
 
 @on_snapshots
