@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from cachefleet.api.context import Context
 from cachefleet.api.group_nodes import names_in_use
 from cachefleet.api.replication_group_topology import member_name
+from cachefleet.api.tag_rules import for_nodes
 from cachefleet.model.errors import AwsError
 from cachefleet.model.group import DesiredNode, Shape
 from cachefleet.model.row import GroupRow
@@ -25,7 +26,7 @@ async def new_nodes(context: Context, row: GroupRow, shard_id: str, places: Sequ
             name = member_name(row.key.name, shard_id, number, row.desired.shape is Shape.CLUSTERED)
             if name not in taken and await context.store.owner(context.scope, name) is None:
                 break
-        made.append(DesiredNode(name, "0001", zone, context.clock.now(), tags=dict(row.tags)))
+        made.append(DesiredNode(name, "0001", zone, context.clock.now(), tags=for_nodes(row.tags)))
     return made
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from cachefleet.api.context import Context
-from cachefleet.model.resource import GROUP_KINDS, Kind
-from cachefleet.model.row import GroupRow, SnapshotRow
+from cachefleet.api.snapshot_rows import known_snapshots
+from cachefleet.model.resource import GROUP_KINDS
+from cachefleet.model.row import GroupRow
 from cachefleet.model.snapshot import SnapshotState
 from cachefleet.planning.snapshot_proofs import group_key, last_proof
 
@@ -24,7 +25,6 @@ async def reasons(context: Context) -> Mapping[str, Mapping[str, str]]:
 
 
 async def _proofs(context: Context, groups: Sequence[GroupRow]) -> dict[str, str]:
-    snapshots: list[SnapshotRow] = await context.store.rows(Kind.SNAPSHOT, context.scope)
-    saved = {group_key(row) for row in snapshots if row.desired.state is SnapshotState.AVAILABLE}
+    saved = {group_key(row) for row in await known_snapshots(context) if row.desired.state is SnapshotState.AVAILABLE}
     now = context.clock.now()
     return {row.key.name: last_proof(row, now) for row in groups if row.memory.proof_at or row.key in saved}

@@ -32,7 +32,7 @@ from cachefleet.api.restoring import Origin, asked_origin, check_engine, check_m
 from cachefleet.api.restoring_defaults import group_request
 from cachefleet.api.snapshot_requests import asked_key
 from cachefleet.api.subnet_groups import subnet_group_zones
-from cachefleet.api.tag_rules import is_gentle, read_tags
+from cachefleet.api.tag_rules import for_nodes, is_gentle, read_tags
 from cachefleet.model.errors import invalid_combination
 from cachefleet.model.group import Engine, GroupDesired, Shape
 from cachefleet.model.network import DEFAULT_SUBNET_GROUP
@@ -129,7 +129,7 @@ async def _desired(
         engine_version=build.version,
         node_type=kind.name,
         port=asked_port(request.get("Port"), engine, clustered),
-        shards=build_shards(name, plans, clustered, now, tags),
+        shards=build_shards(name, plans, clustered, now, for_nodes(tags)),
         parameter_group=resolve_parameter_group(request.get("CacheParameterGroupName"), engine, build.version, cluster_mode),
         subnet_group=subnet_group,
         description=asked_description(request["ReplicationGroupDescription"]),

@@ -15,7 +15,7 @@ from cachefleet.api.group_state import SNAPSHOTTING, is_group
 from cachefleet.api.names import quoted
 from cachefleet.api.relocation import refuse_relocation
 from cachefleet.api.shard_slots import owned
-from cachefleet.api.tag_rules import check_sharded, read_tags
+from cachefleet.api.tag_rules import check_saving, check_sharded, read_tags
 from cachefleet.archive.key_errors import KeyMissing
 from cachefleet.archive.key_names import DEFAULT, key_name
 from cachefleet.model.errors import AwsError, invalid_value
@@ -47,6 +47,7 @@ def asked_tags(tags: Sequence[Mapping[str, Any]], what: str) -> dict[str, str]:
     """Raises InvalidParameterValue, also for reserved tags that ask something of a group, TagQuotaPerResourceExceeded."""
     asked = read_tags(tags, of_snapshot=True)
     check_sharded(asked, sharded=False, what=what)
+    check_saving(asked, saves=False, what=what)
     refuse_relocation(asked, what)
     return asked
 

@@ -23,9 +23,15 @@ async def find_snapshot(context: Context, name: str) -> SnapshotRow | None:
     """By its name as given, since that of an export may have capitals, else in lower case."""
     for candidate in dict.fromkeys((name, folded(name))):
         row: SnapshotRow | None = await context.store.get(context.scope.key(Kind.SNAPSHOT, candidate))
-        if row is not None:
+        if row is not None and not row.desired.for_restart:
             return row
     return None
+
+
+async def known_snapshots(context: Context) -> list[SnapshotRow]:
+    """All that users are shown: those that are made for a stop of everything are not."""
+    rows: list[SnapshotRow] = await context.store.rows(Kind.SNAPSHOT, context.scope)
+    return [row for row in rows if not row.desired.for_restart]
 
 
 async def load_snapshot(context: Context, name: str) -> SnapshotRow:

@@ -19,11 +19,10 @@ from cachefleet.api.paging import page_of, page_sequence, reply
 from cachefleet.api.registry import operation
 from cachefleet.api.rows import leave_word
 from cachefleet.api.snapshot_requests import asked_key, asked_tags, new_snapshot, refuse_unsupported, snapshotting
-from cachefleet.api.snapshot_rows import begin_snapshot, copying_from, load_snapshot, restoring_from
+from cachefleet.api.snapshot_rows import begin_snapshot, copying_from, known_snapshots, load_snapshot, restoring_from
 from cachefleet.api.snapshot_views import snapshot_fragment, snapshot_view
 from cachefleet.model.errors import AwsError, invalid_combination, invalid_value
 from cachefleet.model.group import Shape
-from cachefleet.model.resource import Kind
 from cachefleet.model.row import GroupRow, SnapshotRow
 from cachefleet.model.snapshot import SnapshotSource, SnapshotState
 
@@ -96,7 +95,7 @@ async def _asked(context: Context, request: Mapping[str, Any]) -> list[SnapshotR
     source = _asked_source(request.get("SnapshotSource") or "")
     group, cluster = names.folded(request.get(_GROUP) or ""), names.folded(request.get(_CLUSTER) or "")
     name = request.get("SnapshotName")
-    rows = [await load_snapshot(context, name)] if name else await context.store.rows(Kind.SNAPSHOT, context.scope)
+    rows = [await load_snapshot(context, name)] if name else await known_snapshots(context)
     if source is not None:
         rows = [row for row in rows if row.desired.source is source]
     if group:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cachefleet.api.names import quoted
-from cachefleet.model import proof
+from cachefleet.model import proof, saving
 from cachefleet.model.errors import AwsError, invalid_value
 
 if TYPE_CHECKING:
@@ -23,12 +23,14 @@ _MARKS = frozenset("_.:/=+-@")
 _RESERVED = "aws:"
 
 # Tags that ask for something beyond ElastiCache: how slots are rebalanced and how fast they move (here), another port or subnet
-# group (relocation), the proof of a snapshot (model.proof).
+# group (relocation), the proof of a snapshot (model.proof), what becomes of the data in a stop of everything (model.saving).
 _OURS = "cachefleet:"
 BALANCE, BY_LOAD = "cachefleet:balance", "load"
 PACE, GENTLE = "cachefleet:reshard", "gentle"
 PORT, SUBNET_GROUP = "cachefleet:port", "cachefleet:subnet-group"
-_KNOWN = (BALANCE, PACE, PORT, SUBNET_GROUP, proof.ASKED)
+_KNOWN = (BALANCE, PACE, PORT, SUBNET_GROUP, proof.ASKED, saving.WANTED, saving.ASKED)
+_RESULTS = (*proof.RESULTS, *saving.RESULTS)
+_OF_GROUPS = (saving.WANTED, saving.ASKED)
 
 
 def read_tags(tags: Sequence[Mapping[str, Any]], field: str = "Tags", *, of_snapshot: bool = False) -> dict[str, str]:
@@ -53,6 +55,8 @@ def read_tags(tags: Sequence[Mapping[str, Any]], field: str = "Tags", *, of_snap
                 f"{field}: {PACE} can only be {GENTLE}, so that clients hardly feel it when slots move; leave the tag out for "
                 "slots that move as fast as they can."
             )
+        if key == saving.WANTED and text not in (saving.ON, saving.OFF):
+            raise invalid_value(f"{field}: {saving.WANTED} can only be {saving.ON} or {saving.OFF}.")
         if key in read:
             raise invalid_value(f"{field} names the key {quoted(key)} twice; name each once.")
         read[key] = text
@@ -62,7 +66,7 @@ def read_tags(tags: Sequence[Mapping[str, Any]], field: str = "Tags", *, of_snap
 def added(tags: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
     """Raises TagQuotaPerResourceExceeded."""
     all_tags = {**tags, **more}
-    _check_quota(sum(key not in proof.RESULTS for key in all_tags))
+    _check_quota(sum(key not in _RESULTS for key in all_tags))
     return all_tags
 
 
@@ -84,6 +88,21 @@ def check_sharded(tags: Mapping[str, str], *, sharded: bool, what: str) -> None:
     for key in (BALANCE, PACE):
         if key in tags and not sharded:
             raise invalid_value(f"Tags: {key} is for a replication group with cluster mode enabled; {what} has no shards.")
+
+
+def check_saving(tags: Mapping[str, str], *, saves: bool, what: str) -> None:
+    """saves: it is a group of Valkey or Redis, with all of its nodes. Raises InvalidParameterValue where there is nothing that
+    a planned stop could save."""
+    key = next((key for key in _OF_GROUPS if key in tags), "")
+    if key and not saves:
+        raise invalid_value(
+            f"Tags: {key} is for a replication group, or a Valkey or Redis cluster of its own; {what} is neither."
+        )
+
+
+def for_nodes(tags: Mapping[str, str]) -> dict[str, str]:
+    """Those that a group's nodes get along with it: not those that only a whole group can have."""
+    return {key: text for key, text in tags.items() if key not in _OF_GROUPS}
 
 
 def is_balanced_by_load(tags: Mapping[str, str]) -> bool:
@@ -108,6 +127,8 @@ def _check_key(key: str, field: str, of_snapshot: bool) -> None:
         raise invalid_value(f"{field}: the key {quoted(key)} begins with {_RESERVED}, which is reserved; choose another.")
     if key in proof.RESULTS:
         raise invalid_value(f"{field}: {key} tells how a snapshot was verified and cannot be set; {proof.ASKED} asks for that.")
+    if key in saving.RESULTS:
+        raise invalid_value(f"{field}: {key} tells how {saving.ASKED} ended and cannot be set.")
     if key.lower().startswith(_OURS) and key not in _KNOWN:
         known = f"{', '.join(_KNOWN[:-1])} and {_KNOWN[-1]}"
         raise invalid_value(f"{field}: {quoted(key)} has no meaning; of the keys that begin with {_OURS} there are {known}.")

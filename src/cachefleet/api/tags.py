@@ -20,8 +20,19 @@ from cachefleet.api.registry import operation
 from cachefleet.api.relocation import asks_for_relocation, refuse_relocation, relocated
 from cachefleet.api.rows import update_row
 from cachefleet.api.snapshot_rows import load_snapshot
-from cachefleet.api.tag_rules import added, check_present, check_sharded, is_gentle, read_tags, removed, show_tags
+from cachefleet.api.tag_rules import (
+    added,
+    check_present,
+    check_saving,
+    check_sharded,
+    for_nodes,
+    is_gentle,
+    read_tags,
+    removed,
+    show_tags,
+)
 from cachefleet.interfaces import AnyRow
+from cachefleet.model import saving
 from cachefleet.model.errors import AwsError, invalid_value
 from cachefleet.model.group import DesiredNode, GroupDesired, Shape
 from cachefleet.model.network import DEFAULT_SUBNET_GROUP
@@ -54,7 +65,7 @@ async def add_tags_to_resource(context: Context, request: AddTagsToResourceMessa
     more = read_tags(request["Tags"], of_snapshot=arn.type_word == Kind.SNAPSHOT)
     if not more:
         raise invalid_value("Tags: at least one tag must be named.")
-    tags = await _change(context, arn, lambda tags: added(tags, more), lambda tags: added(tags, more), more)
+    tags = await _change(context, arn, lambda tags: added(tags, more), lambda tags: added(tags, for_nodes(more)), more)
     return {"TagList": show_tags(tags)}
 
 
@@ -125,12 +136,18 @@ async def _change(
             changed = _with_nodes(_paced(changed), lambda node: change_node(node.tags))
     sharded = isinstance(row.desired, GroupDesired) and row.desired.shape is Shape.CLUSTERED and not _is_member(row, arn)
     check_sharded(more or {}, sharded=sharded, what=arn.name)
+    check_saving(more or {}, saves=_can_be_saved(row, arn), what=arn.name)
     if more and asks_for_relocation(more):
         if _is_member(row, arn) or not isinstance(row.desired, GroupDesired):
             refuse_relocation(more, arn.name)
         changed = await relocated(context, changed, more)
         return tags_of(await update_group(context, Change(changed, moves=changed.desired != row.desired)), arn)
-    return tags_of(await update_row(context, row, changed, wake=ASKED in (more or {})), arn)
+    asks = ASKED in (more or {}) or row.tags.get(saving.ASKED) != changed.tags.get(saving.ASKED)
+    return tags_of(await update_row(context, row, changed, wake=asks), arn)
+
+
+def _can_be_saved(row: AnyRow, arn: Arn) -> bool:
+    return isinstance(row.desired, GroupDesired) and row.desired.shape is not Shape.MEMCACHED and not _is_member(row, arn)
 
 
 def tags_of(row: AnyRow, arn: Arn) -> dict[str, str]:

@@ -140,6 +140,13 @@ class Installation:
         self.credentials()
         return zones_out.declare(self.data_dir / zones_out.FILE_NAME, letter, out=out)
 
+    def has_caches(self) -> bool:
+        """Whether an engine process of this installation runs."""
+        left = residents(self.data_dir / "nodes")
+        for resident in left:
+            os.close(resident.pidfd)
+        return bool(left)
+
     async def stop_caches(self) -> int:
         """End every engine process of this installation and take its rules out of the kernel; returns how many processes ran.
         Raises AlreadyRunning when a service has begun meanwhile."""

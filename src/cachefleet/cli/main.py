@@ -95,11 +95,14 @@ def env(data: DataOption = None) -> None:
 def down(
     data: DataOption = None,
     keep_caches: Annotated[bool, typer.Option("--keep-caches", help="Stop the service only; caches go on.")] = False,
+    discard: Annotated[bool, typer.Option("--discard", help="Stop also what is to be saved and cannot be.")] = False,
 ) -> None:
-    """Stop the services and their caches. Groups stay in the database: the next `up` starts their nodes again, empty."""
+    """Stop the services and their caches. Groups stay in the database: the next `up` starts their nodes again, empty, or with
+    their data where they are saved (setting archive.save_on_down, tag cachefleet:save-on-down)."""
     from cachefleet.cli.down import run_down
+    from cachefleet.clock import SystemClock, SystemEntropy
 
-    run_down(_settings(data=data), keep_caches)
+    run_down(_settings(data=data), SystemClock(), SystemEntropy(), keep_caches=keep_caches, discard=discard)
 
 
 @app.command()

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from cachefleet.control.leadership import LEASE
 from cachefleet.control.queue import KeyedQueue
+from cachefleet.control.saving import Saving
 from cachefleet.control.seams import Seams
 from cachefleet.control.snapshot_attempt import Attempt, folder_of
 from cachefleet.control.snapshot_proof import Proofs
@@ -24,6 +25,7 @@ from cachefleet.model.plan import EventDraft
 from cachefleet.model.resource import GROUP_KINDS, Key, Kind, Scope
 from cachefleet.model.row import GroupRow, Row, SnapshotRow
 from cachefleet.model.snapshot import SnapshotDesired, SnapshotState
+from cachefleet.planning.saving import answered, concerns
 from cachefleet.planning.snapshot_schedule import begun, due, has_expired, in_use, name_of
 from cachefleet.snapshot_interfaces import TransferFailed
 
@@ -48,6 +50,7 @@ class Backups:
         self._avoid: dict[Key, set[str]] = {}  # nodes at which an attempt has failed
         self._turns = asyncio.Semaphore(seams.settings.archive.parallel)
         self._proofs = Proofs(seams, wake_group)
+        self._saving = Saving(seams, wake_group, self.wake)
         self._steps: dict[SnapshotState, Callable[[SnapshotRow], Awaitable[float | None]]] = {
             SnapshotState.CREATING: self._make,
             SnapshotState.COPYING: self._copy,
@@ -55,8 +58,8 @@ class Backups:
         }
 
     def wake(self, key: Key) -> None:
+        self._queue.add(key)
         if key.kind is Kind.SNAPSHOT:
-            self._queue.add(key)
             self._proofs.wake()
 
     async def run(self) -> None:
@@ -97,6 +100,10 @@ class Backups:
 
     async def step(self, key: Key) -> float | None:
         """Returns when to look again in seconds, None when there is nothing to do. Raises Conflict, Deposed, StoreError."""
+        if key.kind in GROUP_KINDS:
+            again_s = await self._saving.step(key)
+            self._trouble.pop(key, None)
+            return again_s
         row: SnapshotRow | None = await self._seams.store.get(key)
         step = self._steps.get(row.desired.state) if row is not None else None
         if row is None or step is None:
@@ -178,10 +185,14 @@ class Backups:
     # --- what they have in common ---
 
     async def _group_of(self, row: SnapshotRow) -> GroupRow | None:
-        """None when the group that it is of is no more."""
-        kind = Kind.REPLICATION_GROUP if row.desired.replication_group else Kind.CACHE_CLUSTER
-        group: GroupRow | None = await self._seams.store.get(row.key.scope.key(kind, row.desired.group_name))
-        return group if group is not None and group.desired.uid == row.desired.group.uid else None
+        """None when the group that it is of is no more. A cluster that has become a replication group, or the other way round,
+        is found by its node."""
+        scope, desired = row.key.scope, row.desired
+        kind = Kind.REPLICATION_GROUP if desired.replication_group else Kind.CACHE_CLUSTER
+        group: GroupRow | None = await self._seams.store.get(scope.key(kind, desired.group_name))
+        if group is None:
+            group = await self._seams.store.owner(scope, desired.group.nodes[0].name)
+        return group if group is not None and group.desired.uid == desired.group.uid else None
 
     async def _begin_attempt(self, row: SnapshotRow) -> SnapshotRow:
         """Saved before anything is written, so that what an attempt leaves can always be found."""
@@ -215,7 +226,8 @@ class Backups:
                     else:
                         await transaction.update(replace(row, desired=ended))
                     if group is not None and held:
-                        await transaction.update(replace(group, desired=_released(group, row, ended)))
+                        released = replace(group, desired=_released(group, row, ended))
+                        await transaction.update(answered(released, row, ended))
                     await transaction.add_events(row.key.scope, self._seams.clock.now(), events)
             except Conflict:
                 if await self._seams.store.get(row.key) != row:
@@ -255,11 +267,13 @@ class Backups:
             for row in rows:
                 if row.desired.state in self._steps:
                     self._queue.add(row.key)
-                elif row.key.name not in held and has_expired(row.desired, await self._group_of(row), now):
+                elif row.key.name not in held and has_expired(row.key.name, row.desired, await self._group_of(row), now):
                     await self._write_end(row, replace(row.desired, state=SnapshotState.DELETING), [])
                     self._queue.add(row.key)
         for scope, members in groups.items():
             for group in members:
+                if concerns(group):
+                    self._queue.add(group.key)
                 if due(group, snapshots.get(scope, ()), now):
                     await self._begin_automatic(group, now)
 

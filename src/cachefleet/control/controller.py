@@ -57,7 +57,7 @@ class Controller:
         """The row changed: look at it at once."""
         if key.kind in GROUP_KINDS:
             self._queue.add(key)
-        else:
+        if key.kind in GROUP_KINDS or key.kind is Kind.SNAPSHOT:
             self._backups.wake(key)
 
     def _fresh_pulse(self) -> Pulse:

@@ -106,7 +106,8 @@ class GroupDesired(msgspec.Struct, frozen=True, kw_only=True):
     snapshotting: str = ""  # the snapshot that is being made of it; everything else waits meanwhile
     final_snapshot: str = ""  # the snapshot after which the group is deleted, while it is snapshotting
     snapshotting_cluster: str = ""  # the member that automatic snapshots are taken of, "" whichever is best
-    restore: Restore | None = None  # what it is filled with before it is available for the first time
+    restore: Restore | None = None  # what it is filled with before it is available for the first time, or while it is refilled
+    saved: Restore | None = None  # what it had when it was saved for a stop of everything (planning.refilling)
     gentle: bool = False  # slots move slowly, so that clients hardly feel it
     key_name: str = ""  # of the keyring: what its snapshots are encrypted with, "" the default key where they are encrypted
 
@@ -242,6 +243,7 @@ class GroupMemory(msgspec.Struct):
     other_databases: bool = False  # there are keys outside database 0
     epoch: int = 0  # rises with every decision on a role
     provisioned: bool = False  # was available once
+    refilling: bool = False  # shards that have lost their nodes are filled with what was saved for a stop of everything
     failure: str = ""  # why creation was given up
     unrestorable: bool = False  # that was because of what it was to be restored from
     settled_nodes: int = 0  # how many nodes it had when all of them were ready last and none was to go, 0 before
@@ -254,6 +256,11 @@ class GroupMemory(msgspec.Struct):
     node_list_version: int = 0  # Memcached auto discovery
     node_list: tuple[str, ...] = ()  # node names last published
     node_list_hosts: tuple[str, ...] = ()  # and where they were
+
+    @property
+    def unfilled(self) -> bool:
+        """It has no data but those of shards that have been restored: it was never available, or is being refilled."""
+        return self.refilling or not self.provisioned
 
 
 def incarnation(uid: str, node_name: str, launches: int) -> str:

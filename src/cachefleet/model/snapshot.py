@@ -51,6 +51,7 @@ class SnapshotDesired(msgspec.Struct, frozen=True, kw_only=True):
     copy_of: str = ""  # the snapshot that it is a copy of
     bucket: str = ""  # an export: a copy that goes there and is no row afterwards
     final: bool = False  # its group is deleted when it is there
+    for_restart: str = ""  # it is made for a stop of everything: which request it answers (model.saving); users do not see it
     verified_at: float = 0.0  # when it was last restored as a proof, 0 never
     verified_why: str = ""  # why that failed, "" when it did not
 

@@ -23,6 +23,7 @@ from cachefleet.planning.memory_use import note_use
 from cachefleet.planning.mode_change import change_mode, note_mode
 from cachefleet.planning.node_count import note_count
 from cachefleet.planning.pending import begin_due, take_along
+from cachefleet.planning.refilling import begin_refill, end_refill
 from cachefleet.planning.replicated import plan_replicated
 from cachefleet.planning.restoring import fill, forget_feeds
 from cachefleet.planning.resync import relieve
@@ -68,7 +69,7 @@ def plan_group(
 def _lasting_desired(draft: Draft) -> GroupDesired | None:
     """See Plan.desired. What a group was restored from is no part of it once it is available."""
     changed = draft.changed
-    if draft.memory.provisioned and draft.desired.restore is not None:
+    if not draft.memory.unfilled and draft.desired.restore is not None:
         changed = replace(changed or draft.desired, restore=None)
     return None if changed is None else lasting(changed)
 
@@ -88,6 +89,8 @@ def _plan_life(draft: Draft) -> None:
     lifecycle.clear_stale(draft)
     nodes = [name for name in draft.memory.nodes if name in keep]
     lifecycle.note_ends(draft, nodes)
+    if begin_refill(draft):
+        return
     fill(draft)
     lifecycle.note_failures(draft, nodes)
     note_data(draft, nodes)
@@ -103,6 +106,7 @@ def _plan_life(draft: Draft) -> None:
     lifecycle.note_ready(draft, nodes)
     note_use(draft)
     resize(draft)
+    end_refill(draft)
     if (
         not draft.memory.provisioned
         and all(node.name in draft.ready for node in draft.desired.nodes)
@@ -204,7 +208,7 @@ def _status(draft: Draft) -> GroupStatus:
 
 
 def _is_changing(draft: Draft) -> bool:
-    under_way = draft.modifying or draft.changed is not None or _is_leaving(draft)
+    under_way = draft.modifying or draft.changed is not None or draft.memory.refilling or _is_leaving(draft)
     return under_way or bool(wanted(draft.desired, draft.memory, draft.replication_group))
 
 

@@ -71,7 +71,7 @@ def _own_slots(draft: Draft, shard: DesiredShard, views: dict[str, ClusterView])
 
 def _is_newly_filled(draft: Draft, memory: ShardMemory, view: ClusterView) -> bool:
     """It has loaded what the group is restored from, and claimed the slots of these keys by itself: without an epoch."""
-    return not draft.memory.provisioned and memory.restored and not view.nodes[view.my_id].epoch
+    return draft.memory.unfilled and memory.restored and not view.nodes[view.my_id].epoch
 
 
 def _reclaim_slots(draft: Draft, shard: DesiredShard, view: ClusterView, views: dict[str, ClusterView]) -> None:

@@ -47,7 +47,7 @@ def take_along(draft: Draft) -> bool:
     """Begin what is pending when every node has ended: none has data any more, and all are launched anew. True when it does;
     nothing is to be launched in this pass then. A change of the cluster mode needs nodes that run."""
     pending, nodes = draft.desired.pending, draft.desired.nodes
-    if pending is None or pending.cluster_mode or not draft.memory.provisioned:
+    if pending is None or pending.cluster_mode or draft.memory.unfilled:
         return False
     ended = all((known := draft.memory.nodes.get(node.name)) is not None and known.ended_at for node in nodes)
     if ended:
@@ -65,7 +65,7 @@ def begin_due(draft: Draft) -> None:
 def _is_whole(draft: Draft) -> bool:
     """All that was asked for before is done, and every node is ready."""
     memory, desired = draft.memory, draft.desired
-    if not memory.provisioned or draft.modifying or draft.changed is not None or memory.moves or desired.snapshotting:
+    if memory.unfilled or draft.modifying or draft.changed is not None or memory.moves or desired.snapshotting:
         return False
     if not all(node.name in draft.ready for node in desired.nodes):
         return False

@@ -33,7 +33,7 @@ ROOM_S = 60.0  # for so long it is waited for room
 
 def reshard(draft: Draft, views: Views) -> None:
     """One step of everything that is under way, and what can begin now."""
-    if not draft.memory.provisioned:
+    if draft.memory.unfilled:
         return
     gather_strays(draft, views)
     due = _due(draft)

@@ -1,8 +1,9 @@
-"""A group that is restored: each shard's primary loads its data at its start, before the group is available first. Pure.
+"""A group that is restored: each shard's primary loads its data at its start, before the group is available first, or before
+it is again (planning.refilling). Pure.
 
 Decides which launches load a seed and when they are fed, whether what was loaded is everything, and what becomes of feeds that
-fail. Until its shard is restored no node of it counts as live, so nobody gives it a role. Never once the group was available.
-Called by planning.group before the shapes, and by planning.lifecycle.
+fail. Until its shard is restored no node of it counts as live, so nobody gives it a role. Called by planning.group before the
+shapes, and by planning.lifecycle.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _MB = 1 << 20
 def fill(draft: Draft) -> None:
     """One step for every shard that has not been restored yet; what is wrong for good becomes the reason to give up."""
     restore = draft.desired.restore
-    if restore is None or draft.memory.provisioned:
+    if restore is None or not draft.memory.unfilled:
         return
     if not any(known.launches for known in draft.memory.nodes.values()):
         _check_room(draft, restore)
@@ -36,7 +37,7 @@ def fill(draft: Draft) -> None:
             memory.restored, memory.restored_keys = False, -1
         if not memory.restored:
             _fill_shard(draft, restore, shard, memory)
-    if all(draft.shard_memory(shard).restored for shard in draft.desired.shards):
+    if all(draft.shard_memory(shard).restored for shard in draft.desired.shards) and not draft.memory.refilling:
         _check_sum(draft, restore)
 
 
@@ -71,7 +72,9 @@ def is_fed(draft: Draft, node: str) -> bool:
 
 
 def broken_feed(draft: Draft, node: str) -> str:
-    """Why the feed of its current launch has failed, "" when it has not."""
+    """Why the feed of its current launch has failed, or gave it something else than it had to; "" when neither is so."""
+    if node in draft.unfit:
+        return draft.unfit[node]
     feed = draft.observed.feeds.get(node) if node in draft.filling and draft.remembered(node).seeded else None
     return feed.failure if feed is not None else ""
 
@@ -123,17 +126,28 @@ def _go_on(draft: Draft, restore: Restore, shard: DesiredShard, memory: ShardMem
     if view is not None and (feed is None or feed.done or feed.failure):
         trouble = _mismatch(draft, restore, shard, view, feed) or _too_much(draft, shard, view)
         if trouble:
-            _give_up(draft, trouble)
+            _reject(draft, name, known, trouble)
             return
         memory.restored = True
         memory.restored_keys = _proven_keys(view, feed)
         draft.filling.difference_update(node.name for node in shard.nodes)
-    elif feed is not None and feed.failure and feed.lasting:
+    elif feed is not None and feed.failure and feed.lasting and not draft.memory.refilling:
         _give_up(draft, feed.failure)
     elif draft.running(name) and not draft.is_doomed(name):
         draft.waiting = True
         draft.why[name] = _progress(feed)
         _see_to_feed(draft, name, known, feed)
+
+
+def _reject(draft: Draft, name: str, known: NodeMemory, trouble: str) -> None:
+    """What it has loaded is not what it had to. A group that is refilled is never given up, nor begun empty unasked: people may
+    put a key or an object back, so that is tried again and again, and says why."""
+    if not draft.memory.refilling:
+        _give_up(draft, trouble)
+    elif known.retry_at > known.launched_at:  # counted as a failure before
+        known.given_up = known.launches
+    else:
+        draft.unfit[name] = trouble
 
 
 def _loaded(draft: Draft, name: str) -> NodeView | None:

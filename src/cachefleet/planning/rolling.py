@@ -57,7 +57,7 @@ def _names(draft: Draft) -> list[str]:
 
 def _why_not_on(draft: Draft) -> str:
     """What is under way that a roll could disturb, "" when nothing is."""
-    if not draft.memory.provisioned:
+    if draft.memory.unfilled:
         return "they are being created"
     if draft.memory.moves:
         return "slots are on their way"

@@ -6,7 +6,6 @@ The group is planned and filled as any other that is restored; so nothing here k
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -21,15 +20,14 @@ from cachefleet.model.resource import Key, Kind, Scope
 from cachefleet.model.row import GroupRow, Row, SnapshotRow
 from cachefleet.model.snapshot import SnapshotDesired, SnapshotState
 from cachefleet.model.snapshot_file import Restore
+from cachefleet.planning.tag_text import tag_text
 from cachefleet.reference.engines import DESCRIPTIONS, family_of, version_numbers
 from cachefleet.reference.parameters import default_group
 
 HOUR_S = 3600.0
 LIMIT_S = 3600.0  # a proof takes no longer, and the time that its data need at the slowest:
 SLOWEST_BYTES_PER_S = 1_000_000
-TAG_CHARACTERS = 256
 _OLDEST_VALKEY = (7, 2)  # that reads what Redis OSS has written
-_MARKS = frozenset("_.:/=+-@")
 
 
 # --- which one is due --------------------------------------------------------------------------------------------------
@@ -38,7 +36,7 @@ _MARKS = frozenset("_.:/=+-@")
 def due(snapshots: Iterable[SnapshotRow], groups: Mapping[Key, GroupRow], every_h: float, now: float) -> list[SnapshotRow]:
     """Those that wait for a proof, in the order in which they get it: first those that users ask for, then the newest of each
     group whose last proof is every_h old (0: no group's). groups: by key."""
-    available = [row for row in snapshots if row.desired.state is SnapshotState.AVAILABLE]
+    available = [row for row in snapshots if row.desired.state is SnapshotState.AVAILABLE and not row.desired.for_restart]
     asked = sorted((row for row in available if ASKED in row.tags), key=lambda row: row.key)
     if not every_h:
         return asked
@@ -164,7 +162,7 @@ def judged(snapshot: SnapshotRow, found: Verdict, asked: str | None, now: float)
     another one."""
     tags = {key: text for key, text in snapshot.tags.items() if key not in RESULTS and (key != ASKED or text != asked)}
     told = f"{_iso(now)} {found.why}" if found.why else f"{_iso(now)} keys={found.keys} sha256={digest(snapshot.desired)}"
-    tags[FAILED if found.why else PROVEN] = _tag_text(told)
+    tags[FAILED if found.why else PROVEN] = tag_text(told)
     return replace(snapshot, desired=replace(snapshot.desired, verified_at=now, verified_why=found.why), tags=tags)
 
 
@@ -204,9 +202,3 @@ def digest(snapshot: SnapshotDesired) -> str:
 
 def _iso(now: float) -> str:
     return f"{datetime.fromtimestamp(now, UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _tag_text(text: str) -> str:
-    """With the characters that a tag may have, and no more than it may have."""
-    allowed = "".join(one if one in _MARKS or unicodedata.category(one)[0] in "LNZ" else " " for one in text.replace("'", ""))
-    return " ".join(allowed.split())[:TAG_CHARACTERS].rstrip()

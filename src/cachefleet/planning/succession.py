@@ -114,9 +114,9 @@ def last_resorts(draft: Draft, memory: ShardMemory, names: Iterable[str]) -> lis
 
 
 def holders(draft: Draft, names: Iterable[str]) -> list[str]:
-    """Replicas that answer and have a whole data set, of whatever age. Before a group was available once, it has no data but
-    what it was restored from."""
-    if not draft.memory.provisioned:
+    """Replicas that answer and have a whole data set, of whatever age. Before a group was available once, and while it is
+    refilled, it has no data but what it was restored from."""
+    if draft.memory.unfilled:
         names = _restored(draft, names)
     return [name for name in names if (view := draft.live(name)) is not None and not view.primary and _has_data(draft, name)]
 
@@ -238,7 +238,7 @@ def _is_mute(draft: Draft, name: str) -> bool:
 
 def _keepers(draft: Draft, primary: str, names: Iterable[str]) -> list[str]:
     """Others that hold data, may do so, or are about to: one that loads has received all of it."""
-    if not draft.memory.provisioned:
+    if draft.memory.unfilled:
         names = _restored(draft, names)
     return [name for name in names if name != primary and draft.running(name) and _may_have_data(draft, name)]
 
