@@ -111,7 +111,7 @@ class ClusterGroup:
         try:
             wait_for("the group is whole", whole, timeout_s, 0.1)
         except AssertionError as error:
-            raise AssertionError(f"{error}: {last}") from None
+            raise AssertionError(f"{error}: {last}; {self.service.told()}; {self.events()[:20]}") from None
 
     def _why_not_well(self) -> str:
         states = {name: each["CacheClusterStatus"] for name, each in self._clusters().items()}
