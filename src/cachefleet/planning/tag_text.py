@@ -9,5 +9,6 @@ _MARKS = frozenset("_.:/=+-@")
 
 
 def tag_text(text: str) -> str:
-    allowed = "".join(one if one in _MARKS or unicodedata.category(one)[0] in "LNZ" else " " for one in text.replace("'", ""))
+    text = text.replace("'", "").replace(" (", " - ").replace(";", " -")
+    allowed = "".join(one if one in _MARKS or unicodedata.category(one)[0] in "LNZ" else " " for one in text)
     return " ".join(allowed.split())[:CHARACTERS].rstrip()

@@ -161,7 +161,7 @@ async def test_one_that_cannot_be_restored_says_why(stage: Stage) -> None:
     await keeper.end()
     row = await snapshot(stage)
     assert row.tags.keys() == {FAILED}
-    assert row.tags[FAILED].endswith("Z the objects data 0001 are damaged: cut off")
+    assert row.tags[FAILED].endswith("Z the objects data - 0001 are damaged: cut off")
     assert row.desired.verified_why == (await stage.row()).memory.proof_why == why
     assert f"Snapshot daily could not be restored when it was verified: {why}" in await told(stage)
 

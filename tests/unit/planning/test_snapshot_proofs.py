@@ -70,7 +70,7 @@ def names(rows: list[SnapshotRow]) -> list[str]:
 
 def test_who_asks_comes_first_and_by_the_clock_the_newest_of_each_group() -> None:
     groups = {row.key: row for row in (group("demo", proof_at=NOW - 25 * HOUR_S), group("shop", proof_at=NOW - 26 * HOUR_S))}
-    shop = {"of": group("shop").desired, "group_name": "shop"}
+    shop: dict[str, Any] = {"of": group("shop").desired, "group_name": "shop"}
     rows = [
         snapshot("demo-new", age_s=10),
         snapshot("demo-old", age_s=20),
@@ -216,7 +216,7 @@ def test_tags_tell_the_last_result_only_and_requests_that_came_later_stay() -> N
     proven = judged(row, Verdict(keys=5), "x", 0.0)
     assert proven.tags == {"team": "t", PROVEN: f"1970-01-01T00:00:00Z keys=5 sha256={'0001' * 16}"}
     failed = judged(replace(proven, tags={**proven.tags, ASKED: "y"}), Verdict(why="a (bad) object, it's cut"), "x", 1.0)
-    assert failed.tags == {"team": "t", ASKED: "y", FAILED: "1970-01-01T00:00:01Z a bad object its cut"}
+    assert failed.tags == {"team": "t", ASKED: "y", FAILED: "1970-01-01T00:00:01Z a - bad object its cut"}
     assert (failed.desired.verified_at, failed.desired.verified_why) == (1.0, "a (bad) object, it's cut")
     assert judged(row, Verdict(keys=5), None, 0.0).tags[ASKED] == "x"
 
