@@ -84,7 +84,10 @@ class Proofs:
         if proofs:
             return BUSY_S
         now = self._seams.clock.now()
-        for snapshot in due(snapshots, groups, self._seams.settings.archive.verify_every_h, now):
+        waiting = due(snapshots, groups, self._seams.settings.archive.verify_every_h, now)
+        uids = {snapshot.desired.uid for snapshot in waiting}
+        self._waiting_since = {uid: since for uid, since in self._waiting_since.items() if uid in uids}
+        for snapshot in waiting:
             if await self._begin(snapshot, now):
                 return BUSY_S
         return IDLE_S

@@ -41,7 +41,7 @@ def due(snapshots: Iterable[SnapshotRow], groups: Mapping[Key, GroupRow], every_
     if not every_h:
         return asked
     newest: dict[Key, SnapshotRow] = {}
-    for row in sorted(available, key=_age):
+    for row in sorted((row for row in available if row.desired.group.engine is not Engine.MEMCACHED), key=_age):
         group = groups.get(group_key(row))
         if group is not None and group.desired.uid == row.desired.group.uid:
             newest[group.key] = row
@@ -66,6 +66,8 @@ def _age(row: SnapshotRow) -> tuple[float, float, Key]:
 def build_for(group: GroupDesired, builds: Sequence[Build]) -> Build | str:
     """What reads it: the engine's own version, else the newest that can; or why there is none. builds: newest first."""
     written = version_numbers(group.engine_version)
+    if group.engine is Engine.MEMCACHED:
+        return "snapshots of Memcached clusters cannot be verified"
     readers = [build for build in builds if _reads(build, group.engine, written)]
     own = [build for build in readers if build.engine is group.engine]
     same = [build for build in own if version_numbers(build.version)[:2] == written[:2]]
@@ -79,7 +81,7 @@ def build_for(group: GroupDesired, builds: Sequence[Build]) -> Build | str:
 def _reads(build: Build, engine: Engine, written: tuple[int, ...]) -> bool:
     numbers = version_numbers(build.version)[:2]
     if build.engine is engine:
-        return engine is not Engine.MEMCACHED and numbers >= written[:2]
+        return numbers >= written[:2]
     return engine is Engine.REDIS and build.engine is Engine.VALKEY and numbers >= _OLDEST_VALKEY
 
 

@@ -128,16 +128,20 @@ INSTALLED = (
         (Engine.REDIS, "7.0.15", INSTALLED[:3], "9.1.2"),
         (Engine.REDIS, "7.0.15", (build(Engine.VALKEY, "7.0.1"),), ""),
         (Engine.VALKEY, "9.1.2", (), ""),
-        (Engine.MEMCACHED, "1.6.18", (build(Engine.MEMCACHED, "1.6.18"),), ""),
     ],
 )
 def test_which_engine_reads_it(engine: Engine, version: str, installed: tuple[Build, ...], chosen: str) -> None:
-    of = memcached(1) if engine is Engine.MEMCACHED else replicated(1)
-    found = build_for(replace(of, engine=engine, engine_version=version), installed)
+    found = build_for(replace(replicated(1), engine=engine, engine_version=version), installed)
     if chosen:
         assert isinstance(found, Build) and found.version == chosen
     else:
         assert isinstance(found, str) and f" {version} (installed: " in found
+
+
+def test_nothing_reads_snapshots_of_memcached() -> None:
+    assert build_for(memcached(1), BUILDS) == "snapshots of Memcached clusters cannot be verified"
+    of = replace(group(), desired=replace(memcached(1), uid="u-demo"))
+    assert due([snapshot("one", of.desired)], {of.key: of}, 1, NOW) == []
 
 
 def test_a_proof_of_one_shard_is_a_single_node_that_users_never_see() -> None:
