@@ -51,6 +51,7 @@ class Backups:
         self._turns = asyncio.Semaphore(seams.settings.archive.parallel)
         self._proofs = Proofs(seams, wake_group)
         self._saving = Saving(seams, wake_group, self.wake)
+        self._is_first_look = True  # of a term
         self._steps: dict[SnapshotState, Callable[[SnapshotRow], Awaitable[float | None]]] = {
             SnapshotState.CREATING: self._make,
             SnapshotState.COPYING: self._copy,
@@ -68,6 +69,7 @@ class Backups:
         self._trouble.clear()
         self._waiting_since.clear()
         self._avoid.clear()
+        self._is_first_look = True
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(WORKERS):
@@ -273,9 +275,12 @@ class Backups:
         for scope, members in groups.items():
             for group in members:
                 if concerns(group):
+                    if self._is_first_look:
+                        await self._saving.abandon(group)
                     self._queue.add(group.key)
                 if due(group, snapshots.get(scope, ()), now):
                     await self._begin_automatic(group, now)
+        self._is_first_look = False
 
     async def _rows(self, kinds: Sequence[Kind]) -> dict[Scope, list[Any]]:
         """Of all accounts and regions."""

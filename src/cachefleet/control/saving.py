@@ -16,7 +16,7 @@ from cachefleet.interfaces import NameTaken
 from cachefleet.model.resource import Key, Kind
 from cachefleet.model.row import GroupRow, Row, SnapshotRow
 from cachefleet.model.saving import ASKED
-from cachefleet.planning.saving import Step, concerns, name_of, next_step, tidied
+from cachefleet.planning.saving import Step, abandoned, concerns, is_open, name_of, next_step, tidied
 from cachefleet.planning.snapshot_schedule import begun
 
 AGAIN_S = 0.2
@@ -42,6 +42,12 @@ class Saving:
         elif step is Step.BEGIN:
             await self._save(row)
         return None if step is Step.NOTHING else AGAIN_S
+
+    async def abandon(self, row: GroupRow) -> None:
+        """A request that was not answered in an earlier term: whoever asked has seen its service end. Raises Conflict, Deposed,
+        StoreError."""
+        if is_open(row):
+            await self._change(abandoned(row))
 
     async def _change(self, row: GroupRow) -> None:
         async with self._seams.store.transaction() as transaction:

@@ -37,7 +37,7 @@ def next_step(row: GroupRow) -> Step:
         return Step.NOTHING
     if tidied(row) != row:
         return Step.CHANGE
-    if not _is_open(row):
+    if not is_open(row):
         return Step.NOTHING
     busy = row.status.state != "available" or row.desired.snapshotting or row.desired.shape is Shape.MEMCACHED
     return Step.WAIT if busy else Step.BEGIN
@@ -50,7 +50,7 @@ def tidied(row: GroupRow) -> GroupRow:
     if asked is None and (desired.saved is not None or memory.refilling):
         desired = replace(desired, saved=None, restore=None if memory.refilling else desired.restore)
         memory = replace(memory, refilling=False)
-    elif _is_open(row) and desired.saved is not None and not memory.refilling:
+    elif is_open(row) and desired.saved is not None and not memory.refilling:
         desired = replace(desired, saved=None)
     used = desired.saved is not None or memory.refilling
     gone = {DONE} if row.tags.get(DONE) != asked or not used else set()
@@ -60,7 +60,12 @@ def tidied(row: GroupRow) -> GroupRow:
     return replace(row, desired=desired, memory=memory, tags={key: text for key, text in row.tags.items() if key not in gone})
 
 
-def _is_open(row: GroupRow) -> bool:
+def abandoned(row: GroupRow) -> GroupRow:
+    """Without its request."""
+    return replace(row, tags={key: text for key, text in row.tags.items() if key != ASKED})
+
+
+def is_open(row: GroupRow) -> bool:
     """There is a request that was not answered."""
     asked = row.tags.get(ASKED)
     return asked is not None and row.tags.get(DONE) != asked and failure(row.tags, asked) is None

@@ -49,6 +49,7 @@ def restored(desired: GroupDesired, shards: int | None = None, **more: Any) -> G
 class RestoringWorld(World):
     def __init__(self, desired: GroupDesired, **more: Any) -> None:
         super().__init__(desired, **more)
+        self.begins_restored = desired.restore is not None
         self.feeds: dict[str, FeedView] = {}  # by incarnation, as this control plane knows them
         self.fed: set[str] = set()  # incarnations that anybody ever began to feed
         self.loading: set[str] = set()  # incarnations that answer nothing yet
@@ -111,7 +112,7 @@ class RestoringWorld(World):
             if isinstance(action, actions.Meet):
                 met = {self.memory.nodes[action.node].address, *action.others}
                 assert not met & without_epoch, "met before it has an epoch: any older claim would take its slots"
-        if self.memory.provisioned and not was_there:
+        if self.memory.provisioned and not was_there and self.begins_restored:
             assert self.everything(), "available without all keys"
         for incarnation in list(self.feeds):
             self._flow(incarnation)
@@ -166,7 +167,7 @@ class RestoringWorld(World):
     def _launch(self, action: actions.Launch) -> None:
         super()._launch(action)
         if action.seeded:
-            assert not self.memory.provisioned, "seeded although the group was available"
+            assert self.memory.unfilled, "seeded although the group was available"
             self.loading.add(action.incarnation)
             self.of(action.node).size_bytes = self.data_bytes or -1
 
