@@ -33,10 +33,12 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Seed(msgspec.Struct, frozen=True):
-    """What one node loads at its start: of these files the keys in these slots; None: all of them, in all databases."""
+    """What one node loads at its start: of these files the keys in these slots; None: all of them, in all databases. to: the
+    address of a Memcached node, which is given the items of its one file there once it answers; None: it reads a pipe."""
 
     files: tuple[SnapshotFile, ...]
     slots: SlotRanges | None = None
+    to: Address | None = None
 
 
 class Transfers(Protocol):
@@ -46,10 +48,12 @@ class Transfers(Protocol):
     async def newest_key(self, name: str) -> KeyVersion:
         """What an object is encrypted with now. Raises TransferFailed when there is no such key, or it is disabled."""
 
-    async def store(self, at: Address, file: str, key: KeyVersion, told: Callable[[int], None]) -> Taken:
-        """Replicate the data of the engine at `at`, once, into the archive; the object is there, durably, when this returns,
-        and not at all when it raises. told: how many bytes of the engine's have gone so far. Raises TransferFailed. Cancelling
-        it ends it."""
+    async def store(
+        self, at: Address, file: str, key: KeyVersion, told: Callable[[int], None], *, memcached: bool = False
+    ) -> Taken:
+        """Replicate the data of the engine at `at`, once, into the archive (memcached: read its items, one by one); the object
+        is there, durably, when this returns, and not at all when it raises. told: how many bytes of the engine's have gone so
+        far. Raises TransferFailed. Cancelling it ends it."""
 
     def feed(self, incarnation: str, pipe: str, seed: Seed) -> None:
         """Begin to write a seed into the pipe that this incarnation reads; one that is under way is left alone. The last bytes

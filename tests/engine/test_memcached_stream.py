@@ -168,6 +168,17 @@ def test_keys_that_would_be_too_much_to_hold_are_walked_to() -> None:
     asyncio.run(scenario())
 
 
+def test_a_crawler_that_is_off_is_so_afterwards() -> None:
+    async def scenario() -> None:
+        async with engines() as running:
+            source = await started(running)
+            assert talk(source, b"lru_crawler disable\r\nset a 0 0 1\r\n1\r\n") == [b"OK", b"STORED"]
+            assert [item.key for item in taken(source)] == [b"a"]
+            assert talk(source, b"lru_crawler metadump all\r\n") == [b"CLIENT_ERROR lru crawler disabled"]
+
+    asyncio.run(scenario())
+
+
 def test_clients_write_while_nobody_takes_what_is_read() -> None:
     async def scenario() -> None:
         async with engines() as running:

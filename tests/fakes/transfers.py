@@ -31,7 +31,9 @@ class FakeTransfers:
             raise TransferFailed(f"there is no key {name}", lasting=True)
         return KeyVersion(name, self.key_versions[name])
 
-    async def store(self, at: Address, file: str, key: KeyVersion, told: Callable[[int], None]) -> Taken:
+    async def store(
+        self, at: Address, file: str, key: KeyVersion, told: Callable[[int], None], *, memcached: bool = False
+    ) -> Taken:
         await self._turn()
         self.objects[file] = self.keys.get(at, 0)
         size = 100 * self.objects[file]

@@ -21,12 +21,13 @@ from cachefleet.api.registry import Refusal, operation
 from cachefleet.api.relocation import check_created
 from cachefleet.api.replica_membership import add_replica
 from cachefleet.api.replication_group_topology import Place
-from cachefleet.api.restoring import Origin, asked_origin, check_cluster, check_engine
+from cachefleet.api.restoring import Origin, asked_origin, check_cluster, check_engine, check_nodes
 from cachefleet.api.restoring_defaults import cluster_request
 from cachefleet.api.subnet_groups import subnet_group_zones
 from cachefleet.api.tag_rules import read_tags
 from cachefleet.model.errors import invalid_combination
 from cachefleet.model.group import Engine, GroupDesired, Shape
+from cachefleet.model.memcached_snapshots import ASKED, ON, has_snapshots
 from cachefleet.model.network import DEFAULT_SUBNET_GROUP
 from cachefleet.model.resource import Kind
 from cachefleet.reference.zones import zones
@@ -76,13 +77,16 @@ async def create_cache_cluster(context: Context, request: CreateCacheClusterMess
         return {"CacheCluster": cluster_view(await add_replica(context, name, request), name)}
     tags = read_tags(request.get("Tags") or ())
     origin = await asked_origin(context, request)
-    desired = await _desired(context, name, request if origin is None else cluster_request(origin, request), origin)
+    complete = request if origin is None else cluster_request(origin, request)
+    desired = await _desired(context, name, complete, origin, tags)
     check_created(tags, desired)
     row = await insert_group(context, Kind.CACHE_CLUSTER, name, desired, tags, None if origin is None else origin.snapshot)
     return {"CacheCluster": cluster_view(row, name)}
 
 
-async def _desired(context: Context, name: str, request: Mapping[str, Any], origin: Origin | None) -> GroupDesired:
+async def _desired(
+    context: Context, name: str, request: Mapping[str, Any], origin: Origin | None, tags: Mapping[str, str]
+) -> GroupDesired:
     engine = asked_engine(request.get("Engine"), CLUSTER_ENGINES)
     if origin is not None:
         check_cluster(origin, engine)
@@ -93,6 +97,8 @@ async def _desired(context: Context, name: str, request: Mapping[str, Any], orig
     subnet_group = names.folded(request.get("CacheSubnetGroupName") or DEFAULT_SUBNET_GROUP)
     place = Place(await subnet_group_zones(context, subnet_group), zones(context.scope.region))
     count = asked_nodes(request, engine, context.settings.api.memcached_nodes)
+    if origin is not None:
+        check_nodes(origin, count)
     placement = place_nodes(request, engine, count, place)
     now = context.clock.now()
     return GroupDesired(
@@ -109,7 +115,7 @@ async def _desired(context: Context, name: str, request: Mapping[str, Any], orig
         created_at=now,
         restore=None if origin is None else origin.restore,
         **_encryption(origin),
-        **_settings(context, engine, request),
+        **_settings(context, engine, request, tags),
     )
 
 
@@ -120,16 +126,18 @@ def _encryption(origin: Origin | None) -> dict[str, Any]:
     return {"at_rest_encryption": origin.group.at_rest_encryption, "key_name": origin.group.key_name}
 
 
-def _settings(context: Context, engine: Engine, request: Mapping[str, Any]) -> dict[str, Any]:
+def _settings(context: Context, engine: Engine, request: Mapping[str, Any], tags: Mapping[str, str]) -> dict[str, Any]:
     settings = new_settings(context, request)
-    if engine is Engine.MEMCACHED:
+    if engine is Engine.MEMCACHED and not has_snapshots(tags):
         refuse_memcached_snapshots(request)
         settings["snapshot_window"] = ""
     return settings
 
 
 def refuse_memcached_snapshots(request: Mapping[str, Any]) -> None:
-    """Raises InvalidParameterCombination: Memcached keeps nothing that could be backed up."""
+    """Raises InvalidParameterCombination: there are none unless a tag asks for them."""
     for member in ("SnapshotRetentionLimit", "SnapshotWindow"):
         if request.get(member):
-            raise invalid_combination(f"{member}: Memcached has no snapshots; leave it out.")
+            raise invalid_combination(
+                f"{member}: Memcached has no snapshots; leave it out, or give the cluster the tag {ASKED}={ON}."
+            )

@@ -17,12 +17,13 @@ from cachefleet.api.group_changes import asked_change, changed, waiting
 from cachefleet.api.group_inputs import MODIFY_REFUSED, RECORDED
 from cachefleet.api.group_rows import load_cluster, update_group
 from cachefleet.api.group_state import is_group, require_member_available
-from cachefleet.api.group_validation import changed_settings
+from cachefleet.api.group_validation import asked_snapshot_window, changed_settings
 from cachefleet.api.memcached_nodes import asked_nodes_change
 from cachefleet.api.names import folded
 from cachefleet.api.registry import operation
 from cachefleet.model.errors import invalid_combination
 from cachefleet.model.group import Shape
+from cachefleet.model.memcached_snapshots import has_snapshots
 
 if TYPE_CHECKING:
     from types_boto3_elasticache.type_defs import ModifyCacheClusterMessageTypeDef
@@ -57,8 +58,10 @@ async def modify_cache_cluster(context: Context, request: ModifyCacheClusterMess
     changes = changed_settings(context, request)
     row = await load_cluster(context, name)
     require_member_available(row, cluster_nodes(row, name)[0], name)
-    if row.desired.shape is Shape.MEMCACHED:
+    if row.desired.shape is Shape.MEMCACHED and not has_snapshots(row.tags):
         refuse_memcached_snapshots(request)
+    elif not (row.desired.snapshot_window or request.get("SnapshotWindow")):  # a Memcached cluster that had no snapshots
+        changes["snapshot_window"] = asked_snapshot_window(context, None)
     after, pending = await asked_nodes_change(
         context, replace(row, desired=replace(row.desired, **changes)), request, waiting(row)
     )

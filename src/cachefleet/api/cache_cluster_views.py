@@ -21,6 +21,7 @@ from cachefleet.api.group_state import (
 from cachefleet.api.replication_group_views import put_endpoint
 from cachefleet.model.fragment import Fragment
 from cachefleet.model.group import DesiredNode, EndpointRole, GroupDesired, Shape
+from cachefleet.model.memcached_snapshots import has_snapshots
 from cachefleet.model.pending import PendingChange
 from cachefleet.model.row import GroupRow
 from cachefleet.planning.pending import nodes_after
@@ -99,15 +100,14 @@ def _add_optional(view: dict[str, Any], row: GroupRow) -> None:
         view["ReplicationGroupId"] = row.key.name
     if desired.notification_topic:
         view["NotificationConfiguration"] = notification_view(desired)
-    if desired.shape is Shape.MEMCACHED:
-        if is_provisioned(row):
-            put_endpoint(
-                view,
-                "ConfigurationEndpoint",
-                endpoint(row, EndpointRole.CONFIGURATION),
-                endpoint_port(row, EndpointRole.CONFIGURATION),
-            )
-    else:
+    if desired.shape is Shape.MEMCACHED and is_provisioned(row):
+        put_endpoint(
+            view,
+            "ConfigurationEndpoint",
+            endpoint(row, EndpointRole.CONFIGURATION),
+            endpoint_port(row, EndpointRole.CONFIGURATION),
+        )
+    if desired.shape is not Shape.MEMCACHED or has_snapshots(row.tags):
         view["SnapshotRetentionLimit"] = desired.snapshot_retention_days
         view["SnapshotWindow"] = desired.snapshot_window
 

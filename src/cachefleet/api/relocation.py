@@ -17,7 +17,7 @@ from cachefleet.api.group_validation import asked_port
 from cachefleet.api.handovers import require_settled
 from cachefleet.api.placement import check_multi_az, fill
 from cachefleet.api.subnet_groups import subnet_group_zones
-from cachefleet.api.tag_rules import PORT, SUBNET_GROUP, check_saving, check_sharded
+from cachefleet.api.tag_rules import PORT, SUBNET_GROUP, check_memcached, check_saving, check_sharded
 from cachefleet.model.errors import invalid_combination, invalid_value
 from cachefleet.model.group import DesiredShard, GroupDesired, GroupStatus, Shape
 from cachefleet.model.row import GroupRow
@@ -42,6 +42,7 @@ def check_created(tags: Mapping[str, str], desired: GroupDesired) -> None:
     InvalidParameterValue when it has no meaning there."""
     check_sharded(tags, sharded=desired.shape is Shape.CLUSTERED, what="what is asked for")
     check_saving(tags, saves=desired.shape is not Shape.MEMCACHED, what="what is asked for")
+    check_memcached(tags, memcached=desired.shape is Shape.MEMCACHED, what="what is asked for")
     if ASKED in tags:
         raise invalid_value(f"Tags: {ASKED} has a meaning once there are data to be saved; leave it out.")
     for key, present, member in (

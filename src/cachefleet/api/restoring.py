@@ -42,6 +42,10 @@ class Origin(msgspec.Struct, frozen=True):
     usable: tuple[str, ...] = ()
 
     @property
+    def memcached(self) -> bool:
+        return self.group is not None and self.group.engine is Engine.MEMCACHED
+
+    @property
     def clustered(self) -> bool:
         return self.group is not None and self.group.cluster_mode == "enabled"
 
@@ -86,12 +90,23 @@ def _files(arns: Sequence[str]) -> tuple[SnapshotFile, ...]:
 
 def check_cluster(origin: Origin, engine: Engine) -> None:
     """Of CreateCacheCluster. Raises InvalidParameterCombination, InvalidParameterValue."""
-    if engine is Engine.MEMCACHED:
-        raise invalid_combination(f"{_member(origin)}: Memcached has no snapshots; use valkey or redis.")
+    if engine is Engine.MEMCACHED and not origin.memcached:
+        raise invalid_combination(f"{_member(origin)}: Memcached has no snapshots but its own; use valkey or redis.")
     if origin.snapshot is None and len(origin.restore.files) != 1:
         raise invalid_value(f"{ARNS}: a cache cluster is restored from one file; use CreateReplicationGroup for several.")
     if origin.clustered:
         raise _needs_cluster_mode(origin, "use CreateReplicationGroup")
+
+
+def check_nodes(origin: Origin, count: int) -> None:
+    """Each node of a Memcached cluster gets what one node had: clients choose nodes by rules of their own. Raises
+    InvalidParameterCombination."""
+    had = len(origin.restore.files)
+    if origin.memcached and count != had:
+        raise invalid_combination(
+            f"NumCacheNodes: {origin.restore.snapshot} is of {had} Memcached nodes, and clients would not find their items in "
+            f"{count}; restore it with {had}, and change the number of nodes afterwards."
+        )
 
 
 def check_mode(origin: Origin, clustered: bool, request: Mapping[str, Any]) -> None:
@@ -124,6 +139,12 @@ def check_engine(origin: Origin, engine: Engine, version: str) -> None:
     """version: the full one of the new cache. Raises InvalidParameterValue when it may not read what the snapshot's wrote."""
     group = origin.group
     if group is None:
+        return
+    if origin.memcached:  # any version of it reads our own format
+        if engine is not Engine.MEMCACHED:
+            raise invalid_combination(
+                f"{NAME}: {origin.restore.snapshot} is of Memcached, and only Memcached can have its items."
+            )
         return
     written = (group.engine, listed_version(group.engine.value, group.engine_version))
     check_direction(written, (engine, version), f"restoring {origin.restore.snapshot}", "name the same version or a newer one")

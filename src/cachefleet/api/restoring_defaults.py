@@ -23,7 +23,23 @@ _MODE = ("ClusterMode", "CacheParameterGroupName")
 
 def cluster_request(origin: Origin, request: Mapping[str, Any]) -> dict[str, Any]:
     """Of CreateCacheCluster."""
-    return _completed(request, _settings(origin.group, request)) if origin.group is not None else dict(request)
+    if origin.group is None:
+        return dict(request)
+    defaults = _settings(origin.group, request)
+    if origin.memcached:
+        defaults.update(_nodes(origin.group, request, origin.usable))
+        del defaults["SnapshotWindow"]  # whether it has any snapshots is for its own tags to say
+    return _completed(request, defaults)
+
+
+def _nodes(group: GroupDesired, request: Mapping[str, Any], usable: Sequence[str]) -> dict[str, Any]:
+    """As many nodes in the same zones, where nothing is said of them and they can stand there."""
+    nodes: dict[str, Any] = {"NumCacheNodes": len(group.nodes)}
+    zones = [node.zone for node in group.nodes]
+    named = _says(request, "NumCacheNodes", "AZMode", "PreferredAvailabilityZone", "PreferredAvailabilityZones")
+    if not named and set(zones) <= set(usable):
+        nodes["PreferredAvailabilityZones"] = zones
+    return nodes
 
 
 def group_request(origin: Origin, request: Mapping[str, Any]) -> dict[str, Any]:

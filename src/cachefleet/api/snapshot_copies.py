@@ -18,6 +18,7 @@ from cachefleet.api.snapshot_views import snapshot_view
 from cachefleet.api.snapshots import refused_state
 from cachefleet.interfaces import NameTaken
 from cachefleet.model.errors import invalid_combination
+from cachefleet.model.group import Shape
 from cachefleet.model.resource import Kind
 from cachefleet.model.row import Row, SnapshotRow
 from cachefleet.model.snapshot import SnapshotDesired, SnapshotSource, SnapshotState
@@ -39,6 +40,10 @@ async def copy_snapshot(context: Context, request: CopySnapshotMessageTypeDef) -
     source = await load_snapshot(context, request["SourceSnapshotName"])
     if source.desired.state is not SnapshotState.AVAILABLE:
         raise refused_state(source.key.name, source.desired.state, "only one that is available can be copied")
+    if bucket and source.desired.group.shape is Shape.MEMCACHED:
+        raise invalid_combination(
+            f"TargetBucket: {source.key.name} is of Memcached, of which there are no RDB files; leave TargetBucket out."
+        )
     row: SnapshotRow = Row(
         key=context.scope.key(Kind.SNAPSHOT, name),
         desired=SnapshotDesired(

@@ -15,11 +15,12 @@ from cachefleet.api.group_state import SNAPSHOTTING, is_group
 from cachefleet.api.names import quoted
 from cachefleet.api.relocation import refuse_relocation
 from cachefleet.api.shard_slots import owned
-from cachefleet.api.tag_rules import check_saving, check_sharded, read_tags
+from cachefleet.api.tag_rules import check_memcached, check_saving, check_sharded, read_tags
 from cachefleet.archive.key_errors import KeyMissing
 from cachefleet.archive.key_names import DEFAULT, key_name
 from cachefleet.model.errors import AwsError, invalid_value
 from cachefleet.model.group import GroupDesired, Shape
+from cachefleet.model.memcached_snapshots import ASKED, ON, has_snapshots
 from cachefleet.model.resource import Kind
 from cachefleet.model.row import GroupRow, Row, SnapshotRow
 from cachefleet.model.snapshot import SnapshotDesired, SnapshotSource, SnapshotState
@@ -48,14 +49,18 @@ def asked_tags(tags: Sequence[Mapping[str, Any]], what: str) -> dict[str, str]:
     asked = read_tags(tags, of_snapshot=True)
     check_sharded(asked, sharded=False, what=what)
     check_saving(asked, saves=False, what=what)
+    check_memcached(asked, memcached=False, what=what)
     refuse_relocation(asked, what)
     return asked
 
 
 def refuse_unsupported(row: GroupRow, field: str) -> None:
     """Raises SnapshotFeatureNotSupportedFault."""
-    if row.desired.shape is Shape.MEMCACHED:
-        raise _unsupported(f"{field}: {row.key.name} is a Memcached cluster, which has no snapshots.")
+    if row.desired.shape is Shape.MEMCACHED and not has_snapshots(row.tags):
+        raise _unsupported(
+            f"{field}: {row.key.name} is a Memcached cluster, which has no snapshots in ElastiCache; here it can have "
+            f"them with the tag {ASKED}={ON}."
+        )
     if row.desired.node_type.startswith("cache.t1."):
         raise _unsupported(f"{field}: {row.key.name} has nodes of {row.desired.node_type}, which has no snapshots; change it.")
 

@@ -8,7 +8,7 @@ from cachefleet.api.replication_group_views import switch
 from cachefleet.api.slots import format_slots
 from cachefleet.archive.key_names import DEFAULT
 from cachefleet.model.fragment import Fragment
-from cachefleet.model.group import DesiredShard, GroupDesired, Shape
+from cachefleet.model.group import DesiredNode, DesiredShard, GroupDesired, Shape
 from cachefleet.model.network import default_vpc_id
 from cachefleet.model.row import SnapshotRow
 from cachefleet.model.snapshot import SnapshotDesired, SnapshotState
@@ -44,7 +44,7 @@ def snapshot_view(row: SnapshotRow, restoring: bool = False, show_configuration:
         "AutoMinorVersionUpgrade": group.auto_minor_version_upgrade,
         "SnapshotRetentionLimit": group.snapshot_retention_days,
         "SnapshotWindow": group.snapshot_window,
-        "NodeSnapshots": [_node_view(desired, shard, show_configuration) for shard in group.shards],
+        "NodeSnapshots": _node_views(desired, show_configuration),
         "ARN": row.key.arn,
         "DataTiering": "disabled",
     }
@@ -70,7 +70,7 @@ def source_cluster(desired: SnapshotDesired) -> str:
 
 
 def _add_cluster(view: dict[str, Any], desired: SnapshotDesired) -> None:
-    view["NumCacheNodes"] = 1
+    view["NumCacheNodes"] = len(desired.group.nodes) if desired.group.shape is Shape.MEMCACHED else 1
     cluster = source_cluster(desired)
     for node in desired.group.nodes:
         if node.name == cluster:
@@ -80,12 +80,35 @@ def _add_cluster(view: dict[str, Any], desired: SnapshotDesired) -> None:
         view["CacheClusterId"] = cluster
 
 
+def _node_views(desired: SnapshotDesired, show_configuration: bool) -> list[dict[str, Any]]:
+    """One for each shard, or for each node of a Memcached cluster."""
+    group = desired.group
+    if group.shape is not Shape.MEMCACHED:
+        return [_node_view(desired, shard, show_configuration) for shard in group.shards]
+    files = {file.node: file for file in desired.files}
+    return [_memcached_node_view(desired, node, files.get(node.name)) for node in group.nodes]
+
+
+def _memcached_node_view(desired: SnapshotDesired, node: DesiredNode, file: SnapshotFile | None) -> dict[str, Any]:
+    return {
+        "CacheClusterId": desired.group_name,
+        "CacheNodeId": node.node_id,
+        "CacheNodeCreateTime": node.created_at,
+        "CacheSize": _size(file),
+        "SnapshotCreateTime": (file.taken_at if file is not None else 0.0) or desired.created_at,
+    }
+
+
+def _size(file: SnapshotFile | None) -> str:
+    return f"{-(-file.used_bytes // _MB)} MB" if file is not None and file.used_bytes else ""
+
+
 def _node_view(desired: SnapshotDesired, shard: DesiredShard, show_configuration: bool) -> dict[str, Any]:
     clustered = desired.group.shape is Shape.CLUSTERED
     file = _file(desired, shard)
     view: dict[str, Any] = {
         "CacheNodeId": "0001",
-        "CacheSize": f"{-(-file.used_bytes // _MB)} MB" if file is not None and file.used_bytes else "",
+        "CacheSize": _size(file),
         "SnapshotCreateTime": (file.taken_at if file is not None else 0.0) or desired.created_at,
     }
     if clustered:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cachefleet.api.names import quoted
-from cachefleet.model import proof, saving
+from cachefleet.model import memcached_snapshots, proof, saving
 from cachefleet.model.errors import AwsError, invalid_value
 
 if TYPE_CHECKING:
@@ -23,12 +23,13 @@ _MARKS = frozenset("_.:/=+-@")
 _RESERVED = "aws:"
 
 # Tags that ask for something beyond ElastiCache: how slots are rebalanced and how fast they move (here), another port or subnet
-# group (relocation), the proof of a snapshot (model.proof), what becomes of the data in a stop of everything (model.saving).
+# group (relocation), the proof of a snapshot (model.proof), what becomes of the data in a stop of everything (model.saving),
+# snapshots of Memcached (model.memcached_snapshots).
 _OURS = "cachefleet:"
 BALANCE, BY_LOAD = "cachefleet:balance", "load"
 PACE, GENTLE = "cachefleet:reshard", "gentle"
 PORT, SUBNET_GROUP = "cachefleet:port", "cachefleet:subnet-group"
-_KNOWN = (BALANCE, PACE, PORT, SUBNET_GROUP, proof.ASKED, saving.WANTED, saving.ASKED)
+_KNOWN = (BALANCE, PACE, PORT, SUBNET_GROUP, proof.ASKED, saving.WANTED, saving.ASKED, memcached_snapshots.ASKED)
 _RESULTS = (*proof.RESULTS, *saving.RESULTS)
 _OF_GROUPS = (saving.WANTED, saving.ASKED)
 
@@ -57,6 +58,11 @@ def read_tags(tags: Sequence[Mapping[str, Any]], field: str = "Tags", *, of_snap
             )
         if key == saving.WANTED and text not in (saving.ON, saving.OFF):
             raise invalid_value(f"{field}: {saving.WANTED} can only be {saving.ON} or {saving.OFF}.")
+        if key == memcached_snapshots.ASKED and text != memcached_snapshots.ON:
+            raise invalid_value(
+                f"{field}: {key} can only be {memcached_snapshots.ON}, so that a Memcached cluster can have snapshots; leave "
+                "the tag out where it shall have none."
+            )
         if key in read:
             raise invalid_value(f"{field} names the key {quoted(key)} twice; name each once.")
         read[key] = text
@@ -98,6 +104,12 @@ def check_saving(tags: Mapping[str, str], *, saves: bool, what: str) -> None:
         raise invalid_value(
             f"Tags: {key} is for a replication group, or a Valkey or Redis cluster of its own; {what} is neither."
         )
+
+
+def check_memcached(tags: Mapping[str, str], *, memcached: bool, what: str) -> None:
+    """memcached: it is a Memcached cluster. Raises InvalidParameterValue where snapshots need no tag, or cannot be."""
+    if memcached_snapshots.ASKED in tags and not memcached:
+        raise invalid_value(f"Tags: {memcached_snapshots.ASKED} is for a Memcached cluster; {what} is none.")
 
 
 def for_nodes(tags: Mapping[str, str]) -> dict[str, str]:

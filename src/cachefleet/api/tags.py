@@ -22,6 +22,7 @@ from cachefleet.api.rows import update_row
 from cachefleet.api.snapshot_rows import load_snapshot
 from cachefleet.api.tag_rules import (
     added,
+    check_memcached,
     check_present,
     check_saving,
     check_sharded,
@@ -137,6 +138,8 @@ async def _change(
     sharded = isinstance(row.desired, GroupDesired) and row.desired.shape is Shape.CLUSTERED and not _is_member(row, arn)
     check_sharded(more or {}, sharded=sharded, what=arn.name)
     check_saving(more or {}, saves=_can_be_saved(row, arn), what=arn.name)
+    memcached = isinstance(row.desired, GroupDesired) and row.desired.shape is Shape.MEMCACHED
+    check_memcached(more or {}, memcached=memcached, what=arn.name)
     if more and asks_for_relocation(more):
         if _is_member(row, arn) or not isinstance(row.desired, GroupDesired):
             refuse_relocation(more, arn.name)

@@ -33,6 +33,7 @@ class StoreJob(msgspec.Struct, frozen=True, tag="store"):
     to: Place
     recipient: str  # "": not encrypted
     timeout_s: float  # the engine may say nothing for so long
+    memcached: bool = False  # its items one by one; else an RDB
 
 
 class FeedJob(msgspec.Struct, frozen=True, tag="feed"):
@@ -40,6 +41,8 @@ class FeedJob(msgspec.Struct, frozen=True, tag="feed"):
     slots: SlotRanges | None
     pipe: str
     now_ms: int  # keys whose time is over by then need not be passed on
+    to: Address | None = None  # of a Memcached node, whose items are stored one by one; None: an RDB, into the pipe
+    timeout_s: float = 60.0  # that node may say nothing for so long
 
 
 class CopyJob(msgspec.Struct, frozen=True, tag="copy"):

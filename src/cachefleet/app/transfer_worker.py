@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 import valkey
 
+from cachefleet.app.memcached_transfers import feed_items, store_items
 from cachefleet.app.transfer_jobs import (
     Copied,
     CopyJob,
@@ -39,6 +40,8 @@ from cachefleet.app.transfer_jobs import (
 from cachefleet.archive.places import Archive
 from cachefleet.archive.sealing import Damaged, Figures, SealedWriter, WrongKey, open_sealed
 from cachefleet.archive.streams import ArchiveError, ArchiveReader, ArchiveWriter
+from cachefleet.engines.memcached_items import ItemsFault
+from cachefleet.engines.memcached_stream import Refused
 from cachefleet.engines.rdb import Header, HeaderReader, RdbFault, checked, counts, select
 from cachefleet.engines.replica_stream import StreamBroken, open_stream
 from cachefleet.model.observed import Address
@@ -46,6 +49,7 @@ from cachefleet.snapshot_interfaces import Taken
 
 CHUNK_BYTES = 256 << 10
 TELL_BYTES = 8 << 20  # at most so much between two reports
+TELL_TURNS = 64
 OPEN_S = 60.0  # an engine opens its pipe within milliseconds of its start
 OPEN_AGAIN_S = 0.005
 
@@ -64,6 +68,7 @@ class Teller:
     def __init__(self) -> None:
         self._told_bytes = 0
         self._bytes = 0
+        self._turns = 0
 
     def tell(self, report: Report) -> None:
         sys.stdout.buffer.write(msgspec.json.encode(report) + b"\n")
@@ -74,6 +79,12 @@ class Teller:
         self._bytes += count_bytes
         if self._bytes - self._told_bytes >= TELL_BYTES:
             self._told_bytes = self._bytes
+            self.tell(Progress(self._bytes))
+
+    def alive(self) -> None:
+        """There is something to do before any byte passes."""
+        self._turns += 1
+        if self._turns % TELL_TURNS == 0:
             self.tell(Progress(self._bytes))
 
 
@@ -87,7 +98,7 @@ def main() -> int:
         teller.tell(Failed(str(error), error.lasting))
     except ArchiveError as error:
         teller.tell(Failed(str(error), error.permanent))
-    except (Damaged, WrongKey, RdbFault) as error:
+    except (Damaged, WrongKey, RdbFault, ItemsFault, Refused) as error:
         teller.tell(Failed(str(error), lasting=True))
     except StreamBroken as error:
         teller.tell(Failed(str(error), lasting=False))
@@ -103,11 +114,11 @@ def _end_with_parent() -> None:
 
 
 def run(job: Job, teller: Teller) -> Result:
-    """Raises Trouble, ArchiveError, Damaged, WrongKey, RdbFault, StreamBroken."""
+    """Raises Trouble, ArchiveError, Damaged, WrongKey, RdbFault, ItemsFault, Refused, StreamBroken."""
     if isinstance(job, StoreJob):
-        return Stored(_store(job, teller))
+        return Stored(store_items(job, teller.passed, teller.alive) if job.memcached else _store(job, teller))
     if isinstance(job, FeedJob):
-        return Fed(_feed(job, teller))
+        return Fed(_feed(job, teller) if job.to is None else _feed_items(job, job.to, teller))
     if isinstance(job, CopyJob):
         return _copy(job, teller)
     _export(job, teller)
@@ -228,6 +239,11 @@ def _feed(job: FeedJob, teller: Teller) -> int:
         except BrokenPipeError:
             raise Trouble("the engine ended while it was loading its data") from None
     return -1 if selection.keys_passed is None else selection.keys_passed
+
+
+def _feed_items(job: FeedJob, to: Address, teller: Teller) -> int:
+    (stored,) = job.files
+    return feed_items(to, _plain(stored, teller), timeout_s=job.timeout_s, now=job.now_ms / 1000)
 
 
 def _opened(pipe: str) -> int:

@@ -85,8 +85,10 @@ class WorkerTransfers:
 
     # --- transfers ---
 
-    async def store(self, at: Address, file: str, key: KeyVersion, told: Callable[[int], None]) -> Taken:
-        job = StoreJob(at, self._place(file), key.recipient, self._settings.stalled_s)
+    async def store(
+        self, at: Address, file: str, key: KeyVersion, told: Callable[[int], None], *, memcached: bool = False
+    ) -> Taken:
+        job = StoreJob(at, self._place(file), key.recipient, self._settings.stalled_s, memcached)
         return (await self._run(job, told, Stored)).taken
 
     async def copy(self, file: SnapshotFile, to: str, key: KeyVersion) -> SnapshotFile:
@@ -111,7 +113,9 @@ class WorkerTransfers:
 
         try:
             files = [await self._opened(file) for file in seed.files]
-            fed = await self._run(FeedJob(tuple(files), seed.slots, pipe, int(self._clock.now() * 1000)), told, Fed)
+            now_ms = int(self._clock.now() * 1000)
+            job = FeedJob(tuple(files), seed.slots, pipe, now_ms, seed.to, self._settings.stalled_s)
+            fed = await self._run(job, told, Fed)
             views[0] = replace(views[0], done=True, keys=fed.keys, fed_bytes=views[0].total_bytes)
         except TransferFailed as error:
             views[0] = replace(views[0], failure=str(error), lasting=error.lasting)

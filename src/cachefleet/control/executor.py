@@ -105,7 +105,10 @@ class Executor:
         if restore is None:
             raise LookupError(f"there is nothing to restore {action.node} from")
         pipe = posixpath.join(self._seams.host.folder(action.incarnation), SEED_PIPE)
-        self._seams.transfers.feed(action.incarnation, pipe, seed_of(self._row.desired, restore, action.node))
+        seed = seed_of(self._row.desired, restore, action.node)
+        if self._row.desired.shape is Shape.MEMCACHED:
+            seed = replace(seed, to=self._at(action.node))
+        self._seams.transfers.feed(action.incarnation, pipe, seed)
 
     async def stop(self, action: actions.Stop) -> None:
         await self._seams.host.stop(action.incarnation, kill=action.kill)

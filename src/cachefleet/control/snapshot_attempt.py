@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from cachefleet.control.seams import Seams
 from cachefleet.control.specs import node_address
+from cachefleet.model.group import Shape
 from cachefleet.model.row import GroupRow, SnapshotRow
 from cachefleet.model.snapshot import Manifest
 from cachefleet.model.snapshot_file import KeyVersion, SnapshotFile
@@ -63,16 +64,18 @@ class Attempt:
         return await self._seams.transfers.newest_key(row.desired.key_name) if row.desired.key_name else KeyVersion()
 
     def _path(self, row: SnapshotRow, number: int, key: KeyVersion) -> str:
+        kind = "items" if row.desired.group.shape is Shape.MEMCACHED else "rdb"
         suffix = ".age" if key.recipient else ""
-        return f"{folder_of(row)}{row.desired.attempts}/{row.key.name}-{number:04}.rdb.zst{suffix}"
+        return f"{folder_of(row)}{row.desired.attempts}/{row.key.name}-{number:04}.{kind}.zst{suffix}"
 
     async def _store(
         self, row: SnapshotRow, group: GroupRow, number: int, source: Source, key: KeyVersion, at: float
     ) -> SnapshotFile:
-        path = self._path(row, number, key)
+        path, at_node = self._path(row, number, key), node_address(group, source.node)
+        memcached = group.desired.shape is Shape.MEMCACHED
         try:
             async with self._turns:
-                taken = await self._seams.transfers.store(node_address(group, source.node), path, key, lambda _: None)
+                taken = await self._seams.transfers.store(at_node, path, key, lambda _: None, memcached=memcached)
         except TransferFailed as error:
             if not error.lasting:
                 self._avoid.add(source.node)

@@ -12,6 +12,7 @@ from cachefleet.model.observed import Address
 from cachefleet.model.row import GroupRow
 from cachefleet.model.slots import common
 from cachefleet.model.snapshot_file import Restore
+from cachefleet.planning.memcached_restoring import node_file
 from cachefleet.reference import parameters
 from cachefleet.reference.engines import family_of
 from cachefleet.reference.node_types import NodeType, node_type
@@ -46,7 +47,10 @@ def form_of(desired: GroupDesired, known: NodeMemory) -> Form:
 
 
 def seed_of(desired: GroupDesired, restore: Restore, node: str) -> Seed:
-    """What this node loads at its start. Slots that its shard shall own decide; a group without slots has everything."""
+    """What this node loads at its start. Slots that its shard shall own decide; a group without slots has everything, and of a
+    Memcached cluster each node what the node in the same place had."""
+    if desired.shape is Shape.MEMCACHED:
+        return Seed((node_file(desired, restore, node),))
     if desired.shape is not Shape.CLUSTERED:
         return Seed(restore.files)
     shard = next(shard for shard in desired.shards if any(member.name == node for member in shard.nodes))

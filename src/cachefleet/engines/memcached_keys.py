@@ -22,6 +22,8 @@ from cachefleet.model.observed import Address
 HELD_BYTES = 256 << 20  # compressed: some ten million keys
 BUSY_PAUSE_S = 0.1
 _END = b"END\r\n"
+_DISABLED = b"CLIENT_ERROR lru crawler disabled"
+_LINE_BYTES = 100  # of a refusal
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -68,25 +70,42 @@ def _walked(at: Address, timeout_s: float) -> Iterator[bytes]:
 
 
 def _said(crawl: Wire, what: bytes, timeout_s: float) -> Iterator[bytes]:
-    """Lines, and parts of lines, the last of which is END. The crawler does one thing at a time, its own rounds too."""
+    """Lines, and parts of lines, the last of which is END. A crawler that is off is on for that time."""
+    piece = _begun(crawl, what, timeout_s)
+    switched = piece.startswith(_DISABLED)
+    if switched:
+        _switch(crawl, b"enable")
+        piece = _begun(crawl, what, timeout_s)
+    last = b"\n"
+    while True:
+        last = (last + piece)[-_LINE_BYTES:]
+        if last.endswith(b"\r\n") and not last.endswith(b"\n" + _END):  # lines of keys end otherwise
+            raise _refusal(crawl.at, last)
+        yield piece
+        if last.endswith(b"\n" + _END):
+            break
+        piece = crawl.piece()
+    if switched:
+        _switch(crawl, b"disable")
+
+
+def _begun(crawl: Wire, what: bytes, timeout_s: float) -> bytes:
+    """The first piece of what the crawler says. It does one thing at a time, its own rounds too."""
     pause = threading.Event()
     for _ in range(max(1, int(timeout_s / BUSY_PAUSE_S))):
         crawl.send(b"lru_crawler metadump %s\r\n" % what)
         piece = crawl.piece()
         if not piece.startswith(b"BUSY"):
-            break
+            return piece
         pause.wait(BUSY_PAUSE_S)
-    else:
-        raise StreamBroken(f"the crawler of {crawl.at} was busy for {timeout_s:g} s")
-    last = b"\n"
-    while True:
-        yield piece
-        last = (last + piece)[-len(_END) - 1 :]
-        if last == b"\n" + _END:
-            return
-        if last.endswith(b"\r\n"):  # lines of keys end otherwise
-            raise _refusal(crawl.at, last)
-        piece = crawl.piece()
+    raise StreamBroken(f"the crawler of {crawl.at} was busy for {timeout_s:g} s")
+
+
+def _switch(crawl: Wire, word: bytes) -> None:
+    crawl.send(b"lru_crawler %s\r\n" % word)
+    line = crawl.line()
+    if line != b"OK":
+        raise _refusal(crawl.at, line)
 
 
 def _found(at: Address, pieces: Iterable[bytes]) -> Iterator[Found]:
@@ -110,4 +129,4 @@ def _one(at: Address, line: bytes) -> Found:
 
 def _refusal(at: Address, line: bytes) -> Refused:
     answer = line[:100].decode(errors="replace").strip()
-    return Refused(f"{at} does not tell its keys ({answer}); its parameter lru_crawler has to be on")
+    return Refused(f"{at} does not tell its keys ({answer}); it needs Memcached 1.6")

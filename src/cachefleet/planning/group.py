@@ -19,6 +19,7 @@ from cachefleet.planning.draft import Draft
 from cachefleet.planning.endpoint_ports import endpoint_ports, reader_port
 from cachefleet.planning.load_balance import balance_load
 from cachefleet.planning.memcached import DISCOVERY, discovery_node, plan_memcached
+from cachefleet.planning.memcached_restoring import fill_nodes
 from cachefleet.planning.memory_use import note_use
 from cachefleet.planning.mode_change import change_mode, note_mode
 from cachefleet.planning.node_count import note_count
@@ -92,6 +93,7 @@ def _plan_life(draft: Draft) -> None:
     if begin_refill(draft):
         return
     fill(draft)
+    fill_nodes(draft)
     lifecycle.note_failures(draft, nodes)
     note_data(draft, nodes)
     change_mode(draft)

@@ -30,7 +30,7 @@ def plan_memcached(draft: Draft) -> None:
     draft.remembered(endpoint).address = draft.endpoint(EndpointRole.CONFIGURATION)
     launch_missing(draft, [node.name for node in nodes] + [endpoint], lambda node: "")
     for node in nodes:
-        if _answers(draft, node.name):
+        if _answers(draft, node.name) and node.name not in draft.filling:
             draft.mark_ready(node)
         else:
             draft.why.setdefault(node.name, draft.why_not_live(node.name))

@@ -27,7 +27,7 @@ _MB = 1 << 20
 def fill(draft: Draft) -> None:
     """One step for every shard that has not been restored yet; what is wrong for good becomes the reason to give up."""
     restore = draft.desired.restore
-    if restore is None or not draft.memory.unfilled:
+    if restore is None or not draft.memory.unfilled or draft.desired.shape is Shape.MEMCACHED:
         return
     if not any(known.launches for known in draft.memory.nodes.values()):
         _check_room(draft, restore)
@@ -55,7 +55,8 @@ def why_not_launched(draft: Draft, node: str) -> str:
     and that one not before it is known why its last launch ended."""
     if node not in draft.filling:
         return ""
-    if all(memory.primary != node for memory in draft.memory.shards.values()):
+    memcached = draft.desired.shape is Shape.MEMCACHED  # every node of it is fed
+    if not memcached and all(memory.primary != node for memory in draft.memory.shards.values()):
         return "waits until its primary has been restored"
     return "has no engine process" if _awaits_reason(draft, node) else ""
 

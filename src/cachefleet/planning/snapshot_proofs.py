@@ -19,7 +19,7 @@ from cachefleet.model.proof import ACCOUNT, ASKED, FAILED, PROVEN, RESULTS
 from cachefleet.model.resource import Key, Kind, Scope
 from cachefleet.model.row import GroupRow, Row, SnapshotRow
 from cachefleet.model.snapshot import SnapshotDesired, SnapshotState
-from cachefleet.model.snapshot_file import Restore
+from cachefleet.model.snapshot_file import Restore, SnapshotFile
 from cachefleet.planning.tag_text import tag_text
 from cachefleet.reference.engines import DESCRIPTIONS, family_of, version_numbers
 from cachefleet.reference.parameters import default_group
@@ -41,7 +41,7 @@ def due(snapshots: Iterable[SnapshotRow], groups: Mapping[Key, GroupRow], every_
     if not every_h:
         return asked
     newest: dict[Key, SnapshotRow] = {}
-    for row in sorted((row for row in available if row.desired.group.engine is not Engine.MEMCACHED), key=_age):
+    for row in sorted(available, key=_age):
         group = groups.get(group_key(row))
         if group is not None and group.desired.uid == row.desired.group.uid:
             newest[group.key] = row
@@ -66,8 +66,6 @@ def _age(row: SnapshotRow) -> tuple[float, float, Key]:
 def build_for(group: GroupDesired, builds: Sequence[Build]) -> Build | str:
     """What reads it: the engine's own version, else the newest that can; or why there is none. builds: newest first."""
     written = version_numbers(group.engine_version)
-    if group.engine is Engine.MEMCACHED:
-        return "snapshots of Memcached clusters cannot be verified"
     readers = [build for build in builds if _reads(build, group.engine, written)]
     own = [build for build in readers if build.engine is group.engine]
     same = [build for build in own if version_numbers(build.version)[:2] == written[:2]]
@@ -81,7 +79,7 @@ def build_for(group: GroupDesired, builds: Sequence[Build]) -> Build | str:
 def _reads(build: Build, engine: Engine, written: tuple[int, ...]) -> bool:
     numbers = version_numbers(build.version)[:2]
     if build.engine is engine:
-        return numbers >= written[:2]
+        return engine is Engine.MEMCACHED or numbers >= written[:2]  # items of Memcached are in a format of our own
     return engine is Engine.REDIS and build.engine is Engine.VALKEY and numbers >= _OLDEST_VALKEY
 
 
@@ -92,20 +90,23 @@ def proof_key(snapshot: SnapshotRow) -> Key:
 
 
 def proof_of(snapshot: SnapshotRow, build: Build, letter: str, uid: str, now: float) -> GroupRow:
-    """A group with one node for each shard, in this zone, with the slots that the shard had."""
+    """A group with one node for each shard, in this zone, with the slots that the shard had; of Memcached one for each node."""
     group, key = snapshot.desired.group, proof_key(snapshot)
     clustered = group.shape is Shape.CLUSTERED
     zone = key.region + letter
     files = snapshot.desired.files
-    shards = tuple(
-        DesiredShard(
-            file.shard_id,
-            (DesiredNode(f"{key.name}-{file.shard_id}-001" if clustered else key.name, "0001", zone, now),),
-            file.slots,
+    if group.shape is Shape.MEMCACHED:
+        shards = _memcached_shards(key.name, files, zone, now)
+    else:
+        shards = tuple(
+            DesiredShard(
+                file.shard_id,
+                (DesiredNode(f"{key.name}-{file.shard_id}-001" if clustered else key.name, "0001", zone, now),),
+                file.slots,
+            )
+            for file in files
+            if file.slots or not clustered  # a shard without slots had no keys
         )
-        for file in files
-        if file.slots or not clustered  # a shard without slots had no keys
-    )
     family = family_of(build.engine, build.version) or ""
     desired = GroupDesired(
         uid=uid,
@@ -123,6 +124,11 @@ def proof_of(snapshot: SnapshotRow, build: Build, letter: str, uid: str, now: fl
         restore=Restore(files, snapshot.key.name),
     )
     return Row(key=key, desired=desired, tags={ASKED: snapshot.tags[ASKED]} if ASKED in snapshot.tags else {})
+
+
+def _memcached_shards(name: str, files: Sequence[SnapshotFile], zone: str, now: float) -> tuple[DesiredShard, ...]:
+    nodes = (DesiredNode(f"{name}.{number:04}", f"{number:04}", zone, now) for number in range(1, len(files) + 1))
+    return (DesiredShard("0001", tuple(nodes)),)
 
 
 def proof_is_of(proof: GroupRow, snapshots: Iterable[SnapshotRow]) -> SnapshotRow | None:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from msgspec.structs import replace
 
 from cachefleet.model.group import GroupDesired, Shape
+from cachefleet.model.memcached_snapshots import has_snapshots
 from cachefleet.model.resource import Kind
 from cachefleet.model.row import GroupRow, SnapshotRow
 from cachefleet.model.snapshot import SnapshotDesired, SnapshotSource, SnapshotState
@@ -26,7 +27,9 @@ def due(row: GroupRow, taken: Sequence[SnapshotRow], now: float) -> bool:
     """Whether an automatic snapshot of this group has to be begun: its window is open, and none was begun since it opened.
     taken: snapshots of any group."""
     desired = row.desired
-    if not desired.snapshot_retention_days or not desired.snapshot_window or desired.shape is Shape.MEMCACHED:
+    if not desired.snapshot_retention_days or not desired.snapshot_window:
+        return False
+    if desired.shape is Shape.MEMCACHED and not has_snapshots(row.tags):
         return False
     if row.status.state != "available" or desired.snapshotting or desired.deleting:
         return False

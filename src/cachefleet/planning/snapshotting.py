@@ -1,7 +1,8 @@
 """Which node of each shard a snapshot is taken of. Pure.
 
 A replica that gets every write at once comes before the primary, so that clients of the primary feel nothing of it. Nothing is
-taken while a role or slots are on their way. Decides from a group's row alone; called by control.backups, outside of a pass.
+taken while a role or slots are on their way. Of a Memcached cluster it is taken of all nodes. Decides from a group's row alone;
+called by control.backups, outside of a pass.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ def sources(row: GroupRow, node: str = "", avoid: Collection[str] = ()) -> list[
     why = _why_not_now(row)
     if why:
         return why
+    if row.desired.shape is Shape.MEMCACHED:
+        return _every_node(row)
     if node and all(member.name != node for member in row.desired.nodes):
         return f"there is no node {node} in it"
     found = []
@@ -43,17 +46,26 @@ def sources(row: GroupRow, node: str = "", avoid: Collection[str] = ()) -> list[
     return found
 
 
+def _every_node(row: GroupRow) -> list[Source] | str:
+    """Each has items that no other has."""
+    found = []
+    for member in row.desired.nodes:
+        known = row.memory.nodes.get(member.name)
+        if known is None or not _is_up(known):
+            return f"{member.name} is not ready"
+        found.append(_source_at(row, row.desired.shards[0].shard_id, member))
+    return found
+
+
 def _why_not_now(row: GroupRow) -> str:
     desired, memory = row.desired, row.memory
-    if desired.shape is Shape.MEMCACHED:
-        return "Memcached nodes have no replication stream to take it of"
     if desired.deleting:
         return "it is being deleted"
     if not memory.provisioned:
         return "it has not been available yet"
     if memory.moves:
         return "slots are on their way"
-    for shard in desired.shards:
+    for shard in desired.shards if desired.shape is not Shape.MEMCACHED else ():
         known = memory.shards.get(shard.shard_id)
         if known is None or not known.taken or known.handing_from or known.headless or shard.handovers > known.handovers:
             return f"the primary role of node group {shard.shard_id} is on its way"
@@ -66,15 +78,18 @@ def _source(row: GroupRow, shard: DesiredShard, node: str, avoid: Collection[str
     fit = [member for member in shard.nodes if node in ("", member.name) and _is_fit(memory, primary, member.name)]
     if not fit:
         return f"{node or f'every node of node group {shard.shard_id}'} is not ready, or lags behind its primary"
-    chosen = _best(fit, primary.primary, avoid)
-    known = memory.nodes[chosen.name]
+    return _source_at(row, shard.shard_id, _best(fit, primary.primary, avoid))
+
+
+def _source_at(row: GroupRow, shard_id: str, node: DesiredNode) -> Source:
+    known = row.memory.nodes[node.name]
     return Source(
-        shard_id=shard.shard_id,
-        slots=memory.slots.get(shard.shard_id, ()) if row.desired.shape is Shape.CLUSTERED else (),
-        node=chosen.name,
+        shard_id=shard_id,
+        slots=row.memory.slots.get(shard_id, ()) if row.desired.shape is Shape.CLUSTERED else (),
+        node=node.name,
         address=Address(known.address, known.form.port if known.form is not None else row.desired.port),
         zone=known.zone,
-        created_at=chosen.created_at,
+        created_at=node.created_at,
     )
 
 

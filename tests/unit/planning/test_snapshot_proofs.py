@@ -114,6 +114,7 @@ INSTALLED = (
     build(Engine.VALKEY, "9.1.2"), build(Engine.VALKEY, "8.1.4"), build(Engine.VALKEY, "7.2.5"),
     build(Engine.REDIS, "7.0.15"), build(Engine.REDIS, "6.2.14"),
 )  # fmt: skip
+MEMCACHED = build(Engine.MEMCACHED, "1.6.18")
 
 
 @pytest.mark.parametrize(
@@ -138,10 +139,21 @@ def test_which_engine_reads_it(engine: Engine, version: str, installed: tuple[Bu
         assert isinstance(found, str) and f" {version} (installed: " in found
 
 
-def test_nothing_reads_snapshots_of_memcached() -> None:
-    assert build_for(memcached(1), BUILDS) == "snapshots of Memcached clusters cannot be verified"
+def test_any_memcached_takes_the_items_of_another_and_nobody_else_does() -> None:
+    found = build_for(replace(memcached(1), engine_version="1.6.30"), (build(Engine.VALKEY, "9.1.2"), MEMCACHED))
+    assert found == MEMCACHED
+    none = build_for(memcached(1), INSTALLED)
+    assert isinstance(none, str) and "no engine is installed that reads snapshots of " in none
     of = replace(group(), desired=replace(memcached(1), uid="u-demo"))
-    assert due([snapshot("one", of.desired)], {of.key: of}, 1, NOW) == []
+    assert [row.key.name for row in due([snapshot("one", of.desired)], {of.key: of}, 1, NOW)] == ["one"]
+
+
+def test_a_proof_of_memcached_has_a_node_for_each_that_there_was() -> None:
+    proof = proof_of(snapshot("daily", memcached(3)), MEMCACHED, "b", "fresh", NOW)
+    (shard,) = proof.desired.shards
+    files = len(proof.desired.restore.files) if proof.desired.restore is not None else 0
+    assert [node.name for node in shard.nodes] == [f"uid-of-daily.{number:04}" for number in range(1, files + 1)]
+    assert (proof.desired.shape, proof.desired.parameter_group) == (Shape.MEMCACHED, "default.memcached1.6")
 
 
 def test_a_proof_of_one_shard_is_a_single_node_that_users_never_see() -> None:

@@ -133,8 +133,13 @@ def test_nothing_is_taken_of_a_group_that_is_on_its_way(spoil: Callable[[World],
     assert why in taken_of(row_of(world))
 
 
-def test_memcached_has_none() -> None:
-    assert "Memcached" in taken_of(row_of(created(memcached(1))))
+def test_of_memcached_it_is_taken_of_every_node() -> None:
+    world = created(memcached(2))
+    names = [node.name for node in world.desired.nodes]
+    assert taken_of(row_of(world)) == names
+    world.kill(names[1])
+    world.step()
+    assert taken_of(row_of(world)) == f"{names[1]} is not ready"
 
 
 @given(passes=st.integers(0, 12), dead=st.sampled_from(["demo-0001-001", "demo-0001-002", "demo-0002-001"]))
