@@ -262,6 +262,10 @@ class Backups:
     async def look_around(self) -> None:
         """Whatever has something to do is looked at; automatic snapshots begin and end."""
         now = self._seams.clock.now()
+        if self._is_first_look:  # before what they ask for is gone on with
+            for key in await self._seams.store.keys(GROUP_KINDS):
+                await self._saving.abandon(key)
+            self._is_first_look = False
         groups = await self._rows(GROUP_KINDS)
         snapshots = await self._rows((Kind.SNAPSHOT,))
         for scope, rows in snapshots.items():
@@ -275,12 +279,9 @@ class Backups:
         for scope, members in groups.items():
             for group in members:
                 if concerns(group):
-                    if self._is_first_look:
-                        await self._saving.abandon(group)
                     self._queue.add(group.key)
                 if due(group, snapshots.get(scope, ()), now):
                     await self._begin_automatic(group, now)
-        self._is_first_look = False
 
     async def _rows(self, kinds: Sequence[Kind]) -> dict[Scope, list[Any]]:
         """Of all accounts and regions."""

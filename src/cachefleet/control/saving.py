@@ -7,12 +7,13 @@ Called by control.backups.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from msgspec.structs import replace
 
 from cachefleet.control.leadership import LEASE
 from cachefleet.control.seams import Seams
-from cachefleet.interfaces import NameTaken
+from cachefleet.interfaces import Conflict, NameTaken
 from cachefleet.model.resource import Key, Kind
 from cachefleet.model.row import GroupRow, Row, SnapshotRow
 from cachefleet.model.saving import ASKED
@@ -43,11 +44,15 @@ class Saving:
             await self._save(row)
         return None if step is Step.NOTHING else AGAIN_S
 
-    async def abandon(self, row: GroupRow) -> None:
-        """A request that was not answered in an earlier term: whoever asked has seen its service end. Raises Conflict, Deposed,
+    async def abandon(self, key: Key) -> None:
+        """A request that was not answered in an earlier term: whoever asked has seen its service end. Raises Deposed,
         StoreError."""
-        if is_open(row):
-            await self._change(abandoned(row))
+        while True:
+            row: GroupRow | None = await self._seams.store.get(key)
+            if row is None or not is_open(row):
+                return
+            with suppress(Conflict):  # the controller has written it meanwhile
+                await self._change(abandoned(row))
 
     async def _change(self, row: GroupRow) -> None:
         async with self._seams.store.transaction() as transaction:
