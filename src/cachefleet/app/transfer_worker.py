@@ -42,7 +42,7 @@ from cachefleet.archive.sealing import Damaged, Figures, SealedWriter, WrongKey,
 from cachefleet.archive.streams import ArchiveError, ArchiveReader, ArchiveWriter
 from cachefleet.engines.memcached_items import ItemsFault
 from cachefleet.engines.memcached_stream import Refused
-from cachefleet.engines.rdb import Header, HeaderReader, RdbFault, checked, counts, select
+from cachefleet.engines.rdb import Header, HeaderReader, RdbFault, begun, checked, counts, select
 from cachefleet.engines.replica_stream import StreamBroken, open_stream
 from cachefleet.model.observed import Address
 from cachefleet.snapshot_interfaces import Taken
@@ -98,8 +98,10 @@ def main() -> int:
         teller.tell(Failed(str(error), error.lasting))
     except ArchiveError as error:
         teller.tell(Failed(str(error), error.permanent))
-    except (Damaged, WrongKey, RdbFault, ItemsFault, Refused) as error:
+    except (Damaged, WrongKey, ItemsFault, Refused) as error:
         teller.tell(Failed(str(error), lasting=True))
+    except RdbFault as error:
+        teller.tell(Failed(f"the file {error}", lasting=True))
     except StreamBroken as error:
         teller.tell(Failed(str(error), lasting=False))
     else:
@@ -199,7 +201,7 @@ def _plain(stored: StoredFile, teller: Teller) -> Iterator[bytes]:
     raw = Archive.open(stored.place.archive, stored.place.options).reader(stored.place.path)
     if not stored.file.sealed:
         with closing(raw):
-            yield from _chunks(raw, teller)
+            yield from begun(_chunks(raw, teller))
         return
     file = stored.file
     expected = Figures(

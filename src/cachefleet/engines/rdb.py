@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from cachefleet.engines.rdb_checksum import checked
+from cachefleet.engines.rdb_checksum import begun, checked
 from cachefleet.engines.rdb_faults import RdbDamaged, RdbFault, RdbRefused, RdbUnknown
 from cachefleet.engines.rdb_header import Header, HeaderReader
 from cachefleet.engines.rdb_scan import slot_of
@@ -27,6 +27,7 @@ __all__ = [
     "RdbUnknown",
     "Selection",
     "Source",
+    "begun",
     "checked",
     "counts",
     "select",

@@ -7,9 +7,10 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import cache
 
-from cachefleet.engines.rdb_faults import RdbDamaged
+from cachefleet.engines.rdb_faults import RdbDamaged, RdbUnknown
 from cachefleet.engines.rdb_types import FIRST_CHECKED_VERSION, HEAD_BYTES, layouts_of
 
 _POLYNOMIAL = 0x95AC9329AC4BC9B5  # CRC-64 as Jones chose it, lowest bit first
@@ -31,6 +32,21 @@ def checked(chunks: Iterable[bytes]) -> Iterator[bytes]:
     said = int.from_bytes(held, "little")
     if version >= FIRST_CHECKED_VERSION and said not in (0, sum_so_far):
         raise RdbDamaged("is damaged: its content does not fit its checksum")
+
+
+def begun(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same chunks, of a file that an engine gets whole and judges itself: but what is no RDB at all is said here, since an
+    engine says nothing of use then. Raises RdbDamaged."""
+    held = b""
+    for chunk in chunks:
+        if len(held) < HEAD_BYTES:
+            held += chunk[:HEAD_BYTES]
+            if len(held) >= HEAD_BYTES:
+                with suppress(RdbUnknown):
+                    layouts_of(held[:HEAD_BYTES])
+        yield chunk
+    if len(held) < HEAD_BYTES:
+        raise RdbDamaged("is not an RDB: it has hardly any content")
 
 
 def checksum(data: bytes, before: int = 0) -> int:

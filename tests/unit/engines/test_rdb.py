@@ -11,7 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cachefleet.engines import rdb_window
-from cachefleet.engines.rdb import HeaderReader, RdbDamaged, RdbFault, RdbRefused, RdbUnknown, checked, counts, select, slot_of
+from cachefleet.engines.rdb import (
+    HeaderReader,
+    RdbDamaged,
+    RdbFault,
+    RdbRefused,
+    RdbUnknown,
+    begun,
+    checked,
+    counts,
+    select,
+    slot_of,
+)
 from cachefleet.engines.rdb_checksum import checksum
 from cachefleet.engines.rdb_strings import decoded
 from tests.unit.engines import rdb_bytes as made
@@ -329,3 +340,12 @@ def test_a_wrong_checksum_is_found_before_the_end_is_given() -> None:
     with pytest.raises(RdbDamaged, match="does not fit its checksum"):
         given_so_far.extend(select([lambda: checked([whole])], THIRDS[:1], 0))
     assert given_so_far == []
+
+
+@pytest.mark.parametrize("size", [1, 4, 9, 1000])
+def test_what_is_no_rdb_is_said_before_an_engine_has_it(size: int) -> None:
+    for whole in (b"REDIS0011" + bytes(100), b"VALKEY080" + bytes(100), b"REDIS0099" + bytes(100)):
+        assert b"".join(begun(chunked(whole, size))) == whole
+    for whole in (b"", b"REDIS001", b"#!/bin/sh" * 9, b"REDIS" + bytes(50)):
+        with pytest.raises(RdbDamaged, match="is not an RDB"):
+            list(begun(chunked(whole, size)))
