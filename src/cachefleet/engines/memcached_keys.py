@@ -8,12 +8,12 @@ meet them twice, and blocks nobody. Called by engines.memcached_stream.
 from __future__ import annotations
 
 import threading
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from urllib.parse import unquote_to_bytes
 
 import msgspec
-import zstandard
 
 from cachefleet.engines.memcached_wire import Refused, Wire, connected
 from cachefleet.engines.replica_stream import StreamBroken
@@ -44,7 +44,7 @@ def keys_of(at: Address, *, timeout_s: float, alive: Callable[[], None], held_by
 
 def _held(at: Address, timeout_s: float, alive: Callable[[], None], most_bytes: int) -> Iterator[bytes] | None:
     """All that the crawler says of the hash table; None when that is too much. Nothing else is done until it is silent."""
-    compressor = zstandard.ZstdCompressor(level=1).compressobj()
+    compressor = zlib.compressobj(1)
     pieces: deque[bytes] = deque()
     held_bytes = 0
     with connected(at, timeout_s) as crawl:
@@ -59,7 +59,7 @@ def _held(at: Address, timeout_s: float, alive: Callable[[], None], most_bytes: 
 
 
 def _let_go(pieces: deque[bytes]) -> Iterator[bytes]:
-    decompressor = zstandard.ZstdDecompressor().decompressobj()
+    decompressor = zlib.decompressobj()
     while pieces:
         yield decompressor.decompress(pieces.popleft())
 
