@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
+from tests.fixtures.object_store import bucket, s3_endpoint
 from tests.fixtures.service import Service, running_service
+
+__all__ = ["bucket", "s3_endpoint"]
 
 
 @pytest.fixture(scope="session")
