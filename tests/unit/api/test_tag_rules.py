@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cachefleet.api.tag_rules import added, check_present, read_tags, removed, show_tags
+from cachefleet.api.tag_rules import added, check_memcached, check_present, read_tags, removed, show_tags
 from cachefleet.model.errors import AwsError
 
 
@@ -34,6 +34,7 @@ def test_longest_tags() -> None:
         ({"Key": "a\0"}, "not allowed"),
         ({"Key": "a<b"}, "not allowed"),
         ({"Key": "a", "Value": "\n"}, "not allowed"),
+        ({"Key": "cachefleet:snapshots", "Value": "yes"}, "can only be on"),
     ],
 )
 def test_refused_tags(tag: dict[str, str], rule: str) -> None:
@@ -71,3 +72,11 @@ def test_more_tags_than_may_be_are_not_even_read() -> None:
     with pytest.raises(AwsError) as refused:
         read_tags([{"Key": "not*allowed", "Value": ""}] * 51)
     assert refused.value.code == "TagQuotaPerResourceExceeded"
+
+
+def test_only_memcached_needs_a_tag_for_snapshots() -> None:
+    asked = read_tags([{"Key": "cachefleet:snapshots", "Value": "on"}])
+    check_memcached(asked, memcached=True, what="sessions")
+    check_memcached({}, memcached=False, what="shop")
+    with pytest.raises(AwsError, match="is for a Memcached cluster; shop is none"):
+        check_memcached(asked, memcached=False, what="shop")
