@@ -19,6 +19,8 @@ format, the pool of addresses. What is simulated, and where:
     faults.py       what goes wrong; plots.py: sequences that chance would seldom make; operators.py: wishes
     changes.py      what operators change of a group; change_mutants.py: what breaks it
     custody.py      which shard answers for which writes, and the books; rolls.py: one disruptive thing at a time
+    transfers.py    the archive, and the workers of a control plane that move snapshots
+    snapshots.py    what must hold of snapshots and restored groups; snapshot_mutants.py: what breaks it
     checkers.py     the other invariants; convergence.py: what "healed" means
     scenario.py     one run; world.py: its parts; plane.py: a control plane; mutants.py: broken ones
 

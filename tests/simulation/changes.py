@@ -16,11 +16,15 @@ from cachefleet.api.group_state import AVAILABLE, MODIFYING, is_primary
 from cachefleet.api.replica_choice import leaving
 from cachefleet.api.replica_targets import Target
 from cachefleet.api.replication_group_topology import member_name
-from cachefleet.model.group import DesiredNode, DesiredShard, Engine, Shape, SlotRanges
-from cachefleet.model.row import GroupRow
+from cachefleet.model.group import DesiredNode, DesiredShard, Engine, GroupDesired, Shape, SlotRanges
+from cachefleet.model.resource import Kind
+from cachefleet.model.row import GroupRow, Row, SnapshotRow
 from cachefleet.model.slots import count as slot_count
 from cachefleet.model.slots import first_of, union, without
+from cachefleet.model.snapshot import SnapshotDesired, SnapshotSource, SnapshotState
+from cachefleet.model.snapshot_file import Restore
 from cachefleet.planning.slot_targets import balanced, grown, shrunk
+from tests.simulation import groups
 from tests.simulation.groups import ZONES
 
 MOST_REPLICAS = 3
@@ -188,3 +192,34 @@ def everything(row: GroupRow, chance: Random) -> GroupRow | None:
 def node_type(row: GroupRow, chance: Random) -> GroupRow | None:
     kinds = [kind for kind in ("cache.t4g.micro", "cache.t4g.small", "cache.m7g.large") if kind != row.desired.node_type]
     return modifying(replace(row, desired=replace(row.desired, node_type=chance.choice(kinds))))
+
+
+# --- snapshots -----------------------------------------------------------------------------------------------------
+
+
+def snapshot(row: GroupRow, name: str, now: float) -> tuple[SnapshotRow, GroupRow]:
+    """CreateSnapshot: its row, and that of its group."""
+    desired = row.desired
+    taken = SnapshotDesired(
+        uid=f"uid-{name}",
+        source=SnapshotSource.MANUAL,
+        state=SnapshotState.CREATING,
+        created_at=now,
+        group=replace(desired, snapshotting="", restore=None, pending=None),
+        group_name=row.key.name,
+        replication_group=True,
+    )
+    group = replace(row, desired=replace(desired, snapshotting=name), status=replace(row.status, state="snapshotting"))
+    return Row(key=row.key.scope.key(Kind.SNAPSHOT, name), desired=taken), group
+
+
+def restored(row: SnapshotRow, uid: str, name: str, chance: Random) -> GroupDesired:
+    """A new group with the data of a snapshot: of the same form or of another that can hold them."""
+    source = row.desired.group
+    engine = source.engine if chance.random() < 0.7 else Engine.VALKEY
+    if source.shape is Shape.REPLICATED and chance.random() < 0.7:
+        made = groups.replicated(uid, name, chance.choice((1, 2, 3)), engine=engine)
+    else:
+        made = groups.clustered(uid, name, chance.choice((1, 2, 3)), chance.choice((0, 1, 1)), engine=engine)
+    version = source.engine_version if engine is source.engine else groups.VERSIONS[engine]
+    return replace(made, engine_version=version, restore=Restore(row.desired.files, row.key.name))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from cachefleet.model.group import GroupDesired, GroupMemory, ShardMemory
+from cachefleet.model.resource import GROUP_KINDS
 from cachefleet.model.row import Row
 from cachefleet.model.temporary import SUFFIX, is_temporary
 from cachefleet.planning.addresses import held
@@ -85,6 +86,8 @@ class Checkers:
     # --- the store ---
 
     def committed(self, row: Row[GroupDesired]) -> None:
+        if row.key.kind not in GROUP_KINDS:
+            return
         uid = row.desired.uid
         before, self.rows[uid] = self.rows.get(uid), row
         if before is not None and before.desired is not row.desired:
@@ -132,7 +135,8 @@ class Checkers:
         self.ledgers.setdefault((uid, shard_id), Ledger()).asked_s = self._now()
 
     def deleted(self, row: Row[GroupDesired]) -> None:
-        self.rows.pop(row.desired.uid, None)
+        if row.key.kind in GROUP_KINDS:
+            self.rows.pop(row.desired.uid, None)
 
     # --- roles ---
 

@@ -98,6 +98,16 @@ class ClusterEngine(Engine):
 
     # --- slots ---
 
+    def claim_seeded(self) -> None:
+        """It takes responsibility for the slots of all keys that it finds, with epoch 0."""
+        slots = NONE
+        for slot, writes in self.replication.by_slot.items():
+            slots |= 1 << slot if writes else NONE
+        if slots:
+            self.witness.claimed(self, slots)
+            self.bus.give(slots, self.bus.me)
+            self.bus.refresh()
+
     def _lost_slots(self, slots: Mask) -> None:
         """Others own them now; what was in them goes."""
         self.open_slots.lost(slots)

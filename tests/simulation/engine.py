@@ -65,6 +65,8 @@ class Engine:
         self.witness = witness
         self.build = build
         self.replicates_marks = "setslot-replicated" in build.capabilities
+        self.seeded = False  # it loads its data from a pipe at its start
+        self.loaded_keys = 0  # of that, or 0
         self.script_since_s = 0.0  # since when it runs a script, and refuses everything else; 0: it does not
         self.superseded = False  # the engines have elected another one meanwhile
         self.by_hand = False  # somebody else than a control plane made it primary
@@ -118,8 +120,22 @@ class Engine:
         heard = [self.process.listen(host) for host in self._bind]
         if not all(heard):
             self.process.end("exit code 1")
-            return
+        elif self.seeded:
+            self.process.loads = True
+        else:
+            self.serve()
+
+    def seed(self, data: Iterable[int]) -> None:
+        """The pipe has given everything."""
+        writes = tuple(sorted(data))
+        self.loaded_keys = len(writes)
+        self.replication.begin_with(writes)
+        self.claim_seeded()
         self.serve()
+        self.process.end_load()
+
+    def claim_seeded(self) -> None:
+        """What it makes of keys that it finds at its start."""
 
     def serve(self) -> None:
         """It listens now."""
@@ -221,7 +237,11 @@ class Engine:
             return f"{version}\r\nprocess_id:{self.process.pid}\r\nconfig_file:{folder}/engine.conf\r\n"
         loading = int(self.replication.state == "loading")
         if words == ["persistence"]:
-            return f"loading:{loading}\r\nrdb_bgsave_in_progress:{int(self.replication.children > 0)}\r\n"
+            told = f"loading:{loading}\r\nrdb_bgsave_in_progress:{int(self.replication.children > 0)}\r\n"
+            kept = f"rdb_last_load_keys_loaded:{self.loaded_keys}\r\nrdb_last_load_keys_expired:0\r\n"
+            return told if self.build.version.startswith("6.") else told + kept
+        if words == ["keyspace"]:
+            return f"db0:keys={len(self.replication.data)},expires=0,avg_ttl=0\r\n" if self.replication.data else ""
         if words == ["stats"]:
             return f"sync_full:{self.replication.full_syncs}\r\n"
         if words == ["memory"]:

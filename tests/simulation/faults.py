@@ -38,6 +38,7 @@ class Faults:
             "slow path": (4, self.slow_path),
             "lost replies": (4, self.lost_replies),
             "store": (4, self.store_trouble),
+            "archive": (2, self.archive_trouble),
             "plane killed": (6, self.kill_plane),
             "plane killed at an effect": (8, self.kill_plane_at_effect),
             "plane stalled": (4, self.stall_plane),
@@ -232,6 +233,11 @@ class Faults:
         else:
             database.latency_s = self._seconds(0.02, 0.5)
         self._lasts(seconds, database.heal)
+
+    def archive_trouble(self) -> None:
+        archive = self._world.archive
+        archive.failing = self._chance.choice((0.2, 0.6, 1.0))
+        self._lasts(self._seconds(0.2, 8.0), lambda: setattr(archive, "failing", 0.0))
 
     # --- control planes ---
 

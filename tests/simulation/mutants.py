@@ -17,7 +17,7 @@ from cachefleet.model.observed import Silence
 from cachefleet.model.plan import Launch, Plan
 from cachefleet.model.row import GroupRow
 from cachefleet.planning import clustered, draft, lifecycle, mesh, replicated, succession
-from tests.simulation import change_mutants, host, machine, store
+from tests.simulation import change_mutants, host, machine, snapshot_mutants, store
 from tests.simulation.process import Process
 from tests.simulation.scenario import run
 
@@ -153,6 +153,7 @@ def _no_forgetting() -> list[Any]:
     return [patch.object(mesh, "_forget", lambda *given: None)]
 
 
+_RESTORES = ("restore, then lose something",)
 _MOVES = ("move slots, then lose an end",)
 MUTANTS: dict[str, Mutant] = {
     "promotes without ending the old process": Mutant(
@@ -186,6 +187,19 @@ MUTANTS: dict[str, Mutant] = {
         change_mutants.rolls_primaries, frozenset({"primary rolled"}), ("upgrade",)
     ),
     "keeps temporary replicas": Mutant(change_mutants.keeps_temporaries, frozenset({"not converged"}), ("upgrade",)),
+    "makes restored groups available without their data": Mutant(
+        snapshot_mutants.restores_nothing, frozenset({"restored less"}), _RESTORES
+    ),
+    "takes a primary that begins anew for restored": Mutant(
+        snapshot_mutants.forgets_what_is_lost, frozenset({"restored less"}), _RESTORES
+    ),
+    "feeds an engine that another has fed": Mutant(
+        snapshot_mutants.feeds_again, frozenset({"fed twice"}), (*_RESTORES, "plane killed at an effect")
+    ),
+    "seeds primaries that were available": Mutant(snapshot_mutants.seeds_late, frozenset({"seeded late"}), ("crash",)),
+    "takes snapshots of replicas that get no writes": Mutant(
+        snapshot_mutants.takes_any_replica, frozenset({"stale snapshot"}), ("snapshot of a replica that is cut off",)
+    ),
     "launches a new node under an old one's id": Mutant(
         change_mutants.forgets_the_departed, frozenset({"started twice"}), ("replicas", "one_replica")
     ),

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from cachefleet.interfaces import AnyRow, Conflict, Transaction
 from cachefleet.model.group import DesiredNode, DesiredShard, GroupDesired, Shape
-from cachefleet.model.row import GroupRow, member_names
+from cachefleet.model.row import GroupRow, SnapshotRow, member_names
+from cachefleet.model.snapshot import SnapshotState
 from tests.simulation import changes
 from tests.simulation.groups import any_group
 from tests.simulation.world import World
@@ -22,6 +23,7 @@ MOST_GROUPS = 3
 class Operators:
     def __init__(self, world: World, chance: Random) -> None:
         self._world, self._chance = world, chance
+        self._snapshots = 0
 
     async def any(self) -> None:
         """A wish for one of the groups."""
@@ -43,6 +45,9 @@ class Operators:
             self.upgrade: 2,
             self.node_type: 1,
             self.everything: 1,
+            self.snapshot: 3,
+            self.restore: 2,
+            self.delete_snapshot: 1,
         }
         kind = self._chance.choices(list(kinds), list(kinds.values()))[0]
         await kind(uid)
@@ -119,6 +124,52 @@ class Operators:
             self._world.wake(stored.key)
             return
 
+    # --- snapshots ---
+
+    async def snapshot(self, uid: str) -> None:
+        """CreateSnapshot."""
+        while True:
+            row = await self._world.row(uid)
+            if row is None or not changes.may_change(row) or row.desired.shape is Shape.MEMCACHED:
+                return
+            self._snapshots += 1
+            taken, group = changes.snapshot(row, f"s{self._snapshots}", self._world.clock.now())
+            if await self._store(f"takes {taken.key.name} of {uid}", partial(_insert_and_update, taken, group)):
+                return
+
+    async def restore(self, uid: str) -> None:
+        """CreateReplicationGroup with SnapshotName. uid: of another one, which does not matter."""
+        rows = self._world.snapshots.rows.values()
+        usable = [row for row in rows if row.desired.state is SnapshotState.AVAILABLE]
+        number = len(self._world.groups)
+        if usable and number < MOST_GROUPS + 1:
+            row = self._chance.choice(usable)
+            desired = changes.restored(row, f"u{number}", f"g{number}", self._chance)
+            self._world.trace.note(f"operator restores {row.key.name} as {desired.uid}")
+            await self._world.begin_group(desired, f"g{number}")
+
+    async def delete_snapshot(self, uid: str) -> None:
+        """Of those that no group is being restored from."""
+        groups = self._world.checkers.rows.values()
+        used = {row.desired.restore.snapshot for row in groups if row.desired.restore is not None}
+        rows = [row for name, row in self._world.snapshots.rows.items() if name not in used]
+        usable = [row for row in rows if row.desired.state in (SnapshotState.AVAILABLE, SnapshotState.FAILED)]
+        if usable:
+            row = self._chance.choice(usable)
+            gone = replace(row, desired=replace(row.desired, state=SnapshotState.DELETING))
+            await self._store(f"deletes {row.key.name}", partial(_update, gone))
+
+    async def _store(self, what: str, change: Callable[[Transaction], Awaitable[AnyRow]]) -> bool:
+        """False when somebody was faster. All that was stored is told of."""
+        try:
+            stored = await self._world.database.change(change)
+        except Conflict:
+            return False
+        self._world.trace.note(f"operator {what}")
+        self._world.committed(stored)
+        self._world.wake(stored.key)
+        return True
+
     # --- roles ---
 
     async def hand_over(self, uid: str, shard_id: str = "") -> None:
@@ -172,12 +223,18 @@ class Operators:
         )
 
 
-async def _update(row: GroupRow, transaction: Transaction) -> AnyRow:
+async def _update(row: AnyRow, transaction: Transaction) -> AnyRow:
     return await transaction.update(row)
 
 
 async def _update_members(row: GroupRow, members: tuple[str, ...], transaction: Transaction) -> AnyRow:
     return await transaction.update(row, members)
+
+
+async def _insert_and_update(taken: SnapshotRow, group: GroupRow, transaction: Transaction) -> AnyRow:
+    stored = await transaction.insert(taken)
+    await transaction.update(group)
+    return stored
 
 
 def _with_shards(desired: GroupDesired, change: Callable[[DesiredShard], DesiredShard]) -> GroupDesired:

@@ -17,11 +17,11 @@ from cachefleet.interfaces import Catalogue, Store
 from cachefleet.model.resource import Key
 from cachefleet.settings import Settings
 from tests.fakes.entropy import SeededEntropy
-from tests.fakes.transfers import FakeTransfers
 from tests.simulation.host import SimHost
 from tests.simulation.loop import ACTOR, Actor, VirtualClock, VirtualLoop
 from tests.simulation.machine import Machine
 from tests.simulation.store import Database, StoreLink
+from tests.simulation.transfers import SimTransfers
 from tests.simulation.transport import Cables
 
 
@@ -39,6 +39,7 @@ class Plane(Actor):
         clock: VirtualClock,
         catalogue: Catalogue,
         settings: Settings,
+        transfers: Callable[[Plane], SimTransfers],
         is_dead: Callable[[str], bool],
         broke: Callable[[str], None],
     ) -> None:
@@ -46,6 +47,7 @@ class Plane(Actor):
         self._loop, self._machine, self._cables = loop, machine, cables
         self._database, self._clock, self._catalogue, self._settings = database, clock, catalogue, settings
         self._is_dead, self._broke = is_dead, broke
+        self._transfers = transfers(self)
         self.alive = True
         self.trouble_s = -1e9  # when it was killed, or stood still last
         self.controller: Controller | None = None
@@ -82,7 +84,7 @@ class Plane(Actor):
                 memcached=MemcachedDriver(user="", open_files=1000),
                 discovery=DiscoveryDriver(python="/python"),
                 node_list_file=node_list_file,
-                transfers=FakeTransfers(),
+                transfers=self._transfers,
                 clock=self._clock,
                 entropy=SeededEntropy(),
                 settings=self._settings,
@@ -107,6 +109,7 @@ class Plane(Actor):
         self.alive = False
         self.trouble_s = self._loop.time()
         self._cables.pull(self.name)
+        self._transfers.end()
         if self._host is not None and self._host in self._machine.hosts:
             self._machine.hosts.remove(self._host)
         self._loop.go_on(self)

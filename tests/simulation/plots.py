@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any
 
+from cachefleet.model.snapshot import SnapshotState
 from tests.simulation.cluster import ClusterEngine
 from tests.simulation.engine import Engine
 from tests.simulation.faults import Faults
@@ -27,6 +28,9 @@ class Plots:
             "crash a primary, and the plane": self.crash_unseen,
             "move slots, then lose an end": self.lose_end,
             "roll, then lose a node": self.lose_while_rolling,
+            "snapshot, then lose its node": self.lose_while_snapshotting,
+            "snapshot of a replica that is cut off": self.snapshot_of_one_cut_off,
+            "restore, then lose something": self.lose_while_restoring,
         }
 
     def _primary(self) -> Engine | None:
@@ -133,3 +137,45 @@ class Plots:
         if running:
             engine = self._chance.choice(running)
             self._trouble(engine, [other.host for other in self._world.checkers.rivals(engine)])
+
+    async def lose_while_snapshotting(self) -> None:
+        """Something happens to a node, or to us, while data are taken."""
+        await self._operators.wish("snapshot")
+        await self._world.clock.sleep(self._chance.uniform(0.0, 1.5))
+        running = [engine for engine in self._world.engines.values() if engine.process.running]
+        taken_of = [engine for engine in running if engine.replication.children] or running
+        if taken_of:
+            engine = self._chance.choice(taken_of)
+            self._trouble(engine, [other.host for other in self._world.checkers.rivals(engine)])
+
+    async def snapshot_of_one_cut_off(self) -> None:
+        """From its primary, without a sign of it on the link; longer than what a snapshot may lack."""
+        primary = self._primary()
+        if primary is None:
+            return
+        for replica in self._some_replicas(primary):
+            self._faults.cut([(primary.host, replica.host), (replica.host, primary.host)], 20.0)
+        await self._world.clock.sleep(self._chance.uniform(8.0, 15.0))
+        await self._operators.snapshot(named(primary.process.incarnation)[0])
+
+    async def lose_while_restoring(self) -> None:
+        """A group is restored, from a snapshot that is made for it when there is none yet; in the middle of it something
+        happens to a node that loads, to another one, to the archive, or to us."""
+        rows = self._world.snapshots.rows
+        if not any(row.desired.state is SnapshotState.AVAILABLE for row in rows.values()):
+            await self._operators.wish("snapshot")
+        for _ in range(50):
+            if any(row.desired.state is SnapshotState.AVAILABLE for row in rows.values()):
+                break
+            await self._world.clock.sleep(0.2)
+        await self._operators.wish("restore")
+        for _ in range(self._chance.randint(1, 3)):
+            await self._world.clock.sleep(self._chance.choice((0.1, 0.5, 2.0)) * self._chance.random())
+            running = [engine for engine in self._world.engines.values() if engine.process.running]
+            loading = [engine for engine in running if engine.process.loads]
+            chosen = loading if loading and self._chance.random() < 0.6 else running
+            if self._chance.random() < 0.2:
+                self._faults.archive_trouble()
+            elif chosen:
+                engine = self._chance.choice(chosen)
+                self._trouble(engine, [other.host for other in self._world.checkers.rivals(engine)])

@@ -32,6 +32,7 @@ class Process:
         self.running = True
         self.frozen = False
         self.busy = False
+        self.loads = False  # it reads its data, and does nothing else
         self.ended_s = 0.0
         self.still_since_s = 0.0  # when it began to do nothing, if it does
         self.last_still_s = -1e9  # when that was over last
@@ -47,7 +48,7 @@ class Process:
     @property
     def still(self) -> bool:
         """It does nothing for others at present."""
-        return self.frozen or self.busy
+        return self.frozen or self.busy or self.loads
 
     def after(self, delay_s: float, callback: Callable[..., None], *args: Any) -> None:
         """In this process: later when it is still, never when it has ended."""
@@ -78,6 +79,14 @@ class Process:
         if not self.running:
             return
         self.frozen = self.busy = False
+        self._go_on()
+
+    def end_load(self) -> None:
+        """It has its data; what came meanwhile comes now."""
+        self.loads = False
+        self._go_on()
+
+    def _go_on(self) -> None:
         self.last_still_s = self.network.now()
         while self._inbox and not self.still and self.running:
             callback, args = self._inbox.pop(0)

@@ -155,6 +155,10 @@ class Replication:
             if entry.mark:
                 self.marked(entry.mark)
 
+    def begin_with(self, writes: tuple[int, ...]) -> None:
+        """What it has loaded at its start."""
+        self._extend([Change(add=writes)])
+
     def asked_to_sync(self, end: End, host: str, replid: str, offset: int) -> None:
         if not self.primary or self.feeds_nobody():
             end.send(("NO",))

@@ -30,7 +30,7 @@ WORKERS = 4  # of a control plane; there are fewer groups
 CREATION_S = 60.0
 CONVERGENCE_S = 180.0
 QUIET_S = 3.0
-_BROKEN = frozenset({"pass failed", "action broke", "sweep failed"})
+_BROKEN = frozenset({"pass failed", "action broke", "sweep failed", "snapshot broke", "sweep of snapshots failed"})
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -159,7 +159,8 @@ class _Scenario:
 
     def _unsettled(self) -> str:
         found = [(uid, why_not(self._world, uid, self._world.checkers.rows.get(uid))) for uid in self._world.groups]
-        return "; ".join(f"{uid}: {why}" for uid, why in found if why)
+        waits = self._world.snapshots.unsettled()
+        return "; ".join([*(f"{uid}: {why}" for uid, why in found if why), *([waits] if waits else [])])
 
     async def _until(self, condition: Any, limit_s: float) -> bool:
         end_s = self._world.loop.time() + limit_s
@@ -203,3 +204,6 @@ class _Scenario:
                 why = data_differ(self._world, uid, row)
                 if why:
                     self._world.trace.violation("data differ", f"{uid}: {why}")
+        strays = self._world.snapshots.strays()
+        if strays:
+            self._world.trace.violation("strays", f"{len(strays)} objects of snapshots that are no more: {strays[:3]}")

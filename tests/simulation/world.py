@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -28,8 +29,10 @@ from tests.simulation.process import Process
 from tests.simulation.replication import Tuning
 from tests.simulation.rolls import named
 from tests.simulation.slots import WRITTEN, has, mask_of, write_number
+from tests.simulation.snapshots import Snapshots
 from tests.simulation.store import Database
 from tests.simulation.trace import Trace
+from tests.simulation.transfers import Archive, SimTransfers
 from tests.simulation.transport import Cables
 from tests.simulation.writers import Client, ClusterWriter, Writer
 
@@ -54,7 +57,7 @@ class World:
         self.checkers = Checkers(self.trace, self.loop.time)
         self.machine = Machine(self.loop, self.network, self.trace, self.chance("machine"), self._boot)
         self.database_clock = VirtualClock(self.loop)
-        self.database = Database(MemoryStore(self.database_clock), self.loop, self.chance("store"), self.checkers)
+        self.database = Database(MemoryStore(self.database_clock), self.loop, self.chance("store"), self)
         self.cables = Cables(self.network, self._acts)
         self.loop.connect = self.cables.connect
         self.settings = Settings(control=ControlSettings())
@@ -69,6 +72,8 @@ class World:
         self.machine.on_act = self._acts_on_machine
         self.database.on_commit = lambda name: self._effect(name, "")
         self.engines: dict[str, SimEngine] = {}  # by incarnation
+        self.archive = Archive()
+        self.snapshots = Snapshots(self.trace, self.loop.time, self.archive, self.checkers, self.engines)
         self.planes: list[Plane] = []
         self.writers: list[Writer] = []
         self.groups: dict[str, Key] = {}  # by uid
@@ -77,6 +82,15 @@ class World:
         self.tuning = Tuning()
         self._planes_begun = 0
         self._writes = 0
+
+    def committed(self, row: Any) -> None:
+        """A row was saved."""
+        self.checkers.committed(row)
+        self.snapshots.committed(row)
+
+    def deleted(self, row: Any) -> None:
+        self.checkers.deleted(row)
+        self.snapshots.deleted(row)
 
     def chance(self, of: str) -> Random:
         return Random(f"{self.seed}/{of}")
@@ -97,6 +111,8 @@ class World:
             (content,) = rendering.files.values()
             assert build is not None, program
             self._boot_engine(process, _directives(content.decode()), build)
+            self.engines[process.incarnation].seeded = bool(rendering.pipes)
+            self.snapshots.booted(process.incarnation, seeded=bool(rendering.pipes))
 
     def _boot_engine(self, process: Process, config: dict[str, str], build: Build) -> None:
         process.party = config["bind"].split()[0]
@@ -154,6 +170,7 @@ class World:
             self.clock,
             StaticCatalogue(),
             self.settings,
+            self._transfers,
             self._is_dead,
             lambda why: self.trace.violation("broken", why),
         )
@@ -161,6 +178,10 @@ class World:
         self.trace.note(f"{name} begins")
         plane.begin()
         return plane
+
+    def _transfers(self, plane: Plane) -> SimTransfers:
+        chance = self.chance(f"transfers of {plane.name}")
+        return SimTransfers(self.archive, self.network, self.engines, chance, plane.name, lambda: plane.alive)
 
     def _is_dead(self, name: str) -> bool:
         return all(plane.name != name or not plane.alive for plane in self.planes)
@@ -177,7 +198,7 @@ class World:
         self.groups[desired.uid] = key
         names = [node.name for node in desired.nodes]
         row = await self.database.change(lambda transaction: transaction.insert(GroupRow(key=key, desired=desired), names))
-        self.checkers.committed(row)
+        self.committed(row)
         self.wake(key)
 
     async def begin_group(self, desired: GroupDesired, name: str) -> None:
