@@ -12,10 +12,11 @@ MIGRATE, for which an engine stops all else, is small, and because no more than 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections import deque
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -32,6 +33,7 @@ from cachefleet.model.observed import Address, ClusterView
 from cachefleet.model.pace import Pace
 from cachefleet.model.slots import count
 
+T = TypeVar("T")
 SLICE_S = 0.4
 WINDOW_SLOTS = 32  # open at once
 # A client that has never met the target may stumble over being sent there for one key (ASK), and will not over a slot's move,
@@ -58,7 +60,7 @@ class KeyMigration:
         """told: by which others are told of new owners."""
         self._side, self._told, self._troubles, self._pace = side, told, troubles, pace
         self._at, self._to = at, to
-        self._over = False
+        self._over = asyncio.Event()
         self._broken: EngineRefused | None = None  # why this slice ends early
         self._batch_keys = pace.batch_keys
         self._owned = 0  # slots of the target, as it says
@@ -68,25 +70,34 @@ class KeyMigration:
     async def run(self, slots: SlotRanges, others: Sequence[Address]) -> None:
         """Raises EngineRefused: what is half-open then stays so; SlotsRefused when only such slots are left."""
         left = await self._look(slots)
-        end = asyncio.get_running_loop().call_later(SLICE_S, self._end)
+        end = asyncio.get_running_loop().call_later(SLICE_S, self._over.set)
         try:
             await self._claim(left, others)
             todo = deque(slot for slot in (*left.half_open, *left.fresh) if slot not in self._troubles.refused)
-            while todo and not self._over and self._broken is None:
+            while todo and not self._over.is_set() and self._broken is None:
                 window = await self._window(left, todo)
-                await self._open(left, window)
-                await self._close(left, await self._drain(window), others)
+                await self._paced(self._open(left, window))
+                await self._paced(self._close(left, await self._drain(window), others))
         finally:
             end.cancel()
         if self._broken is not None:
             raise self._broken
-        if not todo and not self._over and self._troubles.refused:
+        if not todo and not self._over.is_set() and self._troubles.refused:
             refused, self._troubles.refused = self._troubles.refused, {}
             more = f"; and {len(refused) - TOLD} more" if len(refused) > TOLD else ""
             raise SlotsRefused("; ".join(list(refused.values())[:TOLD]) + more, sorted(refused))
 
-    def _end(self) -> None:
-        self._over = True
+    async def _paced(self, doing: Awaitable[T]) -> T:
+        """Afterwards clients have the engines for themselves for a while, at most to the end of the slice."""
+        if not self._pace.rests:
+            return await doing
+        loop = asyncio.get_running_loop()
+        begun_s = loop.time()
+        done = await doing
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._pace.rests * (loop.time() - begun_s)):
+                await self._over.wait()
+        return done
 
     # --- what there is ---
 
@@ -182,8 +193,8 @@ class KeyMigration:
             slot = queue.popleft()
             left = 1
             try:
-                while left and not self._over:
-                    left = await self._move(slot)
+                while left and not self._over.is_set():
+                    left = await self._paced(self._move(slot))
             except EngineRefused as error:
                 self._broken = error
                 return
