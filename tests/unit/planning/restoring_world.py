@@ -17,6 +17,7 @@ from cachefleet.model.observed import FeedView, NodeView, Observed
 from cachefleet.model.plan import Plan
 from cachefleet.model.slots import count, first_of
 from cachefleet.model.snapshot_file import Restore, SnapshotFile
+from tests.unit.planning.groups import clustered, replicated
 from tests.unit.planning.world import Engine, World
 
 KEYS = 60  # of each shard of a snapshot
@@ -176,3 +177,22 @@ class RestoringWorld(World):
         assert action.incarnation not in self.fed, "fed twice"
         self.fed.add(action.incarnation)
         self.feeds[action.incarnation] = FeedView(total_bytes=TOTAL_BYTES)
+
+
+FIRST, SECOND = "demo-001", "demo-002"
+SHAPES = [replicated(1), replicated(3), clustered(1, 0), clustered(1, 1), clustered(3, 1)]
+
+
+def settled(world: RestoringWorld) -> RestoringWorld:
+    world.settle(600)
+    assert world.status.state == "available", world.status
+    return world
+
+
+def fed(world: RestoringWorld, node: str = FIRST) -> RestoringWorld:
+    """Until that node is being fed."""
+    world.flows = False
+    while node not in world.memory.nodes or not world.memory.nodes[node].feed_at:
+        world.step()
+    world.step()
+    return world
