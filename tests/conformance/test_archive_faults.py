@@ -42,6 +42,15 @@ def fill(archive: Archive, path: str, size_bytes: int) -> None:
             writer.write(os.urandom(100_000))
 
 
+def test_an_aborted_write_leaves_no_folder_either(tmp_path: Path) -> None:
+    archive = Archive.open(str(tmp_path / "archive"))
+    first, second = archive.writer("group/snapshot/1/object"), archive.writer("group/other/1/object")
+    first.abort()
+    assert [file.name for file in (tmp_path / "archive" / "group").iterdir()] == ["other"]
+    second.abort()
+    assert list((tmp_path / "archive").iterdir()) == []
+
+
 @may_mount
 def test_a_full_disk_is_said_and_left_as_it_was(small_disk: Path) -> None:
     archive = Archive.open(str(small_disk / "archive"))

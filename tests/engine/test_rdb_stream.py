@@ -140,5 +140,7 @@ def test_a_node_that_waits_says_so_for_as_long_as_it_takes() -> None:
     with bare_engine(build_of(Engine.REDIS, "7.0"), "--repl-diskless-sync", "yes") as node:
         node.client().config_set("repl-diskless-sync-delay", 3)
         node.client().set("key", "value")
-        with open_stream(node.address, version=node.build.version, timeout_s=1.5) as chunks:
+        signs: list[int] = []
+        with open_stream(node.address, version=node.build.version, timeout_s=1.5, alive=lambda: signs.append(1)) as chunks:
             assert counts(chunks).keys == {0: 1}
+        assert len(signs) >= 2

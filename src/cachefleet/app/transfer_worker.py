@@ -40,6 +40,7 @@ from cachefleet.app.transfer_jobs import (
 from cachefleet.archive.places import Archive
 from cachefleet.archive.sealing import Damaged, Figures, SealedWriter, WrongKey, open_sealed
 from cachefleet.archive.streams import ArchiveError, ArchiveReader, ArchiveWriter
+from cachefleet.clock import SystemClock
 from cachefleet.engines.memcached_items import ItemsFault
 from cachefleet.engines.memcached_stream import Refused
 from cachefleet.engines.rdb import Header, HeaderReader, RdbFault, begun, checked, counts, select
@@ -48,8 +49,7 @@ from cachefleet.model.observed import Address
 from cachefleet.snapshot_interfaces import Taken
 
 CHUNK_BYTES = 256 << 10
-TELL_BYTES = 8 << 20  # at most so much between two reports
-TELL_TURNS = 64
+TELL_S = 0.25  # between two reports
 OPEN_S = 60.0  # an engine opens its pipe within milliseconds of its start
 OPEN_AGAIN_S = 0.005
 
@@ -66,25 +66,24 @@ class Teller:
     """Reports on standard output."""
 
     def __init__(self) -> None:
-        self._told_bytes = 0
+        self._clock = SystemClock()
+        self._told_at = self._clock.monotonic()
         self._bytes = 0
-        self._turns = 0
 
     def tell(self, report: Report) -> None:
         sys.stdout.buffer.write(msgspec.json.encode(report) + b"\n")
         sys.stdout.buffer.flush()
 
     def passed(self, count_bytes: int) -> None:
-        """So many bytes more of an RDB."""
+        """So many bytes more of an RDB. Told by the clock: few bytes in a long time are a sign of life, too."""
         self._bytes += count_bytes
-        if self._bytes - self._told_bytes >= TELL_BYTES:
-            self._told_bytes = self._bytes
-            self.tell(Progress(self._bytes))
+        self.alive()
 
     def alive(self) -> None:
         """There is something to do before any byte passes."""
-        self._turns += 1
-        if self._turns % TELL_TURNS == 0:
+        now = self._clock.monotonic()
+        if now - self._told_at >= TELL_S:
+            self._told_at = now
             self.tell(Progress(self._bytes))
 
 
@@ -151,7 +150,7 @@ def _store(job: StoreJob, teller: Teller) -> Taken:
     engine = Engine(job.at, job.timeout_s)
     raw = Archive.open(job.to.archive, job.to.options).writer(job.to.path, engine.used_bytes)
     with SealedWriter(raw, job.recipient or None) as sealed:
-        with open_stream(job.at, version=engine.version, timeout_s=job.timeout_s) as chunks:
+        with open_stream(job.at, version=engine.version, timeout_s=job.timeout_s, alive=teller.alive) as chunks:
             keys, databases = _written(chunks, sealed, engine, job, teller)
         sealed.close()
         figures = sealed.figures()

@@ -76,7 +76,7 @@ class FolderPlace:
                 raise _failure("be removed", file, error) from error
             folders.add(file.parent)
         for folder in folders:
-            self._prune(folder)
+            _prune(self._root, folder)
 
     def size(self, path: str) -> int:
         file = self._root / path
@@ -87,15 +87,6 @@ class FolderPlace:
         if not stat.S_ISREG(status.st_mode):
             raise _missing(file)
         return status.st_size
-
-    def _prune(self, folder: Path) -> None:
-        """Empty folders up to the root, which stays."""
-        while folder != self._root and self._root in folder.parents:
-            try:
-                folder.rmdir()
-            except OSError:  # in use, or gone already
-                return
-            folder = folder.parent
 
 
 class _FileWriter:
@@ -142,6 +133,7 @@ class _FileWriter:
             self._fresh.unlink(missing_ok=True)
         except OSError:  # it stays where names() shows it
             return
+        _prune(self._root, self._file.parent)
 
 
 class _FileReader:
@@ -182,6 +174,16 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _prune(root: Path, folder: Path) -> None:
+    """Empty folders up to the root, which stays."""
+    while folder != root and root in folder.parents:
+        try:
+            folder.rmdir()
+        except OSError:  # in use, or gone already
+            return
+        folder = folder.parent
 
 
 def _create(root: Path, fresh: Path) -> BufferedWriter:

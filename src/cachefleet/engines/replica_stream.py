@@ -7,7 +7,7 @@ longer than one chunk. Called by the worker that makes backups.
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -26,17 +26,20 @@ class StreamBroken(Exception):
 
 
 @contextmanager
-def open_stream(at: Address, *, version: str, timeout_s: float) -> Iterator[Iterator[bytes]]:
+def open_stream(
+    at: Address, *, version: str, timeout_s: float, alive: Callable[[], None] = lambda: None
+) -> Iterator[Iterator[bytes]]:
     """Chunks of at most 256 KiB which together are one RDB. The iterator ends when the RDB is whole, or raises StreamBroken.
 
     version: the node's own full version ("9.1.2"). timeout_s: so long may the node say nothing; it sends a newline a second
-    while it prepares, for as long as that takes. Leaving the context ends the node's work for us. A primary serves this, and
-    a replica in sync. Raises StreamBroken at once when the node refuses, or has no role yet (it would send its emptiness).
+    while it prepares, for as long as that takes, and alive is called with each. Leaving the context ends the node's work for
+    us. A primary serves this, and a replica in sync. Raises StreamBroken at once when the node refuses, or has no role yet (it
+    would send its emptiness).
     """
     with _faults_of(at, timeout_s):
         connection = socket.create_connection((at.host, at.port), timeout=timeout_s)
     with connection:
-        source = SnapshotWire(at, connection)
+        source = SnapshotWire(at, connection, alive)
         with _faults_of(at, timeout_s):
             source.ask_for_snapshot(version)
         yield _watched(source, at, timeout_s)
@@ -76,9 +79,10 @@ class SnapshotWire:
     """The conversation. What was received and not yet used is in _buffer[_start:_end]. Raises StreamBroken, and OSError as the
     connection does."""
 
-    def __init__(self, at: Address, connection: Connection) -> None:
+    def __init__(self, at: Address, connection: Connection, alive: Callable[[], None] = lambda: None) -> None:
         self._at = at
         self._connection = connection
+        self._alive = alive
         self._buffer = bytearray(CHUNK_BYTES)
         self._view = memoryview(self._buffer)
         self._start = self._end = 0
@@ -96,6 +100,7 @@ class SnapshotWire:
     def chunks(self) -> Iterator[bytes]:
         head = self._line()
         while not head:
+            self._alive()
             head = self._line()
         if head.startswith("$EOF:"):
             return self._until_mark(head[5:].encode())
