@@ -76,6 +76,8 @@ def _replace_dead_primary(draft: Draft, shard: DesiredShard, memory: ShardMemory
         _adopt(draft, others, memory, holder)  # the heir of a hand-over died before it had the role
         return
     heirs = candidates(draft, memory, others)
+    if not heirs and not memory.taken and memory.previous in others:
+        heirs = _given_back(draft, memory.previous)
     if not heirs and asked_for(shard, memory):
         wanted = last_resorts(draft, memory, others)
         heirs = [name for name in wanted if shard.handover_to in ("", name)]
@@ -88,6 +90,12 @@ def _replace_dead_primary(draft: Draft, shard: DesiredShard, memory: ShardMemory
         memory.return_to = old
     memory.handing_from = old if asked_for(shard, memory) else ""
     decide(draft, memory, heirs[0])
+
+
+def _given_back(draft: Draft, previous: str) -> list[str]:
+    """Who gave the role to an heir that has ended, and still has what there was: nobody else has it. A cluster node may have
+    given its slots up already."""
+    return [previous] if draft.live(previous) is not None and draft.remembered(previous).became_ready else []
 
 
 def _leads(draft: Draft, name: str) -> bool:

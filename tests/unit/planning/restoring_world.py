@@ -107,7 +107,7 @@ class RestoringWorld(World):
 
     def step(self, apply: bool = True) -> Plan:
         was_there = self.memory.provisioned
-        without_epoch = {engine.host for engine in self.engines.values() if engine.slots and not engine.epoch}
+        without_epoch = {one.host for one in self.engines.values() if one.running and one.slots and not one.epoch}
         plan = super().step(apply)
         for action in plan.actions:
             if isinstance(action, actions.Meet):

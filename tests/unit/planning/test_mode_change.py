@@ -253,3 +253,17 @@ def _end_something(data: st.DataObject, world: ModeWorld) -> None:
         world.step(only=data.draw(st.integers(0, 2)))
     else:
         world.kill(what)
+
+
+def test_a_role_whose_heir_has_ended_goes_back_to_who_gave_it() -> None:
+    """The heir ended as it took the role, and the old primary, a cluster node, had given its slots up by then."""
+    world = made(2)
+    changed(world, "compatible")
+    world.ask("disabled")
+    for _ in range(57):
+        world.step()
+    world.kill("demo-001")
+    world.settle(3 * PASSES)
+    assert world.memory.mode == "disabled"
+    assert len(world.primaries()) == 1
+    assert world.acknowledged <= world.reached()

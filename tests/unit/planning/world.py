@@ -143,7 +143,9 @@ class World:
         if apply:
             for action in plan.actions:
                 self.apply(action)
-        self.now += 0.02 if plan.actions else min(plan.look_again_s, 2.0)
+        passing_s = 0.02 if plan.actions else min(plan.look_again_s, 2.0)
+        self.now += passing_s
+        self.watched_s += passing_s
         return plan
 
     # --- what the planner sees ---
