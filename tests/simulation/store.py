@@ -172,6 +172,9 @@ class StoreLink:
     async def keys(self, kinds: Sequence[Kind]) -> list[Key]:
         return await self._ask(lambda store: store.keys(kinds))  # type: ignore[no-any-return]
 
+    async def owner(self, scope: Scope, member: str) -> AnyRow | None:
+        return await self._ask(lambda store: store.owner(scope, member))  # type: ignore[no-any-return]
+
     async def forget_events(self, before: float) -> int:
         return await self._ask(lambda store: store.forget_events(before))  # type: ignore[no-any-return]
 
