@@ -20,7 +20,6 @@ from cachefleet.control.seams import Seams
 from cachefleet.control.snapshot_attempt import Attempt, folder_of
 from cachefleet.control.snapshot_proof import Proofs
 from cachefleet.interfaces import Conflict, Deposed, NameTaken, StoreError
-from cachefleet.model.group import GroupDesired
 from cachefleet.model.plan import EventDraft
 from cachefleet.model.resource import GROUP_KINDS, Key, Kind, Scope
 from cachefleet.model.row import GroupRow, Row, SnapshotRow
@@ -228,8 +227,7 @@ class Backups:
                     else:
                         await transaction.update(replace(row, desired=ended))
                     if group is not None and held:
-                        released = replace(group, desired=_released(group, row, ended))
-                        await transaction.update(answered(released, row, ended))
+                        await transaction.update(answered(_released(group, row, ended), row, ended))
                     await transaction.add_events(row.key.scope, self._seams.clock.now(), events)
             except Conflict:
                 if await self._seams.store.get(row.key) != row:
@@ -308,9 +306,12 @@ class Backups:
         self._queue.add(key)
 
 
-def _released(group: GroupRow, row: SnapshotRow, ended: SnapshotDesired | None) -> GroupDesired:
+def _released(group: GroupRow, row: SnapshotRow, ended: SnapshotDesired | None) -> GroupRow:
+    """Nothing else has been wrong with it when `snapshotting` is shown; who waits for the snapshot may go on at once."""
     deleting = row.desired.final and ended is not None and ended.state is SnapshotState.AVAILABLE
-    return replace(group.desired, snapshotting="", final_snapshot="", deleting=group.desired.deleting or deleting)
+    desired = replace(group.desired, snapshotting="", final_snapshot="", deleting=group.desired.deleting or deleting)
+    shown = replace(group.status, state="available") if group.status.state == "snapshotting" else group.status
+    return replace(group, desired=desired, status=shown)
 
 
 def _whom(row: SnapshotRow) -> str:

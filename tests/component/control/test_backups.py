@@ -85,6 +85,16 @@ async def test_it_is_made_of_the_replica_and_the_group_is_free_again(stage: Stag
 
 
 @on_stage
+async def test_who_waited_for_it_may_go_on_at_once(stage: Stage) -> None:
+    keeper = await opened(stage)
+    await keeper.ask()
+    await stage.controller.step(KEY)
+    assert (await stage.row()).status.state == "snapshotting"
+    assert await keeper.backups.step(SNAPSHOT) is None
+    assert (await stage.row()).status.state == "available", "also before the controller's next pass"
+
+
+@on_stage
 async def test_another_node_is_tried_and_the_lost_attempt_leaves_nothing(stage: Stage) -> None:
     keeper = await opened(stage)
     await keeper.ask()
