@@ -1,12 +1,14 @@
-"""One slice of moving slots key by key, for engines without atomic migration: Redis, and Valkey before 9.
+"""One slice of moving slots key by key: of engines without atomic migration (Redis, Valkey before 9), and where clients are
+hardly to feel it.
 
 The order that loses nothing: the target imports, the source sends who asks for a missing key there, keys move (each is at
 exactly one end at any instant), and only when the slot is empty the target, then the source, then the others are told of the
 new owner. Whatever is cut short is half-open: seen by the next slice, and gone on with. Called by SlotMigrationVerbs.
 
 It is fast because many slots are open at once and questions overlap: every round trip and every nodes.conf that an engine
-writes is shared by all slots of a window, and the source always has the next MIGRATE at hand. It is gentle because each
-MIGRATE, for which an engine stops all else, is small, and because no more than two are in the source's input at a time.
+writes is shared by all slots of a window, and the source always has the next MIGRATE at hand. Clients bear it because each
+MIGRATE, for which an engine stops all else, is small, and because no more than two are in the source's input at a time. The
+pace says how small and how many, and for how long clients are alone after each.
 """
 
 from __future__ import annotations
