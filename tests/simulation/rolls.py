@@ -35,8 +35,9 @@ class Rolls:
         return row is not None and node in _retired(row.memory)
 
     def stopped(self, engine: Engine) -> None:
-        """It is asked to end."""
-        if self.is_retired(engine) and engine.leads and not engine.by_hand and not engine.superseded:
+        """It is asked to end. One that has handed over, and whose writers wait, has the role no more, whatever it says."""
+        serves = engine.leads and not (engine.by_hand or engine.superseded or engine.retired)
+        if self.is_retired(engine) and serves:
             self._trace.violation("primary rolled", f"{engine.process.incarnation} is ended while it has the role")
 
     def committed(self, before: Row[GroupDesired] | None, row: Row[GroupDesired], calm_s: float) -> None:
