@@ -67,8 +67,7 @@ class World:
         self.failing_starts: set[str] = set()
         self.finished = False
         self.lost: set[int] = set()
-        self.next_address = 0
-        self.no_addresses = ""
+        self.next_address, self.no_addresses = 0, ""
         self.silences: dict[str, Silence] = {}
         self.watched_s = math.inf
         self.zones_out: frozenset[str] = frozenset()
@@ -144,8 +143,7 @@ class World:
             for action in plan.actions:
                 self.apply(action)
         passing_s = 0.02 if plan.actions else min(plan.look_again_s, 2.0)
-        self.now += passing_s
-        self.watched_s += passing_s
+        self.now, self.watched_s = self.now + passing_s, self.watched_s + passing_s
         return plan
 
     # --- what the planner sees ---
