@@ -1,7 +1,7 @@
 # make up     set everything up, run the service here, have a demo cache to talk to
 # make test   set everything up, run every test
 # make simulate SEEDS=20000   let things go wrong, in virtual time
-# make kills KILLS=50   kill real processes at random instants, while groups are changed and while slots move
+# make kills KILLS=50   kill real processes at random instants, while groups are changed, slots move, and snapshots are made
 # ARGS='...' is handed on by up, test and bench.
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -54,7 +54,8 @@ simulate: $(TESTING)
 
 kills: $(TESTING)
 	@scripts/install-test-engines
-	@TEST_KILLS=$(KILLS) $(BIN)/python -m pytest -s tests/faults/test_control_plane_kills.py tests/faults/test_fault_resharding.py $(ARGS)
+	@TEST_KILLS=$(KILLS) $(BIN)/python -m pytest -s tests/faults/test_control_plane_kills.py tests/faults/test_backup_kills.py \
+		tests/faults/test_fault_resharding.py $(ARGS)
 
 check: $(TESTING)
 	$(BIN)/ruff format --check .

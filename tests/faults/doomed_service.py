@@ -6,21 +6,29 @@ of it done. `amid Launch`: the first such action is done, its siblings may be. `
 nothing was looked at since. `before Row`, `after Row`: around the removal of a deleted group's row. `within Save`: in the
 transaction that saves a plan, with the row locked. `within Spawn`: a new process has its folder, and is not born yet. `within
 Promotion`, `within Retirement`: of a change of cluster mode, nobody listens on the endpoint yet; or the new primary does, and
-the old one has not been told.
+the old one has not been told. Of a snapshot: `after Attempt`: it is saved that an attempt begins; `within Transfer`: a worker
+has just been told what to do, which may be to feed a restored node; `amid Store`: a part of the data is stored; `before
+Manifest`, `after Manifest`: all of them are; `before End`, `after End`: around the transaction that says how it ended; `after
+Remove`: objects have been removed.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from cachefleet.app import service
+from cachefleet.app.transfer_jobs import Result
+from cachefleet.app.transfers import WorkerTransfers
 from cachefleet.cli.main import run
-from cachefleet.control import controller
+from cachefleet.control import backups, controller
+from cachefleet.control.backups import Backups
 from cachefleet.control.executor import Executor
+from cachefleet.control.snapshot_attempt import Attempt
 from cachefleet.engines import valkey
 from cachefleet.engines.connection import Command
 from cachefleet.engines.mode_change import IntoCluster, OutOfCluster
@@ -28,8 +36,10 @@ from cachefleet.engines.switchover import Switchover
 from cachefleet.hosts import local
 from cachefleet.hosts.folders import Folders
 from cachefleet.interfaces import AnyRow
-from cachefleet.model.plan import Action, Plan
-from cachefleet.model.row import GroupRow
+from cachefleet.model.plan import Action, EventDraft, Plan
+from cachefleet.model.row import GroupRow, SnapshotRow
+from cachefleet.model.snapshot import SnapshotDesired
+from cachefleet.model.snapshot_file import SnapshotFile
 from cachefleet.store import sql_store
 from cachefleet.store.transaction import SqlTransaction
 
@@ -69,6 +79,40 @@ class DoomedController(controller.Controller):
         saved = await super()._save(row, plan, token)
         reached("after", names)
         return saved
+
+
+class DoomedBackups(Backups):
+    async def _begin_attempt(self, row: SnapshotRow) -> SnapshotRow:
+        stored = await super()._begin_attempt(row)
+        reached("after", ["Attempt"])
+        return stored
+
+    async def _write_end(self, row: SnapshotRow, ended: SnapshotDesired | None, events: list[EventDraft]) -> None:
+        reached("before", ["End"])
+        await super()._write_end(row, ended, events)
+        reached("after", ["End"])
+
+
+class DoomedAttempt(Attempt):
+    async def _put_manifest(self, row: SnapshotRow, files: tuple[SnapshotFile, ...]) -> None:
+        reached("before", ["Manifest"])
+        await super()._put_manifest(row, files)
+        reached("after", ["Manifest"])
+
+
+class DoomedTransfers(WorkerTransfers):
+    async def _heard(self, worker: asyncio.subprocess.Process, told: Callable[[int], None]) -> Result | None:
+        def dying(bytes_done: int) -> None:
+            if bytes_done:
+                reached("amid", ["Store"])
+            told(bytes_done)
+
+        reached("within", ["Transfer"])
+        return await super()._heard(worker, dying)
+
+    async def remove(self, folder: str) -> None:
+        await super().remove(folder)
+        reached("after", ["Remove"])
 
 
 class DoomedTransaction(SqlTransaction):
@@ -116,6 +160,9 @@ def main() -> None:
     setattr(sql_store, "SqlTransaction", DoomedTransaction)  # noqa: B010
     setattr(local, "Folders", DoomedFolders)  # noqa: B010
     setattr(controller, "Executor", DoomedExecutor)  # noqa: B010 - types must stay out of this
+    setattr(controller, "Backups", DoomedBackups)  # noqa: B010
+    setattr(backups, "Attempt", DoomedAttempt)  # noqa: B010
+    setattr(service, "WorkerTransfers", DoomedTransfers)  # noqa: B010
     setattr(service, "Controller", DoomedController)  # noqa: B010
     run()
 

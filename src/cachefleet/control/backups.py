@@ -131,8 +131,8 @@ class Backups:
             return await self._take_failure(row, error)
         done = replace(row.desired, state=SnapshotState.AVAILABLE, files=files, why="")
         told = f"Snapshot succeeded for snapshot with ID '{row.key.name}' of {_whom(row)}"
-        await self._write_end(row, done, [EventDraft("cache-cluster", file.node, told) for file in files])
         await self._drop_other_attempts(row)
+        await self._write_end(row, done, [EventDraft("cache-cluster", file.node, told) for file in files])
         return None
 
     async def _copy(self, row: SnapshotRow) -> float | None:
@@ -153,8 +153,8 @@ class Backups:
                 done = replace(row.desired, state=SnapshotState.AVAILABLE, files=files, why="")
         except TransferFailed as error:
             return await self._take_failure(row, error)
-        await self._write_end(row, done, events)
         await self._drop_other_attempts(row)
+        await self._write_end(row, done, events)
         return None
 
     async def _wait(self, row: SnapshotRow, why: str) -> float | None:
@@ -238,7 +238,7 @@ class Backups:
             return
 
     async def _drop_other_attempts(self, row: SnapshotRow) -> None:
-        """What earlier ones have left."""
+        """What earlier ones have left: before the row says that it is done, since nobody looks at it afterwards."""
         for attempt in range(1, row.desired.attempts):
             try:
                 await self._seams.transfers.remove(f"{folder_of(row)}{attempt}/")
