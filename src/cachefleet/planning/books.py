@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from cachefleet.model.group import SLOTS, SlotMove, SlotRanges
 from cachefleet.model.observed import ClusterView
+from cachefleet.model.plan import Erase, Stop
 from cachefleet.model.slots import common, count, union, without
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.resharding_progress import owned
@@ -62,7 +63,8 @@ def stay(draft: Draft, slots: SlotRanges) -> None:
 
 
 def take_emptied_away(draft: Draft, views: Views) -> None:
-    """Shards that are to leave and own nothing any more are no part of the group from now on; their nodes depart."""
+    """Shards that are to leave and own nothing any more are no part of the group from now on; their nodes depart. Nothing that
+    was planned for these in this pass is done: what it follows from, such as who is primary, is not saved with it."""
     busy = {shard_id for move in draft.memory.moves for shard_id in (move.source, move.target)}
     empty = [
         shard
@@ -77,6 +79,8 @@ def take_emptied_away(draft: Draft, views: Views) -> None:
     gone = {shard.shard_id for shard in empty}
     desired = draft.changed or draft.desired
     draft.changed = replace(desired, shards=tuple(shard for shard in desired.shards if shard.shard_id not in gone))
+    names = {node.name for shard in empty for node in shard.nodes}
+    draft.actions[:] = [action for action in draft.actions if action.node not in names or isinstance(action, Stop | Erase)]
     for shard_id in gone:
         draft.memory.shards.pop(shard_id, None)
         draft.memory.slots.pop(shard_id, None)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from cachefleet.model.group import DesiredNode, DesiredShard
-from tests.unit.planning.groups import ZONES, clustered
+from cachefleet.model.plan import TakeOver
+from cachefleet.planning.books import ALL
+from tests.unit.planning.groups import ZONES, clustered, created
 from tests.unit.planning.world import World
 
 
@@ -25,3 +27,18 @@ def test_epochs_that_engines_give_to_newcomers_move_no_role() -> None:
     assert (memory.primary, memory.taken) == ("demo-0003-001", True)
     assert world.of("demo-0003-002").primary_id == world.of("demo-0003-001").engine_id
     assert not [event for event in world.events if "Failover" in str(event)]
+
+
+def test_nothing_is_done_for_a_shard_that_is_taken_away_in_the_same_pass() -> None:
+    """Its primary ends just when it owns nothing any more: whoever would succeed it is not saved."""
+    world = created(clustered(2, 1))
+    first, second = world.desired.shards
+    world.desired = replace(world.desired, shards=(replace(first, slots=ALL), replace(second, slots=(), leaving=True)))
+    world.memory.slots = {first.shard_id: ALL, second.shard_id: ()}
+    world.of("demo-0001-001").slots, world.of("demo-0002-001").slots = ALL, ()
+    world.of("demo-0002-002").data = {7}
+    world.kill("demo-0002-001")
+    plan = world.step(apply=False)
+    assert second.shard_id not in plan.memory.shards
+    assert not [action for action in plan.actions if isinstance(action, TakeOver)]
+    world.settle()
