@@ -29,7 +29,7 @@ def _programs() -> None:
 
 
 def command_of_the_document(pattern: str, **paths: Path) -> str:
-    (found,) = re.findall(rf"^    ({pattern}.*)$", DOCUMENT.read_text(), re.MULTILINE)
+    found, *_ = re.findall(rf"^    ({pattern}.*)$", DOCUMENT.read_text(), re.MULTILINE)  # others are for snapshots of Memcached
     text = str(found)
     for name, path in paths.items():
         assert name in text
@@ -55,7 +55,7 @@ def test_age_and_zstd_open_an_encrypted_snapshot(tmp_path: Path, version: int) -
     if version == 2:
         ring.rotate("team")  # the old version's file still opens it
     command = command_of_the_document(
-        "age -d",
+        "age -d .*> dump",
         KEYFILE=tmp_path / "keys/team/1.key",
         OBJECT=tmp_path / "a/0001.rdb.zst.age",
     ).replace("dump.rdb", str(tmp_path / "dump.rdb"))
