@@ -6,7 +6,7 @@ import pytest
 
 from tests.simulation.mutants import MUTANTS, hunt
 
-SEEDS = range(40)
+SEEDS = range(80)
 
 
 @pytest.mark.parametrize("name", MUTANTS)
