@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
-from bench import api, changes, creation, failover, idle, load_balance, resharding, throughput
+from bench import api, backup, changes, creation, failover, idle, load_balance, resharding, throughput
 from bench.machine import busy_share, description, today
 from bench.row import Row, shown
 from bench.table import page, print_table, section, sections_of
@@ -28,6 +28,7 @@ PARTS: dict[str, tuple[Measure, str | None]] = {
     "changes": (changes.measure, changes.NOTE),
     "resharding": (resharding.measure, resharding.NOTE),
     "balance": (load_balance.measure, load_balance.NOTE),
+    "backup": (backup.measure, backup.NOTE),
     "throughput": (throughput.measure, throughput.NOTE),
     "api": (api.measure, api.NOTE),
     "idle": (idle.measure, idle.NOTE),
@@ -38,7 +39,10 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="bench", description="Measure the product; see docs/performance.md.")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; none: all")
     parser.add_argument("--rounds", type=int, default=failover.ROUNDS, help="failover: of each fault (%(default)s)")
-    parser.add_argument("--keys", type=int, default=resharding.KEYS, help="resharding: how many (%(default)s)")
+    parser.add_argument(
+        "--keys", type=int, default=resharding.KEYS, help="resharding, backup: how many are moved, or restored (%(default)s)"
+    )
+    parser.add_argument("--megabytes", type=int, default=backup.MEGABYTES, help="backup: how much data (%(default)s)")
     parser.add_argument("--write", action="store_true", help="write docs/performance.md")
     chosen = parser.parse_args(arguments)
     unknown = set(chosen.parts) - set(PARTS)
@@ -56,6 +60,7 @@ def main(arguments: list[str]) -> int:
         **PARTS,
         "failover": (partial(failover.measure, rounds=chosen.rounds), failover.NOTE),
         "resharding": (partial(resharding.measure, keys=chosen.keys), resharding.NOTE),
+        "backup": (partial(backup.measure, megabytes=chosen.megabytes, restored_keys=chosen.keys), backup.NOTE),
     }
     results, sections = {}, {} if kept is None else kept
     for name in names:
