@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from tests.engine.groups import await_healthy, delete, describe
+from tests.engine.groups import await_healthy, delete, describe, describe_cluster
 from tests.fixtures.service import wait_for
 
 ENDS = ("available", "failed")
@@ -37,9 +37,20 @@ def await_end(client: Any, name: str, timeout_s: float = 30.0) -> dict[str, Any]
 
 
 def await_snapshot(client: Any, name: str, timeout_s: float = 30.0) -> dict[str, Any]:
+    """It is available, and so that another one may be made: what it was made of has been looked at since."""
     found = await_end(client, name, timeout_s)
     assert found["SnapshotStatus"] == "available", why_of(client, found)
+    wait_for("its cache is free again", lambda: not _is_held(client, found))
     return found
+
+
+def _is_held(client: Any, snapshot: dict[str, Any]) -> bool:
+    """By the making of a snapshot."""
+    if snapshot.get("ReplicationGroupId"):
+        group = describe(client, snapshot["ReplicationGroupId"])
+        return group is not None and group["Status"] == "snapshotting"
+    cluster = describe_cluster(client, snapshot["CacheClusterId"])
+    return cluster is not None and cluster["CacheClusterStatus"] == "snapshotting"
 
 
 def why_of(client: Any, snapshot: dict[str, Any]) -> str:
