@@ -29,7 +29,7 @@ SEEDS = {
     "nothing": "seed.rdb does not exist",
     "no bucket": "there is no such bucket",
     "cut": "Unexpected EOF reading RDB file",
-    "altered": "(RDB|the DB|ended at its start)",  # an engine may also break over it
+    "altered": "(RDB|the DB|ended (at its start|while it was loading))",  # an engine may also break over it
     "no RDB": "the file is not an RDB: it begins with neither REDIS nor VALKEY",
     "empty": "it has hardly any content",
     "newer": "(RDB|the DB|while it was loading its data)",

@@ -47,8 +47,9 @@ def cut_bus(group: ClusterGroup, rules: PacketRules, node: str) -> None:
 def test_a_bus_that_is_cut_makes_the_others_elect_and_nobody_else_serves_meanwhile(
     trio: ClusterGroup, rules: PacketRules
 ) -> None:
-    """The data ports stay open. A primary without a majority stops by itself before another is elected; that is adopted, not
-    fought, and no acknowledged write is lost."""
+    """The data ports stay open. A primary without a majority stops by itself and another is elected; that is adopted, not
+    fought. It may notice up to half a node timeout later than the others do, as engines count that from their last pings: what
+    it acknowledged in between is lost, and nothing after it."""
     old = trio.primaries()["0001"]
     pid = trio.service.pid_of(old)
     table = trio.tables()[old]
@@ -62,7 +63,8 @@ def test_a_bus_that_is_cut_makes_the_others_elect_and_nobody_else_serves_meanwhi
         writer.await_writes(100)
     assert trio.primaries()["0001"] != old
     assert trio.service.pid_of(old) == pid, "it was well all the time"
-    assert writer.lost() == (set(), set())
+    _, lost_since = writer.lost()
+    assert lost_since == set()
     assert trio.lost_marks() == []
     trio.await_event(f"Failover from primary node {old} to replica node {trio.primaries()['0001']} completed")
 
