@@ -13,9 +13,10 @@ from typing import Any, Protocol
 import pytest
 
 from cachefleet.clock import SystemClock
+from cachefleet.engine_interfaces import Rendering
 from cachefleet.hosts import LocalHost
 from cachefleet.hosts.zones_out import FILE_NAME, declare
-from cachefleet.interfaces import Host, HostRefused, NoAddresses, Rendering
+from cachefleet.interfaces import Host, HostRefused, NoAddresses
 from cachefleet.model.observed import Activity
 from cachefleet.settings import HostSettings
 from tests.fakes.host import FakeHost, FakeMachine

@@ -13,7 +13,7 @@ from typing import Any
 
 import redis
 
-from cachefleet.interfaces import Build
+from cachefleet.engine_interfaces import Build
 from cachefleet.model.observed import Address
 from tests.engine.engine_processes import free_address
 from tests.fixtures.machine import data_folder, wait_for

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
+from cachefleet.engine_interfaces import Build, EngineDriver, NodeSpec
 from cachefleet.engines.catalogue import InstalledEngines
 from cachefleet.engines.valkey import ValkeyDriver
-from cachefleet.interfaces import Build, EngineDriver, NodeSpec
 from cachefleet.model.group import Engine
 from cachefleet.model.observed import Address, NodeView
 from cachefleet.settings import EngineSettings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from cachefleet.interfaces import Build
+from cachefleet.engine_interfaces import Build
 from tests.engine.bare_engines import Client
 
 NOISE = hashlib.shake_128(b"noise").digest(400_000)

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from cachefleet.engine_interfaces import EngineRefused
 from cachefleet.engines.valkey import ValkeyDriver
-from cachefleet.interfaces import EngineRefused
 from cachefleet.model.group import SlotRanges
 from cachefleet.model.observed import ClusterView, NodeView
 from tests.engine.engine_processes import Client, EngineProcesses, Node

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
+from cachefleet.engine_interfaces import EngineRefused
 from cachefleet.engines.valkey import ValkeyDriver
-from cachefleet.interfaces import EngineRefused
 from cachefleet.model.group import Engine
 from cachefleet.model.observed import ClusterView, NodeView
 from cachefleet.model.plan import TakeOverBy

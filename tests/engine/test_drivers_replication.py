@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from cachefleet.interfaces import EngineRefused
+from cachefleet.engine_interfaces import EngineRefused
 from cachefleet.model.group import Engine
 from cachefleet.model.observed import Address, NodeView
 from tests.engine.engine_processes import Client, endpoints, every_version, free_address, refused, resp_processes

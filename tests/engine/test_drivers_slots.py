@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from cachefleet.interfaces import EngineRefused, SlotsRefused
+from cachefleet.engine_interfaces import EngineRefused, SlotsRefused
 from cachefleet.model.group import Engine
 from cachefleet.model.observed import NodeView, OpenSlot, SlotMigrationView
 from cachefleet.model.plan import TakeOverBy

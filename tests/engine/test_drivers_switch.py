@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from cachefleet.engine_interfaces import EngineRefused
 from cachefleet.engines.valkey import ValkeyDriver
-from cachefleet.interfaces import EngineRefused
 from cachefleet.model.group import Engine
 from tests.engine.engine_processes import (
     Client,

@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import pytest
 
+from cachefleet.engine_interfaces import Build
 from cachefleet.engines.rdb import HeaderReader, RdbRefused, checked, counts, select, slot_of
 from cachefleet.engines.replica_stream import open_stream
-from cachefleet.interfaces import Build
 from cachefleet.model.group import SLOTS, Engine, SlotRanges
 from tests.engine.bare_engines import BareEngine, bare_engine
 from tests.engine.engine_processes import build_of, every_version

@@ -8,7 +8,8 @@ from typing import Any
 from cachefleet.api.context import Caller, Context
 from cachefleet.api.registry import dispatch
 from cachefleet.clock import Clock, Entropy
-from cachefleet.interfaces import Catalogue, Store
+from cachefleet.engine_interfaces import Catalogue
+from cachefleet.interfaces import Store
 from cachefleet.model.resource import Key
 from cachefleet.settings import Settings
 from tests.fakes.catalogue import StaticCatalogue

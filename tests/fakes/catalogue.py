@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cachefleet.engine_interfaces import Build
 from cachefleet.engines.capabilities import capabilities
-from cachefleet.interfaces import Build
 from cachefleet.model.group import Engine
 
 BUILDS = tuple(
@@ -21,7 +21,7 @@ BUILDS = tuple(
 
 
 class StaticCatalogue:
-    """An interfaces.Catalogue. builds: engines in the order valkey, redis, memcached; newest first within one."""
+    """An engine_interfaces.Catalogue. builds: engines in the order valkey, redis, memcached; newest first within one."""
 
     def __init__(self, builds: Sequence[Build] = BUILDS) -> None:
         self._builds = tuple(builds)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from cachefleet.interfaces import Build, EngineRefused, NodeSpec, Rendering
+from cachefleet.engine_interfaces import Build, EngineRefused, NodeSpec, Rendering
 from cachefleet.model.observed import Address, NodeView
 from tests.fakes.host import FakeMachine
 
@@ -31,8 +31,8 @@ class FakeEngine:
 
 
 class FakeDriver:
-    """interfaces.ReplicationDriver. `refusing` makes every verb fail; `calls` tells which were made; engines of the hosts in
-    `frozen` answer nothing, for as long as they are there."""
+    """engine_interfaces.ReplicationDriver. `refusing` makes every verb fail; `calls` tells which were made; engines of the
+    hosts in `frozen` answer nothing, for as long as they are there."""
 
     def __init__(self, machine: FakeMachine) -> None:
         self._machine = machine

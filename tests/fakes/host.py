@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from cachefleet.engine_interfaces import Rendering
 from cachefleet.hosts.addresses import AddressPool
-from cachefleet.interfaces import HostRefused, Rendering
+from cachefleet.interfaces import HostRefused
 from cachefleet.model.observed import Activity, ProcessView
 
 

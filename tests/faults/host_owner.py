@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cachefleet.clock import SystemClock
+from cachefleet.engine_interfaces import Rendering
 from cachefleet.hosts import LocalHost, processes
-from cachefleet.interfaces import Rendering
 from cachefleet.settings import HostSettings
 
 ENGINE = Rendering(argv=("/bin/sh", "-c", "trap 'exit 7' TERM; sleep 600 & wait"), files={"engine.conf": b"x" * 4096})

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from cachefleet.clock import SystemClock
+from cachefleet.engine_interfaces import Rendering
 from cachefleet.hosts import LocalHost
-from cachefleet.interfaces import Rendering
 from cachefleet.settings import HostSettings
 from tests.fixtures.machine import data_folder, seen, wait_for
 from tests.fixtures.machine_guard import dwellers

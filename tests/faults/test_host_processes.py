@@ -18,8 +18,9 @@ import pytest
 import uvloop
 
 from cachefleet.clock import SystemClock
+from cachefleet.engine_interfaces import Rendering
 from cachefleet.hosts import LocalHost
-from cachefleet.interfaces import HostRefused, Rendering
+from cachefleet.interfaces import HostRefused
 from cachefleet.settings import HostSettings
 from tests.fixtures.machine import data_folder, seen
 from tests.fixtures.machine_guard import dwellers

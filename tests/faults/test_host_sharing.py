@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from cachefleet.clock import SystemClock
+from cachefleet.engine_interfaces import Rendering
 from cachefleet.hosts import LocalHost
-from cachefleet.interfaces import Deposed, HostRefused, Rendering
+from cachefleet.interfaces import Deposed, HostRefused
 from cachefleet.settings import HostSettings
 from tests.fixtures.machine import data_folder, seen
 from tests.fixtures.machine_guard import dwellers

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, ClassVar
 
-from cachefleet.interfaces import Build
+from cachefleet.engine_interfaces import Build
 from tests.simulation.election import Elections
 from tests.simulation.engine import Engine, Witness
 from tests.simulation.gossip import BUS_OFFSET, Bus, Peer

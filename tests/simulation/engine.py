@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any, ClassVar, Protocol
 
-from cachefleet.interfaces import Build
+from cachefleet.engine_interfaces import Build
 from cachefleet.model.group import Engine as Kind
 from tests.simulation.network import End
 from tests.simulation.process import Process

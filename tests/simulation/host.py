@@ -9,8 +9,9 @@ from contextvars import Context, copy_context
 
 import msgspec
 
+from cachefleet.engine_interfaces import Rendering
 from cachefleet.hosts.addresses import AddressPool
-from cachefleet.interfaces import HostRefused, Permit, Rendering
+from cachefleet.interfaces import HostRefused, Permit
 from cachefleet.model.observed import Activity, ProcessView
 from tests.simulation.machine import Machine
 

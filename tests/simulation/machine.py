@@ -9,7 +9,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Protocol
 
-from cachefleet.interfaces import Rendering
+from cachefleet.engine_interfaces import Rendering
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.network import Network
 from tests.simulation.process import Process

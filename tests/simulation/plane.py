@@ -10,10 +10,11 @@ from typing import cast
 from cachefleet.control.controller import Controller
 from cachefleet.control.leadership import Leadership
 from cachefleet.control.seams import Seams
+from cachefleet.engine_interfaces import Catalogue
 from cachefleet.engines.discovery import DiscoveryDriver, node_list_file
 from cachefleet.engines.memcached import MemcachedDriver
 from cachefleet.engines.valkey import ValkeyDriver
-from cachefleet.interfaces import Catalogue, Store
+from cachefleet.interfaces import Store
 from cachefleet.model.resource import Key
 from cachefleet.settings import Settings
 from tests.fakes.entropy import SeededEntropy

@@ -9,8 +9,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from cachefleet.control.leadership import LEASE
+from cachefleet.engine_interfaces import Build, Rendering
 from cachefleet.engines.capabilities import capabilities
-from cachefleet.interfaces import Build, Lease, Rendering
+from cachefleet.interfaces import Lease
 from cachefleet.model.group import DesiredShard, EndpointRole, GroupDesired, Shape
 from cachefleet.model.resource import Key, Kind, Scope
 from cachefleet.model.row import GroupRow

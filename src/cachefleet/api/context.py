@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from cachefleet.clock import Clock, Entropy
-from cachefleet.interfaces import Catalogue, Store
+from cachefleet.engine_interfaces import Catalogue
+from cachefleet.interfaces import Store
 from cachefleet.model.resource import Key, Scope
 from cachefleet.settings import Settings
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 
 from cachefleet.api.names import quoted
-from cachefleet.interfaces import Build, Catalogue
+from cachefleet.engine_interfaces import Build, Catalogue
 from cachefleet.model.errors import invalid_value
 from cachefleet.model.group import Engine
 from cachefleet.reference.engines import DESCRIPTIONS, listed_version, version_numbers

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cachefleet.api.engine_choice import asked_engine, choose_build, names_version
-from cachefleet.interfaces import Catalogue
+from cachefleet.engine_interfaces import Catalogue
 from cachefleet.model.errors import invalid_combination, invalid_value
 from cachefleet.model.group import Engine, GroupDesired
 from cachefleet.reference.engines import DESCRIPTIONS, listed_version, version_numbers

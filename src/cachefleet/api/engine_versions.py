@@ -11,7 +11,7 @@ from cachefleet.api.context import Context
 from cachefleet.api.names import folded
 from cachefleet.api.paging import page_of, page_sequence, reply
 from cachefleet.api.registry import operation
-from cachefleet.interfaces import Build, Catalogue
+from cachefleet.engine_interfaces import Build, Catalogue
 from cachefleet.reference.engines import DESCRIPTIONS, family_of, listed_version, version_description, version_numbers
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cachefleet.engine_interfaces import Build
 from cachefleet.engines.catalogue import InstalledEngines
-from cachefleet.interfaces import Build
 from cachefleet.settings import Settings
 
 

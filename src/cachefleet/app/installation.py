@@ -16,6 +16,7 @@ from types import TracebackType
 
 import msgspec
 
+from cachefleet.app.engine_passwords import KEY_FILE
 from cachefleet.app.services import ServiceInfo, leader_of, running_services
 from cachefleet.clock import Entropy, SystemClock, SystemEntropy
 from cachefleet.hosts import zones_out
@@ -63,6 +64,8 @@ class Installation:
         descriptor = os.open(self.data_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if not (self.data_dir / KEY_FILE).exists():
+                replace_file(self.data_dir / KEY_FILE, f"{chance.hex(32)}\n".encode())
             if not self._identity_path.exists():
                 replace_file(self._identity_path, f"{chance.hex(16)}\n".encode())
             try:

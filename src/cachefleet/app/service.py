@@ -23,6 +23,7 @@ import cachefleet.api.operations  # noqa: F401  (registers them)
 from cachefleet.api.context import Caller, Context
 from cachefleet.api.reasons import reasons
 from cachefleet.api.registry import dispatch, require
+from cachefleet.app.engine_passwords import DerivedPasswords
 from cachefleet.app.installation import AlreadyRunning, Credentials, FolderLost, Installation, ServiceLock
 from cachefleet.app.logs import configure_logs, log_file
 from cachefleet.app.services import Membership, ServiceInfo, TooManyServices, is_dead
@@ -210,9 +211,10 @@ async def _assemble(settings: Settings, folder: Folder, clock: Clock, stack: Asy
     host = LocalHost(settings.data_dir, settings.host, clock, permit=leadership.permit)
     stack.push_async_callback(host.close)
     catalogue = InstalledEngines(settings.engines)
-    resp = ValkeyDriver(settings.control.cluster_node_timeout_ms, leadership.permit)
+    passwords = DerivedPasswords.of(settings.data_dir)
+    resp = ValkeyDriver(settings.control.cluster_node_timeout_ms, leadership.permit, passwords)
     memcached, discovery = MemcachedDriver(), DiscoveryDriver()
-    transfers = WorkerTransfers(settings.data_dir, settings.archive, clock)
+    transfers = WorkerTransfers(settings.data_dir, settings.archive, clock, passwords)
     for close in (resp.close, memcached.close, discovery.close, transfers.close):
         stack.push_async_callback(close)
     seams = Seams(

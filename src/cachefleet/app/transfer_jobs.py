@@ -34,6 +34,7 @@ class StoreJob(msgspec.Struct, frozen=True, tag="store"):
     recipient: str  # "": not encrypted
     timeout_s: float  # the engine may say nothing for so long
     memcached: bool = False  # its items one by one; else an RDB
+    login: tuple[str, str] | None = None  # name and password, where the engine asks for them
 
 
 class FeedJob(msgspec.Struct, frozen=True, tag="feed"):

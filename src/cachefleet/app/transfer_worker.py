@@ -132,8 +132,16 @@ def run(job: Job, teller: Teller) -> Result:
 class Engine:
     """What an engine says of itself."""
 
-    def __init__(self, at: Address, timeout_s: float) -> None:
-        client = valkey.Valkey(at.host, at.port, socket_timeout=timeout_s, socket_connect_timeout=timeout_s)
+    def __init__(self, at: Address, login: tuple[str, str] | None, timeout_s: float) -> None:
+        name, password = login or (None, None)
+        client = valkey.Valkey(
+            at.host,
+            at.port,
+            username=name,
+            password=password,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+        )
         try:
             with closing(client):
                 sections: list[Any] = [client.info(name) for name in ("server", "memory", "keyspace")]
@@ -147,10 +155,11 @@ class Engine:
 
 
 def _store(job: StoreJob, teller: Teller) -> Taken:
-    engine = Engine(job.at, job.timeout_s)
+    engine = Engine(job.at, job.login, job.timeout_s)
     raw = Archive.open(job.to.archive, job.to.options).writer(job.to.path, engine.used_bytes)
     with SealedWriter(raw, job.recipient or None) as sealed:
-        with open_stream(job.at, version=engine.version, timeout_s=job.timeout_s, alive=teller.alive) as chunks:
+        stream = open_stream(job.at, version=engine.version, timeout_s=job.timeout_s, alive=teller.alive, login=job.login)
+        with stream as chunks:
             keys, databases = _written(chunks, sealed, engine, job, teller)
         sealed.close()
         figures = sealed.figures()
@@ -184,7 +193,7 @@ def _written(
     header: Header | None = None
     for chunk in passed():
         header = header or reader.feed(chunk)
-    now = Engine(job.at, job.timeout_s)
+    now = Engine(job.at, job.login, job.timeout_s)
     if header is None or not set(now.databases) <= {0} or header.database not in (None, 0):
         raise StreamBroken(f"{job.at} got keys outside database 0 while its data were read; they have to be counted anew")
     if header.keys is None:

@@ -17,6 +17,7 @@ import msgspec
 import structlog
 from msgspec.structs import replace
 
+from cachefleet.access_interfaces import Passwords
 from cachefleet.app.transfer_jobs import (
     Copied,
     CopyJob,
@@ -39,6 +40,7 @@ from cachefleet.archive.keyring import Keyring
 from cachefleet.archive.places import Archive
 from cachefleet.archive.streams import ArchiveError
 from cachefleet.clock import Clock
+from cachefleet.engines.access import CONTROLLER
 from cachefleet.model.observed import Address, FeedView
 from cachefleet.model.snapshot_file import KeyVersion, SnapshotFile
 from cachefleet.settings import ArchiveSettings
@@ -56,7 +58,9 @@ R = TypeVar("R")
 class WorkerTransfers:
     """interfaces.Transfers."""
 
-    def __init__(self, data_dir: Path, settings: ArchiveSettings, clock: Clock) -> None:
+    def __init__(self, data_dir: Path, settings: ArchiveSettings, clock: Clock, passwords: Passwords | None = None) -> None:
+        """passwords: None where engines let anybody do everything."""
+        self._passwords = passwords
         self._settings = settings
         self._clock = clock
         self._url = settings.url or str(data_dir / DEFAULT_FOLDER)
@@ -88,7 +92,9 @@ class WorkerTransfers:
     async def store(
         self, at: Address, file: str, key: KeyVersion, told: Callable[[int], None], *, memcached: bool = False
     ) -> Taken:
-        job = StoreJob(at, self._place(file), key.recipient, self._settings.stalled_s, memcached)
+        known = self._passwords is not None and at.launch and not memcached
+        login = (CONTROLLER, self._passwords.controller(at.launch)) if known and self._passwords is not None else None
+        job = StoreJob(at, self._place(file), key.recipient, self._settings.stalled_s, memcached, login)
         return (await self._run(job, told, Stored)).taken
 
     async def copy(self, file: SnapshotFile, to: str, key: KeyVersion) -> SnapshotFile:

@@ -16,7 +16,8 @@ from msgspec.structs import replace
 from cachefleet.control.observer import driver_of
 from cachefleet.control.seams import Seams
 from cachefleet.control.specs import data_bytes, form_of, node_address, node_spec, seed_of
-from cachefleet.interfaces import SEED_PIPE, Build, Deposed, EngineRefused, HostRefused, NodeSpec, RespDriver
+from cachefleet.engine_interfaces import SEED_PIPE, Build, EngineRefused, NodeSpec, RespDriver
+from cachefleet.interfaces import Deposed, HostRefused
 from cachefleet.model import plan as actions
 from cachefleet.model.group import Engine, Shape
 from cachefleet.model.observed import Address
@@ -88,7 +89,7 @@ class Executor:
         folder = host.folder(action.incarnation)
         follow = self._host_at(action.follow) if action.follow else None
         spec = node_spec(row, action.node, action.incarnation, follow, self._seams.settings.node_types)
-        spec = replace(spec, seeded=action.seeded)
+        spec = replace(spec, seeded=action.seeded, users=action.users)
         form = form_of(row.desired, known)
         if row.desired.shape is Shape.MEMCACHED and action.node == discovery_node(row.key.name):
             build = Build(engine=Engine.MEMCACHED, version="", binary="", origin="")
@@ -185,6 +186,9 @@ class Executor:
     def _spec(self, node: str) -> NodeSpec:
         return node_spec(self._row, node, "", None, self._seams.settings.node_types)
 
+    async def admit(self, action: actions.Admit) -> None:
+        await self._resp.admit(self._at(action.node), action.users)
+
     async def resize(self, action: actions.Resize) -> None:
         spec = node_spec(self._row, action.node, "", None, self._seams.settings.node_types)
         await driver_of(self._seams, self._row, action.node).resize(self._at(action.node), spec)
@@ -244,6 +248,7 @@ _HANDLERS: dict[type[actions.Action], Callable[[Executor, Any], Awaitable[None]]
     actions.RaiseReplicaBuffers: Executor.raise_replica_buffers,
     actions.Switch: Executor.switch,
     actions.Resize: Executor.resize,
+    actions.Admit: Executor.admit,
     actions.OwnSlots: Executor.own_slots,
     actions.CountLoad: Executor.count_load,
     actions.MigrateSlots: Executor.migrate_slots,

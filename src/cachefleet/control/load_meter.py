@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from cachefleet.clock import Clock
-from cachefleet.interfaces import ClusterDriver, EngineRefused, Host
+from cachefleet.engine_interfaces import ClusterDriver, EngineRefused
+from cachefleet.interfaces import Host
 from cachefleet.model.observed import Address, SlotLoad
 from cachefleet.settings import ControlSettings
 

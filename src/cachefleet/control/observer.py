@@ -12,7 +12,8 @@ from cachefleet.control.load_meter import LoadMeter, Reading
 from cachefleet.control.pulse import Pulse
 from cachefleet.control.seams import Seams
 from cachefleet.control.specs import data_bytes, form_of, node_address
-from cachefleet.interfaces import EngineDriver, NoAddresses
+from cachefleet.engine_interfaces import EngineDriver
+from cachefleet.interfaces import NoAddresses
 from cachefleet.model.group import EndpointRole, GroupDesired, GroupMemory, Shape, incarnation
 from cachefleet.model.observed import Address, FeedView, NodeView, Observed, ProcessView, Silence
 from cachefleet.model.resource import Kind

@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from cachefleet.clock import Clock
-from cachefleet.interfaces import EngineDriver, Host
+from cachefleet.engine_interfaces import EngineDriver
+from cachefleet.interfaces import Host
 from cachefleet.model.observed import Activity, Address, Silence
 from cachefleet.model.resource import Key
 from cachefleet.settings import ControlSettings

@@ -8,7 +8,8 @@ from typing import Protocol
 import msgspec
 
 from cachefleet.clock import Clock, Entropy
-from cachefleet.interfaces import Catalogue, EngineDriver, Host, RespDriver, Store
+from cachefleet.engine_interfaces import Catalogue, EngineDriver, RespDriver
+from cachefleet.interfaces import Host, Store
 from cachefleet.model.observed import Address
 from cachefleet.settings import Settings
 from cachefleet.snapshot_interfaces import Transfers

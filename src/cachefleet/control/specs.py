@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from cachefleet.interfaces import NodeSpec
-from cachefleet.model.group import Engine, Form, GroupDesired, NodeMemory, Shape
+from cachefleet.engine_interfaces import NodeSpec
+from cachefleet.model.group import Engine, Form, GroupDesired, NodeMemory, Shape, incarnation
 from cachefleet.model.observed import Address
 from cachefleet.model.row import GroupRow
 from cachefleet.model.slots import common
@@ -60,11 +60,12 @@ def seed_of(desired: GroupDesired, restore: Restore, node: str) -> Seed:
 
 def node_address(row: GroupRow, node: str) -> Address:
     known = row.memory.nodes[node]
-    return Address(known.address, form_of(row.desired, known).port)
+    launch = incarnation(row.desired.uid, node, known.launches)
+    return Address(known.address, form_of(row.desired, known).port, launch)
 
 
 def node_spec(
-    row: GroupRow, name: str, incarnation: str, follow: Address | None, own_types: Mapping[str, NodeTypeSetting]
+    row: GroupRow, name: str, launch: str, follow: Address | None, own_types: Mapping[str, NodeTypeSetting]
 ) -> NodeSpec:
     """Of the node's current launch. Raises LookupError."""
     known = row.memory.nodes[name]
@@ -76,8 +77,8 @@ def node_spec(
     effective = effective_parameters(desired, kind)
     return NodeSpec(
         name=name,
-        incarnation=incarnation,
-        address=Address(known.address, form.port),
+        incarnation=launch,
+        address=Address(known.address, form.port, launch),
         zone=known.zone,
         clustered=form.clustered,
         cluster_nodes=len(desired.nodes),

@@ -13,8 +13,8 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from cachefleet.engine_interfaces import Build
 from cachefleet.engines.capabilities import capabilities, version_numbers
-from cachefleet.interfaces import Build
 from cachefleet.model.group import Engine
 from cachefleet.settings import EngineSettings
 
@@ -34,7 +34,7 @@ _ANSWERS = (
 
 
 class InstalledEngines:
-    """interfaces.Catalogue over the binaries named in settings, PATH, the usual folders and Python packages, in that
+    """engine_interfaces.Catalogue over the binaries named in settings, PATH, the usual folders and Python packages, in that
     order; of several builds of one version the first found counts."""
 
     def __init__(self, settings: EngineSettings, path: str | None = None) -> None:

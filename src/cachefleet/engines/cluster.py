@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
+from cachefleet.engine_interfaces import EngineRefused
 from cachefleet.engines.connection import Command
 from cachefleet.engines.connections import Connections, accepted
 from cachefleet.engines.replies import parse_cluster, parse_config, parse_fields
-from cachefleet.interfaces import EngineRefused
 from cachefleet.model.group import SlotRanges
 from cachefleet.model.observed import Address, ClusterNodeView, ClusterView
 from cachefleet.model.plan import TakeOverBy

@@ -31,8 +31,11 @@ class Connection(Conversation[Any]):
     """RESP over one socket. A reply is str, int, None, list or ErrorReply; raw: bytes instead of str, for what users' data
     are in (names of keys, values, functions)."""
 
-    def __init__(self, *, raw: bool = False) -> None:
+    def __init__(self, *, raw: bool = False, login: Command = ()) -> None:
+        """login: said before all else. One that is refused may be nobody's fault: see Connections."""
         super().__init__(_PING, lambda replies: True)
+        self._login = login
+        self.logged_in = False
         self.identity: Identity | None = None
         self.deaf = False  # a change of its addresses is under way, failed or was cut short: it may listen nowhere
         self.last_view: NodeView | None = None  # what a probe last saw here
@@ -46,6 +49,15 @@ class Connection(Conversation[Any]):
         """Write the batch at once, without waiting for the replies. Raises ConnectionEnded."""
         count = len(commands)
         return self.ask(b"".join(map(libvalkey.pack_command, commands)), lambda replies: len(replies) == count)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if self._login:
+            self.send(self._login).add_done_callback(self._answered)
+
+    def _answered(self, login: asyncio.Future[list[Any]]) -> None:
+        answered = not login.cancelled() and login.exception() is None
+        self.logged_in = answered and not isinstance(login.result()[0], ErrorReply)
 
     def data_received(self, data: bytes) -> None:
         try:

@@ -11,23 +11,28 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from cachefleet.access_interfaces import Passwords
+from cachefleet.engine_interfaces import EngineRefused
+from cachefleet.engines.access import CONTROLLER
 from cachefleet.engines.connection import Command, Connection, ErrorReply
 from cachefleet.engines.conversation import ConnectionEnded
 from cachefleet.engines.open_connections import OpenConnections
 from cachefleet.engines.replies import Identity, parse_fields, parse_identity
-from cachefleet.interfaces import EngineRefused, Permit, always
+from cachefleet.interfaces import Permit, always
 from cachefleet.model.observed import Address
 
 CLIENT_NAME = "cachefleet"
 
 
 class Connections(OpenConnections[Connection]):
-    """A new connection is asked who it is; see OpenConnections. permit: asked at the instant in which something is sent, in the
+    """A new connection shows who we are (passwords; an engine that does not know us yet takes us for a client, and is told by
+    AccessVerbs), and is asked who it is; see OpenConnections. permit: asked at the instant in which something is sent, in the
     middle of a verb, too; not for looking (open, pulse). raw: see Connection."""
 
-    def __init__(self, permit: Permit = always, *, raw: bool = False) -> None:
-        super().__init__(lambda: Connection(raw=raw))
+    def __init__(self, permit: Permit = always, *, raw: bool = False, passwords: Passwords | None = None) -> None:
+        super().__init__(lambda address: Connection(raw=raw, login=_login(address, passwords)))
         self._permit = permit
+        self.passwords = passwords
 
     async def open(self, address: Address) -> Connection:
         """The open connection, or a new one. Raises OSError, ConnectionEnded."""
@@ -69,6 +74,12 @@ class Connections(OpenConnections[Connection]):
         self._permit()
         return _in_doubt(connection, commands) if change else connection.send(*commands)
 
+    def renew(self, address: Address) -> None:
+        """Drop a connection that was made before the engine knew us: what it may do is a client's."""
+        connection = self.current(address)
+        if connection is not None and not connection.logged_in:
+            connection.abort("has to be made anew, as ourselves")
+
     def doubted(self, address: Address) -> bool:
         connection = self._cached.get(address)
         return connection is not None and connection.deaf
@@ -85,6 +96,10 @@ class Connections(OpenConnections[Connection]):
             return await self.open(address)
         except (OSError, ConnectionEnded) as error:
             raise EngineRefused(f"{_spoken(command)} did not reach {address}: {reason(error)}") from error
+
+
+def _login(address: Address, passwords: Passwords | None) -> Command:
+    return ("AUTH", CONTROLLER, passwords.controller(address.launch)) if passwords is not None and address.launch else ()
 
 
 def _in_doubt(connection: Connection, commands: Sequence[Command]) -> asyncio.Future[list[Any]]:

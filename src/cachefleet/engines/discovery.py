@@ -1,7 +1,7 @@
 """The driver of the Memcached configuration endpoint: a process of its own, which lives on without the control plane.
 
 Renders its start (engines/discovery_server.py by the same Python), reads back which node list it serves, and writes that list.
-Called by the control loop through interfaces.EngineDriver.
+Called by the control loop through engine_interfaces.EngineDriver.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from cachefleet.engine_interfaces import Build, NodeSpec, Rendering
 from cachefleet.engines.connections import reason
 from cachefleet.engines.conversation import ConnectionEnded
 from cachefleet.engines.line_connections import Exchange, LineConnections
-from cachefleet.interfaces import Build, NodeSpec, Rendering
 from cachefleet.model.observed import Address, NodeView
 
 NODES_FILE = "nodes.json"
@@ -33,7 +33,7 @@ def node_list_file(address: Address, version: int, nodes: Sequence[tuple[str, in
 
 
 class DiscoveryDriver:
-    """interfaces.EngineDriver; a view's `version` is the version of the node list that is served, "0" before the first.
+    """engine_interfaces.EngineDriver; a view's `version` is the version of the node list that is served, "0" before the first.
 
     python: the interpreter to run it with; ours when not given."""
 

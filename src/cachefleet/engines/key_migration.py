@@ -22,6 +22,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from cachefleet.engine_interfaces import EngineRefused, SlotsRefused
+from cachefleet.engines.access_verbs import login_for
 from cachefleet.engines.connection import Command, ErrorReply
 from cachefleet.engines.connections import Connections
 from cachefleet.engines.key_batches import LARGEST_BYTES, batch_keys, in_words, patience_ms, take
@@ -29,7 +31,6 @@ from cachefleet.engines.replies import parse_cluster, parse_fields
 from cachefleet.engines.side_connections import SideConnections
 from cachefleet.engines.slot_ends import SlotsLeft, slots_left
 from cachefleet.engines.slot_return import SlotReturn
-from cachefleet.interfaces import EngineRefused, SlotsRefused
 from cachefleet.model.group import SlotRanges
 from cachefleet.model.observed import Address, ClusterView
 from cachefleet.model.pace import Pace
@@ -68,9 +69,11 @@ class KeyMigration:
         self._owned = 0  # slots of the target, as it says
         self._sized = False  # a key may be so large that each has to be asked for its size
         self._known_bytes: dict[bytes, int] = {}  # of keys of this window
+        self._login: Command = ()  # words of MIGRATE where the target lets nobody in without a password
 
     async def run(self, slots: SlotRanges, others: Sequence[Address]) -> None:
         """Raises EngineRefused: what is half-open then stays so; SlotsRefused when only such slots are left."""
+        self._login = await login_for(self._told, self._to)
         left = await self._look(slots)
         end = asyncio.get_running_loop().call_later(SLICE_S, self._over.set)
         try:
@@ -206,15 +209,30 @@ class KeyMigration:
 
     async def _move(self, slot: int) -> int:
         """How many keys the source has left of the slot. Raises EngineRefused."""
-        if slot in self._troubles.failed:
+        if slot in self._troubles.failed or self._login:
             (keys,) = await self._side.one.call(self._at, self._keys_in(slot, self._batch_keys))
-            return len(await self._move_singly(slot, keys))
+            if slot in self._troubles.failed:
+                return len(await self._move_singly(slot, keys))
+            return len(keys) and await self._move_together(slot, keys)
         (left,) = await self._side.one.ask(
             self._at, take(slot, self._to, self._batch_keys, self._pace.batch_bytes if self._sized else 0)
         )
         if isinstance(left, ErrorReply):
             self._troubles.failed.add(slot)
             raise EngineRefused(f"keys of slot {slot} were not moved from {self._at} to {self._to}: {left}")
+        return int(left)
+
+    async def _move_together(self, slot: int, keys: list[bytes]) -> int:
+        """Where nodes have to log in at each other: a script would show the password to whoever watches its arguments."""
+        sizes = await self._sizes(keys) if self._sized else [0] * len(keys)
+        fitting = [key for key, total in zip(keys, itertools.accumulate(sizes), strict=True) if total <= self._pace.batch_bytes]
+        batch = fitting or keys[:1]
+        moved, left = await self._side.one.ask(
+            self._at, self._migrate(batch, sum(sizes[: len(batch)])), ("CLUSTER", "COUNTKEYSINSLOT", str(slot))
+        )
+        if isinstance(moved, ErrorReply):
+            self._troubles.failed.add(slot)
+            raise EngineRefused(f"keys of slot {slot} were not moved from {self._at} to {self._to}: {moved}")
         return int(left)
 
     async def _move_singly(self, slot: int, keys: list[bytes]) -> list[bytes]:
@@ -242,7 +260,8 @@ class KeyMigration:
         """REPLACE: the target may have a key already when a MIGRATE was cut short, or a failover brought one back at the
         source. Clients find it at the source for as long as it is there: that one is newer."""
         to = self._to
-        return "MIGRATE", to.host, str(to.port), "", "0", str(patience_ms(size_bytes)), "REPLACE", "KEYS", *keys
+        words = ("REPLACE", *self._login, "KEYS")
+        return "MIGRATE", to.host, str(to.port), "", "0", str(patience_ms(size_bytes)), *words, *keys
 
     def _keys_in(self, slot: int, most: int) -> Command:
         return "CLUSTER", "GETKEYSINSLOT", str(slot), str(most)

@@ -49,7 +49,7 @@ class LineConnections:
     """What a driver asks of the connections that it keeps. pulse: the cheapest exchange."""
 
     def __init__(self, pulse: Exchange) -> None:
-        self._open = OpenConnections(lambda: LineConnection(pulse))
+        self._open = OpenConnections(lambda _: LineConnection(pulse))
 
     async def ask(self, address: Address, exchange: Exchange) -> list[str]:
         """The lines of the answer. Raises OSError, ConnectionEnded."""
@@ -57,7 +57,7 @@ class LineConnections:
         return await connection.answer(connection.ask(exchange.request, exchange.complete))
 
     def pulse(self, address: Address) -> bool | None:
-        """See interfaces.EngineDriver.pulse."""
+        """See engine_interfaces.EngineDriver.pulse."""
         return self._open.pulse(address)
 
     async def close(self) -> None:

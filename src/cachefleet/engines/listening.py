@@ -10,10 +10,10 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+from cachefleet.engine_interfaces import EngineRefused
 from cachefleet.engines.connection import Command, ErrorReply
 from cachefleet.engines.connections import Connections, accepted
 from cachefleet.engines.replies import parse_config, parse_fields
-from cachefleet.interfaces import EngineRefused
 from cachefleet.model.observed import Address
 
 GET_BIND: Command = ("CONFIG", "GET", "bind")

@@ -1,7 +1,7 @@
 """The driver of Memcached: renders nodes and looks at them. A node has no role, so there are no verbs.
 
 Memcached does not tell which launch it is; a view carries the process id instead, and an empty incarnation. Called by the
-control loop through interfaces.EngineDriver.
+control loop through engine_interfaces.EngineDriver.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from __future__ import annotations
 import os
 import resource
 
+from cachefleet.engine_interfaces import Build, EngineRefused, NodeSpec, Rendering
 from cachefleet.engines import memcached_config
 from cachefleet.engines.connections import reason
 from cachefleet.engines.conversation import ConnectionEnded
 from cachefleet.engines.line_connections import Exchange, LineConnections
-from cachefleet.interfaces import Build, EngineRefused, NodeSpec, Rendering
 from cachefleet.model.observed import Address, NodeView
 
 _UNPRIVILEGED = "nobody"
 
 
 class MemcachedDriver:
-    """interfaces.EngineDriver. user: whom the processes become ("" stays who we are); open_files: their limit. Both are taken
-    from this process when not given."""
+    """engine_interfaces.EngineDriver. user: whom the processes become ("" stays who we are); open_files: their limit. Both are
+    taken from this process when not given."""
 
     def __init__(self, user: str | None = None, open_files: int | None = None) -> None:
         self._user = user

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from cachefleet.interfaces import Build, NodeSpec, Rendering
+from cachefleet.engine_interfaces import Build, NodeSpec, Rendering
 
 _MB = 1_048_576
 _SPARE_FILES = 64  # what Memcached opens besides connections

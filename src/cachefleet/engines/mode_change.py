@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cachefleet.engine_interfaces import EngineRefused
 from cachefleet.engines.cluster import FEED_AT_ONCE, ClusterVerbs
 from cachefleet.engines.connection import Command
 from cachefleet.engines.connections import Connections
@@ -21,7 +22,6 @@ from cachefleet.engines.listening import bound_at, change, kill_through, listen
 from cachefleet.engines.replication import SETTLED, ReplicationVerbs
 from cachefleet.engines.replies import has_other_databases, parse_cluster, parse_fields
 from cachefleet.engines.switchover import Switchover
-from cachefleet.interfaces import EngineRefused
 from cachefleet.model.group import SLOTS
 from cachefleet.model.observed import Address, ClusterNodeView
 

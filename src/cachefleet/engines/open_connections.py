@@ -19,7 +19,7 @@ C = TypeVar("C", bound=Conversation[Any])
 class OpenConnections(Generic[C]):
     """A connection stays with the process that accepted it: a new launch at the same address is a new connection."""
 
-    def __init__(self, make: Callable[[], C]) -> None:
+    def __init__(self, make: Callable[[Address], C]) -> None:
         self._make = make
         self._cached: dict[Address, C] = {}
 
@@ -33,8 +33,8 @@ class OpenConnections(Generic[C]):
         connection = self.current(address)
         if connection is not None:
             return connection
-        self._cached.pop(address, None)
-        _, made = await asyncio.get_running_loop().create_connection(self._make, address.host, address.port)
+        self._cached.pop(address, None)  # or the new one would be kept under the old address, with what that says of itself
+        _, made = await asyncio.get_running_loop().create_connection(lambda: self._make(address), address.host, address.port)
         first = self.current(address)
         if first is not None:  # another call was faster
             made.abort("not needed")
@@ -43,7 +43,7 @@ class OpenConnections(Generic[C]):
         return made
 
     def pulse(self, address: Address) -> bool | None:
-        """See interfaces.EngineDriver.pulse."""
+        """See engine_interfaces.EngineDriver.pulse."""
         connection = self._cached.get(address)
         return None if connection is None else connection.pulse()
 

@@ -27,7 +27,12 @@ class StreamBroken(Exception):
 
 @contextmanager
 def open_stream(
-    at: Address, *, version: str, timeout_s: float, alive: Callable[[], None] = lambda: None
+    at: Address,
+    *,
+    version: str,
+    timeout_s: float,
+    alive: Callable[[], None] = lambda: None,
+    login: tuple[str, str] | None = None,
 ) -> Iterator[Iterator[bytes]]:
     """Chunks of at most 256 KiB which together are one RDB. The iterator ends when the RDB is whole, or raises StreamBroken.
 
@@ -41,6 +46,8 @@ def open_stream(
     with connection:
         source = SnapshotWire(at, connection, alive)
         with _faults_of(at, timeout_s):
+            if login is not None:
+                source.log_in(*login)
             source.ask_for_snapshot(version)
         yield _watched(source, at, timeout_s)
 
@@ -86,6 +93,12 @@ class SnapshotWire:
         self._buffer = bytearray(CHUNK_BYTES)
         self._view = memoryview(self._buffer)
         self._start = self._end = 0
+
+    def log_in(self, name: str, password: str) -> None:
+        self._send("AUTH", name, password)
+        head = self._line()
+        if head.startswith("-"):
+            raise StreamBroken(f"{self._at} refuses the user {name}: {head[1:]}")
 
     def ask_for_snapshot(self, version: str) -> None:
         delay = self._call("CONFIG", "GET", "repl-diskless-sync-delay")

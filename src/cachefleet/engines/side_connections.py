@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
+from cachefleet.access_interfaces import Passwords
 from cachefleet.engines.connection import Command
 from cachefleet.engines.connections import Connections, accepted
 from cachefleet.interfaces import Permit
@@ -22,8 +23,8 @@ WIDTH = 4  # with more, engines on one machine get in each other's way
 class SideConnections:
     """Replies are raw (see Connection)."""
 
-    def __init__(self, permit: Permit) -> None:
-        self._all = tuple(Connections(permit, raw=True) for _ in range(WIDTH))
+    def __init__(self, permit: Permit, passwords: Passwords | None = None) -> None:
+        self._all = tuple(Connections(permit, raw=True, passwords=passwords) for _ in range(WIDTH))
 
     @property
     def one(self) -> Connections:

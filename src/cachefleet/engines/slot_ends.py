@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from cachefleet.interfaces import EngineRefused
+from cachefleet.engine_interfaces import EngineRefused
 from cachefleet.model.group import SlotRanges
 from cachefleet.model.observed import Address, ClusterNodeView, ClusterView
 

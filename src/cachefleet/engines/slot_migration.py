@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from cachefleet.engine_interfaces import EngineRefused
 from cachefleet.engines.connection import Command
 from cachefleet.engines.connections import Connections
 from cachefleet.engines.key_migration import KeyMigration, Troubles
@@ -16,7 +17,7 @@ from cachefleet.engines.replies import parse_cluster
 from cachefleet.engines.side_connections import SideConnections
 from cachefleet.engines.slot_jobs import MOST_JOBS, slot_jobs
 from cachefleet.engines.slot_replies import parse_libraries, parse_migrations, parse_slot_loads
-from cachefleet.interfaces import EngineRefused, Permit
+from cachefleet.interfaces import Permit
 from cachefleet.model.group import SLOTS, SlotRanges
 from cachefleet.model.observed import Address, ClusterView, SlotLoad
 from cachefleet.model.pace import Pace
@@ -28,7 +29,7 @@ class SlotMigrationVerbs:
 
     def __init__(self, connections: Connections, permit: Permit) -> None:
         self._connections = connections
-        self._side = SideConnections(permit)
+        self._side = SideConnections(permit, connections.passwords)
         self._troubles: dict[tuple[Address, Address], Troubles] = {}
 
     async def close(self) -> None:

@@ -6,10 +6,11 @@ not find keys that are on their way home; one that they write meanwhile is newer
 
 from __future__ import annotations
 
+from cachefleet.engine_interfaces import EngineRefused
+from cachefleet.engines.access_verbs import login_for
 from cachefleet.engines.connection import Command, ErrorReply
 from cachefleet.engines.connections import Connections
 from cachefleet.engines.key_batches import patience_ms
-from cachefleet.interfaces import EngineRefused
 from cachefleet.model.observed import Address
 from cachefleet.model.pace import FAST
 
@@ -22,12 +23,14 @@ class SlotReturn:
     def __init__(self, connections: Connections, at: Address, to: Address, slot: int) -> None:
         self._connections = connections
         self._at, self._to, self._slot = at, to, slot
+        self._login: Command = ()
 
     async def run(self) -> None:
         """Raises EngineRefused; keys may then still be at the target, which goes on importing: nothing is lost, and the move
         can be gone on with or taken back again."""
         stable: Command = ("CLUSTER", "SETSLOT", str(self._slot), "STABLE")
         listing: Command = ("CLUSTER", "GETKEYSINSLOT", str(self._slot), str(FAST.batch_keys))
+        self._login = await login_for(self._connections, self._at)
         (keys,) = await self._connections.call(self._to, listing)
         await self._connections.call(self._at, stable)
         while keys:
@@ -52,4 +55,5 @@ class SlotReturn:
         await self._connections.call(self._to, _ASKING, ("UNLINK", key))
 
     def _migrate(self, *keys: bytes) -> Command:
-        return "MIGRATE", self._at.host, str(self._at.port), "", "0", str(patience_ms(0)), "KEYS", *keys
+        words = (*self._login, "KEYS")
+        return "MIGRATE", self._at.host, str(self._at.port), "", "0", str(patience_ms(0)), *words, *keys

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 
-from cachefleet.interfaces import NodeSpec
+from cachefleet.engine_interfaces import NodeSpec
 from cachefleet.model.group import SLOTS, stand_in
 from cachefleet.model.observed import Address
 

@@ -20,13 +20,13 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cachefleet.engine_interfaces import EngineRefused
 from cachefleet.engines.connection import Command
 from cachefleet.engines.connections import Connections, accepted
 from cachefleet.engines.conversation import ConnectionEnded
 from cachefleet.engines.listening import GET_BIND, bound_at, bound_in, change, kill_through, set_bind
 from cachefleet.engines.replication import SETTLED, ReplicationVerbs
 from cachefleet.engines.replies import parse_fields
-from cachefleet.interfaces import EngineRefused
 from cachefleet.model.observed import Address
 
 PAUSE_MS = 3000

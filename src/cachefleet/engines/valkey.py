@@ -1,7 +1,7 @@
 """The driver of Valkey and Redis: renders nodes, looks at them and carries out the verbs of both modes.
 
 One batch per probe over a connection that stays open; who answers was learned when it was opened. Decides nothing, retries
-nothing, sets no deadline. Called by the control loop through interfaces.ReplicationDriver and interfaces.ClusterDriver.
+nothing, sets no deadline. Called by the control loop through engine_interfaces.ReplicationDriver and ClusterDriver.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from typing import Any
 
 import msgspec
 
-from cachefleet.engines import replies, slot_replies, valkey_config
+from cachefleet.access_interfaces import Passwords
+from cachefleet.engine_interfaces import Build, EngineRefused, NodeSpec, Rendering
+from cachefleet.engines import access, replies, slot_replies, valkey_config
+from cachefleet.engines.access_verbs import AccessVerbs
 from cachefleet.engines.cluster import ClusterVerbs
 from cachefleet.engines.connection import Command, Connection, ErrorReply
 from cachefleet.engines.connections import Connections, reason
@@ -23,7 +26,8 @@ from cachefleet.engines.mode_change import IntoCluster, ModeVerbs, OutOfCluster
 from cachefleet.engines.replication import ReplicationVerbs
 from cachefleet.engines.slot_migration import SlotMigrationVerbs
 from cachefleet.engines.switchover import Switchover
-from cachefleet.interfaces import Build, EngineRefused, NodeSpec, Permit, Rendering, always
+from cachefleet.interfaces import Permit, always
+from cachefleet.model.access import EngineUser
 from cachefleet.model.group import SlotRanges
 from cachefleet.model.observed import Address, NodeView, SlotLoad
 from cachefleet.model.pace import FAST, Pace
@@ -37,6 +41,8 @@ _REPLICATION: tuple[Command, ...] = (
     ("INFO", "keyspace"),
     ("CONFIG", "GET", "bind"),
 )
+_USERS: Command = ("ACL", "USERS")
+_NOBODY: Command = ("PING",)
 _CLUSTER: tuple[Command, ...] = (("CLUSTER", "INFO"), ("CLUSTER", "NODES"))
 _MIGRATIONS: Command = ("CLUSTER", "GETSLOTMIGRATIONS")  # may be refused by one that loads: that says nothing then
 _SURE = len(_REPLICATION) + len(_CLUSTER)
@@ -44,29 +50,32 @@ _BUSY = ("BUSY", "MASTERDOWN")  # of one whose script or function runs too long;
 
 
 class ValkeyDriver:
-    """interfaces.ReplicationDriver and interfaces.ClusterDriver for Valkey 7.2-9.1 and Redis 6.2-7.x."""
+    """engine_interfaces.ReplicationDriver and engine_interfaces.ClusterDriver for Valkey 7.2-9.1 and Redis 6.2-7.x."""
 
-    def __init__(self, cluster_node_timeout_ms: int, permit: Permit = always) -> None:
-        """permit: asked before each command of a verb."""
+    def __init__(self, cluster_node_timeout_ms: int, permit: Permit = always, passwords: Passwords | None = None) -> None:
+        """permit: asked before each command of a verb. passwords: None where engines let anybody do everything."""
         self._cluster_node_timeout_ms = cluster_node_timeout_ms
-        self._connections = Connections(permit)
+        self._passwords = passwords
+        self._connections = Connections(permit, passwords=passwords)
+        self._access = AccessVerbs(self._connections)
         self._mode = ModeVerbs(self._connections)
         self._replication = ReplicationVerbs(self._connections)
         self._cluster = ClusterVerbs(self._connections)
         self._migration = SlotMigrationVerbs(self._connections, permit)
 
     def render(self, spec: NodeSpec, build: Build, folder: str) -> Rendering:
-        return valkey_config.render(spec, build, folder, self._cluster_node_timeout_ms)
+        return valkey_config.render(spec, build, folder, self._cluster_node_timeout_ms, self._passwords)
 
     async def probe(self, at: Address, clustered: bool) -> NodeView:
         """The first look over a connection also ends what an earlier control plane, which died between two steps of a
         hand-over, may have left: client connections through addresses that the node has given up."""
         try:
             connection = await self._connections.open(at)
-            answers = await connection.batch(*_REPLICATION, *(_cluster_questions(connection) if clustered else ()))
+            asked = (*_REPLICATION, *(_cluster_questions(connection) if clustered else ()))
+            users, *answers = await connection.batch(_USERS if self._passwords is not None else _NOBODY, *asked)
         except (OSError, ConnectionEnded) as error:
             return NodeView(reachable=False, why=reason(error))
-        view = _view(connection, answers)
+        view = msgspec.structs.replace(_view(connection, answers), access=_access(users))
         if not view.why:
             if connection.last_view is None:
                 with contextlib.suppress(EngineRefused):
@@ -91,6 +100,9 @@ class ValkeyDriver:
 
     async def raise_replica_buffers(self, at: Address, size_bytes: int) -> None:
         await self._replication.raise_replica_buffers(at, size_bytes)
+
+    async def admit(self, at: Address, users: Sequence[EngineUser]) -> None:
+        await self._access.admit(at, users)
 
     async def set_parameters(self, at: Address, values: Mapping[str, str]) -> None:
         await self._replication.set_parameters(at, values)
@@ -173,6 +185,10 @@ class ValkeyDriver:
 def _cluster_questions(connection: Connection) -> tuple[Command, ...]:
     known = connection.identity
     return (*_CLUSTER, _MIGRATIONS) if known is not None and "atomic-slot-migration" in known.capabilities else _CLUSTER
+
+
+def _access(users: Any) -> str | None:
+    return access.seen_mark(map(str, users)) if isinstance(users, list) else None
 
 
 def _view(connection: Connection, answers: list[Any]) -> NodeView:

@@ -10,9 +10,11 @@ import posixpath
 import zlib
 from collections.abc import Iterator, Set
 
+from cachefleet.access_interfaces import Passwords
+from cachefleet.engine_interfaces import SEED_PIPE, Build, EngineRefused, NodeSpec, Rendering
+from cachefleet.engines import access
 from cachefleet.engines.stand_ins import ENDLESS_MS, TABLE_FILE, table
 from cachefleet.engines.valkey_directives import buffer_limits, directives
-from cachefleet.interfaces import SEED_PIPE, Build, EngineRefused, NodeSpec, Rendering
 from cachefleet.model.observed import Address
 
 CONFIG_FILE = "engine.conf"
@@ -25,8 +27,10 @@ NODE_TIMEOUT_MS_PER_NODE = 100
 Directive = tuple[str, ...]
 
 
-def render(spec: NodeSpec, build: Build, folder: str, node_timeout_ms: int) -> Rendering:
-    """argv and the configuration file for one launch. Raises EngineRefused for a cluster port above 55535."""
+def render(spec: NodeSpec, build: Build, folder: str, node_timeout_ms: int, passwords: Passwords | None = None) -> Rendering:
+    """argv and the configuration file for one launch. passwords: None where anybody may do everything.
+
+    Raises EngineRefused for a cluster port above 55535."""
     if spec.clustered and spec.address.port > MAX_CLUSTER_PORT:
         raise EngineRefused(
             f"port {spec.address.port} cannot be used with cluster mode: the cluster bus listens on port + {BUS_OFFSET}, "
@@ -36,6 +40,9 @@ def render(spec: NodeSpec, build: Build, folder: str, node_timeout_ms: int) -> R
     lines = [*_process(spec, build, folder), *_memory(spec), *_persistence(spec)]
     lines += _cluster(spec, build.capabilities, node_timeout_ms) if spec.clustered else _role(spec)
     lines += directives(spec.parameters, build.capabilities)
+    if passwords is not None:
+        own = passwords.controller(spec.incarnation), passwords.peer(spec.incarnation)
+        lines += access.directives(spec.users, *own, build.capabilities)
     path = posixpath.join(folder, CONFIG_FILE)
     text = "".join(" ".join(_quoted(word) for word in line) + "\n" for line in lines)
     files = {CONFIG_FILE: text.encode()}

@@ -9,11 +9,12 @@ import asyncio
 import os
 from collections.abc import Callable, Iterator
 
+from cachefleet.engine_interfaces import Rendering
 from cachefleet.hosts import processes
 from cachefleet.hosts.folders import Folders
 from cachefleet.hosts.processes import Launch
 from cachefleet.hosts.residents import Resident, end_residents, group_exists, kill_all, residents
-from cachefleet.interfaces import Deposed, HostRefused, Permit, Rendering, always
+from cachefleet.interfaces import Deposed, HostRefused, Permit, always
 from cachefleet.model.observed import Activity, ProcessView
 
 

@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from cachefleet.clock import Clock
+from cachefleet.engine_interfaces import Rendering
 from cachefleet.hosts import capacity, processes
 from cachefleet.hosts.addresses import AddressPool
 from cachefleet.hosts.files import replace_file
@@ -23,7 +24,7 @@ from cachefleet.hosts.launches import Launches
 from cachefleet.hosts.network import PLACES, Registry
 from cachefleet.hosts.spread import Spreader
 from cachefleet.hosts.zones_out import FILE_NAME, ZonesOut
-from cachefleet.interfaces import Deposed, HostRefused, Permit, Rendering, always
+from cachefleet.interfaces import Deposed, HostRefused, Permit, always
 from cachefleet.model.observed import Activity, ProcessView
 from cachefleet.settings import HostSettings
 

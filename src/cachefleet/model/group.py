@@ -108,6 +108,7 @@ class GroupDesired(msgspec.Struct, frozen=True, kw_only=True):
     snapshotting_cluster: str = ""  # the member that automatic snapshots are taken of, "" whichever is best
     restore: Restore | None = None  # what it is filled with before it is available for the first time, or while it is refilled
     saved: Restore | None = None  # what it had when it was saved for a stop of everything (planning.refilling)
+    transit: str = ""  # encryption in transit: "" none, "preferred" with TLS or without, "required" with TLS only
     gentle: bool = False  # slots move slowly, so that clients hardly feel it
     key_name: str = ""  # of the keyring: what its snapshots are encrypted with, "" the default key where they are encrypted
 

@@ -6,15 +6,28 @@ import math
 
 import msgspec
 
+from cachefleet.model.access import OPEN, EngineUser
 from cachefleet.model.group import SlotRanges
 
 
-class Address(msgspec.Struct, frozen=True, order=True):
+class Address(msgspec.Struct, frozen=True, eq=False):
+    """Host and port name it. launch says how to get in, and does not count when two are compared."""
+
     host: str
     port: int
+    launch: str = ""  # the incarnation that is expected there, "" none of ours: nothing to show to it
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Address) and (self.host, self.port) == (other.host, other.port)
+
+    def __hash__(self) -> int:
+        return hash((self.host, self.port))
+
+    def __lt__(self, other: Address) -> bool:
+        return (self.host, self.port) < (other.host, other.port)
 
 
 class ProcessView(msgspec.Struct, frozen=True):
@@ -135,6 +148,7 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     stream_errors: int = 0  # replica: commands of its primary that it refused
     keys: int = -1  # in all databases, -1 not known
     loaded_keys: int = -1  # of its last load of a snapshot: kept and dropped as expired together; -1 not known
+    access: str | None = None  # model.access.fingerprint of the users that it has, "" not set up by us; None not known
     cluster: ClusterView | None = None
 
 
@@ -163,6 +177,7 @@ class Observed(msgspec.Struct, frozen=True):
     refusals: dict[str, str] = {}  # by node name: the last pass wanted slots to leave it, and why that did not begin or go on
     spread: tuple[str, ...] = ()  # where the kernel spreads the reader endpoint to at present
     can_spread: bool = False
+    users: tuple[EngineUser, ...] = (OPEN,)  # whom the group's engines shall let in, and to what
     counting: dict[str, bool] = {}  # nodes that were told to count what their slots cost -> whether they do
     loads: dict[int, SlotLoad] | None = None  # what every slot cost within a sample (keys: that it has); None when not measured
     beside_us: float = 0.0  # processor time of all primaries in that sample that no command took

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 import msgspec
 
+from cachefleet.model.access import EngineUser
 from cachefleet.model.group import GroupDesired, GroupMemory, GroupStatus, SlotRanges
 from cachefleet.model.pace import FAST, Pace
 
@@ -26,6 +27,7 @@ class Launch(Action, frozen=True):
     incarnation: str
     follow: str = ""
     seeded: bool = False
+    users: tuple[EngineUser, ...] = ()
 
 
 class Feed(Action, frozen=True):
@@ -171,6 +173,12 @@ class CountLoad(Action, frozen=True):
     """Let the node count what each of its slots costs, or stop that."""
 
     on: bool
+
+
+class Admit(Action, frozen=True):
+    """Let exactly these users into the running node, beside our own."""
+
+    users: tuple[EngineUser, ...]
 
 
 class Resize(Action, frozen=True):

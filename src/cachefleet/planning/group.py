@@ -12,6 +12,7 @@ from cachefleet.model.observed import Observed
 from cachefleet.model.plan import Plan, Spread
 from cachefleet.model.temporary import is_temporary, temporary_of
 from cachefleet.planning import lifecycle
+from cachefleet.planning.access import admit
 from cachefleet.planning.addresses import take_offers, wanted
 from cachefleet.planning.clustered import plan_clustered
 from cachefleet.planning.departure import depart
@@ -108,6 +109,7 @@ def _plan_life(draft: Draft) -> None:
     lifecycle.note_ready(draft, nodes)
     note_use(draft)
     resize(draft)
+    admit(draft)
     end_refill(draft)
     if (
         not draft.memory.provisioned

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import msgspec
 from msgspec.structs import replace
 
-from cachefleet.interfaces import Build
+from cachefleet.engine_interfaces import Build
 from cachefleet.model.group import DesiredNode, DesiredShard, Engine, GroupDesired, Shape
 from cachefleet.model.network import DEFAULT_SUBNET_GROUP
 from cachefleet.model.proof import ACCOUNT, ASKED, FAILED, PROVEN, RESULTS

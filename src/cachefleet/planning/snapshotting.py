@@ -11,7 +11,16 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
-from cachefleet.model.group import DesiredNode, DesiredShard, GroupMemory, NodeMemory, Shape, ShardMemory, SlotRanges
+from cachefleet.model.group import (
+    DesiredNode,
+    DesiredShard,
+    GroupMemory,
+    NodeMemory,
+    Shape,
+    ShardMemory,
+    SlotRanges,
+    incarnation,
+)
 from cachefleet.model.observed import Address
 from cachefleet.model.row import GroupRow
 
@@ -83,11 +92,12 @@ def _source(row: GroupRow, shard: DesiredShard, node: str, avoid: Collection[str
 
 def _source_at(row: GroupRow, shard_id: str, node: DesiredNode) -> Source:
     known = row.memory.nodes[node.name]
+    launch = incarnation(row.desired.uid, node.name, known.launches)
     return Source(
         shard_id=shard_id,
         slots=row.memory.slots.get(shard_id, ()) if row.desired.shape is Shape.CLUSTERED else (),
         node=node.name,
-        address=Address(known.address, known.form.port if known.form is not None else row.desired.port),
+        address=Address(known.address, known.form.port if known.form is not None else row.desired.port, launch),
         zone=known.zone,
         created_at=node.created_at,
     )

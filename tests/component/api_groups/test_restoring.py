@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from cachefleet.interfaces import Build
+from cachefleet.engine_interfaces import Build
 from cachefleet.model.group import Engine, GroupDesired, Shape
 from cachefleet.model.resource import Kind
 from cachefleet.model.row import GroupRow

@@ -12,7 +12,7 @@ import msgspec
 from cachefleet.control.controller import Controller
 from cachefleet.control.leadership import Leadership
 from cachefleet.control.seams import Authority, Seams
-from cachefleet.interfaces import RespDriver
+from cachefleet.engine_interfaces import RespDriver
 from cachefleet.model.group import DesiredNode, DesiredShard, Engine, GroupDesired, Shape
 from cachefleet.model.resource import Key, Kind
 from cachefleet.model.row import GroupRow

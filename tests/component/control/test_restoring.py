@@ -6,7 +6,7 @@ import asyncio
 
 import msgspec
 
-from cachefleet.interfaces import NodeSpec
+from cachefleet.engine_interfaces import NodeSpec
 from cachefleet.model.observed import Address, FeedView
 from cachefleet.model.snapshot_file import Restore, SnapshotFile
 from cachefleet.snapshot_interfaces import Seed

@@ -6,7 +6,8 @@ import asyncio
 from typing import Any, cast
 
 from cachefleet.control.load_meter import LoadMeter, Reading
-from cachefleet.interfaces import ClusterDriver, EngineRefused, Host
+from cachefleet.engine_interfaces import ClusterDriver, EngineRefused
+from cachefleet.interfaces import Host
 from cachefleet.model.observed import Activity, Address, SlotLoad
 from cachefleet.settings import ControlSettings
 from tests.fakes.clock import ManualClock

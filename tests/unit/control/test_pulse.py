@@ -6,7 +6,7 @@ import asyncio
 from typing import cast
 
 from cachefleet.control.pulse import Pulse
-from cachefleet.interfaces import EngineDriver, Rendering
+from cachefleet.engine_interfaces import EngineDriver, Rendering
 from cachefleet.model.observed import Activity, Address
 from cachefleet.model.resource import Key, Kind
 from cachefleet.settings import ControlSettings

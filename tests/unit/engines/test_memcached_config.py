@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cachefleet.engine_interfaces import Build, NodeSpec
 from cachefleet.engines.memcached_config import item_sizes, render
-from cachefleet.interfaces import Build, NodeSpec
 from cachefleet.model.group import Engine
 from cachefleet.model.observed import Address
 

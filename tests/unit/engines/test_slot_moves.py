@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cachefleet.engine_interfaces import EngineRefused
 from cachefleet.engines.key_batches import batch_keys, patience_ms
 from cachefleet.engines.slot_ends import slots_left
 from cachefleet.engines.slot_jobs import JOB_KEYS, JOB_SLOTS, slot_jobs
-from cachefleet.interfaces import EngineRefused
 from cachefleet.model.group import SlotRanges
 from cachefleet.model.observed import Address, ClusterNodeView, ClusterView, OpenSlot
 from cachefleet.model.pace import FAST, GENTLE

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cachefleet.engine_interfaces import Build, EngineRefused, NodeSpec
 from cachefleet.engines.capabilities import capabilities
 from cachefleet.engines.valkey_config import render
-from cachefleet.interfaces import Build, EngineRefused, NodeSpec
 from cachefleet.model.group import Engine
 from cachefleet.model.observed import Address
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 
 import pytest
 
-from cachefleet.interfaces import Build, NodeSpec
+from cachefleet.engine_interfaces import Build, NodeSpec
 from cachefleet.model.group import Engine
 from cachefleet.model.observed import Address
 from tests.fakes.engines import LONG_AGO_S, FakeDriver

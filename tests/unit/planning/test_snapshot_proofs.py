@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from cachefleet.api.tag_rules import read_tags
-from cachefleet.interfaces import Build
+from cachefleet.engine_interfaces import Build
 from cachefleet.model.group import Engine, GroupDesired, GroupMemory, GroupStatus, Shape, ShardMemory
 from cachefleet.model.proof import ACCOUNT, ASKED, FAILED, PROVEN, is_proof
 from cachefleet.model.resource import Kind, Scope

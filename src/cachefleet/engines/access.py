@@ -1,0 +1,135 @@
+"""Whom an engine lets in, in its own words: ACL rules of users, and what no client may do. Pure.
+
+Users of the engine are the caches' clients; ours are two more: one that looks and gives orders, and one as which nodes reach
+each other. Knows rules, not connections. Called by valkey_config (what a node starts with) and by AccessVerbs (what it is told
+later).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence, Set
+
+from cachefleet.model.access import EngineUser, fingerprint
+
+CONTROLLER = "cachefleet"
+PEER = "cachefleet-peer"
+RESERVED = "cachefleet"  # names of users that begin so are ours
+_MARK = "cachefleet-has-"
+
+# Reference 5.5, and what engines have beside it that would take a node out of our hands or give its passwords away.
+_WITHHELD = (
+    "bgrewriteaof",
+    "bgsave",
+    "config",
+    "debug",
+    "failover",
+    "migrate",
+    "module",
+    "pfdebug",
+    "pfselftest",
+    "psync",
+    "replconf",
+    "replicaof",
+    "save",
+    "shutdown",
+    "slaveof",
+    "sync",
+)
+_WITHHELD_PARTS = {
+    "acl": ("deluser", "load", "save", "setuser"),
+    "cluster": (
+        "addslots",
+        "addslotsrange",
+        "bumpepoch",
+        "delslots",
+        "delslotsrange",
+        "failover",
+        "flushslots",
+        "forget",
+        "links",
+        "meet",
+        "replicate",
+        "reset",
+        "saveconfig",
+        "set-config-epoch",
+        "setslot",
+    ),
+}
+_MIGRATION_PARTS = ("migrateslots", "cancelslotmigrations", "syncslots")
+# Before engines could take single parts of a command away: all of it, and then these are given.
+_GIVEN_PARTS = {
+    "acl": ("cat", "genpass", "getuser", "help", "list", "log", "users", "whoami"),
+    "cluster": (
+        "count-failure-reports",
+        "countkeysinslot",
+        "getkeysinslot",
+        "help",
+        "info",
+        "keyslot",
+        "myid",
+        "nodes",
+        "replicas",
+        "slaves",
+        "slots",
+    ),
+}
+# A node that takes slots over runs what their keys are made of, and later every write to them, as the user of who sends it.
+_PEER_RULES = ("+psync", "+replconf", "+sync")
+
+Directive = tuple[str, ...]
+
+
+def sha256(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def withheld(capabilities: Set[str]) -> tuple[str, ...]:
+    """Rules that come after all others of a client."""
+    rules = tuple(f"-{command}" for command in _WITHHELD)
+    if "acl-parts" not in capabilities:
+        rules += tuple(f"-{command}" for command in _GIVEN_PARTS)
+        return rules + tuple(f"+{command}|{part}" for command, parts in _GIVEN_PARTS.items() for part in parts)
+    parts = {**_WITHHELD_PARTS}
+    if "atomic-slot-migration" in capabilities:
+        parts["cluster"] += _MIGRATION_PARTS
+    return rules + tuple(f"-{command}|{part}" for command in parts for part in parts[command])
+
+
+def user_rules(user: EngineUser, capabilities: Set[str]) -> tuple[str, ...]:
+    """What ACL SETUSER is told after the name; it begins with nothing."""
+    passwords = ("nopass",) if user.no_password else tuple(f"#{digest}" for digest in user.sha256)
+    return ("reset", "on" if user.enabled else "off", *passwords, *user.rules, *withheld(capabilities))
+
+
+def own_users(controller: str, peer: str, capabilities: Set[str]) -> Iterator[Directive]:
+    """(name, rules...) of ours, by their passwords."""
+    yield CONTROLLER, "on", f"#{sha256(controller)}", "~*", "&*", "+@all"
+    parts = ("+cluster|syncslots",) if "atomic-slot-migration" in capabilities else ()
+    yield PEER, "on", f"#{sha256(peer)}", "~*", "&*", "+@all", *withheld(capabilities), *_PEER_RULES, *parts
+
+
+def mark(users: Sequence[EngineUser]) -> str:
+    """The name of a user that may do nothing: it stands for these users having been set up, all of them."""
+    return _MARK + fingerprint(tuple(users))
+
+
+def seen_mark(names: Iterable[str]) -> str:
+    """The fingerprint that a node's users say, "" for none, or for more than one (somebody was cut short)."""
+    marks = [name.removeprefix(_MARK) for name in names if name.startswith(_MARK)]
+    return marks[0] if len(marks) == 1 else ""
+
+
+def is_ours(name: str) -> bool:
+    return name in (CONTROLLER, PEER)
+
+
+def directives(users: Sequence[EngineUser], controller: str, peer: str, capabilities: Set[str]) -> Iterator[Directive]:
+    """Of a configuration file: all users, and as whom the node reaches others."""
+    for own in own_users(controller, peer, capabilities):
+        yield "user", *own
+    for user in users:
+        yield "user", user.name, *user_rules(user, capabilities)
+    yield "user", mark(users), "reset"
+    yield "masteruser", PEER
+    yield "masterauth", peer

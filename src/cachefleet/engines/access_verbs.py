@@ -1,0 +1,67 @@
+"""Lets users into a running engine, and others out. Called by ValkeyDriver.
+
+The mark is set last, when everything before it was accepted: whoever reads it later knows that all of it holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from cachefleet.engine_interfaces import EngineRefused
+from cachefleet.engines import access
+from cachefleet.engines.access import PEER
+from cachefleet.engines.connection import Command
+from cachefleet.engines.connections import Connections
+from cachefleet.model.access import EngineUser
+from cachefleet.model.observed import Address
+
+DEFAULT = "default"
+
+
+class AccessVerbs:
+    """A node is named by its own address, with its launch."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    async def admit(self, at: Address, users: Sequence[EngineUser]) -> None:
+        """Raises EngineRefused."""
+        passwords = self._connections.passwords
+        if passwords is None or not at.launch:
+            raise EngineRefused(f"users of {at} were not changed: it is not known who we are there")
+        capabilities = (await self._connections.identity(at)).capabilities
+        names, before = await self._connections.call(at, ("ACL", "USERS"), ("ACL", "GETUSER", DEFAULT))
+        wanted = {user.name: user for user in users}
+        gone = [name for name in names if not (name in wanted or name == DEFAULT or access.is_ours(name))]
+        peer = passwords.peer(at.launch)
+        commands: list[Command] = [
+            *(("ACL", "SETUSER", *own) for own in access.own_users(passwords.controller(at.launch), peer, capabilities)),
+            ("CONFIG", "SET", "masteruser", PEER),
+            ("CONFIG", "SET", "masterauth", peer),
+            *(("ACL", "SETUSER", name, *access.user_rules(user, capabilities)) for name, user in wanted.items()),
+            *((("ACL", "DELUSER", *gone),) if gone else ()),
+        ]
+        await self._connections.call(at, *commands)
+        default = wanted.get(DEFAULT)
+        if default is not None and _is_open(before) and not default.no_password:
+            await self._connections.call(at, ("CLIENT", "KILL", "USER", DEFAULT, "SKIPME", "yes"))
+        await self._connections.call(at, ("ACL", "SETUSER", access.mark(users), "reset"))
+        self._connections.renew(at)
+
+
+async def login_for(connections: Connections, to: Address) -> Command:
+    """Words of MIGRATE by which another node gets its keys into the one there; none where clients need no password either.
+    Raises EngineRefused."""
+    passwords = connections.passwords
+    if passwords is None or not to.launch:
+        return ()
+    (default,) = await connections.call(to, ("ACL", "GETUSER", DEFAULT))
+    return () if _is_open(default) else ("AUTH2", PEER, passwords.peer(to.launch))
+
+
+def _is_open(user: Any) -> bool:
+    """By a reply of ACL GETUSER: whether it lets in without a password."""
+    words = [word.decode() if isinstance(word, bytes) else word for word in user] if isinstance(user, list) else []
+    flags = words[words.index("flags") + 1] if "flags" in words else ()
+    return {"on", "nopass"} <= {flag.decode() if isinstance(flag, bytes) else flag for flag in flags}
