@@ -1,5 +1,5 @@
-"""What is secret is looked for wherever somebody else could read it: arguments, environments, logs, the database, replies, files
-of others, dumps of crashes."""
+"""What is secret is looked for wherever somebody else could read it: arguments, environments, logs, the database, replies,
+files of others, dumps of crashes."""
 
 from __future__ import annotations
 

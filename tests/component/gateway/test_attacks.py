@@ -103,7 +103,7 @@ def open_files(count: int) -> Iterator[None]:
 
 
 def test_ten_thousand_connections_end_and_the_next_client_is_served() -> None:
-    """Who was there before is served meanwhile. Most of the others are closed unheard; when they have gone, all is as before."""
+    """Who was there before is served meanwhile. Most others are closed unheard; when they have gone, all is as before."""
     with serving(make_gateway()) as port, open_files(16_000), wire(port) as first, contextlib.ExitStack() as stack:
         assert is_well(first)
         for _ in range(10_000):
