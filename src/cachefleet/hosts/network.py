@@ -17,7 +17,7 @@ from cachefleet.hosts.files import replace_file
 from cachefleet.interfaces import HostRefused
 
 # The first one that can be written holds our claims; claims in all of them count (root writes the first, others the second).
-PLACES = (Path("/run/cachefleet"), Path("/tmp/cachefleet-networks"))
+PLACES = (Path("/run/cachefleet"), Path("/tmp/cachefleet-networks"))  # noqa: S108 - made with a sticky bit, never a link
 _FIRST, _LAST = 41, 250  # of the numbers that are chosen by themselves
 _LOCK = ".lock"
 _READ = (
