@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from cachefleet.engine_interfaces import Build
-from cachefleet.engines.catalogue import InstalledEngines
+from cachefleet.engines.catalogue import BUILT_FOLDER, InstalledEngines
 from cachefleet.settings import Settings
 
 
-def installed(settings: Settings) -> Sequence[Build]:
-    return InstalledEngines(settings.engines).builds()
+def installed(settings: Settings) -> InstalledEngines:
+    return InstalledEngines(settings.engines, built=settings.data_dir / BUILT_FOLDER)

@@ -32,7 +32,7 @@ from cachefleet.clock import Clock, SystemClock, SystemEntropy
 from cachefleet.control.controller import Controller
 from cachefleet.control.leadership import Leadership
 from cachefleet.control.seams import Seams
-from cachefleet.engines.catalogue import InstalledEngines
+from cachefleet.engines.catalogue import BUILT_FOLDER, InstalledEngines
 from cachefleet.engines.discovery import DiscoveryDriver, node_list_file
 from cachefleet.engines.memcached import MemcachedDriver
 from cachefleet.engines.valkey import ValkeyDriver
@@ -210,7 +210,7 @@ async def _assemble(settings: Settings, folder: Folder, clock: Clock, stack: Asy
     )
     host = LocalHost(settings.data_dir, settings.host, clock, permit=leadership.permit)
     stack.push_async_callback(host.close)
-    catalogue = InstalledEngines(settings.engines)
+    catalogue = InstalledEngines(settings.engines, built=settings.data_dir / BUILT_FOLDER)
     passwords = DerivedPasswords.of(settings.data_dir)
     resp = ValkeyDriver(settings.control.cluster_node_timeout_ms, leadership.permit, passwords)
     memcached, discovery = MemcachedDriver(), DiscoveryDriver()

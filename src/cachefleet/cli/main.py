@@ -114,11 +114,11 @@ def status(data: DataOption = None) -> None:
 
 
 @engines_app.command("list")
-def engines_list() -> None:
-    """Show the engine builds that were found here."""
+def engines_list(data: DataOption = None) -> None:
+    """Show the engine builds that were found here, and what each can do."""
     from cachefleet.cli.engines import show_engines
 
-    show_engines(_settings())
+    show_engines(_settings(data=data))
 
 
 @zone_app.command("out")

