@@ -15,6 +15,7 @@ before, so that three and five shards each read all of it.
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 import statistics
@@ -39,6 +40,7 @@ from cachefleet.settings import EngineSettings
 from tests.engine.groups import address, await_available, delete, replication_group
 from tests.engine.snapshots import await_snapshot, remove
 from tests.fixtures.machine import data_folder
+from tests.fixtures.operator import operator_login
 from tests.fixtures.service import Service, running_service
 from tests.traffic import keys as traffic_keys
 from tests.traffic.traffic import Client
@@ -125,13 +127,15 @@ def _tools(group: dict[str, Any]) -> Backup:
     host, port = address(replica["ReadEndpoint"])
     with data_folder() as folder:
         begun_s = time.perf_counter()
-        subprocess.run(
-            [tool(), "-h", host, "-p", str(port), "--rdb", folder / "dump.rdb"],
-            check=True,
-            capture_output=True,
-            timeout=TIMEOUT_S,
-        )
+        _dump((host, port), folder / "dump.rdb")
         return Backup(time.perf_counter() - begun_s, (folder / "dump.rdb").stat().st_size)
+
+
+def _dump(where: Where, file: Path) -> None:
+    user, password = operator_login(*where)
+    command = [tool(), "-h", where[0], "-p", str(where[1]), "--user", user, "--rdb", file]
+    environment = {**os.environ, "REDISCLI_AUTH": password, "VALKEYCLI_AUTH": password}
+    subprocess.run(command, check=True, capture_output=True, timeout=TIMEOUT_S, env=environment)
 
 
 class Memory:
@@ -248,9 +252,7 @@ def _restores(api: Any, keys: int) -> Iterator[Row]:
         with data_folder() as folder:
             file = folder / "dump.rdb"
             host, port = next(iter(traffic_keys.owners(entrance)))
-            subprocess.run(
-                [tool(), "-h", host, "-p", str(port), "--rdb", file], check=True, capture_output=True, timeout=TIMEOUT_S
-            )
+            _dump((host, port), file)
             engine_s = [_engine_loads(folder) for _ in range(ROUNDS)]
         api.create_snapshot(SnapshotName="origin", ReplicationGroupId="origin")
         await_snapshot(api, "origin", TIMEOUT_S)

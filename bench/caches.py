@@ -17,6 +17,7 @@ from redis.crc import key_slot
 from bench.clients import PATIENT, Where, clustered, plain
 from bench.creation import KEYS_OF_THREE_SHARDS
 from tests.engine.groups import address, await_healthy
+from tests.fixtures.operator import as_operator
 from tests.fixtures.service import Service, wait_for
 
 
@@ -35,7 +36,7 @@ class Cache(msgspec.Struct, frozen=True, kw_only=True):
     roles: Callable[[], Roles | None]  # None while something is amiss
     pids: Callable[[], Collection[int]]  # its processes: nothing else is ever struck
     heals: bool = True  # brings a dead node back by itself
-    configuration: Mapping[str, str] = {}  # what each node is told before a round
+    configuration: Mapping[str, str] = {}  # what each node, then one of ours, is told before a round
 
     @property
     def held_key(self) -> str:
@@ -56,8 +57,8 @@ class Cache(msgspec.Struct, frozen=True, kw_only=True):
         with self.open() as client:
             for key in (*self.keys, self.held_key):
                 client.delete(key)
-        for where in (roles.primary, *roles.replicas):
-            with plain(where) as client:
+        for where in (roles.primary, *roles.replicas) if self.configuration else ():
+            with redis.Redis(*where, socket_timeout=1, **as_operator(where)) as client:
                 for name, value in self.configuration.items():
                     client.config_set(name, value)
 

@@ -31,7 +31,8 @@ from tests.fixtures.service import Service, running_service, wait_for
 NOTE = __doc__
 PAIRS = 21
 REQUESTS = {1: 40_000, 16: 300_000}
-OWN_WORDS = frozenset({"bind", "dir", "logfile", "loglevel", "replicaof", "replica-announce-ip", "replica-serve-stale-data"})
+_PLACE = {"bind", "dir", "logfile", "loglevel", "replicaof", "replica-announce-ip", "replica-serve-stale-data"}
+OWN_WORDS = frozenset(_PLACE | {"user", "masteruser", "masterauth"})
 BY_HAND = "by hand"
 Where = tuple[str, int]
 

@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 from cachefleet.model.slots import count, without
 from tests.engine.groups import address, await_available, await_healthy, describe, replication_group
 from tests.engine.zipf import ZipfClients, parts, popular_first
+from tests.fixtures.operator import as_operator
 from tests.fixtures.service import wait_for
 from tests.traffic.keys import counts, owners
 
@@ -56,7 +57,7 @@ def counting(entrance: tuple[str, int]) -> list[str]:
     """Whether each primary counts what slots cost."""
     found = []
     for where in owners(entrance):
-        with redis.Redis(*where, decode_responses=True) as node:
+        with redis.Redis(*where, decode_responses=True, **as_operator(where)) as node:
             found.append(str(node.config_get(STATISTICS)[STATISTICS]))
     return found
 

@@ -15,6 +15,7 @@ from cachefleet.model.group import Engine
 from tests.engine.clocked_service import HOUR_S, clocked_service, move_clock, pending, stays, window_in
 from tests.engine.engine_processes import build_of
 from tests.engine.groups import address, await_cluster, await_healthy, cache_cluster, describe, replication_group
+from tests.fixtures.operator import as_operator
 from tests.fixtures.service import Service, wait_for
 
 MICRO, SMALL = "cache.t4g.micro", "cache.t4g.small"
@@ -32,7 +33,8 @@ def memory_bytes(group: dict[str, Any]) -> set[int]:
     """What the members may hold."""
     found = set()
     for member in group["NodeGroups"][0]["NodeGroupMembers"]:
-        with Redis(*address(member["ReadEndpoint"]), socket_timeout=2) as node:
+        where = address(member["ReadEndpoint"])
+        with Redis(*where, socket_timeout=2, **as_operator(where)) as node:
             found.add(int(node.config_get("maxmemory")["maxmemory"]))
     return found
 
@@ -126,6 +128,6 @@ def test_a_node_that_has_to_be_launched_anew_takes_along_what_is_pending(service
         os.kill(service.pid_of("palone"), signal.SIGKILL)
         wait_for("it holds", lambda: pending(elasticache, "palone") == {})
         await_cluster(elasticache, "palone")
-        with Redis(*where, socket_timeout=2) as node:
+        with Redis(*where, socket_timeout=2, **as_operator(where)) as node:
             assert str(node.info("server")["redis_version"]).startswith("7.0.")
             assert int(node.config_get("maxmemory")["maxmemory"]) == SMALL_BYTES

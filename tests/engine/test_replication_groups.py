@@ -16,6 +16,7 @@ import redis
 from redis.cluster import RedisCluster
 
 from tests.engine.groups import address, await_healthy, describe, describe_cluster, primary_member, replication_group
+from tests.fixtures.operator import answering, as_operator
 from tests.fixtures.service import CACHEFLEET, Service, wait_for
 from tests.traffic.writer import EndpointWriter
 
@@ -47,11 +48,10 @@ def primary_version(shard: dict[str, Any]) -> str:
 
 
 def test_memory_and_parameters_are_those_of_the_default_group(elasticache: Any) -> None:
-    with (
-        replication_group(elasticache, "params", NumCacheClusters=1) as group,
-        connect(group["NodeGroups"][0]["PrimaryEndpoint"]) as client,
-    ):
-        config = client.config_get()
+    with replication_group(elasticache, "params", NumCacheClusters=1) as group:
+        endpoint = group["NodeGroups"][0]["PrimaryEndpoint"]
+        with connect(endpoint, **as_operator(address(endpoint))) as client:
+            config = client.config_get()
         assert int(config["maxmemory"]) == 536870912 * 3 // 4
         assert config["maxmemory-policy"] == "volatile-lru"
         assert config["databases"] == "16"
@@ -141,7 +141,7 @@ def _reached(endpoint: dict[str, Any], connections: int) -> set[str]:
     for _ in range(connections):
         try:
             with connect(endpoint) as client:
-                reached.add(str(client.config_get("replica-announce-ip")["replica-announce-ip"]))
+                reached.add(answering(client))
         except redis.exceptions.ConnectionError:
             continue
     return reached

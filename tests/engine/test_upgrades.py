@@ -29,6 +29,7 @@ from tests.engine.groups import (
 )
 from tests.engine.test_replica_counts import messages
 from tests.fixtures.machine import data_folder
+from tests.fixtures.operator import as_operator
 from tests.fixtures.service import Service, running_service, wait_for
 from tests.traffic.changes import version
 from tests.traffic.traffic import traffic
@@ -260,9 +261,11 @@ def test_nodes_follow_their_subnet_group(elasticache: Any) -> None:
 # --- sizes ---------------------------------------------------------------------------------------------------------
 
 
-def test_memory_that_a_client_has_changed_is_set_back(elasticache: Any) -> None:
+def test_memory_that_is_changed_by_hand_is_set_back(elasticache: Any) -> None:
+    """By somebody who got in as us: clients may not."""
     with replication_group(elasticache, "sized", NumCacheClusters=1) as group:
-        with redis.Redis(*address(group["NodeGroups"][0]["PrimaryEndpoint"])) as client:
+        where = address(group["NodeGroups"][0]["PrimaryEndpoint"])
+        with redis.Redis(*where, **as_operator(where)) as client:
             before = client.config_get("maxmemory")
             client.config_set("maxmemory", 2_000_000)
             wait_for("it is set back", lambda: client.config_get("maxmemory") == before)

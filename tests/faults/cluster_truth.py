@@ -21,16 +21,17 @@ from cachefleet.model.group import SLOTS
 from cachefleet.model.observed import ClusterView
 from cachefleet.model.slots import count
 from tests.engine.groups import address, describe, replication_group
+from tests.fixtures.operator import as_operator
 from tests.fixtures.service import Service, wait_for
 
 Table = dict[str, ClusterView]  # by node name
 
 
 @contextmanager
-def client_of(host: str, port: int = 6379) -> Iterator[Any]:
+def client_of(host: str, port: int = 6379, **more: Any) -> Iterator[Any]:
     """One connection that tries nothing twice, and gives replies as they come."""
     client: Any = redis.Redis(
-        host, port, decode_responses=True, socket_timeout=2, socket_connect_timeout=2, retry=Retry(NoBackoff(), 0)
+        host, port, decode_responses=True, socket_timeout=2, socket_connect_timeout=2, retry=Retry(NoBackoff(), 0), **more
     )
     client.response_callbacks.clear()
     try:
@@ -40,7 +41,8 @@ def client_of(host: str, port: int = 6379) -> Iterator[Any]:
 
 
 def ask(host: str, *words: str) -> Any:
-    with client_of(host) as client:
+    """As the service itself may."""
+    with client_of(host, **as_operator((host, 6379))) as client:
         return client.execute_command(*words)
 
 

@@ -14,6 +14,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tests.engine.groups import address, await_healthy, describe, describe_cluster, primary_member, replication_group
+from tests.fixtures.operator import as_operator
 from tests.fixtures.service import Service, wait_for
 
 
@@ -113,6 +114,10 @@ class Shard:
         host, port = where or self.primary_endpoint
         usual: dict[str, Any] = {"socket_timeout": 2, "decode_responses": True, "retry": Retry(NoBackoff(), 0)}
         return redis.Redis(host, port, **{**usual, **more})
+
+    def operate(self, where: tuple[str, int] | None = None) -> redis.Redis:
+        """As connect, with all that the service itself may."""
+        return self.connect(where, **as_operator(where or self.primary_endpoint))
 
     def put(self, key: str, value: str) -> None:
         """Held by every node when this returns."""

@@ -28,6 +28,7 @@ from tests.engine.groups import address, await_healthy, delete, describe
 from tests.engine.snapshots import await_snapshot, describe_snapshot, remove
 from tests.faults.remains import NOTHING, everything
 from tests.fixtures.machine import data_folder
+from tests.fixtures.operator import as_operator
 from tests.fixtures.service import Service, running_service, wait_for
 
 DOOMED = (sys.executable, str(Path(__file__).with_name("doomed_service.py")))
@@ -67,7 +68,7 @@ def filled(group: dict[str, Any]) -> dict[str, Any]:
         else:
             nodes = [address(member["ReadEndpoint"]) for member in group["NodeGroups"][0]["NodeGroupMembers"]]
     for node in nodes:
-        with redis.Redis(*node) as each:
+        with redis.Redis(*node, **as_operator(node)) as each:
             each.config_set("rdb-key-save-delay", SLOWLY_US)
     return group
 

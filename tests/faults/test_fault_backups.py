@@ -22,6 +22,7 @@ from redis.cluster import RedisCluster
 from tests.engine.groups import address, await_healthy, cache_cluster, describe, describe_cluster, replication_group
 from tests.engine.snapshots import await_end, await_snapshot, describe_snapshot, remove, restored, snapshot, why_of
 from tests.fixtures.machine import data_folder
+from tests.fixtures.operator import as_operator
 from tests.fixtures.service import Service, running_service, wait_for
 
 KEYS = 3000
@@ -68,7 +69,8 @@ def slow_down(api: Any, group: dict[str, Any], pause_us: int = SLOWLY_US) -> Non
     for member in group["MemberClusters"]:
         cluster = describe_cluster(api, member)
         assert cluster is not None
-        with redis.Redis(*address(cluster["CacheNodes"][0]["Endpoint"])) as node:
+        where = address(cluster["CacheNodes"][0]["Endpoint"])
+        with redis.Redis(*where, **as_operator(where)) as node:
             node.config_set("rdb-key-save-delay", pause_us)
 
 
@@ -157,7 +159,8 @@ def test_a_shard_that_hands_over_in_mid_stream(service: Service, api: Any) -> No
 def test_a_cluster_of_one_node_that_dies_comes_back_empty_and_so_is_its_snapshot(service: Service, api: Any) -> None:
     """It is of what the cache then has; never of a part of what it had."""
     with cache_cluster(api, "alone", Engine="valkey", NumCacheNodes=1) as cluster:
-        with redis.Redis(*address(cluster["CacheNodes"][0]["Endpoint"])) as cache:
+        where = address(cluster["CacheNodes"][0]["Endpoint"])
+        with redis.Redis(*where, **as_operator(where)) as cache:
             for number in range(KEYS):
                 cache.set(f"key:{number}", os.urandom(1000))
             cache.config_set("rdb-key-save-delay", SLOWLY_US)

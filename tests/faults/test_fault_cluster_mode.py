@@ -15,6 +15,7 @@ from botocore.exceptions import ConnectionClosedError
 
 from tests.engine.groups import address, await_healthy, primary_member, replication_group
 from tests.fixtures.machine import data_folder
+from tests.fixtures.operator import as_operator
 from tests.fixtures.service import Service, running_service, wait_for
 from tests.traffic.writer import EndpointWriter
 
@@ -96,7 +97,8 @@ def holder(service: Service, group: str, endpoint: str) -> str:
         "MemberClusters"
     ]:
         (cluster,) = service.client().describe_cache_clusters(CacheClusterId=member, ShowCacheNodeInfo=True)["CacheClusters"]
-        with redis.Redis(*address(cluster["CacheNodes"][0]["Endpoint"])) as node:
+        where = address(cluster["CacheNodes"][0]["Endpoint"])
+        with redis.Redis(*where, **as_operator(where)) as node:
             if endpoint in node.config_get("bind")["bind"].split():
                 return str(member)
     raise AssertionError(f"nobody listens on {endpoint}")

@@ -16,6 +16,7 @@ import pytest
 import redis
 
 from tests.faults.shard import Shard, frozen, made_shard
+from tests.fixtures.operator import answering
 from tests.fixtures.service import Service, wait_for
 from tests.traffic.writer import EndpointWriter
 
@@ -85,7 +86,7 @@ def test_short_freezes_cause_nothing(trio: Shard) -> None:
 
 def test_a_frozen_replica_loses_the_reader_endpoint_and_is_replaced(trio: Shard) -> None:
     with trio.connect(trio.reader_endpoint) as reader:
-        held = str(reader.config_get("replica-announce-ip")["replica-announce-ip"])
+        held = answering(reader)
     victim = next(node for node in trio.replicas if trio.address_of(node)[0] == held)
     pid, primary = trio.pid_of(victim), trio.primary
     with EndpointWriter(*trio.primary_endpoint) as writer:
@@ -106,7 +107,7 @@ def busy(shard: Shard, node: str, seconds: float) -> Iterator[None]:
     """A script without an end holds the node inside the block. It answers nobody for so long, then says to everybody that it is
     busy; only then can the script be ended, and it is when this returns."""
     where = shard.address_of(node)
-    with shard.connect(where) as client, shard.connect(where, socket_timeout=60) as caller, ThreadPoolExecutor(1) as background:
+    with shard.operate(where) as client, shard.connect(where, socket_timeout=60) as caller, ThreadPoolExecutor(1) as background:
         usual = client.config_get("lua-time-limit")
         client.config_set("lua-time-limit", int(seconds * 1000))
         held = background.submit(caller.eval, "while true do end", 0)

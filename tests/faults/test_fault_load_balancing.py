@@ -16,6 +16,7 @@ import redis
 from tests.engine.groups import address, await_healthy, replication_group
 from tests.engine.zipf import ZipfClients, popular_first
 from tests.fixtures.machine import data_folder
+from tests.fixtures.operator import as_operator
 from tests.fixtures.service import Service, running_service, wait_for
 from tests.traffic.clients import Where
 from tests.traffic.keys import owners
@@ -51,7 +52,7 @@ def counting(service: Service) -> int:
 
 def _counts(where: Where) -> bool:
     try:
-        with redis.Redis(*where, socket_timeout=5, decode_responses=True) as node:
+        with redis.Redis(*where, socket_timeout=5, decode_responses=True, **as_operator(where)) as node:
             return bool(node.config_get(STATISTICS)[STATISTICS] == "yes")
     except redis.exceptions.RedisError:
         return False

@@ -97,7 +97,7 @@ def looked_at(pair: Shard) -> bool:
 def test_a_primary_that_takes_no_more_clients_is_not_failed_over_but_can_be(pair: Shard) -> None:
     pair.put("kept", "full")
     primary, pids = pair.primary, pair.pids()
-    with ExitStack() as crowd, pair.connect() as client:
+    with ExitStack() as crowd, pair.operate() as client:
         most = int(client.info("clients")["connected_clients"]) + 5
         client.config_set("maxclients", most)
         with pytest.raises(redis.exceptions.RedisError):
@@ -108,7 +108,7 @@ def test_a_primary_that_takes_no_more_clients_is_not_failed_over_but_can_be(pair
     pair.heal()
     assert pair.pids() == pids
     assert pair.get("kept") == "full"
-    with pair.connect(pair.address_of(primary)) as client:
+    with pair.operate(pair.address_of(primary)) as client:
         client.config_set("maxclients", 10_000)
 
 

@@ -126,7 +126,7 @@ def test_a_lone_replica_that_was_cut_off_does_not_succeed_before_it_is_told_to(s
 def _cut_link(shard: Shard, rules: PacketRules, replica: str, primary: str) -> None:
     """What the replica sends to the primary from now on, and what it is sent, is lost; we and clients reach both."""
     (host, port), own = shard.address_of(primary), shard.address_of(replica)[0]
-    with shard.connect((own, port)) as client:
+    with shard.operate((own, port)) as client:
         client.config_set("bind-source-addr", own)  # of the connections that it will make
     (link,) = local_ports(shard.pid_of(replica), [host], port)
     rules.drop(

@@ -97,10 +97,11 @@ def test_a_group_all_of_whose_nodes_die_comes_back_empty_at_the_same_endpoints(s
 
 
 def test_a_second_primary_made_by_hand_is_made_a_replica_again(trio: Shard) -> None:
+    """By somebody who got in as us: clients may not."""
     trio.put("kept", "both")
     primary, rival = trio.primary, trio.replicas[0]
     where = trio.address_of(rival)
-    with EndpointWriter(*trio.primary_endpoint) as writer, trio.connect(where) as client:
+    with EndpointWriter(*trio.primary_endpoint) as writer, trio.operate(where) as client:
         writer.await_writes(50)
         client.replicaof("NO", "ONE")
         wait_for("it follows again", lambda: trio.role_at(where) == "slave", 10)
@@ -112,9 +113,10 @@ def test_a_second_primary_made_by_hand_is_made_a_replica_again(trio: Shard) -> N
     assert trio.get("kept", where) == "both"
 
 
-def test_a_primary_that_a_client_makes_a_replica_of_its_replica_is_primary_again(trio: Shard) -> None:
+def test_a_primary_that_is_made_a_replica_of_its_replica_by_hand_is_primary_again(trio: Shard) -> None:
+    """By somebody who got in as us: clients may not."""
     trio.put("kept", "by hand")
-    with trio.connect() as client:
+    with trio.operate() as client:
         client.replicaof(*trio.address_of(trio.replicas[0]))
     wait_for("a primary serves the endpoint", lambda: trio.role_at(trio.primary_endpoint) == "master", 10)
     trio.heal()

@@ -49,7 +49,7 @@ def test_an_endless_full_sync_is_noticed_and_ended_under_load() -> None:
         primary, (replica,) = pair.primary, pair.replicas
         pair.fill(DATA_MB)
         pair.heal()
-        with pair.connect() as client:
+        with pair.operate() as client:
             client.config_set("dual-channel-replication-enabled", "no")  # with it, this cannot happen
             client.config_set("client-output-buffer-limit", f"replica {BUFFER_BYTES} {BUFFER_BYTES} 60")
             client.config_set("repl-backlog-size", BACKLOG_BYTES)
