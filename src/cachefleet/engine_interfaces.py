@@ -60,6 +60,8 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
     seeded: bool = False  # it loads its data from a pipe at its start: Rendering.pipes has one
     users: tuple[EngineUser, ...] = ()  # whom it lets in (engines that know users)
 
+    certificate: NodeCertificate | None = None  # where its address has encryption in transit
+    memory_only: bool = False  # its data never touch a disk, not even for a moment
 
 class Rendering(msgspec.Struct, frozen=True):
     """How to start it: argv[0] is the binary; files are written below the incarnation's folder (mode 0600) before, and named

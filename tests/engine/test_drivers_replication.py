@@ -209,6 +209,30 @@ def test_a_replica_goes_on_serving_reads_when_its_primary_dies(engine: Engine, v
 
 
 @every_version
+def test_data_that_shall_not_touch_a_disk_do_not_when_a_replica_that_has_some_gets_others(engine: Engine, version: str) -> None:
+    async def scenario() -> None:
+        async with resp_processes(engine, version) as (driver, engines):
+            primaries = [engines.start(memory_only=True), engines.start(memory_only=True)]
+            for primary in primaries:
+                await engines.view(primary)
+                await driver.promote(primary.address, ())
+                with Client(primary.address.host, PORT) as client:
+                    for number in range(30):
+                        assert client.call("SET", f"key:{number}", "canary" * 100_000) == "OK"
+            replica = engines.start(memory_only=True)
+            await engines.view(replica)
+            files: set[str] = set()
+            for primary in primaries:
+                await driver.follow(replica.address, primary.address, ())
+                while not synced(await driver.probe(replica.address, False)):
+                    files |= {path.name for path in replica.folder.iterdir()}
+            assert {name for name in files if name.endswith(".rdb")} == set()
+            assert (await driver.probe(replica.address, False)).keys == 30
+
+    asyncio.run(scenario())
+
+
+@every_version
 def test_set_parameters(engine: Engine, version: str) -> None:
     async def scenario() -> None:
         async with resp_processes(engine, version) as (driver, engines):

@@ -87,3 +87,4 @@ def node_spec(
         parameters=effective,
         follow=follow,
     )
+        memory_only=desired.at_rest_encryption,

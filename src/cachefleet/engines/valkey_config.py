@@ -99,7 +99,8 @@ def memory_parameters(spec: NodeSpec) -> dict[str, str]:
 def _persistence(spec: NodeSpec) -> Iterator[Directive]:
     """Nothing on disk: no snapshots, no append-only file, replication straight from memory to socket.
 
-    A replica that holds data loads from a temporary file, so that it keeps what it has until the new data are complete."""
+    A replica that holds data keeps what it has until the new data are complete: these are in a temporary file meanwhile, or
+    (memory_only) beside the others in memory."""
     yield "save", ""
     yield "appendonly", "no"
     yield "stop-writes-on-bgsave-error", "no"
@@ -108,7 +109,7 @@ def _persistence(spec: NodeSpec) -> Iterator[Directive]:
     # In cluster mode a node is a primary from its start on, empty, at the address of who was there before: replicas that still
     # call there must get nothing until it has a role (engines.cluster).
     yield "repl-diskless-sync-delay", FEED_NOBODY_S if spec.clustered else "0"
-    yield "repl-diskless-load", "on-empty-db"
+    yield "repl-diskless-load", "swapdb" if spec.memory_only else "on-empty-db"
     # Primaries list their replicas by address: on one machine all of them connect from the same one.
     yield "replica-announce-ip", spec.address.host
     yield "repl-ping-replica-period", "1"
