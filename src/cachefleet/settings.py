@@ -99,6 +99,9 @@ class ApiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     subnet_groups: int = 300  # of one account and region
     subnets_per_group: int = 20  # of one subnet group
     snapshots_per_day: int = 20  # manual ones of one node in any 24 hours: SnapshotQuotaExceededFault beyond
+    users: int = 2000  # of one account and region
+    user_groups: int = 200  # of one account and region
+    users_per_group: int = 100  # of one user group
     test_failovers_per_day: int = 15  # calls of TestFailover in one account and region in any 24 hours
 
     def __post_init__(self) -> None:

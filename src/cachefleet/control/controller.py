@@ -13,6 +13,7 @@ import structlog
 from msgspec.structs import replace
 
 from cachefleet.control.backups import Backups
+from cachefleet.control.departures import forget_users
 from cachefleet.control.executor import Executor
 from cachefleet.control.leadership import LEASE
 from cachefleet.control.load_meter import LoadMeter
@@ -20,6 +21,7 @@ from cachefleet.control.observer import observe
 from cachefleet.control.pulse import Pulse
 from cachefleet.control.queue import KeyedQueue
 from cachefleet.control.seams import Seams
+from cachefleet.control.user_book import UserBook
 from cachefleet.interfaces import Conflict, Deposed, HostRefused, StoreError
 from cachefleet.model.plan import MoveKeys, Plan
 from cachefleet.model.resource import GROUP_KINDS, Key, Kind
@@ -51,6 +53,7 @@ class Controller:
         self._pulse = self._fresh_pulse()
         self._meter = LoadMeter(seams.clock, seams.resp, seams.host, seams.settings.control)
         self._backups = Backups(seams, self.wake)
+        self._users = UserBook(seams.store)
         seams.host.on_exit(self._exited)
 
     def wake(self, key: Key) -> None:
@@ -142,7 +145,7 @@ class Controller:
         if row is None:
             return None
         self._keys[row.desired.uid] = key
-        observed = await observe(self._seams, self._pulse, self._meter, row)
+        observed = await observe(self._seams, self._pulse, self._meter, self._users, row)
         observed = replace(observed, refusals=self._refusals.pop(key, {}))
         plan = plan_group(
             key.name,
@@ -153,7 +156,9 @@ class Controller:
             self._seams.clock.now(),
             self._seams.settings.control,
         )
-        row = await self._save(row, plan, token)
+        before, row = row, await self._save(row, plan, token)
+        if plan.finished or plan.memory.admitted != before.memory.admitted:
+            await forget_users(self._seams, key.scope, token)
         self._seams.host.keep(row.desired.uid, [] if plan.finished else held(plan.memory))
         if plan.finished:
             self._pulse.watch(row.desired.uid, key, {})
@@ -235,6 +240,8 @@ class Controller:
         while True:
             try:
                 await self.stop_orphans()
+                for scope in {key.scope for key in await self._seams.store.keys([Kind.USER])}:
+                    await forget_users(self._seams, scope, self._seams.authority.token())
                 await self._seams.store.forget_events(self._seams.clock.now() - EVENTS_KEPT_S)
             except Deposed as error:
                 log.info("sweep given up", why=str(error))

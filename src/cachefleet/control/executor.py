@@ -187,7 +187,7 @@ class Executor:
         return node_spec(self._row, node, "", None, self._seams.settings.node_types)
 
     async def admit(self, action: actions.Admit) -> None:
-        await self._resp.admit(self._at(action.node), action.users)
+        await self._resp.admit(self._at(action.node), action.users, action.cut)
 
     async def resize(self, action: actions.Resize) -> None:
         spec = node_spec(self._row, action.node, "", None, self._seams.settings.node_types)

@@ -12,6 +12,7 @@ from cachefleet.control.load_meter import LoadMeter, Reading
 from cachefleet.control.pulse import Pulse
 from cachefleet.control.seams import Seams
 from cachefleet.control.specs import data_bytes, form_of, node_address
+from cachefleet.control.user_book import UserBook
 from cachefleet.engine_interfaces import EngineDriver
 from cachefleet.interfaces import NoAddresses
 from cachefleet.model.group import EndpointRole, GroupDesired, GroupMemory, Shape, incarnation
@@ -28,8 +29,9 @@ ASK_AGAIN_S = 4.0  # a silent node: TCP's own retries would take ever longer whe
 # connection does not
 
 
-async def observe(seams: Seams, pulse: Pulse, meter: LoadMeter, row: GroupRow) -> Observed:
+async def observe(seams: Seams, pulse: Pulse, meter: LoadMeter, book: UserBook, row: GroupRow) -> Observed:
     desired, memory = row.desired, row.memory
+    users = await book.users_of(row)
     processes = seams.host.inspect(desired.uid)
     targets = {} if desired.deleting else _targets(seams, row, processes)
     pulse.watch(desired.uid, row.key, {target.incarnation: (target.driver, target.address) for target in targets.values()})
@@ -59,6 +61,7 @@ async def observe(seams: Seams, pulse: Pulse, meter: LoadMeter, row: GroupRow) -
         beside_us=reading.beside_us,
         data_bytes=_data_bytes(seams, desired),
         threads=_threads(seams, desired),
+        users=users,
         **_pending(seams, desired),
     )
 

@@ -99,7 +99,16 @@ def withheld(capabilities: Set[str]) -> tuple[str, ...]:
 def user_rules(user: EngineUser, capabilities: Set[str]) -> tuple[str, ...]:
     """What ACL SETUSER is told after the name; it begins with nothing."""
     passwords = ("nopass",) if user.no_password else tuple(f"#{digest}" for digest in user.sha256)
-    return ("reset", "on" if user.enabled else "off", *passwords, *user.rules, *withheld(capabilities))
+    return ("reset", "on" if user.enabled else "off", *passwords, *limited(user.rules, capabilities))
+
+
+def limited(rules: Sequence[str], capabilities: Set[str]) -> tuple[str, ...]:
+    """A client's rules, and what is withheld from all; selectors give rights of their own, so each is limited by itself."""
+    last = withheld(capabilities)
+    taken = tuple(f"({' '.join((rule[1:-1].strip(), *last))})" if rule.startswith("(") else rule for rule in rules)
+    named = any(rule.startswith("&") for rule in rules)
+    fresh = ("resetchannels",) if named and "resetchannels" not in rules else ()  # an engine may give new users all of them
+    return (*fresh, *taken, *last)
 
 
 def own_users(controller: str, peer: str, capabilities: Set[str]) -> Iterator[Directive]:

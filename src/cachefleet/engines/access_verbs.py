@@ -5,7 +5,7 @@ The mark is set last, when everything before it was accepted: whoever reads it l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cachefleet.engine_interfaces import EngineRefused
@@ -25,8 +25,8 @@ class AccessVerbs:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
 
-    async def admit(self, at: Address, users: Sequence[EngineUser]) -> None:
-        """Raises EngineRefused."""
+    async def admit(self, at: Address, users: Sequence[EngineUser], cut: Sequence[str] = ()) -> None:
+        """Raises EngineRefused. The engine itself closes connections of users that it is told to forget."""
         passwords = self._connections.passwords
         if passwords is None or not at.launch:
             raise EngineRefused(f"users of {at} were not changed: it is not known who we are there")
@@ -43,21 +43,29 @@ class AccessVerbs:
             *((("ACL", "DELUSER", *gone),) if gone else ()),
         ]
         await self._connections.call(at, *commands)
-        default = wanted.get(DEFAULT)
-        if default is not None and _is_open(before) and not default.no_password:
-            await self._connections.call(at, ("CLIENT", "KILL", "USER", DEFAULT, "SKIPME", "yes"))
+        for name in _to_cut(wanted, cut, was_open=_is_open(before) or not access.seen_mark(names)):
+            await self._connections.call(at, ("CLIENT", "KILL", "USER", name, "SKIPME", "yes"))
         await self._connections.call(at, ("ACL", "SETUSER", access.mark(users), "reset"))
         self._connections.renew(at)
 
 
+def _to_cut(wanted: Mapping[str, EngineUser], cut: Sequence[str], *, was_open: bool) -> list[str]:
+    """Of whom connections are closed. A new password alone closes none, but where there was none before. was_open: one could
+    get in without a password, or nobody knows, since an earlier attempt was cut short."""
+    default = wanted.get(DEFAULT)
+    unasked = [DEFAULT] if default is not None and was_open and not default.no_password else []
+    off = [name for name, user in wanted.items() if not user.enabled]
+    return [name for name in dict.fromkeys((*cut, *off, *unasked)) if name in wanted]
+
+
 async def login_for(connections: Connections, to: Address) -> Command:
-    """Words of MIGRATE by which another node gets its keys into the one there; none where clients need no password either.
+    """Words of MIGRATE by which another node gets its keys into the one there; none where nodes are not known as such (yet).
     Raises EngineRefused."""
     passwords = connections.passwords
     if passwords is None or not to.launch:
         return ()
-    (default,) = await connections.call(to, ("ACL", "GETUSER", DEFAULT))
-    return () if _is_open(default) else ("AUTH2", PEER, passwords.peer(to.launch))
+    (peer,) = await connections.call(to, ("ACL", "GETUSER", PEER))
+    return ("AUTH2", PEER, passwords.peer(to.launch)) if peer else ()
 
 
 def _is_open(user: Any) -> bool:

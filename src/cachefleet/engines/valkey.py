@@ -101,8 +101,8 @@ class ValkeyDriver:
     async def raise_replica_buffers(self, at: Address, size_bytes: int) -> None:
         await self._replication.raise_replica_buffers(at, size_bytes)
 
-    async def admit(self, at: Address, users: Sequence[EngineUser]) -> None:
-        await self._access.admit(at, users)
+    async def admit(self, at: Address, users: Sequence[EngineUser], cut: Sequence[str] = ()) -> None:
+        await self._access.admit(at, users, cut)
 
     async def set_parameters(self, at: Address, values: Mapping[str, str]) -> None:
         await self._replication.set_parameters(at, values)

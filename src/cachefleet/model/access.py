@@ -10,17 +10,46 @@ RULES = 1  # rises when what engines are told for the same users changes: runnin
 
 
 class EngineUser(msgspec.Struct, frozen=True):
-    """A user of an engine. rules: of its access string, without passwords and without on or off."""
+    """A user of an engine. rules: of its access string, without passwords and without on or off. user_id: who has that name at
+    present, "" nobody's; another one with the same name is somebody else."""
 
     name: str
     rules: tuple[str, ...] = ()
     enabled: bool = True
     no_password: bool = False  # any password, and none, is right
     sha256: tuple[str, ...] = ()  # of each password, in hexadecimal digits
+    user_id: str = ""
 
 
 OPEN = EngineUser("default", ("~*", "&*", "+@all"), no_password=True)  # what a group without access control has
-CLOSED = EngineUser("default", ("-@all",), enabled=False)
+CLOSED = EngineUser("default", ("-@all",), enabled=False, user_id="-")
+
+
+class AuthTokens(msgspec.Struct, frozen=True):
+    """What the default user of a group has to show (reference 10.4)."""
+
+    sha256: tuple[str, ...]  # of the tokens that are right, oldest first; one or two
+    required: bool  # else whoever shows none is let in, too
+    changed_at: float  # epoch seconds
+
+
+class AdmittedUser(msgspec.Struct, frozen=True):
+    user_id: str
+    fingerprint: str
+
+
+class Admitted(msgspec.Struct, frozen=True):
+    """Whom all nodes of a group were last seen to let in."""
+
+    fingerprint: str
+    users: dict[str, AdmittedUser]  # by name
+    user_group: str = ""  # that of the group then
+    tokens: tuple[str, ...] = ()  # as AuthTokens.sha256
+    required: bool = False
+
+
+def admitted_users(users: tuple[EngineUser, ...]) -> dict[str, AdmittedUser]:
+    return {user.name: AdmittedUser(user.user_id, fingerprint((user,))) for user in users}
 
 
 def fingerprint(users: tuple[EngineUser, ...]) -> str:

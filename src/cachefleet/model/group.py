@@ -12,6 +12,7 @@ from enum import StrEnum
 import msgspec
 
 from cachefleet.model import snapshot_file
+from cachefleet.model.access import Admitted, AuthTokens
 from cachefleet.model.pending import PendingChange, ScaleConfig
 from cachefleet.model.snapshot_file import Restore
 
@@ -109,6 +110,8 @@ class GroupDesired(msgspec.Struct, frozen=True, kw_only=True):
     restore: Restore | None = None  # what it is filled with before it is available for the first time, or while it is refilled
     saved: Restore | None = None  # what it had when it was saved for a stop of everything (planning.refilling)
     transit: str = ""  # encryption in transit: "" none, "preferred" with TLS or without, "required" with TLS only
+    auth: AuthTokens | None = None  # what clients show that use no user name; None nothing
+    user_group: str = ""  # whom it lets in, "" everybody (or who shows what auth says)
     gentle: bool = False  # slots move slowly, so that clients hardly feel it
     key_name: str = ""  # of the keyring: what its snapshots are encrypted with, "" the default key where they are encrypted
 
@@ -256,6 +259,7 @@ class GroupMemory(msgspec.Struct):
     proof_why: str = ""  # why it could not, "" when it could
     node_list_version: int = 0  # Memcached auto discovery
     node_list: tuple[str, ...] = ()  # node names last published
+    admitted: Admitted | None = None  # None before the first look
     node_list_hosts: tuple[str, ...] = ()  # and where they were
 
     @property

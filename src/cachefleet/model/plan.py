@@ -176,9 +176,11 @@ class CountLoad(Action, frozen=True):
 
 
 class Admit(Action, frozen=True):
-    """Let exactly these users into the running node, beside our own."""
+    """Let exactly these users into the running node, beside our own. cut: names that belong to somebody else by now, whose
+    connections are closed."""
 
     users: tuple[EngineUser, ...]
+    cut: tuple[str, ...] = ()
 
 
 class Resize(Action, frozen=True):

@@ -15,6 +15,8 @@ class Kind(StrEnum):
     SUBNET_GROUP = "subnetgroup"
     PARAMETER_GROUP = "parametergroup"
     SNAPSHOT = "snapshot"
+    USER = "user"
+    USER_GROUP = "usergroup"
 
 
 GROUP_KINDS = (Kind.REPLICATION_GROUP, Kind.CACHE_CLUSTER)

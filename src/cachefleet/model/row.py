@@ -10,6 +10,7 @@ from cachefleet.model.group import GroupDesired, GroupMemory, GroupStatus, Shape
 from cachefleet.model.network import SubnetGroupDesired
 from cachefleet.model.resource import Key, Kind
 from cachefleet.model.snapshot import SnapshotDesired
+from cachefleet.model.user import UserDesired, UserGroupDesired
 
 D = TypeVar("D")
 
@@ -37,6 +38,8 @@ def member_names(key: Key, desired: GroupDesired) -> tuple[str, ...]:
 
 SubnetGroupRow = Row[SubnetGroupDesired]
 SnapshotRow = Row[SnapshotDesired]
+UserRow = Row[UserDesired]
+UserGroupRow = Row[UserGroupDesired]
 
 # The type of a kind's desired document; the store decodes by it.
 DESIRED_TYPES: dict[Kind, type] = {
@@ -44,4 +47,6 @@ DESIRED_TYPES: dict[Kind, type] = {
     Kind.CACHE_CLUSTER: GroupDesired,
     Kind.SUBNET_GROUP: SubnetGroupDesired,
     Kind.SNAPSHOT: SnapshotDesired,
+    Kind.USER: UserDesired,
+    Kind.USER_GROUP: UserGroupDesired,
 }

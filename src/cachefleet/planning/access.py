@@ -5,16 +5,55 @@ Read back on the next look, so that it is known to hold. Called by planning.grou
 
 from __future__ import annotations
 
-from cachefleet.model.access import fingerprint
+from cachefleet.model.access import Admitted, EngineUser, admitted_users, fingerprint
+from cachefleet.model.group import GroupDesired, GroupMemory, Shape
 from cachefleet.model.plan import Admit
 from cachefleet.planning.draft import Draft
+from cachefleet.planning.users import swapped
 
 
 def admit(draft: Draft) -> None:
-    wanted = fingerprint(draft.observed.users)
+    """Tell those that answer; once all nodes have agreed, remember it. One that is silent holds that up until it is given up;
+    one that is launched later starts with the users of then."""
+    if draft.desired.shape is Shape.MEMCACHED:
+        return
+    users = draft.observed.users
+    wanted = fingerprint(users)
+    cut = swapped(draft.memory, users)
+    agreed = True
     for name in draft.memory.nodes:
         view = draft.live(name)
-        if view is None or view.access in (None, wanted):
-            continue
-        draft.act(Admit(node=name, users=draft.observed.users))
+        if view is None:
+            agreed = agreed and not (draft.running(name) and not draft.is_doomed(name))
+        elif view.access not in (None, wanted):
+            draft.act(Admit(node=name, users=users, cut=cut))
+            draft.waiting = True
+            agreed = False
+    if not agreed:
+        known = draft.memory.admitted
+        draft.modifying = draft.modifying or (known is not None and known.fingerprint != wanted)
         draft.waiting = True
+    elif not is_admitted(draft.memory, draft.desired, wanted):
+        draft.memory.admitted = _admitted(draft.desired, users, wanted)
+
+
+def is_admitted(memory: GroupMemory, desired: GroupDesired, wanted: str) -> bool:
+    """Whether that is what all nodes were seen to have. wanted: fingerprint of the users."""
+    known, auth = memory.admitted, desired.auth
+    if known is None or (known.fingerprint, known.user_group) != (wanted, desired.user_group):
+        return False
+    return (known.tokens, known.required) == ((), False) if auth is None else (known.tokens, known.required) == (
+        auth.sha256,
+        auth.required,
+    )
+
+
+def _admitted(desired: GroupDesired, users: tuple[EngineUser, ...], wanted: str) -> Admitted:
+    auth = desired.auth
+    return Admitted(
+        fingerprint=wanted,
+        users=admitted_users(users),
+        user_group=desired.user_group,
+        tokens=() if auth is None else auth.sha256,
+        required=auth is not None and auth.required,
+    )
