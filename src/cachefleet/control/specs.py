@@ -86,5 +86,5 @@ def node_spec(
         threads=kind.memcached_threads if desired.engine is Engine.MEMCACHED else 1,
         parameters=effective,
         follow=follow,
-    )
         memory_only=desired.at_rest_encryption,
+    )
