@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from cachefleet.app.engines import installed
 from cachefleet.cli.failure import Failure
+from cachefleet.cli.invocation import command
 from cachefleet.cli.table import plain_table, screen
 from cachefleet.engine_interfaces import Build
 from cachefleet.model.group import Engine
@@ -27,6 +28,10 @@ def show_engines(settings: Settings) -> None:
     for build in builds:
         table.add_row(*line_of(build))
     screen().print(table)
+    valkeys = [build for build in builds if build.engine is Engine.VALKEY]
+    if valkeys and "tls" not in valkeys[0].capabilities:
+        print(f"Valkey {valkeys[0].version} here cannot do TLS. Build one that can, in a few minutes:")
+        print(f"  {command('engines build valkey', settings, valkeys[0].version)}")
 
 
 def line_of(build: Build) -> Sequence[str]:

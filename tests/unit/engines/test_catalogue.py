@@ -80,13 +80,13 @@ def test_resolve(several: InstalledEngines, asked: str | None, version: str | No
 
 
 def test_exact_or_the_nearest_newer_patch(several: InstalledEngines) -> None:
-    versions = {asked: several.exact(Engine.VALKEY, asked) for asked in ("9.1.2", "9.1.0", "9.1.3", "9.1.11", "8.0.0", "8.1.4")}
+    versions = {asked: several.exact(Engine.VALKEY, asked) for asked in ("9.1.2", "9.1.0", "9.1.3", "9.1.11", "7.9.0", "8.1.4")}
     assert {asked: build and build.version for asked, build in versions.items()} == {
         "9.1.2": "9.1.2",
         "9.1.0": "9.1.2",
         "9.1.3": "9.1.10",
         "9.1.11": None,
-        "8.0.0": None,
+        "7.9.0": None,
         "8.1.4": "8.1.8",
     }
     assert several.exact(Engine.REDIS, "9.1.2") is None
