@@ -24,8 +24,14 @@ from cachefleet.model.observed import Address, NodeView
 from cachefleet.settings import EngineSettings
 from tests.fixtures.machine import data_folder
 
-RESP_VERSIONS = [(Engine.VALKEY, "9.1"), (Engine.VALKEY, "8.1"), (Engine.REDIS, "7.0"), (Engine.REDIS, "6.2")]
-NEEDED_IN_CI = {(Engine.VALKEY, "9.1"), (Engine.REDIS, "7.0"), (Engine.MEMCACHED, "1.6")}
+RESP_VERSIONS = [
+    (Engine.VALKEY, "9.1"),
+    (Engine.VALKEY, "8.1"),
+    (Engine.VALKEY, "8.0"),
+    (Engine.REDIS, "7.0"),
+    (Engine.REDIS, "6.2"),
+]
+NEEDED_IN_CI = {(Engine.VALKEY, "9.1"), (Engine.VALKEY, "8.0"), (Engine.REDIS, "7.0"), (Engine.MEMCACHED, "1.6")}
 NODE_TIMEOUT_MS = 1000
 _MB = 1_048_576
 _turn = itertools.count(os.getpid() * 1009)  # test processes that run side by side begin far from each other
