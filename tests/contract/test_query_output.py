@@ -18,7 +18,8 @@ from tests.contract.shape_values import from_client, values
 
 CODEC = QueryCodec()
 ODD = odd_service()
-OPERATIONS = [(name, operation) for name in SERVED for operation in service(name).model.operation_names]
+QUERY = [name for name in SERVED if service(name).model.protocol == "query"]
+OPERATIONS = [(name, operation) for name in QUERY for operation in service(name).model.operation_names]
 FEW = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 MANY = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 REQUEST_ID = "11111111-2222-3333-4444-555555555555"

@@ -44,3 +44,4 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def scope(self) -> Scope:
         return Scope(self.caller.account, self.caller.region)
+    network: int = 0  # N of the 127.N.0.0/16 in which nodes have their addresses

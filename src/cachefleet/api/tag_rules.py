@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cachefleet.api.names import quoted
 from cachefleet.model import memcached_snapshots, proof, saving
 from cachefleet.model.errors import AwsError, invalid_value
+from cachefleet.model.vpc import MEMBERS, read_members
 
 if TYPE_CHECKING:
     from types_boto3_elasticache.type_defs import TagTypeDef
@@ -24,7 +25,7 @@ _RESERVED = "aws:"
 
 # Tags that ask for something beyond ElastiCache: how slots are rebalanced and how fast they move (here), another port or subnet
 # group (relocation), the proof of a snapshot (model.proof), what becomes of the data in a stop of everything (model.saving),
-# snapshots of Memcached (model.memcached_snapshots).
+# snapshots of Memcached (model.memcached_snapshots), further members of a security group (model.vpc).
 _OURS = "cachefleet:"
 BALANCE, BY_LOAD = "cachefleet:balance", "load"
 PACE, GENTLE = "cachefleet:reshard", "gentle"
@@ -34,13 +35,19 @@ _RESULTS = (*proof.RESULTS, *saving.RESULTS)
 _OF_GROUPS = (saving.WANTED, saving.ASKED)
 
 
-def read_tags(tags: Sequence[Mapping[str, Any]], field: str = "Tags", *, of_snapshot: bool = False) -> dict[str, str]:
-    """Tags of a request, of_snapshot: that are a snapshot's. Raises InvalidParameterValue, TagQuotaPerResourceExceeded."""
+def read_tags(
+    tags: Sequence[Mapping[str, Any]], field: str = "Tags", *, of_snapshot: bool = False, of_network: bool = False
+) -> dict[str, str]:
+    """Tags of a request; of_snapshot: that are a snapshot's; of_network: of a VPC, a subnet or a security group. Raises
+    InvalidParameterValue, TagQuotaPerResourceExceeded."""
     _check_quota(len(tags))  # before any of them is looked at
     read: dict[str, str] = {}
     for tag in tags:
         key, text = tag.get("Key", ""), tag.get("Value") or ""
-        _check_key(key, field, of_snapshot)
+        if of_network:
+            _check_network_tag(key, text, field)
+        else:
+            _check_key(key, field, of_snapshot)
         if len(text) > VALUE_LENGTH:
             raise invalid_value(
                 f"{field}: the value of {quoted(key)} has {len(text)} characters; at most {VALUE_LENGTH} are allowed."
@@ -147,6 +154,18 @@ def _check_key(key: str, field: str, of_snapshot: bool) -> None:
     if key == proof.ASKED and not of_snapshot:
         raise invalid_value(f"{field}: {key} asks for the proof of a snapshot; only snapshots can have it.")
     _check_characters(key, f"{field}: the key {quoted(key)}")
+
+
+def _check_network_tag(key: str, text: str, field: str) -> None:
+    if key != MEMBERS:
+        _check_key(key, field, of_snapshot=False)
+        if key.lower().startswith(_OURS):
+            raise invalid_value(f"{field}: {key} has no meaning for networks; of such keys only {MEMBERS} has one.")
+        return
+    try:
+        read_members(text)
+    except ValueError as error:
+        raise invalid_value(f"{field}: {key} must be IPv4 networks, with spaces between, such as 127.0.0.0/8: {error}") from None
 
 
 def _check_characters(text: str, what: str) -> None:

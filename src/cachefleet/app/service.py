@@ -148,6 +148,7 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
                 refuses_key=partial(_refuses_key, parts.transfers),
                 shared=store.shared,
                 wake=controller.wake,
+                network=host.network,
             )
 
         gateway = Gateway(_root(settings, folder.credentials), context, dispatch, clock, entropy, settings, _admit, reasons)

@@ -115,10 +115,12 @@ class Gateway:
         try:
             request = await read_request(scope, receive, max_body_bytes=self._limits.max_body_bytes, timeout_s=BODY_TIMEOUT_S)
             claim = self._identify(request, trace)
+            if claim.service != DEFAULT:
+                await asyncio.to_thread(service, claim.service)  # a large model is read when it is first asked for
             credential = self._verify(request, claim, trace)
             if request.path == _REPORT:
                 return await self._tell(claim, credential, trace)
-            trace.codec = self._codecs.choose(request)
+            trace.codec = self._codecs.choose(request, claim.service)
             trace.operation, parameters = trace.codec.decode(
                 service(claim.service), request, partial(self._admit, claim.service)
             )
@@ -145,6 +147,7 @@ class Gateway:
     def _identify(self, request: HttpRequest, trace: _Trace) -> Authorization:
         claim = read_authorization(request)
         trace.service, trace.region, trace.access_key_id = claim.service, claim.region, clip(claim.access_key_id)
+        trace.codec = self._codecs.of_service(claim.service)
         return claim
 
     def _verify(self, request: HttpRequest, claim: Authorization, trace: _Trace) -> Credential:

@@ -15,6 +15,10 @@ class Kind(StrEnum):
     SUBNET_GROUP = "subnetgroup"
     PARAMETER_GROUP = "parametergroup"
     SNAPSHOT = "snapshot"
+    VPC = "vpc"  # this and the next two are EC2's
+    SUBNET = "subnet"
+    SECURITY_GROUP = "security-group"
+    IAM_USER = "iam-user"  # of the whole account; no ARN of ElastiCache has this word
     USER = "user"
     USER_GROUP = "usergroup"
 

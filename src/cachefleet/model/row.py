@@ -11,6 +11,7 @@ from cachefleet.model.network import SubnetGroupDesired
 from cachefleet.model.resource import Key, Kind
 from cachefleet.model.snapshot import SnapshotDesired
 from cachefleet.model.user import UserDesired, UserGroupDesired
+from cachefleet.model.vpc import SecurityGroupDesired, SubnetDesired, VpcDesired
 
 D = TypeVar("D")
 
@@ -39,6 +40,10 @@ def member_names(key: Key, desired: GroupDesired) -> tuple[str, ...]:
 SubnetGroupRow = Row[SubnetGroupDesired]
 SnapshotRow = Row[SnapshotDesired]
 UserRow = Row[UserDesired]
+VpcRow = Row[VpcDesired]
+SubnetRow = Row[SubnetDesired]
+SecurityGroupRow = Row[SecurityGroupDesired]
+IamUserRow = Row[IamUserDesired]
 UserGroupRow = Row[UserGroupDesired]
 
 # The type of a kind's desired document; the store decodes by it.
@@ -48,5 +53,9 @@ DESIRED_TYPES: dict[Kind, type] = {
     Kind.SUBNET_GROUP: SubnetGroupDesired,
     Kind.SNAPSHOT: SnapshotDesired,
     Kind.USER: UserDesired,
+    Kind.VPC: VpcDesired,
+    Kind.SUBNET: SubnetDesired,
+    Kind.SECURITY_GROUP: SecurityGroupDesired,
+    Kind.IAM_USER: IamUserDesired,
     Kind.USER_GROUP: UserGroupDesired,
 }

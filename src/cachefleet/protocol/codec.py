@@ -1,4 +1,4 @@
-"""What every wire form of the API can do, and which one a request speaks. Only AWS query so far.
+"""What every wire form of the API can do, and which one a request speaks. AWS query, and EC2's dialect of it.
 
 Called by the gateway; codecs are pure and hold nothing but compiled shapes and encoded fragments.
 """
@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import msgspec
 
 from cachefleet.model.errors import AwsError
+from cachefleet.protocol.ec2 import Ec2Codec
 from cachefleet.protocol.message import HttpRequest
 from cachefleet.protocol.query import QueryCodec
 from cachefleet.protocol.service import Service
@@ -43,11 +44,16 @@ class Codecs(msgspec.Struct, frozen=True):
     """Every codec there is. Errors of a request whose form is not known are written in the query form."""
 
     query: QueryCodec = msgspec.field(default_factory=QueryCodec)
+    ec2: Ec2Codec = msgspec.field(default_factory=Ec2Codec)
 
-    def choose(self, request: HttpRequest) -> Codec:
-        """Raises AwsError when the request speaks none of them."""
+    def of_service(self, name: str) -> Codec:
+        """What clients of the service with this signing name read."""
+        return self.ec2 if name == "ec2" else self.query
+
+    def choose(self, request: HttpRequest, name: str) -> Codec:
+        """name: the signing name. Raises AwsError when the request speaks nothing that is served."""
         target = request.headers.get("x-amz-target")
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if target is not None or (media_type not in ("", _FORM) and request.body):
             raise AwsError("InvalidQueryParameter", f"Only the AWS query protocol is served: send parameters as {_FORM}.")
-        return self.query
+        return self.of_service(name)

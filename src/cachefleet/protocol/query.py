@@ -17,6 +17,7 @@ class QueryCodec:
     """See codec.Codec. Shapes are compiled on first use and kept."""
 
     content_type = "text/xml"
+    input_shapes = InputShapes  # how structures and lists are named
 
     def __init__(self, fragment_bytes: int = 16 << 20) -> None:
         self._fragments = FragmentCache(fragment_bytes)
@@ -48,15 +49,12 @@ class QueryCodec:
             return name, {}
         shapes = self._inputs.get(service.name)
         if shapes is None:
-            shapes = self._inputs[service.name] = InputShapes()
+            shapes = self._inputs[service.name] = self.input_shapes()
         decoded: dict[str, Any] = shapes.structure(shape)(tree, "")
         return name, decoded
 
     def encode(self, service: Service, operation: str, reply: Mapping[str, Any], request_id: str) -> bytes:
-        made = self._writers.get((service.name, operation))
-        if made is None:
-            made = self._writers[service.name, operation] = self._compile(service, operation)
-        start, write, end = made
+        start, write, end = self.writer(service, operation)
         out: Out = [start]
         if write is not None:
             write(out, reply)
@@ -72,6 +70,13 @@ class QueryCodec:
             b'<ErrorResponse xmlns="%b"><Error><Type>%b</Type><Code>%b</Code><Message>%b</Message></Error>'
             b"<RequestId>%b</RequestId></ErrorResponse>"
         ) % (escape(service.namespace), blame, escape(error.code), escape(error.message), escape(request_id))
+
+    def writer(self, service: Service, operation: str) -> tuple[bytes, Write | None, bytes]:
+        """How a reply begins, what writes its members (None where it has none), and how it ends."""
+        made = self._writers.get((service.name, operation))
+        if made is None:
+            made = self._writers[service.name, operation] = self._compile(service, operation)
+        return made
 
     def _compile(self, service: Service, operation: str) -> tuple[bytes, Write | None, bytes]:
         shapes = self._outputs.get(service.name)

@@ -59,7 +59,7 @@ class InputShapes:
 
         self._structures[shape.name] = decode  # before the members: a shape may contain itself
         for name, member_shape in shape.members.items():
-            wire_name = _wire_name(name, member_shape)
+            wire_name = self.wire_name(name, member_shape)
             members[wire_name] = (name, self.any(member_shape))
             if name in shape.required_members:
                 required[name] = wire_name
@@ -74,16 +74,26 @@ class InputShapes:
             return self._map(shape)
         return _scalar(_SCALARS[shape.type_name])
 
+    def wire_name(self, name: str, shape: Shape) -> str:
+        """What a member of a structure is called in a request."""
+        if isinstance(shape, ListShape) and shape.serialization.get("flattened"):
+            name = shape.member.serialization.get("name", name)
+            return str(name)
+        return str(shape.serialization.get("name", name))
+
+    def item_names(self, shape: ListShape) -> frozenset[str]:
+        """What may stand between a list's name and the numbers of its items; nothing need."""
+        return frozenset((shape.member.serialization.get("name", "member"), "member"))
+
     def _list(self, shape: ListShape) -> Decode:
         decode_item = self.any(shape.member)
-        item_names = {shape.member.serialization.get("name", "member"), "member"}
+        item_names = self.item_names(shape)
 
         def decode(node: Node, path: str) -> list[Any]:
             if isinstance(node, str):
                 if node:
-                    raise invalid_value(
-                        f"{clip(path)} must be a list: give its items as {clip(path)}.{min(item_names)}.1=value."
-                    )
+                    between = "".join(f"{name}." for name in sorted(item_names)[:1])
+                    raise invalid_value(f"{clip(path)} must be a list: give its items as {clip(path)}.{between}1=value.")
                 return []
             if len(node) == 1:
                 (item_name,) = node
@@ -120,13 +130,6 @@ class InputShapes:
             return value
 
         return decode
-
-
-def _wire_name(name: str, shape: Shape) -> str:
-    if isinstance(shape, ListShape) and shape.serialization.get("flattened"):
-        name = shape.member.serialization.get("name", name)
-        return str(name)
-    return str(shape.serialization.get("name", name))
 
 
 def _numbered(node: Tree, path: str) -> list[tuple[int, Node]]:

@@ -15,7 +15,7 @@ from botocore.model import OperationModel, OperationNotFoundError, ServiceModel
 from cachefleet.model.errors import AwsError
 
 # Signing name -> API version.
-SERVED = {"elasticache": "2015-02-02", "sts": "2011-06-15"}
+SERVED = {"elasticache": "2015-02-02", "sts": "2011-06-15", "iam": "2010-05-08", "ec2": "2016-11-15"}
 DEFAULT = "elasticache"  # whose error form is used while the service is not known
 
 
@@ -37,7 +37,7 @@ class Service(msgspec.Struct, frozen=True):
 
 @cache
 def service(name: str) -> Service:
-    """The model of a served service (a key of SERVED). The first call reads it from disk, about 15 ms."""
+    """The model of a served service (a key of SERVED). The first call reads it from disk: about 15 ms, of EC2's 130."""
     version = SERVED[name]
     document = _without_documentation(Loader().load_service_model(name, "service-2", version))
     model = ServiceModel(document, name)

@@ -16,3 +16,8 @@ def zones(region: str) -> tuple[str, ...]:
 def zone_letter(zone: str) -> str:
     """The letter of a zone name: "a" for "local-1a"; "" for ""."""
     return zone[-1:]
+
+
+def zone_id(zone: str) -> str:
+    """What AWS calls a zone in all accounts alike: "local-1-az1" for "local-1a"."""
+    return f"{zone[:-1]}-az{ZONE_LETTERS.index(zone[-1]) + 1}"

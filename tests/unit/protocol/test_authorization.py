@@ -60,7 +60,7 @@ def test_spaces_around_commas_do_not_matter(space: str) -> None:
         ("SignatureDoesNotMatch", 403, "valid terminator: 'aws4_request', not 'aws5_request'", "aws4_request", "aws5_request"),
         ("SignatureDoesNotMatch", 403, "to a valid region, not 'LOCAL 1'", "local-1", "LOCAL 1"),
         ("SignatureDoesNotMatch", 403, "to a valid region", "local-1", "r" * 33),
-        ("SignatureDoesNotMatch", 403, "'elasticache or sts', not 's3'", "elasticache", "s3"),
+        ("SignatureDoesNotMatch", 403, " or ec2', not 's3'", "elasticache", "s3"),
         ("SignatureDoesNotMatch", 403, "Date in Credential scope does not match", "20231114", "20231113"),
         ("SignatureDoesNotMatch", 403, "does not match the signature you provided", "Signature=", "Signature=0"),
         ("SignatureDoesNotMatch", 403, "does not match the signature you provided", "Signature=", "Signature=\xe9"),
@@ -142,8 +142,8 @@ def test_a_stated_body_hash_must_be_the_bodys(stated: str) -> None:
 
 def test_only_the_query_protocol_is_spoken() -> None:
     codecs = Codecs()
-    assert codecs.choose(SIGNED) is codecs.query
-    assert codecs.choose(HttpRequest("GET", "/", "Action=A", {}, b"")) is codecs.query
+    assert codecs.choose(SIGNED, "elasticache") is codecs.query
+    assert codecs.choose(HttpRequest("GET", "/", "Action=A", {}, b""), "elasticache") is codecs.query
     for headers in ({"content-type": "application/x-amz-json-1.1"}, {"x-amz-target": "AmazonElastiCacheV9.DescribeEvents"}):
         with pytest.raises(AwsError, match="Only the AWS query protocol"):
-            codecs.choose(HttpRequest("POST", "/", "", headers, b"{}"))
+            codecs.choose(HttpRequest("POST", "/", "", headers, b"{}"), "elasticache")
