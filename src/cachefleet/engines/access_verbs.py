@@ -10,7 +10,7 @@ from typing import Any
 
 from cachefleet.engine_interfaces import EngineRefused
 from cachefleet.engines import access
-from cachefleet.engines.access import PEER
+from cachefleet.engines.access import CONTROLLER, PEER
 from cachefleet.engines.connection import Command
 from cachefleet.engines.connections import Connections
 from cachefleet.model.access import EngineUser
@@ -30,13 +30,16 @@ class AccessVerbs:
         passwords = self._connections.passwords
         if passwords is None or not at.launch:
             raise EngineRefused(f"users of {at} were not changed: it is not known who we are there")
+        self._connections.renew(at)  # an attempt that was cut short may have left us no rights but a client's
         capabilities = (await self._connections.identity(at)).capabilities
         names, before = await self._connections.call(at, ("ACL", "USERS"), ("ACL", "GETUSER", DEFAULT))
         wanted = {user.name: user for user in users}
         gone = [name for name in names if not (name in wanted or name == DEFAULT or access.is_ours(name))]
-        peer = passwords.peer(at.launch)
+        ours, peer = passwords.controller(at.launch), passwords.peer(at.launch)
+        own = [("ACL", "SETUSER", *user) for user in access.own_users(ours, peer, capabilities)]
+        # From here on as ourselves: what follows may take these rights from whom we came in as.
+        await self._connections.call(at, *own, ("AUTH", CONTROLLER, ours))
         commands: list[Command] = [
-            *(("ACL", "SETUSER", *own) for own in access.own_users(passwords.controller(at.launch), peer, capabilities)),
             ("CONFIG", "SET", "masteruser", PEER),
             ("CONFIG", "SET", "masterauth", peer),
             *(("ACL", "SETUSER", name, *access.user_rules(user, capabilities)) for name, user in wanted.items()),
