@@ -13,7 +13,7 @@ from cachefleet.engines import access
 from cachefleet.engines.access import CONTROLLER, PEER
 from cachefleet.engines.connection import Command
 from cachefleet.engines.connections import Connections
-from cachefleet.model.access import EngineUser
+from cachefleet.model.access import OPEN, EngineUser, fingerprint
 from cachefleet.model.observed import Address
 
 DEFAULT = "default"
@@ -62,13 +62,15 @@ def _to_cut(wanted: Mapping[str, EngineUser], cut: Sequence[str], *, was_open: b
 
 
 async def login_for(connections: Connections, to: Address) -> Command:
-    """Words of MIGRATE by which another node gets its keys into the one there; none where nodes are not known as such (yet).
-    Raises EngineRefused."""
+    """Words of MIGRATE by which another node gets its keys into the one there; none where anybody may store any, which is
+    faster (see KeyMigration), or where nodes are not known as such (yet). Raises EngineRefused."""
     passwords = connections.passwords
     if passwords is None or not to.launch:
         return ()
-    (peer,) = await connections.call(to, ("ACL", "GETUSER", PEER))
-    return ("AUTH2", PEER, passwords.peer(to.launch)) if peer else ()
+    (names,) = await connections.call(to, ("ACL", "USERS"))
+    users = [name.decode() if isinstance(name, bytes) else name for name in names]
+    is_open = access.seen_mark(users) == fingerprint((OPEN,))
+    return ("AUTH2", PEER, passwords.peer(to.launch)) if PEER in users and not is_open else ()
 
 
 def _is_open(user: Any) -> bool:
