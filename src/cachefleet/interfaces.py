@@ -14,6 +14,7 @@ import msgspec
 
 from cachefleet.engine_interfaces import Rendering
 from cachefleet.model.event import Event
+from cachefleet.model.guard import Guard
 from cachefleet.model.observed import Activity, ProcessView
 from cachefleet.model.plan import EventDraft
 from cachefleet.model.resource import Key, Kind, Scope
@@ -207,6 +208,16 @@ class Host(Protocol):
 
     def spreads(self) -> Mapping[tuple[str, int], tuple[str, ...]]:
         """What `spread` last put in place and still stands."""
+
+    async def guard(self, uid: str, guard: Guard | None) -> None:
+        """Let nobody open a connection to a group's addresses but as the guard says (replaces; None removes), when can_guard.
+        The control plane and the nodes reach them all the same; connections that exist stay."""
+
+    @property
+    def can_guard(self) -> bool: ...
+
+    def guards(self) -> Mapping[str, Guard]:
+        """By uid: what `guard` last put in place and still stands."""
 
     def refuses(self, nodes: int, memory_bytes: int, data_bytes: int = 0) -> str:
         """Why that many more nodes cannot run here, "" when they can. memory_bytes: what all nodes, old and new, may then hold

@@ -53,11 +53,14 @@ class HostSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     network: int = 0  # second number of 127.N.0.0/16; 0: choose a free one at the first start
     memory: str = "overcommit"  # overcommit: node types are upper bounds; reserve: their sum must fit the machine
+    guard: str = "auto"  # auto: nftables enforces security groups where that may be done; never
     spread: str = "auto"  # auto: nftables spreads the reader endpoint where that may be done; never
 
     def __post_init__(self) -> None:
         if self.memory not in ("overcommit", "reserve"):
             raise ValueError(f"host.memory is {self.memory!r}; it is overcommit or reserve")
+        if self.guard not in ("auto", "never"):
+            raise ValueError(f"host.guard is {self.guard!r}; it is auto or never")
         if self.spread not in ("auto", "never"):
             raise ValueError(f"host.spread is {self.spread!r}; it is auto or never")
         if not 0 <= self.network <= 254:

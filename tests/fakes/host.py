@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from cachefleet.engine_interfaces import Rendering
 from cachefleet.hosts.addresses import AddressPool
 from cachefleet.interfaces import HostRefused
+from cachefleet.model.guard import Guard
 from cachefleet.model.observed import Activity, ProcessView
 
 
@@ -19,6 +20,8 @@ class FakeMachine:
         self.views: dict[str, ProcessView] = {}
         self.renderings: dict[str, Rendering] = {}
         self.files: dict[str, dict[str, bytes]] = {}
+        self.can_guard = False
+        self.guards: dict[str, Guard] = {}
         self.rules: dict[tuple[str, int], tuple[str, ...]] = {}
         self.cursors: dict[str, int] = {}
         self.refusing = ""  # why no process can be started
@@ -123,6 +126,20 @@ class FakeHost:
 
     def spreads(self) -> Mapping[tuple[str, int], tuple[str, ...]]:
         return self.machine.rules
+
+    async def guard(self, uid: str, guard: Guard | None) -> None:
+        if not self.machine.can_guard:
+            raise HostRefused("connections cannot be refused here")
+        self.machine.guards.pop(uid, None)
+        if guard is not None:
+            self.machine.guards[uid] = guard
+
+    @property
+    def can_guard(self) -> bool:
+        return self.machine.can_guard
+
+    def guards(self) -> Mapping[str, Guard]:
+        return dict(self.machine.guards) if self.machine.can_guard else {}
 
     def refuses(self, nodes: int, memory_bytes: int, data_bytes: int = 0) -> str:
         return self.machine.full

@@ -12,6 +12,7 @@ import msgspec
 from cachefleet.engine_interfaces import Rendering
 from cachefleet.hosts.addresses import AddressPool
 from cachefleet.interfaces import HostRefused, Permit
+from cachefleet.model.guard import Guard
 from cachefleet.model.observed import Activity, ProcessView
 from tests.simulation.machine import Machine
 
@@ -167,6 +168,16 @@ class SimHost:
 
     def spreads(self) -> Mapping[tuple[str, int], tuple[str, ...]]:
         return self._machine.rules
+
+    async def guard(self, uid: str, guard: Guard | None) -> None:
+        raise AssertionError("this machine cannot guard")
+
+    @property
+    def can_guard(self) -> bool:
+        return False
+
+    def guards(self) -> Mapping[str, Guard]:
+        return {}
 
     def refuses(self, nodes: int, memory_bytes: int, data_bytes: int = 0) -> str:
         return ""

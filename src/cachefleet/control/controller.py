@@ -253,7 +253,7 @@ class Controller:
         """Returns how many processes, folders and rules were cleared away. The host is asked before the store: a group that
         appears in between is then in the store, and so never taken for an orphan. Raises Deposed."""
         host = self._seams.host
-        present, standing = host.uids(), list(host.spreads())
+        present, standing, guarded = host.uids(), list(host.spreads()), set(host.guards())
         known: set[str] = set()
         addresses: set[str] = set()
         for key in await self._seams.store.keys(GROUP_KINDS):
@@ -274,6 +274,10 @@ class Controller:
                 log.warning("orphaned rule found", address=address, port=port)
                 await host.spread(address, port, ())
                 cleared += 1
+        for uid in sorted(guarded - known):
+            self._seams.authority.token()
+            await host.guard(uid, None)
+            cleared += 1
         return cleared
 
     async def _clear(self, incarnation: str) -> bool:

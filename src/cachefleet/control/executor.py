@@ -126,6 +126,9 @@ class Executor:
 
     async def publish_nodes(self, action: actions.PublishNodes) -> None:
         content = self._seams.node_list_file(self._at(action.node), action.version, action.nodes)
+    async def protect(self, action: actions.Protect) -> None:
+        await self._seams.host.guard(self._row.desired.uid, action.guard)
+
         await self._seams.host.write(action.incarnation, "nodes.json", content)
 
     # --- replication ---
@@ -257,6 +260,7 @@ _HANDLERS: dict[type[actions.Action], Callable[[Executor, Any], Awaitable[None]]
     actions.SettleSlots: Executor.settle_slots,
     actions.CopyFunctions: Executor.copy_functions,
     actions.Meet: Executor.meet,
+    actions.Protect: Executor.protect,
     actions.Replicate: Executor.replicate,
     actions.Forget: Executor.forget,
     actions.Announce: Executor.announce,

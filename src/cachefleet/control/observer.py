@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from cachefleet.control.guarding import group_openings
 from cachefleet.control.load_meter import LoadMeter, Reading
 from cachefleet.control.pulse import Pulse
 from cachefleet.control.seams import Seams
@@ -57,6 +58,8 @@ async def observe(seams: Seams, pulse: Pulse, meter: LoadMeter, book: UserBook, 
         spread=_spread(seams, desired, memory),
         can_spread=seams.host.can_spread,
         counting={name: reading.counting[at.incarnation] for name, at in targets.items() if at.incarnation in reading.counting},
+        guard=seams.host.guards().get(desired.uid),
+        openings=await group_openings(seams, row),
         loads=reading.loads,
         beside_us=reading.beside_us,
         data_bytes=_data_bytes(seams, desired),

@@ -20,11 +20,13 @@ from cachefleet.hosts import capacity, processes
 from cachefleet.hosts.addresses import AddressPool
 from cachefleet.hosts.files import replace_file
 from cachefleet.hosts.folders import Folders
+from cachefleet.hosts.guards import Guards, Identity
 from cachefleet.hosts.launches import Launches
 from cachefleet.hosts.network import PLACES, Registry
 from cachefleet.hosts.spread import Spreader
 from cachefleet.hosts.zones_out import FILE_NAME, ZonesOut
 from cachefleet.interfaces import Deposed, HostRefused, Permit, always
+from cachefleet.model.guard import Guard
 from cachefleet.model.observed import Activity, ProcessView
 from cachefleet.settings import HostSettings
 
@@ -57,9 +59,12 @@ class LocalHost:
         self._cursors = Cursors(self._data_dir / "addresses.json")
         self._zones_out = ZonesOut(self._data_dir / FILE_NAME)
         self._can_spread = False
+        self._guards_usable = False
         self._watch: asyncio.Task[None] | None = None
         self._pool: AddressPool
         self._spreader: Spreader
+        self._guards: Guards
+        self._identity: Identity
 
     @property
     def network(self) -> int:
@@ -74,6 +79,8 @@ class LocalHost:
         self._pool = AddressPool(number, self._cursors.read())
         await self._end_watch()
         self._spreader = Spreader(number, self._permit)
+        self._identity = Identity(number)
+        self._guards = Guards(self._identity, self._permit)
         await self._adopt_rules()
         await self._launches.find()
         return [launch.incarnation for launch in self._launches]
@@ -87,7 +94,7 @@ class LocalHost:
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.wait({self._watch})
-            await self._spreader.settle()
+            await asyncio.gather(self._spreader.settle(), self._guards.settle())
             self._watch = None
 
     # --- processes and files -----------------------------------------------------------------------------------------
@@ -174,31 +181,72 @@ class LocalHost:
     def spreads(self) -> Mapping[tuple[str, int], tuple[str, ...]]:
         return self._spreader.standing if self._can_spread else {}
 
+    # --- security ----------------------------------------------------------------------------------------------------
+
+    def assume_identity(self) -> bool:
+        """Let the kernel tell our connections, and those of all that this process starts from now on, from those of others.
+        Changes the whole process, for good; False when the operating system does not let us. After the first adopt; without it
+        nothing can be guarded."""
+        return self._identity.assume()
+
+    @property
+    def can_guard(self) -> bool:
+        return not self.why_no_guard
+
+    @property
+    def why_no_guard(self) -> str:
+        """Why nothing can be guarded, for people; "" when it can."""
+        if self._settings.guard != "auto":
+            return "host.guard is never"
+        if not self._guards_usable:
+            return "nftables may not be used here: it needs the program nft and CAP_NET_ADMIN"
+        return "" if self._identity.is_ours else "processes cannot be given a group id of their own: that needs CAP_SETGID"
+
+    async def guard(self, uid: str, guard: Guard | None) -> None:
+        """See interfaces.Host. Raises HostRefused."""
+        if not self.can_guard:
+            raise HostRefused(f"connections cannot be refused here: {self.why_no_guard}")
+        await self._guards.put(uid, guard)
+
+    def guards(self) -> Mapping[str, Guard]:
+        return self._guards.standing if self.can_guard else {}
+
     async def remove_rules(self) -> None:
         """Take all our rules out of the kernel. Raises HostRefused."""
         if self._can_spread:
             await self._spreader.remove_all()
+        if self._guards_usable:
+            await self._guards.remove_all()
 
     def refuses(self, nodes: int, memory_bytes: int, data_bytes: int = 0) -> str:
         reserve = self._settings.memory == "reserve"
         return capacity.refusal(capacity.read_room(), nodes, memory_bytes, reserve=reserve, data_bytes=data_bytes)
 
     async def _adopt_rules(self) -> None:
-        usable = await self._spreader.usable()
+        usable, self._guards_usable = await asyncio.gather(self._spreader.usable(), self._guards.usable())
         self._can_spread = usable and self._settings.spread == "auto"
         if self._can_spread:
             await self._spreader.look()
-            self._watch = asyncio.create_task(self._look_again())
         elif usable:
             with suppress(Deposed):
                 self._permit()
                 await self._spreader.remove_all()  # of a time when it was allowed: they would go on leading connections astray
+        if self._guards_usable and self._settings.guard == "auto":
+            await self._guards.look()
+        elif self._guards_usable:
+            with suppress(Deposed):
+                self._permit()
+                await self._guards.remove_all()
+        if self._can_spread or self._guards_usable:
+            self._watch = asyncio.create_task(self._look_again())
 
     async def _look_again(self) -> None:
         while True:
             await self._clock.sleep(_LOOK_S)
-            if self._spreader.standing:
+            if self._can_spread and self._spreader.standing:
                 await self._spreader.look()
+            if self._guards_usable and self._guards.standing:
+                await self._guards.look()
 
 
 class Cursors:

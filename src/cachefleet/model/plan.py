@@ -11,6 +11,7 @@ import msgspec
 
 from cachefleet.model.access import EngineUser
 from cachefleet.model.group import GroupDesired, GroupMemory, GroupStatus, SlotRanges
+from cachefleet.model.guard import Guard
 from cachefleet.model.pace import FAST, Pace
 
 
@@ -243,4 +244,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[EventDraft, ...] = ()
     look_again_s: float = 60.0
     finished: bool = False  # nothing is left of a deleted group: remove the row
+class Protect(Action, frozen=True):
+    """Let only those open connections to the group's addresses whom the guard names; None: take it away. node: the group."""
+
+    guard: Guard | None
+
+
     desired: GroupDesired | None = None  # what the group is to be from now on, where that ends a change or begins a pending one

@@ -18,6 +18,7 @@ from cachefleet.planning.clustered import plan_clustered
 from cachefleet.planning.departure import depart
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.endpoint_ports import endpoint_ports, reader_port
+from cachefleet.planning.guarding import protect, unprotect
 from cachefleet.planning.load_balance import balance_load
 from cachefleet.planning.memcached import DISCOVERY, discovery_node, plan_memcached
 from cachefleet.planning.memcached_restoring import fill_nodes
@@ -86,6 +87,7 @@ def _plan_life(draft: Draft) -> None:
             draft.memory.failure = draft.observed.no_addresses
             return
     keep = {node.name for node in draft.desired.nodes}
+    protect(draft)
     if draft.desired.shape is Shape.MEMCACHED:
         keep.add(discovery_node(draft.name))
     lifecycle.clear_stale(draft)
@@ -151,6 +153,8 @@ def _plan_deletion(draft: Draft) -> Plan:
         for cluster in dict.fromkeys(node.name if draft.replication_group else draft.name for node in draft.desired.nodes):
             draft.tell_node(cluster, "Cache cluster deleted")
         draft.tell_group(f"Replication group {draft.name} deleted")
+    if finished:
+        unprotect(draft)
     nodes = {name: NodeStatus("deleting", known.address) for name, known in draft.memory.nodes.items()}
     status = GroupStatus("deleting", nodes, {}, "")
     return Plan(
@@ -166,7 +170,8 @@ def _plan_deletion(draft: Draft) -> Plan:
 def _plan_failure(draft: Draft, told: bool) -> Plan:
     """A creation that was given up: everything is cleared away, the row stays and says why, until it is deleted."""
     draft.actions.clear()
-    lifecycle.clear_all(draft)
+    if lifecycle.clear_all(draft):
+        unprotect(draft)
     for known in draft.memory.nodes.values():
         known.address = ""
     draft.memory.endpoints = {}

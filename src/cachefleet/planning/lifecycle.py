@@ -11,6 +11,7 @@ from cachefleet.model.group import NodeMemory, incarnation
 from cachefleet.model.observed import ProcessView
 from cachefleet.model.plan import Erase, Launch, Stop
 from cachefleet.planning.draft import Draft
+from cachefleet.planning.guarding import why_not_protected
 from cachefleet.planning.restoring import broken_feed, forget_feeds, is_fed, why_not_launched
 
 BACKOFF_FIRST_S = 0.5
@@ -225,7 +226,7 @@ def launch_missing(draft: Draft, nodes: list[str], may_launch: Callable[[str], s
             draft.waiting = True
             draft.why.setdefault(node, f"{memory.failure} (is started again after {memory.failures} failed starts)")
             continue
-        why = why_not_launched(draft, node)
+        why = why_not_launched(draft, node) or why_not_protected(draft, node)
         if why:
             draft.waiting = True
             draft.why.setdefault(node, why)
