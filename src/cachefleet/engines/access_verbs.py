@@ -17,6 +17,9 @@ from cachefleet.model.access import OPEN, EngineUser, fingerprint
 from cachefleet.model.observed import Address
 
 DEFAULT = "default"
+# Replicas that came as clients may: what these may no longer do would be answered into their stream, and they would need all data
+# again. So they come again, as who they are, and get what they miss.
+_NEW_LINKS: tuple[Command, ...] = (("CLIENT", "KILL", "TYPE", "replica"),)
 
 
 class AccessVerbs:
@@ -42,6 +45,7 @@ class AccessVerbs:
         commands: list[Command] = [
             ("CONFIG", "SET", "masteruser", PEER),
             ("CONFIG", "SET", "masterauth", peer),
+            *(() if PEER in names else _NEW_LINKS),
             *(("ACL", "SETUSER", name, *access.user_rules(user, capabilities)) for name, user in wanted.items()),
             *((("ACL", "DELUSER", *gone),) if gone else ()),
         ]

@@ -21,14 +21,16 @@ def admit(draft: Draft) -> None:
     wanted = fingerprint(users)
     cut = swapped(draft.memory, users)
     agreed = True
-    for name in draft.memory.nodes:
-        view = draft.live(name)
+    # Of an earlier version: once a primary knows nodes, replicas that do not know with what to come to it need all data again.
+    views = {name: draft.live(name) for name in draft.memory.nodes}
+    strangers = any(view is not None and not view.primary and view.access == "" for view in views.values())
+    for name, view in views.items():
         if view is None:
             agreed = agreed and not (draft.running(name) and not draft.is_doomed(name))
         elif view.access not in (None, wanted):
-            draft.act(Admit(node=name, users=users, cut=cut))
-            draft.waiting = True
             agreed = False
+            if view.access or not (view.primary and strangers):
+                draft.act(Admit(node=name, users=users, cut=cut))
     if not agreed:
         known = draft.memory.admitted
         draft.modifying = draft.modifying or (known is not None and known.fingerprint != wanted)
@@ -42,9 +44,14 @@ def is_admitted(memory: GroupMemory, desired: GroupDesired, wanted: str) -> bool
     known, auth = memory.admitted, desired.auth
     if known is None or (known.fingerprint, known.user_group) != (wanted, desired.user_group):
         return False
-    return (known.tokens, known.required) == ((), False) if auth is None else (known.tokens, known.required) == (
-        auth.sha256,
-        auth.required,
+    return (
+        (known.tokens, known.required) == ((), False)
+        if auth is None
+        else (known.tokens, known.required)
+        == (
+            auth.sha256,
+            auth.required,
+        )
     )
 
 

@@ -38,8 +38,10 @@ def test_whoever_says_something_else_is_told() -> None:
     assert planned.look_again_s < 1
 
 
-def test_one_that_an_earlier_version_has_started_is_told() -> None:
-    assert admitted(plan(settled(), (OPEN,), {"demo-001": "", "demo-002": ""})) == {"demo-001": (OPEN,), "demo-002": (OPEN,)}
+def test_one_that_an_earlier_version_has_started_is_told_replicas_before_their_primary() -> None:
+    assert admitted(plan(settled(), (OPEN,), {"demo-001": "", "demo-002": ""})) == {"demo-002": (OPEN,)}
+    seen = {"demo-001": "", "demo-002": fingerprint((OPEN,))}
+    assert admitted(plan(settled(), (OPEN,), seen)) == {"demo-001": (OPEN,)}
 
 
 def test_nobody_is_told_when_all_say_so_or_cannot_be_asked() -> None:
