@@ -182,6 +182,14 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
         log.info("service stops; caches go on")
 
 
+async def _adopt(host: LocalHost) -> None:
+    """Raises HostRefused. Rules that hold nobody back are said aloud."""
+    await host.adopt()
+    host.assume_identity()
+    if host.why_no_guard:
+        log.warning("security groups are recorded, not enforced", why=host.why_no_guard)
+
+
 class Parts(msgspec.Struct, frozen=True):
     """What a service consists of, but for its gateway."""
 
@@ -191,14 +199,6 @@ class Parts(msgspec.Struct, frozen=True):
     leadership: Leadership
     controller: Controller
     transfers: Transfers
-
-async def _adopt(host: LocalHost) -> None:
-    """Raises HostRefused. Rules that hold nobody back are said aloud."""
-    await host.adopt()
-    host.assume_identity()
-    if host.why_no_guard:
-        log.warning("security groups are recorded, not enforced", why=host.why_no_guard)
-
 
 
 async def _refuses_key(transfers: Transfers, name: str) -> str:

@@ -124,11 +124,11 @@ class Executor:
                 await host.spread(address, port, ())
         await host.spread(action.address, action.port, action.targets)
 
-    async def publish_nodes(self, action: actions.PublishNodes) -> None:
-        content = self._seams.node_list_file(self._at(action.node), action.version, action.nodes)
     async def protect(self, action: actions.Protect) -> None:
         await self._seams.host.guard(self._row.desired.uid, action.guard)
 
+    async def publish_nodes(self, action: actions.PublishNodes) -> None:
+        content = self._seams.node_list_file(self._at(action.node), action.version, action.nodes)
         await self._seams.host.write(action.incarnation, "nodes.json", content)
 
     # --- replication ---
@@ -240,6 +240,7 @@ _HANDLERS: dict[type[actions.Action], Callable[[Executor, Any], Awaitable[None]]
     actions.Stop: Executor.stop,
     actions.Erase: Executor.erase,
     actions.Spread: Executor.spread,
+    actions.Protect: Executor.protect,
     actions.PublishNodes: Executor.publish_nodes,
     actions.Promote: Executor.promote,
     actions.Follow: Executor.follow,
@@ -260,7 +261,6 @@ _HANDLERS: dict[type[actions.Action], Callable[[Executor, Any], Awaitable[None]]
     actions.SettleSlots: Executor.settle_slots,
     actions.CopyFunctions: Executor.copy_functions,
     actions.Meet: Executor.meet,
-    actions.Protect: Executor.protect,
     actions.Replicate: Executor.replicate,
     actions.Forget: Executor.forget,
     actions.Announce: Executor.announce,

@@ -8,9 +8,9 @@ import msgspec
 
 from cachefleet.model.access import OPEN, EngineUser
 from cachefleet.model.group import SlotRanges
-
 from cachefleet.model.guard import Guard, Opening
 from cachefleet.model.transit import CertificateView, Issuance
+
 
 class Address(msgspec.Struct, frozen=True, eq=False):
     """Host and port name it. launch says how to get in, and does not count when two are compared."""
@@ -179,6 +179,9 @@ class Observed(msgspec.Struct, frozen=True):
     refusals: dict[str, str] = {}  # by node name: the last pass wanted slots to leave it, and why that did not begin or go on
     spread: tuple[str, ...] = ()  # where the kernel spreads the reader endpoint to at present
     can_spread: bool = False
+    guard: Guard | None = None  # who may connect at present, None: nothing is guarded
+    openings: tuple[Opening, ...] | None = None  # who shall, by the group's security groups; None where that cannot be enforced
+    issuance: Issuance | None = None  # of certificates; None when there are none
     users: tuple[EngineUser, ...] = (OPEN,)  # whom the group's engines shall let in, and to what
     counting: dict[str, bool] = {}  # nodes that were told to count what their slots cost -> whether they do
     loads: dict[int, SlotLoad] | None = None  # what every slot cost within a sample (keys: that it has); None when not measured
@@ -188,6 +191,3 @@ class Observed(msgspec.Struct, frozen=True):
     feeds: dict[str, FeedView] = {}  # by node name: current launches that are fed, or were
     pending_bytes: int = 0  # as data_bytes, with what is pending; 0 not known
     pending_build: bool = True  # the engine version that is pending is installed, where there is one
-    guard: Guard | None = None  # who may connect at present, None: nothing is guarded
-    openings: tuple[Opening, ...] | None = None  # who shall, by the group's security groups; None where that cannot be enforced
-    issuance: Issuance | None = None  # of certificates; None when there are none

@@ -231,6 +231,12 @@ class Spread(Action, frozen=True):
     targets: tuple[str, ...]
 
 
+class Protect(Action, frozen=True):
+    """Let only those open connections to the group's addresses whom the guard names; None: take it away. node: the group."""
+
+    guard: Guard | None
+
+
 class EventDraft(msgspec.Struct, frozen=True):
     source_type: str  # cache-cluster | replication-group | ...
     source_id: str
@@ -244,10 +250,4 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[EventDraft, ...] = ()
     look_again_s: float = 60.0
     finished: bool = False  # nothing is left of a deleted group: remove the row
-class Protect(Action, frozen=True):
-    """Let only those open connections to the group's addresses whom the guard names; None: take it away. node: the group."""
-
-    guard: Guard | None
-
-
     desired: GroupDesired | None = None  # what the group is to be from now on, where that ends a change or begins a pending one

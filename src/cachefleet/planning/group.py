@@ -86,8 +86,8 @@ def _plan_life(draft: Draft) -> None:
         if not draft.memory.provisioned:
             draft.memory.failure = draft.observed.no_addresses
             return
-    keep = {node.name for node in draft.desired.nodes}
     protect(draft)
+    keep = {node.name for node in draft.desired.nodes}
     if draft.desired.shape is Shape.MEMCACHED:
         keep.add(discovery_node(draft.name))
     lifecycle.clear_stale(draft)
@@ -150,11 +150,11 @@ def _plan_deletion(draft: Draft) -> Plan:
     finished = lifecycle.clear_all(draft)
     _unspread(draft)
     if finished:
+        unprotect(draft)
+    if finished:
         for cluster in dict.fromkeys(node.name if draft.replication_group else draft.name for node in draft.desired.nodes):
             draft.tell_node(cluster, "Cache cluster deleted")
         draft.tell_group(f"Replication group {draft.name} deleted")
-    if finished:
-        unprotect(draft)
     nodes = {name: NodeStatus("deleting", known.address) for name, known in draft.memory.nodes.items()}
     status = GroupStatus("deleting", nodes, {}, "")
     return Plan(
