@@ -2,12 +2,14 @@
 # make test   set everything up, run every test
 # make simulate SEEDS=20000   let things go wrong, in virtual time
 # make kills KILLS=50   kill real processes at random instants, while groups are changed, slots move, and snapshots are made
+# make restores KEYS=1500000   compare every key of large caches with what their snapshots bring back
 # ARGS='...' is handed on by up, test and bench.
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 SEEDS ?= 2000
 KILLS ?= 50
+KEYS ?= 1500000
 RUNTIME := .venv/runtime.installed
 TESTING := .venv/testing.installed
 # Files side by side, more of them than there are cores: most tests wait for engines.
@@ -15,13 +17,14 @@ EVERY_TEST = --quiet --durations 15 --numprocesses $(shell expr $$(nproc 2>/dev/
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help up test simulate kills check bench docs lock clean
+.PHONY: help up test simulate kills restores check bench docs lock clean
 
 help:
 	@echo 'make up      set everything up, run the service in the foreground with a demo cache (Ctrl-C stops it)'
 	@echo 'make test    set everything up, run every test (as root on Debian it installs the engines that tests need)'
 	@echo 'make simulate SEEDS=20000   the control plane against faults in virtual time; prints the seeds that fail'
 	@echo 'make kills KILLS=50   the control plane and engines killed at random instants; TEST_SEED=n repeats a run'
+	@echo 'make restores KEYS=1500000   caches with so many keys of all types restored into 1, 3 and 5 shards; every key is compared'
 	@echo 'make check   format, lint, types, import contracts, style, generated documents'
 	@echo 'make bench   measure, print a table'
 	@echo 'make docs    write the generated documents anew'
@@ -56,6 +59,10 @@ kills: $(TESTING)
 	@scripts/install-test-engines
 	@TEST_KILLS=$(KILLS) $(BIN)/python -m pytest -s tests/faults/test_control_plane_kills.py tests/faults/test_backup_kills.py \
 		tests/faults/test_fault_resharding.py $(ARGS)
+
+restores: $(TESTING)
+	@scripts/install-test-engines
+	@TEST_KEYS=$(KEYS) $(BIN)/python -m pytest -s tests/engine/test_large_restores.py $(ARGS)
 
 check: $(TESTING)
 	$(BIN)/ruff format --check .

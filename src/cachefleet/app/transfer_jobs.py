@@ -41,7 +41,7 @@ class FeedJob(msgspec.Struct, frozen=True, tag="feed"):
     files: tuple[StoredFile, ...]
     slots: SlotRanges | None
     pipe: str
-    now_ms: int  # keys whose time is over by then need not be passed on
+    now_ms: int  # items of Memcached whose time is over by then are not stored
     to: Address | None = None  # of a Memcached node, whose items are stored one by one; None: an RDB, into the pipe
     timeout_s: float = 60.0  # that node may say nothing for so long
 

@@ -238,7 +238,7 @@ def _feed(job: FeedJob, teller: Teller) -> int:
     """How many keys it was given, -1 not counted. The last chunk goes only when nothing else is to come: without its end an
     engine refuses all of it."""
     plain = _plain if job.slots is None else _proven
-    selection = select([partial(plain, stored, teller) for stored in job.files], job.slots, job.now_ms)
+    selection = select([partial(plain, stored, teller) for stored in job.files], job.slots)
     with open(_opened(job.pipe), "wb", buffering=0) as pipe:
         held = b""
         try:

@@ -60,6 +60,6 @@ def counts(chunks: Iterable[bytes]) -> RdbCounts:
     )
 
 
-def select(sources: Sequence[Source], slots: SlotRanges | None, now_ms: int) -> Selection:
+def select(sources: Sequence[Source], slots: SlotRanges | None) -> Selection:
     """One RDB of all keys of these sources whose slot is in slots (None: all), to be iterated once; see Selection."""
-    return Selection(sources, slots, now_ms)
+    return Selection(sources, slots)

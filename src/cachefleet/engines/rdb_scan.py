@@ -19,19 +19,15 @@ _LIST = 18  # of one node as a rule: two lengths, then a string
 
 
 class Pick(msgspec.Struct):
-    """Which keys to hand out, and how many that were."""
+    """Which keys to hand out, and how many that were. Those whose time is over, too: the engine that loads them drops them, and
+    counts them, so that none can be missing unseen."""
 
     slots: bytearray  # one byte for each slot, 0: not this one
-    now_ms: int  # keys whose time was over before that are left out, as an engine does that loads them
     kept: int = 0
-    expired: int = 0
 
-    def wants(self, key: bytes, expiry_ms: int) -> bool:
+    def wants(self, key: bytes) -> bool:
         """One key, counted."""
         if not self.slots[slot_of(key)]:
-            return False
-        if 0 < expiry_ms < self.now_ms:
-            self.expired += 1
             return False
         self.kept += 1
         return True
@@ -79,9 +75,9 @@ def scan(
 ) -> tuple[int, list[bytes]]:
     """(where the first record begins that is left to others, what was picked). Without pick: counts only."""
     end = len(piece)
-    keys = expires = kept = expired = 0
+    keys = expires = kept = 0
     picked: list[bytes] = []
-    slots, now_ms = (pick.slots, pick.now_ms) if pick else (b"", 0)
+    slots = pick.slots if pick else b""
     run = here = at  # what is kept is handed out in runs of records
     try:
         while True:
@@ -118,10 +114,8 @@ def scan(
                 expires += 1
             if slots:
                 if slots[(crc_hqx(key, 0) & _SLOT_MASK) if _OPEN not in key else slot_of(key)]:
-                    if not 0 < expiry_ms < now_ms:
-                        kept += 1
-                        continue
-                    expired += 1
+                    kept += 1
+                    continue
                 if run < at:
                     picked.append(piece[run:at])
                 run = here
@@ -133,5 +127,4 @@ def scan(
     tally.expires += expires
     if pick:
         pick.kept += kept
-        pick.expired += expired
     return at, picked

@@ -32,14 +32,12 @@ class Selection:
 
     A single source whose every slot is asked for is passed on as it is, not read: keys_passed stays None then."""
 
-    def __init__(self, sources: Sequence[Source], slots: SlotRanges | None, now_ms: int) -> None:
+    def __init__(self, sources: Sequence[Source], slots: SlotRanges | None) -> None:
         self._sources = sources
         self._slots = slots
-        self._now_ms = now_ms
         self._libraries: dict[bytes, bytes] = {}
         self._pending: list[bytes] = []
         self.keys_passed: int | None = None
-        self.keys_expired = 0  # left out, since their time to live was over at now_ms
 
     def __iter__(self) -> Iterator[bytes]:
         everything = self._slots is None or count(union(self._slots)) == SLOTS
@@ -57,7 +55,7 @@ class Selection:
 
     def _of(self, source: Source) -> Iterator[bytes]:
         """What is wanted of one source, in batches; the rest stays in _pending."""
-        pick = Pick(_wanted(self._slots), self._now_ms)
+        pick = Pick(_wanted(self._slots))
         walk = Walk(source(), pick)
         current = None
         size = sum(map(len, self._pending))
@@ -76,7 +74,6 @@ class Selection:
         self._refuse_databases(walk)
         self._add_functions(walk)
         self.keys_passed = (self.keys_passed or 0) + pick.kept
-        self.keys_expired += pick.expired
 
     def _refuse_databases(self, walk: Walk) -> None:
         if self._slots is None or walk.databases.keys() <= {0}:

@@ -105,7 +105,7 @@ class Walk:
             kind = following[0]
         layout = types.layout_of(self._layouts, kind)
         stored = window.stored_string()
-        wanted = self._pick is not None and self._pick.wants(decoded(stored), expiry_ms)
+        wanted = self._pick is not None and self._pick.wants(decoded(stored))
         if wanted:
             yield head + stored
         for part in window.past(layout):
