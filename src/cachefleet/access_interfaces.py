@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
+
+from cachefleet.engine_interfaces import Build
 
 
 class Passwords(Protocol):
@@ -13,3 +16,19 @@ class Passwords(Protocol):
 
     def peer(self, launch: str) -> str:
         """Of the nodes of this incarnation's group."""
+
+
+class AccessRefused(Exception):
+    """An access string that an engine does not take, or that nobody may have. The message says why."""
+
+
+class AccessUnread(Exception):
+    """No engine could be asked about an access string; the message says why."""
+
+
+class AccessStrings(Protocol):
+    """Reads access strings of users with engines' own parsers."""
+
+    async def read(self, access_string: str, builds: Sequence[Build]) -> str:
+        """As the first of these builds shows it, on or off first, when all of them take it. Raises AccessRefused,
+        AccessUnread."""

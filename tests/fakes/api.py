@@ -12,6 +12,7 @@ from cachefleet.engine_interfaces import Catalogue
 from cachefleet.interfaces import Store
 from cachefleet.model.resource import Key
 from cachefleet.settings import Settings
+from tests.fakes.access import FakeAccessStrings
 from tests.fakes.catalogue import StaticCatalogue
 from tests.fakes.clock import ManualClock
 from tests.fakes.entropy import SeededEntropy
@@ -43,6 +44,7 @@ def make_context(
         catalogue=catalogue or StaticCatalogue(),
         refuses=refuses,
         wake=(woken if woken is not None else []).append,
+        read_access=FakeAccessStrings().read,
     )
 
 

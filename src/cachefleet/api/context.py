@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
+from cachefleet.access_interfaces import AccessUnread
 from cachefleet.clock import Clock, Entropy
-from cachefleet.engine_interfaces import Catalogue
+from cachefleet.engine_interfaces import Build, Catalogue
 from cachefleet.interfaces import Store
 from cachefleet.model.resource import Key, Scope
 from cachefleet.settings import Settings
@@ -29,6 +30,11 @@ async def any_key(name: str) -> str:
     return ""
 
 
+async def no_reader(access_string: str, builds: Sequence[Build]) -> str:
+    """Context.read_access where there is no engine to ask."""
+    raise AccessUnread("this installation reads no access strings")
+
+
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     caller: Caller
     store: Store
@@ -39,6 +45,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     refuses: Callable[[int, int], str]  # (more nodes, bytes) -> why they cannot run, "" when they can: Host.refuses
     wake: Callable[[Key], None]  # tell the controller that this row changed (after the transaction)
     refuses_key: Callable[[str], Awaitable[str]] = any_key  # why the key of this name cannot be used, "" when it can
+    read_access: Callable[[str, Sequence[Build]], Awaitable[str]] = no_reader  # access_interfaces.AccessStrings.read
     shared: bool = False  # the controller may be another service's: leave word in the transaction, too
 
     @property

@@ -6,6 +6,8 @@ Wakes the controller only after the commit. Called by the group operations.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from cachefleet.api.capacity import refuse_capacity
@@ -13,7 +15,7 @@ from cachefleet.api.context import Context
 from cachefleet.api.names import CLUSTER_ID_LENGTH, folded, quoted
 from cachefleet.api.rows import leave_word
 from cachefleet.api.subnet_groups import hold_subnet_group
-from cachefleet.interfaces import NameTaken
+from cachefleet.interfaces import AnyRow, NameTaken
 from cachefleet.model.errors import AwsError
 from cachefleet.model.group import GroupDesired
 from cachefleet.model.plan import EventDraft
@@ -31,6 +33,7 @@ class Change(msgspec.Struct, frozen=True):
     events: tuple[EventDraft, ...] = ()
     more_bytes: int | None = None
     moves: bool = False
+    holds: tuple[AnyRow, ...] = ()  # rows that must stay as they were read: they get new versions
 
 
 async def load_group(context: Context, name: str) -> GroupRow:
@@ -56,17 +59,19 @@ async def insert_group(
     desired: GroupDesired,
     tags: dict[str, str],
     snapshot: SnapshotRow | None = None,
+    holds: Sequence[AnyRow] = (),
 ) -> GroupRow:
     """Store a new group and wake the controller. snapshot: what it is restored from, whose row gets a new version, so that
-    whoever deletes it at the same time looks again. Raises ReplicationGroupAlreadyExists, CacheClusterAlreadyExists,
-    InsufficientCacheClusterCapacity, and Conflict when the subnet group or snapshot is not what it was any more."""
+    whoever deletes it at the same time looks again. holds: see Change. Raises ReplicationGroupAlreadyExists,
+    CacheClusterAlreadyExists, InsufficientCacheClusterCapacity, and Conflict when the subnet group, the snapshot or what is held
+    is not what it was any more."""
     row: GroupRow = Row(key=context.scope.key(kind, name), desired=desired, tags=tags)
     try:
         async with context.store.transaction() as transaction:
             stored: GroupRow = await transaction.insert(row, member_names(row.key, desired))
             await hold_subnet_group(context, transaction, desired)
-            if snapshot is not None:
-                await transaction.update(snapshot)
+            for held in (*holds, *(() if snapshot is None else (snapshot,))):
+                await transaction.update(held)
             await refuse_capacity(context, desired, len(desired.nodes))
             await leave_word(context, transaction, stored.key)
     except NameTaken as taken:
@@ -83,6 +88,8 @@ async def update_group(context: Context, change: Change) -> GroupRow:
         async with context.store.transaction() as transaction:
             stored: GroupRow = await transaction.update(change.row, change.members)
             await transaction.add_events(context.scope, context.clock.now(), change.events)
+            for held in change.holds:
+                await transaction.update(held)
             if change.more_nodes or change.moves:
                 await hold_subnet_group(context, transaction, stored.desired)
             if change.more_nodes or (change.more_bytes or 0) > 0:

@@ -12,6 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from cachefleet.api.context import Context
+from cachefleet.api.group_access import refuse_retained
 from cachefleet.api.group_rows import Change, exchange_group, load_cluster, load_group
 from cachefleet.api.group_state import MODIFYING, is_group, is_primary, require_available
 from cachefleet.api.group_validation import asked_description, changed_settings
@@ -33,6 +34,8 @@ _SETTLED: Mapping[str, tuple[object, ...]] = {  # what the existing cluster answ
     "ClusterMode": ("disabled",),
     "AtRestEncryptionEnabled": (False,),
     "KmsKeyId": ("",),
+    "AuthToken": ("",),
+    "UserGroupIds": ([],),
     "SnapshotName": ("",),
     "SnapshotArns": ([],),
     "PreferredCacheClusterAZs": ([],),
@@ -93,6 +96,7 @@ async def retain_primary(context: Context, name: str) -> GroupRow:
     require_available(old)
     if old.desired.shape is Shape.CLUSTERED:
         raise invalid_combination("RetainPrimaryCluster is not possible when cluster mode is enabled.")
+    refuse_retained(old)
     require_settled(old)
     (shard,) = old.desired.shards
     primary = next((node for node in shard.nodes if is_primary(old, node)), shard.nodes[0])

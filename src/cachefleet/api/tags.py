@@ -1,4 +1,4 @@
-"""Tags of replication groups, clusters, subnet groups and snapshots: add, list, remove.
+"""Tags of replication groups, clusters, subnet groups, snapshots, users and user groups: add, list, remove.
 
 Tags of a replication group are copied to its nodes when they are added and taken from them when they are removed; a node
 may have further ones of its own. Refused only while the resource is being deleted.
@@ -32,6 +32,7 @@ from cachefleet.api.tag_rules import (
     removed,
     show_tags,
 )
+from cachefleet.api.user_rows import load_user_row
 from cachefleet.interfaces import AnyRow
 from cachefleet.model import saving
 from cachefleet.model.errors import AwsError, invalid_value
@@ -40,6 +41,7 @@ from cachefleet.model.network import DEFAULT_SUBNET_GROUP
 from cachefleet.model.proof import ASKED
 from cachefleet.model.resource import Kind
 from cachefleet.model.snapshot import SnapshotDesired, SnapshotState
+from cachefleet.model.user import DEFAULT_USER, UserDesired
 
 if TYPE_CHECKING:
     from types_boto3_elasticache.type_defs import (
@@ -49,8 +51,6 @@ if TYPE_CHECKING:
     )
 
 _NOT_FOUND = {  # types of ARNs whose resources cannot exist yet
-    "user": "UserNotFound",
-    "usergroup": "UserGroupNotFound",
     "securitygroup": "CacheSecurityGroupNotFound",
     "reserved-instance": "ReservedCacheNodeNotFound",
     "serverlesscache": "ServerlessCacheNotFoundFault",
@@ -101,7 +101,7 @@ def _is_built_in(arn: Arn) -> bool:
     if arn.type_word == Kind.PARAMETER_GROUP:
         find_parameter_group(arn.name)
         return True
-    return arn == Arn(Kind.SUBNET_GROUP, DEFAULT_SUBNET_GROUP)
+    return arn in (Arn(Kind.SUBNET_GROUP, DEFAULT_SUBNET_GROUP), Arn(Kind.USER, DEFAULT_USER))
 
 
 async def _find(context: Context, arn: Arn) -> AnyRow:
@@ -115,6 +115,8 @@ async def _find(context: Context, arn: Arn) -> AnyRow:
         return await subnet_groups.find_subnet_group_row(context, arn.name)
     if arn.type_word == Kind.SNAPSHOT:
         return await load_snapshot(context, arn.name)
+    if arn.type_word in (Kind.USER, Kind.USER_GROUP):
+        return await load_user_row(context, Kind(arn.type_word), arn.name)
     if arn.type_word in _NOT_FOUND:
         raise AwsError(_NOT_FOUND[arn.type_word], f"ResourceName: there is no {arn.type_word} {names.quoted(arn.name)}.")
     raise AwsError("InvalidARN", f"ResourceName: {names.quoted(arn.type_word)} is not a type of resource that has tags.")
@@ -182,6 +184,8 @@ def _check_not_deleting(row: AnyRow, arn: Arn) -> None:
         raise AwsError(
             "SnapshotNotFoundFault", f"Snapshot {row.key.name} is being deleted; its tags cannot be changed any more."
         )
+    if isinstance(row.desired, UserDesired) and row.desired.deleting:
+        raise AwsError("UserNotFound", f"User {row.key.name} is being deleted; its tags cannot be changed any more.")
     if not isinstance(row.desired, GroupDesired) or not row.desired.deleting:
         return
     code = "InvalidReplicationGroupState" if arn.type_word == Kind.REPLICATION_GROUP else "InvalidCacheClusterState"

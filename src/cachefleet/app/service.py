@@ -23,6 +23,7 @@ import cachefleet.api.operations  # noqa: F401  (registers them)
 from cachefleet.api.context import Caller, Context
 from cachefleet.api.reasons import reasons
 from cachefleet.api.registry import dispatch, require
+from cachefleet.app.access_reader import EngineAccessStrings
 from cachefleet.app.engine_passwords import DerivedPasswords
 from cachefleet.app.installation import AlreadyRunning, Credentials, FolderLost, Installation, ServiceLock
 from cachefleet.app.logs import configure_logs, log_file
@@ -142,6 +143,8 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
         stack.callback(audit.close)
         auditor = Auditor(audit.write, clock, entropy, settings.account, reads=settings.audit.reads)
 
+        reader = EngineAccessStrings(clock)
+
         def context(caller: Caller) -> Context:
             return Context(
                 caller=caller,
@@ -154,6 +157,7 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
                 refuses_key=partial(_refuses_key, parts.transfers),
                 shared=store.shared,
                 wake=controller.wake,
+                read_access=reader.read,
                 network=host.network,
             )
 

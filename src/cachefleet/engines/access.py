@@ -74,6 +74,7 @@ _GIVEN_PARTS = {
         "slots",
     ),
 }
+_THEIR_CATEGORIES = ("all", "admin", "slow", "dangerous")  # of those commands
 # A node that takes slots over runs what their keys are made of, and later every write to them, as the user of who sends it.
 _PEER_RULES = ("+psync", "+replconf", "+sync")
 
@@ -84,16 +85,16 @@ def sha256(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def withheld(capabilities: Set[str]) -> tuple[str, ...]:
-    """Rules that come after all others of a client."""
-    rules = tuple(f"-{command}" for command in _WITHHELD)
+def withheld(capabilities: Set[str], rules: Sequence[str] = ("+@all",)) -> tuple[str, ...]:
+    """Rules that come after all others of a client, which are these."""
+    last = tuple(f"-{command}" for command in _WITHHELD)
     if "acl-parts" not in capabilities:
-        rules += tuple(f"-{command}" for command in _GIVEN_PARTS)
-        return rules + tuple(f"+{command}|{part}" for command, parts in _GIVEN_PARTS.items() for part in parts)
+        last += tuple(f"-{command}" for command in _GIVEN_PARTS)
+        return last + tuple(f"+{command}|{part}" for command in _GIVEN_PARTS for part in _allowed_parts(command, rules))
     parts = {**_WITHHELD_PARTS}
     if "atomic-slot-migration" in capabilities:
         parts["cluster"] += _MIGRATION_PARTS
-    return rules + tuple(f"-{command}|{part}" for command in parts for part in parts[command])
+    return last + tuple(f"-{command}|{part}" for command in parts for part in parts[command])
 
 
 def user_rules(user: EngineUser, capabilities: Set[str]) -> tuple[str, ...]:
@@ -104,11 +105,34 @@ def user_rules(user: EngineUser, capabilities: Set[str]) -> tuple[str, ...]:
 
 def limited(rules: Sequence[str], capabilities: Set[str]) -> tuple[str, ...]:
     """A client's rules, and what is withheld from all; selectors give rights of their own, so each is limited by itself."""
-    last = withheld(capabilities)
+    last = withheld(capabilities, rules)
     taken = tuple(f"({' '.join((rule[1:-1].strip(), *last))})" if rule.startswith("(") else rule for rule in rules)
+    return (*fresh_channels(rules), *taken, *last)
+
+
+def fresh_channels(rules: Sequence[str]) -> tuple[str, ...]:
+    """What comes before rules that name channels: an engine may give new users all of them, and then takes no others."""
     named = any(rule.startswith("&") for rule in rules)
-    fresh = ("resetchannels",) if named and "resetchannels" not in rules else ()  # an engine may give new users all of them
-    return (*fresh, *taken, *last)
+    return ("resetchannels",) if named and "resetchannels" not in rules else ()
+
+
+def is_withheld(command: str) -> bool:
+    """command: in lower case, a part of one as "acl|setuser"."""
+    whole, _, part = command.partition("|")
+    return whole in _WITHHELD or part in (*_WITHHELD_PARTS.get(whole, ()), *(_MIGRATION_PARTS if whole == "cluster" else ()))
+
+
+def _allowed_parts(command: str, rules: Sequence[str]) -> tuple[str, ...]:
+    """Of _GIVEN_PARTS, which these rules give, for engines that cannot take parts away."""
+    parts: tuple[str, ...] = ()
+    for rule in (rule.lower() for rule in rules):
+        if rule in ("allcommands", f"+{command}", *(f"+@{category}" for category in _THEIR_CATEGORIES)):
+            parts = _GIVEN_PARTS[command]
+        elif rule in ("nocommands", f"-{command}", *(f"-@{category}" for category in _THEIR_CATEGORIES)):
+            parts = ()
+        elif rule.startswith(f"+{command}|") and rule.partition("|")[2] in _GIVEN_PARTS[command]:
+            parts += (rule.partition("|")[2],)
+    return tuple(dict.fromkeys(parts))
 
 
 def own_users(controller: str, peer: str, capabilities: Set[str]) -> Iterator[Directive]:

@@ -21,8 +21,8 @@ class UserEngine(StrEnum):
 class Authentication(StrEnum):
     """How a user shows who it is. The values are those of Authentication.Type."""
 
-    PASSWORD = "password"
-    NO_PASSWORD = "no-password"
+    PASSWORD = "password"  # noqa: S105
+    NO_PASSWORD = "no-password"  # noqa: S105
     IAM = "iam"
 
 

@@ -1,0 +1,82 @@
+"""Which users go together in a user group, and which user groups with which caches (reference 3.3, 10.5).
+
+Pure but for access strings, which the engine of a cache has to take. Called by the operations on users, user groups and groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from cachefleet.api.context import Context
+from cachefleet.api.user_inputs import read_access
+from cachefleet.engine_interfaces import Build
+from cachefleet.model.errors import AwsError, invalid_combination, invalid_value
+from cachefleet.model.group import Engine
+from cachefleet.model.row import GroupRow
+from cachefleet.model.user import DEFAULT_USER, Authentication, UserDesired, UserEngine, UserGroupDesired
+from cachefleet.reference.engines import version_numbers
+
+
+def check_members(engine: UserEngine, users: Mapping[str, UserDesired], at_most: int) -> None:
+    """users: of the group as it shall be, by id. Raises InvalidParameterValue, InvalidParameterCombination, DuplicateUserName,
+    DefaultUserRequired."""
+    if len(users) > at_most:
+        raise invalid_value(f"UserIds: a user group has at most {at_most} users; these would be {len(users)}.")
+    names: dict[str, str] = {}
+    for user_id, user in users.items():
+        if user.user_name in names:
+            raise AwsError(
+                "DuplicateUserName",
+                f"UserIds: {names[user.user_name]} and {user_id} both have the user name {user.user_name}; a user group has "
+                "each name once.",
+            )
+        names[user.user_name] = user_id
+        _check_member(engine, user_id, user)
+    if engine is UserEngine.REDIS and DEFAULT_USER not in names:
+        raise AwsError(
+            "DefaultUserRequired",
+            f"UserIds: a user group of the engine redis needs a user with the name {DEFAULT_USER}; add the built-in user "
+            f"{DEFAULT_USER} or one of your own with that name.",
+        )
+
+
+def _check_member(engine: UserEngine, user_id: str, user: UserDesired) -> None:
+    if engine is UserEngine.REDIS and user.engine is UserEngine.VALKEY:
+        raise invalid_combination(f"UserIds: {user_id} is a user of the engine valkey, who cannot be in a group of redis.")
+    if engine is UserEngine.VALKEY and user.authentication is Authentication.NO_PASSWORD:
+        raise invalid_combination(
+            f"UserIds: {user_id} needs no password; users of a group of the engine valkey have a password or use IAM."
+        )
+
+
+def check_engine(engine: UserEngine, cache: Engine, version: str, field: str = "UserGroupIds") -> None:
+    """Whether a cache can have a group of this engine. Raises InvalidParameterCombination."""
+    if cache is Engine.REDIS and engine is UserEngine.VALKEY:
+        raise invalid_combination(
+            f"{field}: a user group of the engine valkey cannot be used with Redis OSS; use one of redis."
+        )
+    if cache is Engine.REDIS and version_numbers(version) < (6,):
+        raise invalid_combination(f"{field}: user groups need Redis OSS 6.0 or newer; this is {version}.")
+
+
+async def check_users(
+    context: Context, builds: Sequence[Build], users: Mapping[str, UserDesired], field: str = "UserGroupIds"
+) -> None:
+    """Whether caches with these engines can let these users in. Raises InvalidParameterCombination, InvalidParameterValue,
+    ServiceUnavailable."""
+    for user_id, user in users.items() if builds else ():
+        if user.authentication is Authentication.IAM:
+            raise invalid_combination(
+                f"{field}: {user_id} authenticates with IAM, which no engine here can check yet; give the user a password."
+            )
+        await read_access(context, user.access_string, builds, f"{field}: the access string of {user_id}")
+
+
+def builds_of(context: Context, caches: Iterable[GroupRow]) -> list[Build]:
+    """Of what these caches are made, each once."""
+    found = (context.catalogue.exact(row.desired.engine, row.desired.engine_version) for row in caches)
+    return list({build.binary: build for build in found if build is not None}.values())
+
+
+def members_of(group: UserGroupDesired, users: Mapping[str, UserDesired]) -> dict[str, UserDesired]:
+    return {user_id: users[user_id] for user_id in group.user_ids if user_id in users}
