@@ -17,8 +17,8 @@ from cachefleet.model.access import OPEN, EngineUser, fingerprint
 from cachefleet.model.observed import Address
 
 DEFAULT = "default"
-# Replicas that came as clients may: what these may no longer do would be answered into their stream, and they would need all data
-# again. So they come again, as who they are, and get what they miss.
+# Replicas that came as clients may: what these may no longer do would be answered into their stream, and they would need all
+# data again. So they come again, as who they are, and get what they miss.
 _NEW_LINKS: tuple[Command, ...] = (("CLIENT", "KILL", "TYPE", "replica"),)
 
 
