@@ -17,6 +17,7 @@ from types import TracebackType
 import msgspec
 
 from cachefleet.app.engine_passwords import KEY_FILE
+from cachefleet.app.key_check import check_key
 from cachefleet.app.services import ServiceInfo, leader_of, running_services
 from cachefleet.clock import Entropy, SystemClock, SystemEntropy
 from cachefleet.hosts import zones_out
@@ -57,14 +58,14 @@ class Installation:
 
     def prepare(self, entropy: Entropy | None = None) -> Credentials:
         """Make the folder (0700), its identity and the first user's access key (0600) unless they are there. Several may do so
-        at once. Raises CredentialsDamaged."""
+        at once. Raises CredentialsDamaged, KeyUnfit."""
         self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.data_dir.chmod(0o700)
         chance = entropy or SystemEntropy()
         descriptor = os.open(self.data_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if not (self.data_dir / KEY_FILE).exists():
+            if not check_key(self.data_dir):
                 replace_file(self.data_dir / KEY_FILE, f"{chance.hex(32)}\n".encode())
             if not self._identity_path.exists():
                 replace_file(self._identity_path, f"{chance.hex(16)}\n".encode())

@@ -8,6 +8,7 @@ later).
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Sequence, Set
 
 from cachefleet.model.access import EngineUser, fingerprint
@@ -79,6 +80,7 @@ _THEIR_CATEGORIES = ("all", "admin", "slow", "dangerous")  # of those commands
 _PEER_RULES = ("+psync", "+replconf", "+sync")
 
 Directive = tuple[str, ...]
+_CONTROLLER_LINE = re.compile(rf'^user {CONTROLLER} on "?#([0-9a-f]{{64}})', re.MULTILINE)
 
 
 def sha256(secret: str) -> str:
@@ -155,6 +157,12 @@ def seen_mark(names: Iterable[str]) -> str:
 
 def is_ours(name: str) -> bool:
     return name in (CONTROLLER, PEER)
+
+
+def known_controller(text: str) -> str:
+    """SHA-256 of the password by which a configuration file (directives) knows us; "" for one that does not."""
+    found = _CONTROLLER_LINE.search(text)
+    return "" if found is None else found[1]
 
 
 def directives(users: Sequence[EngineUser], controller: str, peer: str, capabilities: Set[str]) -> Iterator[Directive]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from cachefleet.app.installation import AlreadyRunning, CredentialsDamaged, Installation, NotInstalled, ServiceLock
+from cachefleet.app.key_check import KeyUnfit
 from cachefleet.app.services import ServiceInfo
 
 
@@ -30,6 +31,24 @@ def test_a_damaged_key_file_is_named_and_left_as_it_is(tmp_path: Path, content: 
     with pytest.raises(CredentialsDamaged, match=rf"{path} is damaged .* delete it"):
         Installation(tmp_path).prepare()
     assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"00" * 31, b"0G" * 32, b"00" * 33, b"\xff" * 64])
+def test_a_damaged_installation_key_is_named_and_left_as_it_is(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "installation.key"
+    path.write_bytes(content)
+    with pytest.raises(KeyUnfit, match=rf"{path} is damaged: put it back from a backup, or end the engines.* delete the file"):
+        Installation(tmp_path).prepare()
+    assert path.read_bytes() == content
+
+
+def test_the_installations_key_is_made_once_and_is_nobody_elses_to_read(tmp_path: Path) -> None:
+    installation, path = Installation(tmp_path), tmp_path / "installation.key"
+    installation.prepare()
+    made = path.read_bytes()
+    installation.prepare()
+    assert path.read_bytes() == made
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_several_make_a_folder_at_once_and_have_the_same_key_and_identity(tmp_path: Path) -> None:
