@@ -17,13 +17,14 @@ EVERY_TEST = --quiet --durations 15 --numprocesses $(shell expr $$(nproc 2>/dev/
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help up test simulate kills restores check bench docs lock clean
+.PHONY: help up test simulate kills backup-kills restores check bench docs lock clean
 
 help:
 	@echo 'make up      set everything up, run the service in the foreground with a demo cache (Ctrl-C stops it)'
 	@echo 'make test    set everything up, run every test (as root on Debian it installs the engines that tests need)'
 	@echo 'make simulate SEEDS=20000   the control plane against faults in virtual time; prints the seeds that fail'
 	@echo 'make kills KILLS=50   the control plane and engines killed at random instants; TEST_SEED=n repeats a run'
+	@echo 'make backup-kills KILLS=100   whoever takes part in backups and restores killed at random instants'
 	@echo 'make restores KEYS=1500000   caches with so many keys of all types restored into 1, 3 and 5 shards; every key is compared'
 	@echo 'make check   format, lint, types, import contracts, style, generated documents'
 	@echo 'make bench   measure, print a table'
@@ -59,6 +60,11 @@ kills: $(TESTING)
 	@scripts/install-test-engines
 	@TEST_KILLS=$(KILLS) $(BIN)/python -m pytest -s tests/faults/test_control_plane_kills.py tests/faults/test_backup_kills.py \
 		tests/faults/test_fault_resharding.py $(ARGS)
+
+backup-kills: KILLS = 100
+backup-kills: $(TESTING)
+	@scripts/install-test-engines
+	@TEST_KILLS=$(KILLS) $(BIN)/python -m pytest -s tests/faults/test_backup_kills.py -k random $(ARGS)
 
 restores: $(TESTING)
 	@scripts/install-test-engines
