@@ -1,4 +1,4 @@
-"""The seams of access: with what we, nodes and clients get into engines."""
+"""The seams of access: with what we, nodes and clients get into engines, and with what engines prove who they are."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from cachefleet.engine_interfaces import Build
+from cachefleet.model.transit import NodeCertificate
 
 
 class Passwords(Protocol):
@@ -32,3 +33,28 @@ class AccessStrings(Protocol):
     async def read(self, access_string: str, builds: Sequence[Build]) -> str:
         """As the first of these builds shows it, on or off first, when all of them take it. Raises AccessRefused,
         AccessUnread."""
+
+
+class Certificates(Protocol):
+    """The certificate authority of the installation."""
+
+    @property
+    def series(self) -> str:
+        """Of what is issued now. It changes when every certificate is to be replaced."""
+
+    @property
+    def lead_s(self) -> float:
+        """So long before it ends a certificate is replaced."""
+
+    @property
+    def until(self) -> float:
+        """When what is issued now ends; epoch seconds."""
+
+    def names(self, group: str, node: str) -> tuple[str, ...]:
+        """DNS names that a node's certificate has beside its addresses."""
+
+    def issue(self, node: str, names: Sequence[str], addresses: Sequence[str]) -> NodeCertificate:
+        """A new key and a certificate for it, valid for these."""
+
+    def authorities(self) -> str:
+        """PEM: by whom certificates are known."""

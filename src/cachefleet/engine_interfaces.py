@@ -16,6 +16,7 @@ from cachefleet.model.group import Engine, SlotRanges
 from cachefleet.model.observed import Address, NodeView, SlotLoad
 from cachefleet.model.pace import FAST, Pace
 from cachefleet.model.plan import TakeOverBy
+from cachefleet.model.transit import NodeCertificate
 
 
 class Build(msgspec.Struct, frozen=True):
@@ -59,9 +60,9 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
     follow: Address | None = None  # clustered: a primary without cluster mode, for which a stand-in is made up
     seeded: bool = False  # it loads its data from a pipe at its start: Rendering.pipes has one
     users: tuple[EngineUser, ...] = ()  # whom it lets in (engines that know users)
-
     certificate: NodeCertificate | None = None  # where its address has encryption in transit
     memory_only: bool = False  # its data never touch a disk, not even for a moment
+
 
 class Rendering(msgspec.Struct, frozen=True):
     """How to start it: argv[0] is the binary; files are written below the incarnation's folder (mode 0600) before, and named
@@ -102,6 +103,12 @@ class EngineDriver(Protocol):
     async def resize(self, at: Address, spec: NodeSpec) -> None:
         """Give the running node the memory of this spec, without an interruption."""
 
+    def certificate_files(self, certificate: NodeCertificate) -> Mapping[str, bytes]:
+        """By name, as they lie in the folder of a launch. Pure."""
+
+    async def certify(self, at: Address, folder: str) -> None:
+        """Let the running node use the certificate that lies in its folder now; connections go on."""
+
     def pulse(self, at: Address) -> bool | None:
         """Whether everything that was asked before is answered; then asks for another sign of life, without waiting for it.
         None: there is no open connection (a probe opens one)."""
@@ -128,6 +135,9 @@ class ReplicationDriver(EngineDriver, Protocol):
     ) -> None:
         """Coordinated hand-over of the primary role from `at` to its in-sync replica `to`; no acknowledged write is lost.
         On failure before the promotion the old primary goes on as before."""
+
+    async def encrypt_links(self, at: Address) -> None:
+        """Let the running node reach the others with TLS, or without, as its address says."""
 
     async def raise_replica_buffers(self, at: Address, size_bytes: int) -> None:
         """Keep at least so much for each replica that does not read fast enough, before it is cut off. Never less than now."""

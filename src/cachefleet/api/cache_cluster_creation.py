@@ -25,6 +25,8 @@ from cachefleet.api.restoring import Origin, asked_origin, check_cluster, check_
 from cachefleet.api.restoring_defaults import cluster_request
 from cachefleet.api.subnet_groups import subnet_group_zones
 from cachefleet.api.tag_rules import read_tags
+from cachefleet.api.transit import asked_transit, fitting_build
+from cachefleet.api.transit import check_created as check_transit
 from cachefleet.model.errors import invalid_combination
 from cachefleet.model.group import Engine, GroupDesired, Shape
 from cachefleet.model.memcached_snapshots import ASKED, ON, has_snapshots
@@ -62,6 +64,7 @@ _OUTPOSTS = "Outposts are not supported; leave it out"
         "SnapshotWindow",
         "SnapshotName",
         "SnapshotArns",
+        "TransitEncryptionEnabled",
     ),
     recorded=RECORDED,
     refused={
@@ -90,7 +93,9 @@ async def _desired(
     engine = asked_engine(request.get("Engine"), CLUSTER_ENGINES)
     if origin is not None:
         check_cluster(origin, engine)
+    transit = asked_transit(request)
     build = choose_build(context.catalogue, engine, request.get("EngineVersion"))
+    build = fitting_build(context.catalogue, build, request.get("EngineVersion"), transit)
     if origin is not None:
         check_engine(origin, engine, build.version)
     kind = asked_node_type(context, request.get("CacheNodeType"))
@@ -101,7 +106,7 @@ async def _desired(
         check_nodes(origin, count)
     placement = place_nodes(request, engine, count, place)
     now = context.clock.now()
-    return GroupDesired(
+    desired = GroupDesired(
         uid=context.entropy.hex(UID_BYTES),
         shape=Shape.MEMCACHED if engine is Engine.MEMCACHED else Shape.REPLICATED,
         engine=engine,
@@ -114,9 +119,12 @@ async def _desired(
         az_mode=placement.az_mode,
         created_at=now,
         restore=None if origin is None else origin.restore,
+        transit=transit,
         **_encryption(origin),
         **_settings(context, engine, request, tags),
     )
+    check_transit(desired)
+    return desired
 
 
 def _encryption(origin: Origin | None) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from cachefleet.api.group_state import (
     node_status,
 )
 from cachefleet.api.replication_group_views import put_endpoint
+from cachefleet.api.transit import pending_transit, transit_view
 from cachefleet.model.fragment import Fragment
 from cachefleet.model.group import DesiredNode, EndpointRole, GroupDesired, Shape
 from cachefleet.model.memcached_snapshots import has_snapshots
@@ -48,7 +49,7 @@ def cluster_view(row: GroupRow, cluster: str, show_nodes: bool = False) -> dict[
         "PreferredAvailabilityZone": MULTIPLE_ZONES if desired.az_mode == "cross-az" else nodes[0].zone,
         "CacheClusterCreateTime": nodes[0].created_at if is_group(row) else desired.created_at,
         "PreferredMaintenanceWindow": desired.maintenance_window,
-        "PendingModifiedValues": pending_values(desired),
+        "PendingModifiedValues": {**pending_values(desired), **pending_transit(row)},
         "CacheSecurityGroups": [],
         "CacheParameterGroup": {
             "CacheParameterGroupName": desired.parameter_group,
@@ -59,7 +60,7 @@ def cluster_view(row: GroupRow, cluster: str, show_nodes: bool = False) -> dict[
         "AutoMinorVersionUpgrade": desired.auto_minor_version_upgrade,
         "SecurityGroups": [{"SecurityGroupId": name, "Status": "active"} for name in desired.security_groups],
         "AuthTokenEnabled": False,
-        "TransitEncryptionEnabled": False,
+        **transit_view(row),
         "AtRestEncryptionEnabled": desired.at_rest_encryption,
         "ARN": row.key.scope.arn("cluster", cluster),
         "ReplicationGroupLogDeliveryEnabled": False,

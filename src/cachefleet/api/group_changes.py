@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from cachefleet.api import transit
 from cachefleet.api.capacity import more_bytes
 from cachefleet.api.context import Context
 from cachefleet.api.engine_upgrades import asked_version
@@ -48,6 +49,9 @@ def asked_change(context: Context, row: GroupRow, request: Mapping[str, Any], ch
             engine="" if engine is desired.engine else engine.value,
             engine_version="" if version == (desired.engine, desired.engine_version) else number,
         )
+    change = replace(change, transit=transit.asked_change(context.catalogue, row, request, change.transit))
+    after = applied(desired, change, 0.0)
+    transit.check_build(context.catalogue, after.transit, after.engine, after.engine_version)
     change = replace(change, scale=_scale(desired, change, request))
     return replace(change, parameter_group=_parameter_group(desired, change, request.get("CacheParameterGroupName")))
 
@@ -55,7 +59,7 @@ def asked_change(context: Context, row: GroupRow, request: Mapping[str, Any], ch
 def changed(context: Context, row: GroupRow, change: PendingChange, request: Mapping[str, Any]) -> Change:
     """The row in which this waits or, with ApplyImmediately, begins. Raises InvalidReplicationGroupState,
     InvalidCacheClusterState, InvalidParameterValue."""
-    if change.cluster_mode and (change.node_type or change.engine_version):
+    if change.cluster_mode and (change.node_type or change.engine_version or change.transit):
         raise _refused(
             row,
             f"has cluster mode {change.cluster_mode} pending, with which nothing else may change; let it be applied first, or "

@@ -15,14 +15,12 @@ RECORDED: Mapping[str, str] = {
     "AutoMinorVersionUpgrade": "kept and shown; an engine version changes only on request",
 }
 
-_TLS = Refusal("encryption in transit is not implemented yet; leave it out or use false", (False,))
 _TOKEN = Refusal("AUTH tokens are not implemented yet; leave it out", ("",))
 _LOGS = Refusal("log delivery is not implemented yet; leave it out", ([],))
 _CACHE_SECURITY_GROUPS = Refusal("cache security groups exist outside of a VPC only; use SecurityGroupIds", ([],))
 _IP_DISCOVERY = Refusal("only ipv4 is supported", ("ipv4",))
 
 CREATE_REFUSED: Mapping[str, Refusal] = {
-    "TransitEncryptionEnabled": _TLS,
     "AuthToken": _TOKEN,
     "LogDeliveryConfigurations": _LOGS,
     "CacheSecurityGroupNames": _CACHE_SECURITY_GROUPS,

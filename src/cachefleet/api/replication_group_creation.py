@@ -33,6 +33,8 @@ from cachefleet.api.restoring_defaults import group_request
 from cachefleet.api.snapshot_requests import asked_key
 from cachefleet.api.subnet_groups import subnet_group_zones
 from cachefleet.api.tag_rules import for_nodes, is_gentle, read_tags
+from cachefleet.api.transit import asked_transit, fitting_build
+from cachefleet.api.transit import check_created as check_transit
 from cachefleet.model.errors import invalid_combination
 from cachefleet.model.group import Engine, GroupDesired, Shape
 from cachefleet.model.network import DEFAULT_SUBNET_GROUP
@@ -74,6 +76,8 @@ UID_BYTES = 8
         "SnapshotArns",
         "AtRestEncryptionEnabled",
         "KmsKeyId",
+        "TransitEncryptionEnabled",
+        "TransitEncryptionMode",
     ),
     recorded=RECORDED,
     refused={
@@ -81,7 +85,6 @@ UID_BYTES = 8
         "GlobalReplicationGroupId": Refusal("global datastores are not implemented yet", ("",)),
         "UserGroupIds": Refusal("user groups are not implemented yet; leave it out", ([],)),
         "DataTieringEnabled": Refusal("data tiering needs SSD node types, which are not supported; use false", (False,)),
-        "TransitEncryptionMode": Refusal("encryption in transit is not implemented yet; leave it out"),
         "ServerlessCacheSnapshotName": Refusal("serverless caches are not implemented yet; leave it out", ("",)),
         "Durability": Refusal("durable writes are not implemented yet; use default", ("default", "disabled")),
     },
@@ -103,7 +106,9 @@ async def _desired(
     context: Context, name: str, request: Mapping[str, Any], tags: Mapping[str, str], origin: Origin | None
 ) -> GroupDesired:
     engine = asked_engine(request.get("Engine"), REPLICATION_ENGINES)
+    transit = asked_transit(request)
     build = choose_build(context.catalogue, engine, request.get("EngineVersion"))
+    build = fitting_build(context.catalogue, build, request.get("EngineVersion"), transit)
     kind = asked_node_type(context, request.get("CacheNodeType"))
     clustered = _is_clustered(request)
     if origin is not None:
@@ -122,7 +127,7 @@ async def _desired(
     if request.get("KmsKeyId") and not at_rest:
         raise invalid_combination("KmsKeyId: a key needs encryption at rest; set AtRestEncryptionEnabled to true.")
     now = context.clock.now()
-    return GroupDesired(
+    desired = GroupDesired(
         uid=context.entropy.hex(UID_BYTES),
         shape=Shape.CLUSTERED if clustered else Shape.REPLICATED,
         engine=engine,
@@ -141,8 +146,11 @@ async def _desired(
         created_at=now,
         gentle=is_gentle(tags),
         restore=None if origin is None else origin.restore,
+        transit=transit,
         **new_settings(context, request),
     )
+    check_transit(desired)
+    return desired
 
 
 def _is_clustered(request: Mapping[str, Any]) -> bool:

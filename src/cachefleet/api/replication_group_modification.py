@@ -49,6 +49,8 @@ _USERS = Refusal("user groups are not implemented yet; leave it out", ([],))
         "CacheNodeType",
         "ClusterMode",
         "ApplyImmediately",
+        "TransitEncryptionEnabled",
+        "TransitEncryptionMode",
         "PreferredMaintenanceWindow",
         "SnapshotRetentionLimit",
         "SnapshotWindow",
@@ -63,8 +65,6 @@ _USERS = Refusal("user groups are not implemented yet; leave it out", ([],))
         "UserGroupIdsToAdd": _USERS,
         "UserGroupIdsToRemove": _USERS,
         "RemoveUserGroups": Refusal("user groups are not implemented yet; leave it out", (False,)),
-        "TransitEncryptionEnabled": Refusal("encryption in transit is not implemented yet; leave it out", (False,)),
-        "TransitEncryptionMode": Refusal("encryption in transit is not implemented yet; leave it out"),
         "Durability": Refusal("durable writes are not implemented yet; use default", ("default", "disabled")),
     },
 )

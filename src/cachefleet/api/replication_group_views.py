@@ -20,6 +20,7 @@ from cachefleet.api.group_state import (
 from cachefleet.api.handovers import awaited_primary
 from cachefleet.api.shard_slots import owned
 from cachefleet.api.slots import format_slots
+from cachefleet.api.transit import pending_transit, transit_view
 from cachefleet.model.fragment import Fragment
 from cachefleet.model.group import DesiredNode, DesiredShard, EndpointRole, GroupDesired, Shape
 from cachefleet.model.row import GroupRow
@@ -49,7 +50,7 @@ def group_view(row: GroupRow) -> dict[str, Any]:
         "ClusterMode": present_mode(row),
         "CacheNodeType": desired.node_type,
         "AuthTokenEnabled": False,
-        "TransitEncryptionEnabled": False,
+        **transit_view(row),
         "AtRestEncryptionEnabled": desired.at_rest_encryption,
         "StorageEncryptionType": _encryption_type(desired),
         "ARN": row.key.arn,
@@ -110,8 +111,8 @@ def _member_view(row: GroupRow, node: DesiredNode) -> dict[str, Any]:
 
 
 def _pending(row: GroupRow) -> dict[str, Any]:
-    """PendingModifiedValues: a promotion that has not begun yet, and how far slots have got that are on their way."""
-    pending: dict[str, Any] = {}
+    """PendingModifiedValues: encryption in transit, a promotion that has not begun yet, how far slots on their way have got."""
+    pending: dict[str, Any] = pending_transit(row)
     awaited, percent = awaited_primary(row), resharding_progress(row.desired, row.memory)
     if awaited:
         pending["PrimaryClusterId"] = awaited

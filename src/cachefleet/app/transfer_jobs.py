@@ -35,6 +35,7 @@ class StoreJob(msgspec.Struct, frozen=True, tag="store"):
     timeout_s: float  # the engine may say nothing for so long
     memcached: bool = False  # its items one by one; else an RDB
     login: tuple[str, str] | None = None  # name and password, where the engine asks for them
+    authorities: str = ""  # PEM: by whom it is known, where it speaks TLS
 
 
 class FeedJob(msgspec.Struct, frozen=True, tag="feed"):
@@ -44,6 +45,7 @@ class FeedJob(msgspec.Struct, frozen=True, tag="feed"):
     now_ms: int  # items of Memcached whose time is over by then are not stored
     to: Address | None = None  # of a Memcached node, whose items are stored one by one; None: an RDB, into the pipe
     timeout_s: float = 60.0  # that node may say nothing for so long
+    authorities: str = ""  # PEM: by whom it is known, where it speaks TLS
 
 
 class CopyJob(msgspec.Struct, frozen=True, tag="copy"):

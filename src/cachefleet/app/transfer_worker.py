@@ -132,11 +132,16 @@ def run(job: Job, teller: Teller) -> Result:
 class Engine:
     """What an engine says of itself."""
 
-    def __init__(self, at: Address, login: tuple[str, str] | None, timeout_s: float) -> None:
-        name, password = login or (None, None)
+    def __init__(self, job: StoreJob) -> None:
+        at, timeout_s = job.at, job.timeout_s
+        name, password = job.login or (None, None)
+        encrypted: dict[str, Any] = (
+            {"ssl": True, "ssl_ca_data": job.authorities, "ssl_check_hostname": True} if job.authorities else {}
+        )
         client = valkey.Valkey(
             at.host,
-            at.port,
+            at.own_port,
+            **encrypted,
             username=name,
             password=password,
             socket_timeout=timeout_s,
@@ -155,10 +160,17 @@ class Engine:
 
 
 def _store(job: StoreJob, teller: Teller) -> Taken:
-    engine = Engine(job.at, job.login, job.timeout_s)
+    engine = Engine(job)
     raw = Archive.open(job.to.archive, job.to.options).writer(job.to.path, engine.used_bytes)
     with SealedWriter(raw, job.recipient or None) as sealed:
-        stream = open_stream(job.at, version=engine.version, timeout_s=job.timeout_s, alive=teller.alive, login=job.login)
+        stream = open_stream(
+            job.at,
+            version=engine.version,
+            timeout_s=job.timeout_s,
+            alive=teller.alive,
+            login=job.login,
+            authorities=job.authorities,
+        )
         with stream as chunks:
             keys, databases = _written(chunks, sealed, engine, job, teller)
         sealed.close()
@@ -193,7 +205,7 @@ def _written(
     header: Header | None = None
     for chunk in passed():
         header = header or reader.feed(chunk)
-    now = Engine(job.at, job.login, job.timeout_s)
+    now = Engine(job)
     if header is None or not set(now.databases) <= {0} or header.database not in (None, 0):
         raise StreamBroken(f"{job.at} got keys outside database 0 while its data were read; they have to be counted anew")
     if header.keys is None:

@@ -58,8 +58,16 @@ R = TypeVar("R")
 class WorkerTransfers:
     """interfaces.Transfers."""
 
-    def __init__(self, data_dir: Path, settings: ArchiveSettings, clock: Clock, passwords: Passwords | None = None) -> None:
-        """passwords: None where engines let anybody do everything."""
+    def __init__(
+        self,
+        data_dir: Path,
+        settings: ArchiveSettings,
+        clock: Clock,
+        passwords: Passwords | None = None,
+        authorities: Callable[[], str] | None = None,
+    ) -> None:
+        """passwords: None where engines let anybody do everything. authorities: by whom engines with TLS are known, PEM."""
+        self._authorities = authorities
         self._passwords = passwords
         self._settings = settings
         self._clock = clock
@@ -94,8 +102,11 @@ class WorkerTransfers:
     ) -> Taken:
         known = self._passwords is not None and at.launch and not memcached
         login = (CONTROLLER, self._passwords.controller(at.launch)) if known and self._passwords is not None else None
-        job = StoreJob(at, self._place(file), key.recipient, self._settings.stalled_s, memcached, login)
+        job = StoreJob(at, self._place(file), key.recipient, self._settings.stalled_s, memcached, login, self._known_by(at))
         return (await self._run(job, told, Stored)).taken
+
+    def _known_by(self, at: Address | None) -> str:
+        return self._authorities() if self._authorities is not None and at is not None and at.tls_port else ""
 
     async def copy(self, file: SnapshotFile, to: str, key: KeyVersion) -> SnapshotFile:
         job = CopyJob(await self._opened(file), self._place(to), key.recipient)
@@ -120,7 +131,8 @@ class WorkerTransfers:
         try:
             files = [await self._opened(file) for file in seed.files]
             now_ms = int(self._clock.now() * 1000)
-            job = FeedJob(tuple(files), seed.slots, pipe, now_ms, seed.to, self._settings.stalled_s)
+            authorities = self._known_by(seed.to)
+            job = FeedJob(tuple(files), seed.slots, pipe, now_ms, seed.to, self._settings.stalled_s, authorities)
             fed = await self._run(job, told, Fed)
             views[0] = replace(views[0], done=True, keys=fed.keys, fed_bytes=views[0].total_bytes)
         except TransferFailed as error:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import posixpath
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import structlog
@@ -22,6 +22,7 @@ from cachefleet.model import plan as actions
 from cachefleet.model.group import Engine, Shape
 from cachefleet.model.observed import Address
 from cachefleet.model.row import GroupRow
+from cachefleet.model.transit import NodeCertificate
 from cachefleet.planning.memcached import discovery_node
 
 log = structlog.get_logger()
@@ -89,7 +90,8 @@ class Executor:
         folder = host.folder(action.incarnation)
         follow = self._host_at(action.follow) if action.follow else None
         spec = node_spec(row, action.node, action.incarnation, follow, self._seams.settings.node_types)
-        spec = replace(spec, seeded=action.seeded, users=action.users)
+        certificate = self._certificate(action.node, action.addresses) if spec.address.transit else None
+        spec = replace(spec, seeded=action.seeded, users=action.users, certificate=certificate)
         form = form_of(row.desired, known)
         if row.desired.shape is Shape.MEMCACHED and action.node == discovery_node(row.key.name):
             build = Build(engine=Engine.MEMCACHED, version="", binary="", origin="")
@@ -192,6 +194,24 @@ class Executor:
     async def admit(self, action: actions.Admit) -> None:
         await self._resp.admit(self._at(action.node), action.users, action.cut)
 
+    async def encrypt_links(self, action: actions.EncryptLinks) -> None:
+        await self._resp.encrypt_links(self._at(action.node))
+
+    async def certify(self, action: actions.Certify) -> None:
+        """Nothing else is written into the folder of a launch by another pass: one worker acts for a group."""
+        host, row = self._seams.host, self._row
+        certificate = self._certificate(action.node, action.addresses)
+        driver = driver_of(self._seams, row, action.node)
+        for name, content in driver.certificate_files(certificate).items():
+            await host.write(action.incarnation, name, content)
+        await driver.certify(self._at(action.node), host.folder(action.incarnation))
+
+    def _certificate(self, node: str, addresses: Sequence[str]) -> NodeCertificate:
+        issuer = self._seams.certificates
+        if issuer is None:
+            raise LookupError(f"there is no certificate authority for {node}")
+        return issuer.issue(node, issuer.names(self._row.key.name, node), addresses)
+
     async def resize(self, action: actions.Resize) -> None:
         spec = node_spec(self._row, action.node, "", None, self._seams.settings.node_types)
         await driver_of(self._seams, self._row, action.node).resize(self._at(action.node), spec)
@@ -253,6 +273,8 @@ _HANDLERS: dict[type[actions.Action], Callable[[Executor, Any], Awaitable[None]]
     actions.Switch: Executor.switch,
     actions.Resize: Executor.resize,
     actions.Admit: Executor.admit,
+    actions.EncryptLinks: Executor.encrypt_links,
+    actions.Certify: Executor.certify,
     actions.OwnSlots: Executor.own_slots,
     actions.CountLoad: Executor.count_load,
     actions.MigrateSlots: Executor.migrate_slots,

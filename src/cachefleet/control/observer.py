@@ -20,6 +20,7 @@ from cachefleet.model.group import EndpointRole, GroupDesired, GroupMemory, Shap
 from cachefleet.model.observed import Address, FeedView, NodeView, Observed, ProcessView, Silence
 from cachefleet.model.resource import Kind
 from cachefleet.model.row import GroupRow
+from cachefleet.model.transit import Issuance
 from cachefleet.planning.addresses import wanted
 from cachefleet.planning.endpoint_ports import reader_port
 from cachefleet.planning.memcached import discovery_node
@@ -65,8 +66,14 @@ async def observe(seams: Seams, pulse: Pulse, meter: LoadMeter, book: UserBook, 
         data_bytes=_data_bytes(seams, desired),
         threads=_threads(seams, desired),
         users=users,
+        issuance=_issuance(seams),
         **_pending(seams, desired),
     )
+
+
+def _issuance(seams: Seams) -> Issuance | None:
+    issuer = seams.certificates
+    return None if issuer is None else Issuance(issuer.series, issuer.until, issuer.lead_s)
 
 
 def _feeds(seams: Seams, row: GroupRow) -> dict[str, FeedView]:

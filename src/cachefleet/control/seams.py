@@ -7,6 +7,7 @@ from typing import Protocol
 
 import msgspec
 
+from cachefleet.access_interfaces import Certificates
 from cachefleet.clock import Clock, Entropy
 from cachefleet.engine_interfaces import Catalogue, EngineDriver, RespDriver
 from cachefleet.interfaces import Host, Store
@@ -41,4 +42,5 @@ class Seams(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock
     entropy: Entropy
     settings: Settings
+    certificates: Certificates | None = None  # None: there is no encryption in transit
     shared_store: bool = False  # others write to it, too, and leave word there

@@ -43,7 +43,8 @@ def data_bytes(desired: GroupDesired, own_types: Mapping[str, NodeTypeSetting]) 
 
 def form_of(desired: GroupDesired, known: NodeMemory) -> Form:
     """What its current launch is made of; before the first, what the group asks for."""
-    return known.form or Form(desired.engine, desired.engine_version, desired.port, desired.cluster_mode != "disabled")
+    clustered = desired.cluster_mode != "disabled"
+    return known.form or Form(desired.engine, desired.engine_version, desired.port, clustered, desired.transit)
 
 
 def seed_of(desired: GroupDesired, restore: Restore, node: str) -> Seed:
@@ -61,7 +62,12 @@ def seed_of(desired: GroupDesired, restore: Restore, node: str) -> Seed:
 def node_address(row: GroupRow, node: str) -> Address:
     known = row.memory.nodes[node]
     launch = incarnation(row.desired.uid, node, known.launches)
-    return Address(known.address, form_of(row.desired, known).port, launch)
+    return _address(row, known, launch)
+
+
+def _address(row: GroupRow, known: NodeMemory, launch: str) -> Address:
+    form = form_of(row.desired, known)
+    return Address(known.address, form.port, launch, form.transit, row.memory.encrypted_links)
 
 
 def node_spec(
@@ -78,7 +84,7 @@ def node_spec(
     return NodeSpec(
         name=name,
         incarnation=launch,
-        address=Address(known.address, form.port, launch),
+        address=_address(row, known, launch),
         zone=known.zone,
         clustered=form.clustered,
         cluster_nodes=len(desired.nodes),

@@ -118,7 +118,7 @@ class ClusterVerbs:
         if answer != engine_id:
             raise EngineRefused(f"CLUSTER MEET of {address} was not sent: it answers as {answer}, not as {engine_id}")
         bus = parse_config(config).get("cluster-port", "")
-        return "CLUSTER", "MEET", address.host, str(address.port), *((bus,) if bus.strip("0") else ())
+        return "CLUSTER", "MEET", address.host, str(address.link_port), *((bus,) if bus.strip("0") else ())
 
 
 def _knows(view: ClusterView, address: Address, engine_id: str) -> bool:

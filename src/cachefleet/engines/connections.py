@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from cachefleet.engines.connection import Command, Connection, ErrorReply
 from cachefleet.engines.conversation import ConnectionEnded
 from cachefleet.engines.open_connections import OpenConnections
 from cachefleet.engines.replies import Identity, parse_fields, parse_identity
+from cachefleet.engines.trust import Trust
 from cachefleet.interfaces import Permit, always
 from cachefleet.model.observed import Address
 
@@ -29,10 +31,18 @@ class Connections(OpenConnections[Connection]):
     AccessVerbs), and is asked who it is; see OpenConnections. permit: asked at the instant in which something is sent, in the
     middle of a verb, too; not for looking (open, pulse). raw: see Connection."""
 
-    def __init__(self, permit: Permit = always, *, raw: bool = False, passwords: Passwords | None = None) -> None:
-        super().__init__(lambda address: Connection(raw=raw, login=_login(address, passwords)))
+    def __init__(
+        self,
+        permit: Permit = always,
+        *,
+        raw: bool = False,
+        passwords: Passwords | None = None,
+        trust: Trust | None = None,
+    ) -> None:
+        super().__init__(lambda address: Connection(raw=raw, login=_login(address, passwords)), trust)
         self._permit = permit
         self.passwords = passwords
+        self.trust = trust
 
     async def open(self, address: Address) -> Connection:
         """The open connection, or a new one. Raises OSError, ConnectionEnded."""
@@ -73,6 +83,12 @@ class Connections(OpenConnections[Connection]):
             return None
         self._permit()
         return _in_doubt(connection, commands) if change else connection.send(*commands)
+
+    def drop(self, address: Address, why: str) -> None:
+        """The next call makes a new connection."""
+        connection = self.current(address)
+        if connection is not None:
+            connection.abort(why)
 
     def renew(self, address: Address) -> None:
         """Drop a connection that was made before the engine knew us: what it may do is a client's."""
@@ -137,6 +153,8 @@ def accepted(address: Address, commands: Sequence[Command], replies: list[Any]) 
 
 def reason(error: Exception) -> str:
     """In words: "Connection refused" rather than an error number."""
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {getattr(error, 'verify_message', '') or error.reason or error}"
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno)
     return str(error) or type(error).__name__

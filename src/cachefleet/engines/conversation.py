@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 R = TypeVar("R")
 _MOST_UNANSWERED = 8  # a frozen process is asked again on the same connection; a network that lost us needs a new one
@@ -89,6 +89,10 @@ class Conversation(asyncio.Protocol, Generic[R]):
             self._waiting.popleft()
             if question.future is not None and not question.future.done():
                 question.future.set_result(question.replies)
+
+    def peer_certificate(self) -> Any:
+        """What the other side has proven of itself, as Python's ssl gives it; None without TLS."""
+        return None if self._transport is None else self._transport.get_extra_info("peercert")
 
     # --- asyncio.Protocol ---
 

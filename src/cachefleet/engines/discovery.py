@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 import posixpath
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from cachefleet.engine_interfaces import Build, NodeSpec, Rendering
+from cachefleet.engine_interfaces import Build, EngineRefused, NodeSpec, Rendering
 from cachefleet.engines.connections import reason
 from cachefleet.engines.conversation import ConnectionEnded
 from cachefleet.engines.line_connections import Exchange, LineConnections
 from cachefleet.model.observed import Address, NodeView
+from cachefleet.model.transit import NodeCertificate
 
 NODES_FILE = "nodes.json"
 _SERVER = Path(__file__).with_name("discovery_server.py")
@@ -57,6 +58,14 @@ class DiscoveryDriver:
 
     async def resize(self, at: Address, spec: NodeSpec) -> None:
         """It holds a list only, of any size."""
+
+    def certificate_files(self, certificate: NodeCertificate) -> Mapping[str, bytes]:
+        """None: a certificate is as old as its launch."""
+        return {}
+
+    async def certify(self, at: Address, folder: str) -> None:
+        """Raises EngineRefused."""
+        raise EngineRefused(f"{at} gets another certificate when it is launched anew only")
 
     def pulse(self, at: Address) -> bool | None:
         """Asks what a probe does: anything else would be passed on to a node."""

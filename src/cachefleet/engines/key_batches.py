@@ -42,7 +42,7 @@ def take(slot: int, to: Address, keys: int, limit_bytes: int) -> Command:
 
     limit_bytes: how large they may be together, 0 where none is so large that each has to be asked for its size. Engines before
     7 send scripts to replicas unless told to send what they do."""
-    words = (str(slot), to.host, str(to.port), str(_PATIENCE_MS), str(keys), str(limit_bytes), str(_BYTES_PER_MS))
+    words = (str(slot), to.host, str(to.link_port), str(_PATIENCE_MS), str(keys), str(limit_bytes), str(_BYTES_PER_MS))
     return "EVAL", _TAKE, "0", *words
 
 

@@ -261,7 +261,7 @@ class KeyMigration:
         source. Clients find it at the source for as long as it is there: that one is newer."""
         to = self._to
         words = ("REPLACE", *self._login, "KEYS")
-        return "MIGRATE", to.host, str(to.port), "", "0", str(patience_ms(size_bytes)), *words, *keys
+        return "MIGRATE", to.host, str(to.link_port), "", "0", str(patience_ms(size_bytes)), *words, *keys
 
     def _keys_in(self, slot: int, most: int) -> Command:
         return "CLUSTER", "GETKEYSINSLOT", str(slot), str(most)

@@ -11,7 +11,9 @@ import msgspec
 
 from cachefleet.engines.conversation import ConnectionEnded, Conversation
 from cachefleet.engines.open_connections import OpenConnections
+from cachefleet.engines.trust import Trust, certificate_view
 from cachefleet.model.observed import Address
+from cachefleet.model.transit import CertificateView
 
 _MOST_BYTES = 1_048_576  # of lines that no answer ends with
 
@@ -48,13 +50,24 @@ class LineConnection(Conversation[str]):
 class LineConnections:
     """What a driver asks of the connections that it keeps. pulse: the cheapest exchange."""
 
-    def __init__(self, pulse: Exchange) -> None:
-        self._open = OpenConnections(lambda _: LineConnection(pulse))
+    def __init__(self, pulse: Exchange, trust: Trust | None = None) -> None:
+        self._open = OpenConnections(lambda _: LineConnection(pulse), trust)
 
     async def ask(self, address: Address, exchange: Exchange) -> list[str]:
         """The lines of the answer. Raises OSError, ConnectionEnded."""
         connection = await self._open.connected(address)
         return await connection.answer(connection.ask(exchange.request, exchange.complete))
+
+    def certificate(self, address: Address) -> CertificateView | None:
+        """That the other side of the open connection has shown."""
+        connection = self._open.current(address)
+        return None if connection is None else certificate_view(connection.peer_certificate())
+
+    def drop(self, address: Address, why: str) -> None:
+        """The next question makes a new connection."""
+        connection = self._open.current(address)
+        if connection is not None:
+            connection.abort(why)
 
     def pulse(self, address: Address) -> bool | None:
         """See engine_interfaces.EngineDriver.pulse."""

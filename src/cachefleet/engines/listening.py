@@ -31,7 +31,8 @@ def set_bind(at: Address, addresses: Iterable[str]) -> Command:
 
 def kill_through(at: Address, addresses: Iterable[str]) -> tuple[Command, ...]:
     """Ends every client connection that came in through one of these addresses. Ours come through the node's own."""
-    return tuple(("CLIENT", "KILL", "LADDR", f"{address}:{at.port}") for address in addresses if address != at.host)
+    given_up = [address for address in addresses if address != at.host]
+    return tuple(("CLIENT", "KILL", "LADDR", f"{address}:{port}") for address in given_up for port in at.ports)
 
 
 def bound_in(connections: Connections, at: Address, reply: Any) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import resource
+from collections.abc import Mapping
 
 from cachefleet.engine_interfaces import Build, EngineRefused, NodeSpec, Rendering
 from cachefleet.engines import memcached_config
@@ -15,6 +16,7 @@ from cachefleet.engines.connections import reason
 from cachefleet.engines.conversation import ConnectionEnded
 from cachefleet.engines.line_connections import Exchange, LineConnections
 from cachefleet.model.observed import Address, NodeView
+from cachefleet.model.transit import NodeCertificate
 
 _UNPRIVILEGED = "nobody"
 
@@ -60,6 +62,14 @@ class MemcachedDriver:
             raise EngineRefused(f"cache_memlimit did not reach {at}: {reason(error)}") from error
         if answer != ["OK"]:
             raise EngineRefused(f"cache_memlimit was refused by {at}: {' '.join(answer)[:60]}")
+
+    def certificate_files(self, certificate: NodeCertificate) -> Mapping[str, bytes]:
+        """None: a certificate is as old as its launch."""
+        return {}
+
+    async def certify(self, at: Address, folder: str) -> None:
+        """Raises EngineRefused."""
+        raise EngineRefused(f"{at} gets another certificate when it is launched anew only")
 
     def pulse(self, at: Address) -> bool | None:
         return self._connections.pulse(at)

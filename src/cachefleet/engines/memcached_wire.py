@@ -9,7 +9,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from cachefleet.engines.replica_stream import StreamBroken
+from cachefleet.engines.replica_stream import StreamBroken, connect
 from cachefleet.model.observed import Address
 
 _RECEIVE_BYTES = 256 << 10
@@ -21,9 +21,9 @@ class Refused(Exception):
 
 
 @contextmanager
-def connected(at: Address, timeout_s: float) -> Iterator[Wire]:
+def connected(at: Address, timeout_s: float, authorities: str = "") -> Iterator[Wire]:
     with _faults_of(at, timeout_s):
-        connection = socket.create_connection((at.host, at.port), timeout=timeout_s)
+        connection = connect(at, timeout_s, authorities)
     with connection:
         yield Wire(at, connection, timeout_s)
 

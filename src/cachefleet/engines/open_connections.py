@@ -11,16 +11,20 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from cachefleet.engines.conversation import Conversation
+from cachefleet.engines.trust import Trust
 from cachefleet.model.observed import Address
 
+SHUTDOWN_S = 0.2  # who does not say goodbye by then is left without
 C = TypeVar("C", bound=Conversation[Any])
 
 
 class OpenConnections(Generic[C]):
     """A connection stays with the process that accepted it: a new launch at the same address is a new connection."""
 
-    def __init__(self, make: Callable[[Address], C]) -> None:
+    def __init__(self, make: Callable[[Address], C], trust: Trust | None = None) -> None:
+        """trust: None where no engine speaks TLS."""
         self._make = make
+        self._trust = trust
         self._cached: dict[Address, C] = {}
 
     def current(self, address: Address) -> C | None:
@@ -29,12 +33,16 @@ class OpenConnections(Generic[C]):
         return None if connection is None or connection.ended else connection
 
     async def connected(self, address: Address) -> C:
-        """The open one, or a new one. Raises OSError."""
+        """The open one, or a new one. Raises OSError (ssl.SSLError is one)."""
         connection = self.current(address)
         if connection is not None:
             return connection
         self._cached.pop(address, None)  # or the new one would be kept under the old address, with what that says of itself
-        _, made = await asyncio.get_running_loop().create_connection(lambda: self._make(address), address.host, address.port)
+        context = None if self._trust is None else self._trust.context(address)
+        encrypted: dict[str, Any] = {} if context is None else {"ssl": context, "ssl_shutdown_timeout": SHUTDOWN_S}
+        _, made = await asyncio.get_running_loop().create_connection(
+            lambda: self._make(address), address.host, address.own_port, **encrypted
+        )
         first = self.current(address)
         if first is not None:  # another call was faster
             made.abort("not needed")

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from cachefleet.engines.capabilities import version_numbers
+from cachefleet.engines.trust import client_context
 from cachefleet.engines.valkey_config import FEED_NOBODY_S
 from cachefleet.model.observed import Address
 
@@ -25,6 +26,18 @@ class StreamBroken(Exception):
     """There is no whole snapshot; the message names the node and says what it answered, or that it went away or fell silent."""
 
 
+def connect(at: Address, timeout_s: float, authorities: str = "") -> socket.socket:
+    """With TLS where the node at this address speaks it; authorities: PEM, by whom it is known. Raises OSError."""
+    connection = socket.create_connection((at.host, at.own_port), timeout=timeout_s)
+    if not at.tls_port:
+        return connection
+    try:
+        return client_context(authorities).wrap_socket(connection, server_hostname=at.host)
+    except BaseException:
+        connection.close()
+        raise
+
+
 @contextmanager
 def open_stream(
     at: Address,
@@ -33,6 +46,7 @@ def open_stream(
     timeout_s: float,
     alive: Callable[[], None] = lambda: None,
     login: tuple[str, str] | None = None,
+    authorities: str = "",
 ) -> Iterator[Iterator[bytes]]:
     """Chunks of at most 256 KiB which together are one RDB. The iterator ends when the RDB is whole, or raises StreamBroken.
 
@@ -42,7 +56,7 @@ def open_stream(
     would send its emptiness).
     """
     with _faults_of(at, timeout_s):
-        connection = socket.create_connection((at.host, at.port), timeout=timeout_s)
+        connection = connect(at, timeout_s, authorities)
     with connection:
         source = SnapshotWire(at, connection, alive)
         with _faults_of(at, timeout_s):

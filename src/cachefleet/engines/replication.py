@@ -41,7 +41,7 @@ class ReplicationVerbs:
         kept = [name for name in bound if name in bind]
         await change(self._connections, at, bound, kept)
         if not _follows(parse_fields(info), primary):
-            await self._connections.call(at, ("REPLICAOF", primary.host, str(primary.port)), *SETTLED)
+            await self._connections.call(at, *replicate_from(at, primary), *SETTLED)
         await change(self._connections, at, [at.host, *kept], bind)
 
     async def raise_replica_buffers(self, at: Address, size_bytes: int) -> None:
@@ -65,7 +65,15 @@ class ReplicationVerbs:
             await self._connections.call(at, *(("CONFIG", "SET", name, value) for name, value in values.items()))
 
 
+def replicate_from(at: Address, primary: Address) -> tuple[Command, ...]:
+    """With TLS where the group's nodes reach each other so."""
+    encrypt = (("CONFIG", "SET", "tls-replication", "yes" if at.encrypted_links else "no"),) if at.transit else ()
+    return *encrypt, ("REPLICAOF", primary.host, str(primary.link_port))
+
+
 def _follows(info: Mapping[str, str], primary: Address) -> bool:
     return (
-        info.get("role") == "slave" and info.get("master_host") == primary.host and info.get("master_port") == str(primary.port)
+        info.get("role") == "slave"
+        and info.get("master_host") == primary.host
+        and info.get("master_port") == str(primary.link_port)
     )

@@ -14,6 +14,7 @@ from typing import Any
 from cachefleet.access_interfaces import Passwords
 from cachefleet.engines.connection import Command
 from cachefleet.engines.connections import Connections, accepted
+from cachefleet.engines.trust import Trust
 from cachefleet.interfaces import Permit
 from cachefleet.model.observed import Address
 
@@ -23,8 +24,8 @@ WIDTH = 4  # with more, engines on one machine get in each other's way
 class SideConnections:
     """Replies are raw (see Connection)."""
 
-    def __init__(self, permit: Permit, passwords: Passwords | None = None) -> None:
-        self._all = tuple(Connections(permit, raw=True, passwords=passwords) for _ in range(WIDTH))
+    def __init__(self, permit: Permit, passwords: Passwords | None = None, trust: Trust | None = None) -> None:
+        self._all = tuple(Connections(permit, raw=True, passwords=passwords, trust=trust) for _ in range(WIDTH))
 
     @property
     def one(self) -> Connections:

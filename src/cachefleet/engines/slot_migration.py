@@ -29,7 +29,7 @@ class SlotMigrationVerbs:
 
     def __init__(self, connections: Connections, permit: Permit) -> None:
         self._connections = connections
-        self._side = SideConnections(permit, connections.passwords)
+        self._side = SideConnections(permit, connections.passwords, connections.trust)
         self._troubles: dict[tuple[Address, Address], Troubles] = {}
 
     async def close(self) -> None:

@@ -56,4 +56,4 @@ class SlotReturn:
 
     def _migrate(self, *keys: bytes) -> Command:
         words = (*self._login, "KEYS")
-        return "MIGRATE", self._at.host, str(self._at.port), "", "0", str(patience_ms(0)), *words, *keys
+        return "MIGRATE", self._at.host, str(self._at.link_port), "", "0", str(patience_ms(0)), *words, *keys

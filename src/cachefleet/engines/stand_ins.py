@@ -24,9 +24,10 @@ def table(spec: NodeSpec, primary: Address, bus_port: int, shard_ids: bool) -> s
     uid = spec.incarnation.partition(".")[0]
     shard = f",,shard-id={_digest(f'{uid} shard')}" if shard_ids else ""
     primary_id = stand_in(uid, primary.host)
+    own, other = (f"{at.host}:{at.link_port}@{bus_port}{shard}" for at in (spec.address, primary))
     return (
-        f"{_digest(spec.incarnation)} {spec.address}@{bus_port}{shard} myself,slave {primary_id} 0 0 1 connected\n"
-        f"{primary_id} {primary}@{bus_port}{shard} master - 0 0 1 connected 0-{SLOTS - 1}\n"
+        f"{_digest(spec.incarnation)} {own} myself,slave {primary_id} 0 0 1 connected\n"
+        f"{primary_id} {other} master - 0 0 1 connected 0-{SLOTS - 1}\n"
         "vars currentEpoch 1 lastVoteEpoch 0\n"
     )
 

@@ -25,7 +25,7 @@ from cachefleet.engines.connection import Command
 from cachefleet.engines.connections import Connections, accepted
 from cachefleet.engines.conversation import ConnectionEnded
 from cachefleet.engines.listening import GET_BIND, bound_at, bound_in, change, kill_through, set_bind
-from cachefleet.engines.replication import SETTLED, ReplicationVerbs
+from cachefleet.engines.replication import SETTLED, ReplicationVerbs, replicate_from
 from cachefleet.engines.replies import parse_fields
 from cachefleet.model.observed import Address
 
@@ -127,7 +127,7 @@ class Switchover:
     def _retirement(self) -> tuple[Command, ...]:
         """Of the old primary, in one write."""
         given_up = [name for name in self._at_bound if name not in self._from_bind]
-        return *kill_through(self._at, given_up), ("REPLICAOF", self._to.host, str(self._to.port)), *SETTLED
+        return *kill_through(self._at, given_up), *replicate_from(self._at, self._to), *SETTLED
 
     async def _caught_up(self, offset: int) -> None:
         """Asks again and again without a pause in between: it is a matter of a few round trips."""
@@ -164,7 +164,7 @@ class Switchover:
             await self._connections.call(self._to, *lost)
 
     async def _repoint(self, other: Address) -> None:
-        await self._connections.call(other, ("REPLICAOF", self._to.host, str(self._to.port)))
+        await self._connections.call(other, *replicate_from(other, self._to))
 
     async def _finish(self) -> None:
         """What an earlier run left to do, in its order."""

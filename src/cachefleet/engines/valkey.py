@@ -26,12 +26,15 @@ from cachefleet.engines.mode_change import IntoCluster, ModeVerbs, OutOfCluster
 from cachefleet.engines.replication import ReplicationVerbs
 from cachefleet.engines.slot_migration import SlotMigrationVerbs
 from cachefleet.engines.switchover import Switchover
+from cachefleet.engines.transit_verbs import GET_LINKS, TransitVerbs, encrypted_links
+from cachefleet.engines.trust import Trust, certificate_view
 from cachefleet.interfaces import Permit, always
 from cachefleet.model.access import EngineUser
 from cachefleet.model.group import SlotRanges
 from cachefleet.model.observed import Address, NodeView, SlotLoad
 from cachefleet.model.pace import FAST, Pace
 from cachefleet.model.plan import TakeOverBy
+from cachefleet.model.transit import NodeCertificate
 
 _REPLICATION: tuple[Command, ...] = (
     ("INFO", "replication"),
@@ -52,12 +55,20 @@ _BUSY = ("BUSY", "MASTERDOWN")  # of one whose script or function runs too long;
 class ValkeyDriver:
     """engine_interfaces.ReplicationDriver and engine_interfaces.ClusterDriver for Valkey 7.2-9.1 and Redis 6.2-7.x."""
 
-    def __init__(self, cluster_node_timeout_ms: int, permit: Permit = always, passwords: Passwords | None = None) -> None:
-        """permit: asked before each command of a verb. passwords: None where engines let anybody do everything."""
+    def __init__(
+        self,
+        cluster_node_timeout_ms: int,
+        permit: Permit = always,
+        passwords: Passwords | None = None,
+        trust: Trust | None = None,
+    ) -> None:
+        """permit: asked before each command of a verb. passwords: None where engines let anybody do everything. trust: None
+        where none speaks TLS."""
         self._cluster_node_timeout_ms = cluster_node_timeout_ms
         self._passwords = passwords
-        self._connections = Connections(permit, passwords=passwords)
+        self._connections = Connections(permit, passwords=passwords, trust=trust)
         self._access = AccessVerbs(self._connections)
+        self._transit = TransitVerbs(self._connections)
         self._mode = ModeVerbs(self._connections)
         self._replication = ReplicationVerbs(self._connections)
         self._cluster = ClusterVerbs(self._connections)
@@ -72,10 +83,16 @@ class ValkeyDriver:
         try:
             connection = await self._connections.open(at)
             asked = (*_REPLICATION, *(_cluster_questions(connection) if clustered else ()))
-            users, *answers = await connection.batch(_USERS if self._passwords is not None else _NOBODY, *asked)
+            ours = _USERS if self._passwords is not None else _NOBODY
+            users, links, *answers = await connection.batch(ours, _links_question(at, clustered), *asked)
         except (OSError, ConnectionEnded) as error:
             return NodeView(reachable=False, why=reason(error))
-        view = msgspec.structs.replace(_view(connection, answers), access=_access(users))
+        view = msgspec.structs.replace(
+            _view(connection, answers),
+            access=_access(users),
+            encrypted_links=encrypted_links(links),
+            certificate=certificate_view(connection.peer_certificate()),
+        )
         if not view.why:
             if connection.last_view is None:
                 with contextlib.suppress(EngineRefused):
@@ -103,6 +120,15 @@ class ValkeyDriver:
 
     async def admit(self, at: Address, users: Sequence[EngineUser], cut: Sequence[str] = ()) -> None:
         await self._access.admit(at, users, cut)
+
+    async def encrypt_links(self, at: Address) -> None:
+        await self._transit.encrypt_links(at)
+
+    def certificate_files(self, certificate: NodeCertificate) -> Mapping[str, bytes]:
+        return valkey_config.certificate_files(certificate)
+
+    async def certify(self, at: Address, folder: str) -> None:
+        await self._transit.certify(at, folder)
 
     async def set_parameters(self, at: Address, values: Mapping[str, str]) -> None:
         await self._replication.set_parameters(at, values)
@@ -185,6 +211,11 @@ class ValkeyDriver:
 def _cluster_questions(connection: Connection) -> tuple[Command, ...]:
     known = connection.identity
     return (*_CLUSTER, _MIGRATIONS) if known is not None and "atomic-slot-migration" in known.capabilities else _CLUSTER
+
+
+def _links_question(at: Address, clustered: bool) -> Command:
+    """Without cluster mode the port that a replica calls tells it."""
+    return GET_LINKS if at.transit and clustered else _NOBODY
 
 
 def _access(users: Any) -> str | None:

@@ -15,10 +15,15 @@ from cachefleet.engine_interfaces import SEED_PIPE, Build, EngineRefused, NodeSp
 from cachefleet.engines import access
 from cachefleet.engines.stand_ins import ENDLESS_MS, TABLE_FILE, table
 from cachefleet.engines.valkey_directives import buffer_limits, directives
+from cachefleet.model import transit
 from cachefleet.model.observed import Address
+from cachefleet.model.transit import NodeCertificate
 
 CONFIG_FILE = "engine.conf"
 LOG_FILE = "engine.log"
+CERTIFICATE, CERTIFICATE_KEY, AUTHORITIES = "node.crt", "node.key", "ca.crt"
+CERTIFICATE_FILES = {"tls-cert-file": CERTIFICATE, "tls-key-file": CERTIFICATE_KEY, "tls-ca-cert-file": AUTHORITIES}
+TLS_PROTOCOLS = "TLSv1.2 TLSv1.3"
 BUS_OFFSET = 10_000
 MAX_CLUSTER_PORT = 65_535 - BUS_OFFSET
 FIRST_BUS_PORT, LAST_BUS_PORT = 20_000, 32_767  # below the ports that Linux takes for outgoing connections
@@ -46,6 +51,8 @@ def render(spec: NodeSpec, build: Build, folder: str, node_timeout_ms: int, pass
     path = posixpath.join(folder, CONFIG_FILE)
     text = "".join(" ".join(_quoted(word) for word in line) + "\n" for line in lines)
     files = {CONFIG_FILE: text.encode()}
+    if spec.certificate is not None and spec.address.transit:
+        files |= certificate_files(spec.certificate)
     if spec.clustered and spec.follow is not None:
         files[TABLE_FILE] = table(spec, spec.follow, bus_port(spec), "shard-ids" in build.capabilities).encode()
     return Rendering(argv=(build.binary, path), files=files, pipes=(SEED_PIPE,) if spec.seeded else ())
@@ -65,7 +72,7 @@ def waiting(host: str) -> Address:
 
 def _process(spec: NodeSpec, build: Build, folder: str) -> Iterator[Directive]:
     yield "bind", *dict.fromkeys((spec.address.host, *spec.bind))
-    yield "port", str(spec.address.port)
+    yield from _ports(spec, folder)
     yield "protected-mode", "no"  # who may connect is decided by address and, later, by users
     yield "daemonize", "no"
     if "set-proc-title" in build.capabilities:
@@ -80,6 +87,29 @@ def _process(spec: NodeSpec, build: Build, folder: str) -> Iterator[Directive]:
         # Writes during a full sync wait at the replica, not in the primary's buffers (operations 8, story 14); and a replica
         # gets the stream as soon as it has the data, where it otherwise waits up to a second for its first acknowledgement.
         yield "dual-channel-replication-enabled", "yes"
+
+
+def _ports(spec: NodeSpec, folder: str) -> Iterator[Directive]:
+    """Raises EngineRefused for TLS without a certificate."""
+    at = spec.address
+    yield "port", str(transit.plain_port(at.transit, at.port))
+    if not at.transit:
+        return
+    if spec.certificate is None:
+        raise EngineRefused(f"{spec.name} has no certificate, so it cannot be started with TLS")
+    yield "tls-port", str(at.tls_port)
+    for directive, name in CERTIFICATE_FILES.items():
+        yield directive, posixpath.join(folder, name)
+    yield "tls-auth-clients", "no"  # they show who they are as users
+    yield "tls-protocols", TLS_PROTOCOLS
+    links = "yes" if at.encrypted_links else "no"
+    yield "tls-replication", links
+    yield "tls-cluster", links
+
+
+def certificate_files(certificate: NodeCertificate) -> dict[str, bytes]:
+    """By name in the folder of the launch."""
+    return {CERTIFICATE: certificate.certificate, CERTIFICATE_KEY: certificate.key, AUTHORITIES: certificate.authorities}
 
 
 def _memory(spec: NodeSpec) -> Iterator[Directive]:
@@ -123,7 +153,7 @@ def _role(spec: NodeSpec) -> Iterator[Directive]:
     line a second and only until it is given a role; promote and follow set both back.
     """
     if spec.follow is not None:
-        yield "replicaof", spec.follow.host, str(spec.follow.port)
+        yield "replicaof", spec.follow.host, str(spec.follow.link_port)
         yield "replica-serve-stale-data", "yes"
         return
     nobody = waiting(spec.address.host)
@@ -171,7 +201,9 @@ def bus_port(spec: NodeSpec) -> int:
         for port in range(FIRST_BUS_PORT, LAST_BUS_PORT + 1)
         if port not in (spec.address.port, spec.address.port + BUS_OFFSET)
     ]
-    return ports[zlib.crc32(uid.encode()) % len(ports)]
+    chosen = zlib.crc32(uid.encode()) % len(ports)
+    # What listens on the next port while TLS is preferred is not known beforehand.
+    return ports[(chosen + (ports[chosen] == spec.address.port + 1)) % len(ports)]
 
 
 def _quoted(word: str) -> str:

@@ -132,6 +132,7 @@ class Form(msgspec.Struct, frozen=True):
     version: str  # as GroupDesired.engine_version
     port: int
     clustered: bool = False  # cluster-enabled yes
+    transit: str = ""  # as GroupDesired.transit
 
 
 class NodeMemory(msgspec.Struct):
@@ -245,6 +246,7 @@ class GroupMemory(msgspec.Struct):
     endpoint_holder: str = ""  # the node that was last seen to listen on the reader or configuration endpoint
     mode: str = ""  # the cluster mode that the group was in when nothing was left to change last; "" before
     other_databases: bool = False  # there are keys outside database 0
+    encrypted_links: bool = False  # the nodes reach each other with TLS; all of them can
     epoch: int = 0  # rises with every decision on a role
     provisioned: bool = False  # was available once
     refilling: bool = False  # shards that have lost their nodes are filled with what was saved for a stop of everything

@@ -6,6 +6,7 @@ import math
 
 import msgspec
 
+from cachefleet.model import transit as modes
 from cachefleet.model.access import OPEN, EngineUser
 from cachefleet.model.group import SlotRanges
 from cachefleet.model.guard import Guard, Opening
@@ -13,11 +14,13 @@ from cachefleet.model.transit import CertificateView, Issuance
 
 
 class Address(msgspec.Struct, frozen=True, eq=False):
-    """Host and port name it. launch says how to get in, and does not count when two are compared."""
+    """Host and port name it. All else says how to get in, and does not count when two are compared."""
 
     host: str
     port: int
     launch: str = ""  # the incarnation that is expected there, "" none of ours: nothing to show to it
+    transit: str = ""  # encryption in transit of that launch (model.transit)
+    encrypted_links: bool = False  # the other nodes of its group reach it with TLS
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
@@ -30,6 +33,26 @@ class Address(msgspec.Struct, frozen=True, eq=False):
 
     def __lt__(self, other: Address) -> bool:
         return (self.host, self.port) < (other.host, other.port)
+
+    @property
+    def tls_port(self) -> int:
+        """Where it speaks with TLS; 0 nowhere."""
+        return modes.tls_port(self.transit, self.port) if self.port else 0
+
+    @property
+    def own_port(self) -> int:
+        """Where we speak with it."""
+        return self.tls_port or self.port
+
+    @property
+    def link_port(self) -> int:
+        """Where the other nodes of its group reach it."""
+        return modes.link_port(self.transit, self.port, encrypted=self.encrypted_links) if self.port else 0
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """All on which it has clients."""
+        return tuple(dict.fromkeys(port for port in (modes.plain_port(self.transit, self.port), self.tls_port) if port))
 
 
 class ProcessView(msgspec.Struct, frozen=True):
@@ -151,6 +174,8 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     keys: int = -1  # in all databases, -1 not known
     loaded_keys: int = -1  # of its last load of a snapshot: kept and dropped as expired together; -1 not known
     access: str | None = None  # model.access.fingerprint of the users that it has, "" not set up by us; None not known
+    encrypted_links: bool | None = None  # it reaches the other nodes with TLS; None not known, or it cannot
+    certificate: CertificateView | None = None  # None without TLS
     cluster: ClusterView | None = None
 
 

@@ -35,6 +35,7 @@ class PendingChange(msgspec.Struct, frozen=True, kw_only=True):
     az_mode: str = ""  # Memcached: as it is with these nodes
     scale: ScaleConfig | None = None  # Memcached: how node_type is carried out
     cluster_mode: str = ""
+    transit: str = ""  # "off", or as GroupDesired.transit
 
     def __bool__(self) -> bool:
         return self != PendingChange()

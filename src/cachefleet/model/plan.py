@@ -29,6 +29,7 @@ class Launch(Action, frozen=True):
     follow: str = ""
     seeded: bool = False
     users: tuple[EngineUser, ...] = ()
+    addresses: tuple[str, ...] = ()  # that clients may reach it by: its own and the group's endpoints
 
 
 class Feed(Action, frozen=True):
@@ -182,6 +183,18 @@ class Admit(Action, frozen=True):
 
     users: tuple[EngineUser, ...]
     cut: tuple[str, ...] = ()
+
+
+class EncryptLinks(Action, frozen=True):
+    """Let the node reach the others with TLS, or without, as the group's memory says."""
+
+
+class Certify(Action, frozen=True):
+    """Give the running node a new certificate, for these addresses and DNS names."""
+
+    incarnation: str
+    addresses: tuple[str, ...]
+    names: tuple[str, ...] = ()
 
 
 class Resize(Action, frozen=True):

@@ -125,10 +125,14 @@ class Draft:
     def form(self) -> Form:
         """What a launch shall be made of."""
         desired = self.desired
-        return Form(desired.engine, desired.engine_version, desired.port, desired.cluster_mode != "disabled")
+        return Form(desired.engine, desired.engine_version, desired.port, desired.cluster_mode != "disabled", desired.transit)
 
     def address(self, node: str) -> str:
         return self.memory.nodes[node].address
+
+    def reached_at(self, node: str) -> tuple[str, ...]:
+        """Addresses by which clients may reach it, now or later: its own and every endpoint of the group."""
+        return tuple(sorted({self.address(node), *self.memory.endpoints.values()} - {""}))
 
     def endpoint(self, role: EndpointRole) -> str:
         return self.memory.endpoints.get(role, "")

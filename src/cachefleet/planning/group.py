@@ -35,6 +35,7 @@ from cachefleet.planning.silence import give_up
 from cachefleet.planning.sizes import resize
 from cachefleet.planning.succession import note_data
 from cachefleet.planning.temporaries import effective, lasting, lasting_nodes
+from cachefleet.planning.transit import certify, choose_links, encrypt_links
 from cachefleet.settings import ControlSettings
 
 MOVING_S = 0.05  # while slots are on their way; how far they are is not announced
@@ -99,6 +100,7 @@ def _plan_life(draft: Draft) -> None:
     fill_nodes(draft)
     lifecycle.note_failures(draft, nodes)
     note_data(draft, nodes)
+    choose_links(draft)
     change_mode(draft)
     take_back(draft)
     if draft.memory.failure or take_along(draft):
@@ -112,6 +114,8 @@ def _plan_life(draft: Draft) -> None:
     note_use(draft)
     resize(draft)
     admit(draft)
+    encrypt_links(draft)
+    certify(draft)
     end_refill(draft)
     if (
         not draft.memory.provisioned

@@ -123,7 +123,16 @@ def launch(draft: Draft, node: str, follow: str = "") -> None:
     memory.seeded = node in draft.filling
     memory.feed_at = memory.fed_at = 0.0
     name = incarnation(draft.desired.uid, node, memory.launches)
-    draft.act(Launch(node=node, incarnation=name, follow=follow, seeded=memory.seeded, users=draft.observed.users))
+    draft.act(
+        Launch(
+            node=node,
+            incarnation=name,
+            follow=follow,
+            seeded=memory.seeded,
+            users=draft.observed.users,
+            addresses=draft.reached_at(node),
+        )
+    )
 
 
 def is_first_launch(memory: NodeMemory) -> bool:

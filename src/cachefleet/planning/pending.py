@@ -28,6 +28,8 @@ def applied(desired: GroupDesired, pending: PendingChange, now: float) -> GroupD
         changes["engine"] = Engine(pending.engine)
     if pending.more_nodes or pending.fewer_nodes:
         changes["shards"] = (replace(desired.shards[0], nodes=nodes_after(desired, pending, now)),)
+    if pending.transit:
+        changes["transit"] = "" if pending.transit == "off" else pending.transit
     return replace(desired, pending=None, **changes)
 
 

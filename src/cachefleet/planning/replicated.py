@@ -11,7 +11,6 @@ from cachefleet.model.observed import NodeView
 from cachefleet.model.plan import ChangeMode, Erase, Follow, Launch, Stop, Switch
 from cachefleet.model.temporary import is_temporary
 from cachefleet.planning.draft import Draft
-from cachefleet.planning.endpoint_ports import serving_port
 from cachefleet.planning.endpoints import follows, in_sync_with, lead_reader, primary_bind, role_endpoints, unclaimed
 from cachefleet.planning.handover import asked_for, begin, note_done
 from cachefleet.planning.lifecycle import begin_reboot, launch_missing
@@ -29,6 +28,7 @@ from cachefleet.planning.succession import (
     note_sync,
     note_taken,
 )
+from cachefleet.planning.transit import linking_port
 
 
 def plan_replicated(draft: Draft) -> None:
@@ -145,7 +145,7 @@ def _give_roles(draft: Draft, names: list[str], memory: ShardMemory, primary_vie
             _adopt(draft, names, memory, rivals[0])  # a hand-over that failed, or one made by hand
         return
     note_taken(draft, memory)
-    host, port = draft.address(primary), serving_port(draft.desired, draft.memory, primary)
+    host, port = draft.address(primary), linking_port(draft.desired, draft.memory, primary)
     for name in names:
         view = draft.live(name)
         if name == primary or view is None or (follows(view, host) and view.follows_port in (0, port)):

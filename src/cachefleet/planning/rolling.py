@@ -19,6 +19,7 @@ from cachefleet.planning.belonging import is_known_to_others
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.handover import asked_for
 from cachefleet.planning.succession import candidates
+from cachefleet.planning.transit import are_links_settled
 
 # Engines before Valkey 8 may list a replica as in sync that gets nothing before its second word to them, a second after the
 # first: with an heir that is not in sync writers would be held up for that long.
@@ -61,6 +62,8 @@ def _why_not_on(draft: Draft) -> str:
         return "they are being created"
     if draft.memory.moves:
         return "slots are on their way"
+    if not are_links_settled(draft):
+        return "they are told how to reach each other"
     for name in _names(draft):
         if draft.is_out(name):
             return f"zone {draft.zone(name)} is out"

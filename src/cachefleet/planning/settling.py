@@ -40,6 +40,8 @@ def _brought(before: Settled, after: Settled) -> list[str]:
         found.append(f"engine version to {after.form.engine} {after.form.version}")
     if before.form.port != after.form.port:
         found.append(f"port to {after.form.port}")
+    if before.form.transit != after.form.transit:
+        found.append(f"encryption in transit to {after.form.transit or 'off'}")
     if before.subnet_group != after.subnet_group:
         found.append(f"cache subnet group to {after.subnet_group}")
     return found
@@ -66,11 +68,13 @@ def take_back(draft: Draft) -> None:
     if not failed:
         return
     asked = f"{draft.form.engine} {draft.form.version}, port {draft.form.port}"
+    asked += f", encryption in transit {draft.form.transit}" if draft.form.transit != settled.form.transit else ""
     draft.changed = replace(
         draft.changed or draft.desired,
         engine=settled.form.engine,
         engine_version=settled.form.version,
         port=settled.form.port,
+        transit=settled.form.transit,
         parameter_group=settled.parameter_group,
     )
     message = f"Failed applying modification to {asked}: {failed[0].failure}. The former version goes on"

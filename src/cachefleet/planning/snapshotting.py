@@ -97,10 +97,16 @@ def _source_at(row: GroupRow, shard_id: str, node: DesiredNode) -> Source:
         shard_id=shard_id,
         slots=row.memory.slots.get(shard_id, ()) if row.desired.shape is Shape.CLUSTERED else (),
         node=node.name,
-        address=Address(known.address, known.form.port if known.form is not None else row.desired.port, launch),
+        address=_address(row, known, launch),
         zone=known.zone,
         created_at=node.created_at,
     )
+
+
+def _address(row: GroupRow, known: NodeMemory, launch: str) -> Address:
+    if known.form is None:
+        return Address(known.address, row.desired.port, launch, row.desired.transit)
+    return Address(known.address, known.form.port, launch, known.form.transit, row.memory.encrypted_links)
 
 
 def _best(fit: Sequence[DesiredNode], primary: str, avoid: Collection[str]) -> DesiredNode:
