@@ -1,4 +1,4 @@
-"""The seams of access: with what we, nodes and clients get into engines, and with what engines prove who they are."""
+"""The seams of access: with what we, nodes and clients get into engines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from cachefleet.engine_interfaces import Build
-from cachefleet.model.transit import NodeCertificate
 
 
 class Passwords(Protocol):
@@ -35,26 +34,15 @@ class AccessStrings(Protocol):
         AccessUnread."""
 
 
-class Certificates(Protocol):
-    """The certificate authority of the installation."""
+class Unsealable(Exception):
+    """What was kept cannot be opened with this installation's key; the message never has any of it."""
 
-    @property
-    def series(self) -> str:
-        """Of what is issued now. It changes when every certificate is to be replaced."""
 
-    @property
-    def lead_s(self) -> float:
-        """So long before it ends a certificate is replaced."""
+class Sealer(Protocol):
+    """Secrets as the store may hold them: of no use without the installation's key."""
 
-    @property
-    def until(self) -> float:
-        """When what is issued now ends; epoch seconds."""
+    def seal(self, text: str, purpose: str) -> str:
+        """purpose: what it is for and whose it is; it opens for no other one."""
 
-    def names(self, group: str, node: str) -> tuple[str, ...]:
-        """DNS names that a node's certificate has beside its addresses."""
-
-    def issue(self, node: str, names: Sequence[str], addresses: Sequence[str]) -> NodeCertificate:
-        """A new key and a certificate for it, valid for these."""
-
-    def authorities(self) -> str:
-        """PEM: by whom certificates are known."""
+    def open(self, sealed: str, purpose: str) -> str:
+        """Raises Unsealable."""

@@ -96,6 +96,8 @@ class ApiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     max_body_bytes: int = 1_048_576  # a longer request is refused
     clock_skew_s: float = 900.0  # how far the time of a signature may be off
+    wrong_signatures: int = 10  # in a row, from one address with one access key: refused for a while beyond
+    lockout_s: float = 60.0  # for so long after the last of them
     shards_per_group: int = 500  # NodeGroupsPerReplicationGroupQuotaExceeded beyond
     nodes_per_group: int = 500  # of one replication group, over all shards
     memcached_nodes: int = 40  # of one Memcached cluster
@@ -130,21 +132,15 @@ class ArchiveSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"archive.verify_every_h is {self.verify_every_h}; it is a number of hours, or 0 for never")
 
 
-class TransitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Encryption in transit (TLS) of caches."""
+class AuditSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The log of who called what: audit.log in the data folder."""
 
-    ca_certificate: str = ""  # PEM file of one's own certificate authority, itself first; "" makes one in the data folder
-    ca_key: str = ""  # PEM file of its key, without a password
-    names: tuple[str, ...] = ()  # DNS names that certificates have beside addresses; {group} and {node} stand for their names
-    certificate_days: float = 90.0  # how long a node's certificate is valid; it is replaced in the last third of that
+    file_bytes: int = 67_108_864  # a longer file is rotated
+    files: int = 10  # rotated ones that are kept, audit.log.1 being the newest
+    reads: bool = True  # also calls that change nothing; those that are refused always are
 
     def __post_init__(self) -> None:
-        _check_positive(self, "transit")
-        if bool(self.ca_certificate) != bool(self.ca_key):
-            raise ValueError("transit.ca_certificate and transit.ca_key belong together: give both, or none")
-        for name in self.names:
-            if not re.fullmatch(r"(\*\.)?([a-z0-9_-]|\{group\}|\{node\})+(\.([a-z0-9_-]|\{group\}|\{node\})+)*", name):
-                raise ValueError(f"transit.names has {name!r}; a DNS name has lower-case letters, digits, hyphens and dots")
+        _check_positive(self, "audit", but=("reads",))
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -161,7 +157,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     control: ControlSettings = ControlSettings()
     api: ApiSettings = ApiSettings()
     archive: ArchiveSettings = ArchiveSettings()
-    transit: TransitSettings = TransitSettings()
+    audit: AuditSettings = AuditSettings()
     node_types: dict[str, NodeTypeSetting] = {}
 
     @property
@@ -178,7 +174,7 @@ _SECTIONS: dict[str, type] = {
     "control": ControlSettings,
     "api": ApiSettings,
     "archive": ArchiveSettings,
-    "transit": TransitSettings,
+    "audit": AuditSettings,
 }
 
 

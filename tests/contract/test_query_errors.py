@@ -24,7 +24,7 @@ def read(body: bytes, status: int) -> dict[str, Any]:
 def error_trait(of: Service, shape_name: str) -> dict[str, Any]:
     shape = of.model.shape_for(shape_name)
     assert isinstance(shape, StructureShape)
-    trait: dict[str, Any] = shape.metadata["error"]
+    trait: dict[str, Any] = shape.metadata.get("error") or {"code": shape_name}  # of some the model says no more
     return trait
 
 

@@ -22,7 +22,12 @@ from tests.contract.shape_values import for_client, values
 CODEC = QueryCodec()
 ODD = odd_service()
 QUERY = [name for name in SERVED if service(name).model.protocol == "query"]
-OPERATIONS = [(name, operation) for name in QUERY for operation in service(name).model.operation_names]
+OPERATIONS = [
+    (name, operation)
+    for name in QUERY
+    for operation in service(name).model.operation_names
+    if service(name).operation(operation).input_shape is not None
+]
 FEW = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 MANY = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -42,7 +47,12 @@ def as_request(parameters: dict[str, Any]) -> HttpRequest:
 def inputs(of: Service, name: str) -> st.SearchStrategy[dict[str, Any]]:
     strategy: st.SearchStrategy[dict[str, Any]] = values(of.operation(name).input_shape, empty=False) | st.builds(dict)
     required = of.operation(name).input_shape.required_members
-    return strategy.filter(lambda value: set(required) <= set(value))
+    return strategy.map(without_empty_maps).filter(lambda value: set(required) <= set(value))
+
+
+def without_empty_maps(value: dict[str, Any]) -> dict[str, Any]:
+    """The query form writes an empty map as nothing at all."""
+    return {name: item for name, item in value.items() if item != {}}
 
 
 @pytest.mark.parametrize(("signing_name", "name"), OPERATIONS)
@@ -61,9 +71,7 @@ def test_every_operations_input_is_read_back(signing_name: str, name: str) -> No
 @MANY
 @given(inputs(ODD, "Echo").filter(lambda value: value.get("FlatNamed") != []))  # botocore gives that one another name
 def test_forms_that_no_served_model_has_are_read_back(value: dict[str, Any]) -> None:
-    # The query form writes an empty map as nothing at all.
-    expected = {name: item for name, item in value.items() if item != {}}
-    assert CODEC.decode(ODD, as_request(wire(ODD.operation("Echo"), value))) == ("Echo", expected)
+    assert CODEC.decode(ODD, as_request(wire(ODD.operation("Echo"), value))) == ("Echo", without_empty_maps(value))
 
 
 @MANY

@@ -7,6 +7,7 @@ from typing import Any
 
 from cachefleet.api.context import Caller, Context
 from cachefleet.api.registry import dispatch
+from cachefleet.app.sealing import KeySealer
 from cachefleet.clock import Clock, Entropy
 from cachefleet.engine_interfaces import Catalogue
 from cachefleet.interfaces import Store
@@ -33,10 +34,11 @@ def make_context(
     region: str = REGION,
     refuses: Callable[[int, int], str] = lambda nodes, memory_bytes: "",
     woken: list[Key] | None = None,
+    caller: Caller | None = None,
 ) -> Context:
-    """woken: gathers the keys that operations wake the controller for."""
+    """woken: gathers the keys that operations wake the controller for. caller: the root when nobody else is."""
     return Context(
-        caller=Caller(account, region, "AKIATEST", f"arn:aws:iam::{account}:root", account),
+        caller=caller or Caller(account, region, "AKIATEST", f"arn:aws:iam::{account}:root", account, is_root=True),
         store=store or MemoryStore(),
         clock=clock or ManualClock(),
         entropy=entropy or SeededEntropy(),
@@ -45,6 +47,7 @@ def make_context(
         refuses=refuses,
         wake=(woken if woken is not None else []).append,
         read_access=FakeAccessStrings().read,
+        sealer=KeySealer(b"a key of tests", SeededEntropy()),
     )
 
 

@@ -22,6 +22,7 @@ from msgspec.structs import replace
 from cachefleet import api
 from cachefleet.api.context import Context
 from cachefleet.api.registry import OPERATIONS, dispatch
+from cachefleet.gateway.credential import Credential
 from cachefleet.gateway.gateway import Gateway
 from cachefleet.model.group import GroupStatus, NodeStatus, ShardMemory
 from cachefleet.model.resource import GROUP_KINDS
@@ -133,7 +134,10 @@ class Chooser:
 
 
 def make_real_gateway(context: Context) -> Gateway:
-    return Gateway(lambda key_id: KEY, lambda caller: context, dispatch, context.clock, SeededEntropy(), context.settings)
+    async def authenticate(access_key_id: str) -> Credential | None:
+        return KEY
+
+    return Gateway(authenticate, lambda caller: context, dispatch, context.clock, SeededEntropy(), context.settings)
 
 
 async def settle(context: Context, chance: random.Random) -> None:

@@ -6,16 +6,18 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
-from cachefleet.access_interfaces import AccessUnread
+from cachefleet.access_interfaces import AccessUnread, Sealer
 from cachefleet.clock import Clock, Entropy
 from cachefleet.engine_interfaces import Build, Catalogue
 from cachefleet.interfaces import Store
 from cachefleet.model.resource import Key, Scope
+from cachefleet.policies.document import Policy
 from cachefleet.settings import Settings
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """Who signed the request. arn and user_id as STS shows them."""
+    """Who signed the request. arn and user_id as STS shows them. is_root: may do everything; anybody else what the policies let
+    pass. source_address: where the request came from, "" not known."""
 
     account: str
     region: str
@@ -23,6 +25,11 @@ class Caller(msgspec.Struct, frozen=True):
     arn: str
     user_id: str
     request_id: str = ""
+    is_root: bool = False
+    user_name: str = ""  # of a user
+    policies: tuple[Policy, ...] = ()
+    source_address: str = ""
+    user_agent: str = ""
 
 
 async def any_key(name: str) -> str:
@@ -44,11 +51,13 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     catalogue: Catalogue
     refuses: Callable[[int, int], str]  # (more nodes, bytes) -> why they cannot run, "" when they can: Host.refuses
     wake: Callable[[Key], None]  # tell the controller that this row changed (after the transaction)
+    sealer: Sealer
+    users_changed: Callable[[], None] = lambda: None  # users, keys or policies are not what they were (after the transaction)
     refuses_key: Callable[[str], Awaitable[str]] = any_key  # why the key of this name cannot be used, "" when it can
+    network: int = 0  # N of the 127.N.0.0/16 in which nodes have their addresses
     read_access: Callable[[str, Sequence[Build]], Awaitable[str]] = no_reader  # access_interfaces.AccessStrings.read
     shared: bool = False  # the controller may be another service's: leave word in the transaction, too
 
     @property
     def scope(self) -> Scope:
         return Scope(self.caller.account, self.caller.region)
-    network: int = 0  # N of the 127.N.0.0/16 in which nodes have their addresses

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from cachefleet.api.authorization import GET_STATUS, authorize_action
 from cachefleet.api.context import Context
 from cachefleet.api.snapshot_rows import known_snapshots
 from cachefleet.model.resource import GROUP_KINDS
@@ -18,7 +19,8 @@ from cachefleet.planning.snapshot_proofs import group_key, last_proof
 
 async def reasons(context: Context) -> Mapping[str, Mapping[str, str]]:
     """Kind -> name -> why, of the caller's account and region; only of those that something keeps waiting; and "proofs":
-    name -> how the last proof of its backup ended, of those that have one."""
+    name -> how the last proof of its backup ended, of those that have one. Raises AccessDenied."""
+    await authorize_action(context, GET_STATUS)
     groups = {kind: await context.store.rows(kind, context.scope) for kind in GROUP_KINDS}
     told = {str(kind): {row.key.name: row.status.why for row in rows if row.status.why} for kind, rows in groups.items()}
     return {**told, "proofs": await _proofs(context, [row for rows in groups.values() for row in rows])}

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from cachefleet.api.authorization import authorize
 from cachefleet.api.context import Context
 from cachefleet.interfaces import Conflict
 from cachefleet.model.errors import AwsError, invalid_value
@@ -67,9 +68,10 @@ def require(service: str, name: str) -> Operation:
 async def dispatch(context: Context, service: str, name: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
     """Run an operation; again, from its first check on, when a row that it read was changed by someone else before it wrote.
 
-    Raises AwsError: InvalidAction for one that is not built, InvalidParameterValue for a member that has no effect yet,
-    ServiceUnavailable when the row never stands still."""
+    Raises AwsError: InvalidAction for one that is not built, AccessDenied (of EC2: UnauthorizedOperation),
+    InvalidParameterValue for a member that has no effect yet, ServiceUnavailable when the row never stands still."""
     found = require(service, name)
+    await authorize(context, service, name, request)
     for member, value in request.items():
         if member in found.effective or member in found.recorded:
             continue
@@ -78,7 +80,9 @@ async def dispatch(context: Context, service: str, name: str, request: Mapping[s
             raise invalid_value(f"{member} is not implemented yet for {name}; leave it out.")
         if value not in refusal.unless:
             raise invalid_value(f"{member}: {refusal.why}")
-    for _ in range(ATTEMPTS):
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            await authorize(context, service, name, request)  # it may hang on what has changed
         try:
             reply: Mapping[str, Any] = await found.handler(context, request)
         except Conflict:

@@ -24,10 +24,12 @@ from cachefleet.api.context import Caller, Context
 from cachefleet.api.reasons import reasons
 from cachefleet.api.registry import dispatch, require
 from cachefleet.app.access_reader import EngineAccessStrings
-from cachefleet.app.certificate_authority import AuthorityUnusable, CertificateAuthority
+from cachefleet.app.access_keys import AccessKeys
+from cachefleet.app.audit_log import AuditLog, audit_file
 from cachefleet.app.engine_passwords import DerivedPasswords
 from cachefleet.app.installation import AlreadyRunning, Credentials, FolderLost, Installation, ServiceLock
 from cachefleet.app.logs import configure_logs, log_file
+from cachefleet.app.sealing import KeySealer
 from cachefleet.app.services import Membership, ServiceInfo, TooManyServices, is_dead
 from cachefleet.app.transfers import WorkerTransfers
 from cachefleet.clock import Clock, SystemClock, SystemEntropy
@@ -37,8 +39,8 @@ from cachefleet.control.seams import Seams
 from cachefleet.engines.catalogue import BUILT_FOLDER, InstalledEngines
 from cachefleet.engines.discovery import DiscoveryDriver, node_list_file
 from cachefleet.engines.memcached import MemcachedDriver
-from cachefleet.engines.trust import Trust
 from cachefleet.engines.valkey import ValkeyDriver
+from cachefleet.gateway.audit import Auditor
 from cachefleet.gateway.credential import Credential
 from cachefleet.gateway.gateway import Gateway
 from cachefleet.gateway.server import serve
@@ -145,8 +147,6 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
         stack.callback(audit.close)
         auditor = Auditor(audit.write, clock, entropy, settings.account, reads=settings.audit.reads)
 
-        reader = EngineAccessStrings(clock)
-
         def context(caller: Caller) -> Context:
             return Context(
                 caller=caller,
@@ -159,11 +159,13 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
                 refuses_key=partial(_refuses_key, parts.transfers),
                 shared=store.shared,
                 wake=controller.wake,
+                sealer=sealer,
+                users_changed=keys.forget,
                 read_access=reader.read,
                 network=host.network,
             )
 
-        gateway = Gateway(_root(settings, folder.credentials), context, dispatch, clock, entropy, settings, _admit, reasons)
+        gateway = Gateway(keys.find, context, dispatch, clock, entropy, settings, _admit, reasons, auditor.tell)
         # What exists now lives as long as the process: keep the garbage collector from walking it again and again.
         gc.collect()
         gc.freeze()
@@ -233,11 +235,9 @@ async def _assemble(settings: Settings, folder: Folder, clock: Clock, stack: Asy
     stack.push_async_callback(host.close)
     catalogue = InstalledEngines(settings.engines, built=settings.data_dir / BUILT_FOLDER)
     passwords = DerivedPasswords.of(settings.data_dir)
-    certificates = _certificates(settings, clock)
-    trust = Trust(certificates.authorities)
-    resp = ValkeyDriver(settings.control.cluster_node_timeout_ms, leadership.permit, passwords, trust)
+    resp = ValkeyDriver(settings.control.cluster_node_timeout_ms, leadership.permit, passwords)
     memcached, discovery = MemcachedDriver(), DiscoveryDriver()
-    transfers = WorkerTransfers(settings.data_dir, settings.archive, clock, passwords, certificates.authorities)
+    transfers = WorkerTransfers(settings.data_dir, settings.archive, clock, passwords)
     for close in (resp.close, memcached.close, discovery.close, transfers.close):
         stack.push_async_callback(close)
     seams = Seams(
@@ -253,18 +253,9 @@ async def _assemble(settings: Settings, folder: Folder, clock: Clock, stack: Asy
         clock=clock,
         entropy=SystemEntropy(),
         settings=settings,
-        certificates=certificates,
         shared_store=store.shared,
     )
     return Parts(store, host, catalogue, leadership, Controller(seams), transfers)
-
-
-def _certificates(settings: Settings, clock: Clock) -> CertificateAuthority:
-    """Raises StartFailed."""
-    try:
-        return CertificateAuthority.of(settings.data_dir, settings.transit, clock)
-    except AuthorityUnusable as error:
-        raise StartFailed(f"encryption in transit: {error}") from None
 
 
 async def _open(settings: Settings, installation: Installation, clock: Clock) -> SqlStore:
@@ -320,13 +311,13 @@ async def _end(task: asyncio.Task[None]) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-def _root(settings: Settings, credentials: Credentials) -> Callable[[str], Credential | None]:
-    """The first user is the account's root; further users come with their own operations."""
-    root = Credential(
+def _root(settings: Settings, credentials: Credentials) -> Credential:
+    """The first user, whose key the data folder has; all others are rows."""
+    return Credential(
         access_key_id=credentials.access_key_id,
         secret_access_key=credentials.secret_access_key,
         account=settings.account,
         arn=f"arn:aws:iam::{settings.account}:root",
         user_id=settings.account,
+        is_root=True,
     )
-    return lambda access_key_id: root if access_key_id == root.access_key_id else None

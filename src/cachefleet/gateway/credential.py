@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import msgspec
 
+from cachefleet.policies.document import Policy
+
 
 class Credential(msgspec.Struct, frozen=True):
-    """arn and user_id are what STS shows."""
+    """arn and user_id are what STS shows. user_name and policies: of a user; the root has neither."""
 
     access_key_id: str
     secret_access_key: str
     account: str
     arn: str
     user_id: str
+    is_root: bool = False
+    user_name: str = ""
+    policies: tuple[Policy, ...] = ()
 
     def __repr__(self) -> str:
         return f"Credential({self.access_key_id!r})"  # never the secret

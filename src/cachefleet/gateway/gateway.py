@@ -1,4 +1,4 @@
-"""A request's life, as one list of steps: limit, identify, verify, decode, dispatch, encode, log.
+"""A request's life, as one list of steps: limit, identify, verify, decode, dispatch, encode, audit, log.
 
 Decides only what a wrong request is answered; what operations mean is the api's business. The server calls `Gateway.app`.
 """
@@ -15,18 +15,20 @@ import structlog
 
 from cachefleet.api.context import Caller, Context
 from cachefleet.clock import Clock, Entropy
+from cachefleet.gateway.audit import Call
 from cachefleet.gateway.credential import Credential
 from cachefleet.gateway.exchange import AsgiScope, Disconnected, Receive, Reply, Send, read_request, send_reply
+from cachefleet.gateway.lockout import Lockout
 from cachefleet.interfaces import StoreError
 from cachefleet.model.errors import AwsError
 from cachefleet.protocol.authorization import Authorization, read_authorization
 from cachefleet.protocol.codec import Codec, Codecs
 from cachefleet.protocol.message import HttpRequest
 from cachefleet.protocol.service import DEFAULT, clip, service
-from cachefleet.protocol.sigv4 import verify
+from cachefleet.protocol.sigv4 import WrongSignature, verify
 from cachefleet.settings import Settings
 
-Authenticate = Callable[[str], Credential | None]  # by access key id
+Authenticate = Callable[[str], Awaitable[Credential | None]]  # by access key id
 Report = Callable[[Context], Awaitable[Any]]
 Dispatch = Callable[[Context, str, str, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]  # context, service, operation, input
 
@@ -34,6 +36,7 @@ BODY_TIMEOUT_S = 30.0
 
 _REPORT = "/status"
 _METHODS = {"/": ("POST", "GET"), "/healthz": ("GET", "HEAD"), _REPORT: ("GET",)}
+_REPORT_OPERATION = "GetStatus"  # as the audit log calls it
 _TEXT = "text/plain; charset=utf-8"
 _CLOSE = (b"connection", b"close")
 
@@ -41,7 +44,8 @@ log = structlog.get_logger("cachefleet.gateway")
 
 
 class _Trace(msgspec.Struct):
-    """What is known of a request so far: for the form of its errors and for its log line. Never a secret, never a body."""
+    """What is known of a request so far: for the form of its errors, for its log line and for the audit log, which masks the
+    secrets in parameters and result; nobody else may look at these. credential: once the signature was right."""
 
     request_id: str
     codec: Codec
@@ -50,6 +54,12 @@ class _Trace(msgspec.Struct):
     access_key_id: str = ""
     region: str = ""
     code: str = ""
+    message: str = ""
+    source_address: str = ""
+    user_agent: str = ""
+    credential: Credential | None = None
+    parameters: Mapping[str, Any] | None = None
+    result: Mapping[str, Any] | None = None
 
 
 class Gateway:
@@ -65,9 +75,13 @@ class Gateway:
         settings: Settings,
         admit: Callable[[str, str], None] | None = None,
         report: Report | None = None,
+        audit: Callable[[Call], None] | None = None,
     ) -> None:
         """admit: refuses (service, operation) by raising AwsError, before anything else is said of the request's input.
-        report: what GET /status answers, as JSON, to who signs it."""
+        report: what GET /status answers, as JSON, to who signs it. audit: told of every call, as soon as it is known how it
+        ends."""
+        self._audit = audit or (lambda call: None)
+        self._lockout = Lockout(clock, settings.api.wrong_signatures, settings.api.lockout_s)
         self._report = report
         self._admit = admit or (lambda service_name, operation: None)
         self._authenticate = authenticate
@@ -84,15 +98,20 @@ class Gateway:
         if scope["type"] != "http":
             return
         started = self._clock.monotonic()
-        trace = _Trace(self._request_id(), self._codecs.query)
+        trace = _Trace(self._request_id(), self._codecs.query, source_address=(scope.get("client") or ("",))[0])
+        aside = _aside(scope)
         try:
-            reply = _aside(scope) or await self._answer(scope, receive, trace)
+            reply = aside or await self._answer(scope, receive, trace)
         except Disconnected:
             return
         except asyncio.CancelledError:
             # The service stops before the operation has ended. Without an answer that it can read an SDK would not retry.
-            await send_reply(send, _refusal(AwsError("ServiceUnavailable", "The service is stopping; try again later."), trace))
+            refusal = _refusal(AwsError("ServiceUnavailable", "The service is stopping; try again later."), trace)
+            self._audit(_call(scope, trace))
+            await send_reply(send, refusal)
             raise
+        if aside is None:
+            self._audit(_call(scope, trace))
         identified = (b"x-amzn-requestid", trace.request_id.encode())
         await send_reply(send, msgspec.structs.replace(reply, headers=(identified, *reply.headers)))
         log.info(
@@ -114,19 +133,18 @@ class Gateway:
         """The steps. Whatever goes wrong becomes an error reply in the request's own form."""
         try:
             request = await read_request(scope, receive, max_body_bytes=self._limits.max_body_bytes, timeout_s=BODY_TIMEOUT_S)
+            trace.user_agent = request.headers.get("user-agent", "")
             claim = self._identify(request, trace)
             if claim.service != DEFAULT:
                 await asyncio.to_thread(service, claim.service)  # a large model is read when it is first asked for
-            credential = self._verify(request, claim, trace)
+            credential = await self._verify(request, claim, trace)
             if request.path == _REPORT:
                 return await self._tell(claim, credential, trace)
             trace.codec = self._codecs.choose(request, claim.service)
-            trace.operation, parameters = trace.codec.decode(
-                service(claim.service), request, partial(self._admit, claim.service)
-            )
+            _, trace.parameters = trace.codec.decode(service(claim.service), request, partial(self._admitted, trace))
             caller = _caller(claim, credential, trace)
-            result = await self._dispatch(self._context(caller), claim.service, trace.operation, parameters)
-            body = trace.codec.encode(service(claim.service), trace.operation, result, trace.request_id)
+            trace.result = await self._dispatch(self._context(caller), claim.service, trace.operation, trace.parameters)
+            body = trace.codec.encode(service(claim.service), trace.operation, trace.result, trace.request_id)
             return Reply(200, trace.codec.content_type, body)
         except AwsError as error:
             return _refusal(error, trace)
@@ -141,6 +159,7 @@ class Gateway:
             return _refusal(AwsError("InternalFailure", why), trace)
 
     async def _tell(self, claim: Authorization, credential: Credential, trace: _Trace) -> Reply:
+        trace.operation = _REPORT_OPERATION
         told = await self._report(self._context(_caller(claim, credential, trace))) if self._report is not None else {}
         return Reply(200, "application/json", msgspec.json.encode(told))
 
@@ -150,12 +169,23 @@ class Gateway:
         trace.codec = self._codecs.of_service(claim.service)
         return claim
 
-    def _verify(self, request: HttpRequest, claim: Authorization, trace: _Trace) -> Credential:
-        credential = self._authenticate(claim.access_key_id)
+    async def _verify(self, request: HttpRequest, claim: Authorization, trace: _Trace) -> Credential:
+        credential = await self._authenticate(claim.access_key_id)
         if credential is None or claim.session_token:
             raise AwsError("InvalidClientTokenId", "The security token included in the request is invalid.")
-        verify(request, claim, credential.secret_access_key, self._clock.now(), self._limits.clock_skew_s)
+        self._lockout.check(trace.source_address, credential.access_key_id)
+        try:
+            verify(request, claim, credential.secret_access_key, self._clock.now(), self._limits.clock_skew_s)
+        except WrongSignature:
+            self._lockout.wrong(trace.source_address, credential.access_key_id)
+            raise
+        self._lockout.right(trace.source_address, credential.access_key_id)
+        trace.credential = credential
         return credential
+
+    def _admitted(self, trace: _Trace, operation: str) -> None:
+        trace.operation = operation
+        self._admit(trace.service, operation)
 
     def _request_id(self) -> str:
         digits = self._entropy.hex(16)
@@ -170,6 +200,28 @@ def _caller(claim: Authorization, credential: Credential, trace: _Trace) -> Call
         arn=credential.arn,
         user_id=credential.user_id,
         request_id=trace.request_id,
+        is_root=credential.is_root,
+        user_name=credential.user_name,
+        policies=credential.policies,
+        source_address=trace.source_address,
+        user_agent=trace.user_agent,
+    )
+
+
+def _call(scope: AsgiScope, trace: _Trace) -> Call:
+    return Call(
+        request_id=trace.request_id,
+        service="cachefleet" if scope["path"] == _REPORT else trace.service,
+        operation=trace.operation,
+        region=trace.region,
+        source_address=trace.source_address,
+        user_agent=trace.user_agent,
+        access_key_id=trace.access_key_id,
+        credential=trace.credential,
+        parameters=trace.parameters,
+        reply=trace.result if not trace.code else None,
+        error_code=trace.code,
+        error_message=trace.message,
     )
 
 
@@ -185,7 +237,7 @@ def _aside(scope: AsgiScope) -> Reply | None:
 
 
 def _refusal(error: AwsError, trace: _Trace) -> Reply:
-    trace.code = error.code
+    trace.code, trace.message = error.code, error.message
     body = trace.codec.encode_error(service(trace.service), error, trace.request_id)
     hang_up = error.http_status in (408, 413, 503)  # the rest of the request is unwanted, or the connection is
     return Reply(error.http_status, trace.codec.content_type, body, (_CLOSE,) if hang_up else ())

@@ -7,11 +7,12 @@ from typing import Generic, TypeVar
 import msgspec
 
 from cachefleet.model.group import GroupDesired, GroupMemory, GroupStatus, Shape
+from cachefleet.model.iam import IamUserDesired
 from cachefleet.model.network import SubnetGroupDesired
 from cachefleet.model.resource import Key, Kind
 from cachefleet.model.snapshot import SnapshotDesired
-from cachefleet.model.user import UserDesired, UserGroupDesired
 from cachefleet.model.vpc import SecurityGroupDesired, SubnetDesired, VpcDesired
+from cachefleet.model.user import UserDesired, UserGroupDesired
 
 D = TypeVar("D")
 
@@ -39,11 +40,11 @@ def member_names(key: Key, desired: GroupDesired) -> tuple[str, ...]:
 
 SubnetGroupRow = Row[SubnetGroupDesired]
 SnapshotRow = Row[SnapshotDesired]
-UserRow = Row[UserDesired]
 VpcRow = Row[VpcDesired]
 SubnetRow = Row[SubnetDesired]
 SecurityGroupRow = Row[SecurityGroupDesired]
 IamUserRow = Row[IamUserDesired]
+UserRow = Row[UserDesired]
 UserGroupRow = Row[UserGroupDesired]
 
 # The type of a kind's desired document; the store decodes by it.
@@ -52,10 +53,10 @@ DESIRED_TYPES: dict[Kind, type] = {
     Kind.CACHE_CLUSTER: GroupDesired,
     Kind.SUBNET_GROUP: SubnetGroupDesired,
     Kind.SNAPSHOT: SnapshotDesired,
-    Kind.USER: UserDesired,
     Kind.VPC: VpcDesired,
     Kind.SUBNET: SubnetDesired,
     Kind.SECURITY_GROUP: SecurityGroupDesired,
     Kind.IAM_USER: IamUserDesired,
+    Kind.USER: UserDesired,
     Kind.USER_GROUP: UserGroupDesired,
 }

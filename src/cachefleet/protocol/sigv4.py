@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from urllib.parse import quote, unquote_plus
 
+from cachefleet.model.errors import AwsError
 from cachefleet.protocol.authorization import ALGORITHM, TERMINATOR, Authorization, mismatch
 from cachefleet.protocol.message import HttpRequest
 
@@ -19,11 +20,18 @@ _DIFFERENT = (
     "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and "
     "signing method. Consult the service documentation for details."
 )
+
+
+class WrongSignature(AwsError):
+    """It was made with another secret, or of another request: who sends many of them may be guessing."""
+
+
 _SPACES = re.compile("  +")
 
 
 def verify(request: HttpRequest, claim: Authorization, secret: str, now: float, skew_s: float) -> None:
-    """Raises AwsError SignatureDoesNotMatch, with the service's words for what is wrong. now: epoch seconds."""
+    """Raises AwsError SignatureDoesNotMatch, with the service's words for what is wrong; WrongSignature when it is only the
+    signature itself. now: epoch seconds."""
     _check_age(claim, now, skew_s)
     body_hash = hashlib.sha256(request.body).hexdigest()
     stated = request.headers.get("x-amz-content-sha256")
@@ -35,7 +43,7 @@ def verify(request: HttpRequest, claim: Authorization, secret: str, now: float, 
     key = _signing_key(secret, claim.date, claim.region, claim.service)
     expected = hmac.digest(key, to_sign.encode("latin-1"), "sha256").hex()
     if not hmac.compare_digest(expected.encode(), claim.signature.encode("latin-1")):
-        raise mismatch(_DIFFERENT)
+        raise WrongSignature("SignatureDoesNotMatch", _DIFFERENT)
 
 
 def canonical_request(request: HttpRequest, signed_headers: tuple[str, ...], body_hash: str) -> bytes:

@@ -1,0 +1,92 @@
+"""Whether a caller may do what it asks for: its policies, over every resource that the request names. Raises, or lets it pass.
+
+The root may do everything, anybody else what policies allow and none denies. Whether a resource exists is told only to those
+who may ask for it. Called by the registry before each operation, and for what is no operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cachefleet.api.condition_values import asks_for_resources, values_of_request, values_of_resource, values_of_tags
+from cachefleet.api.context import Context
+from cachefleet.api.permissions import needs
+from cachefleet.api.request_resources import Asked, asked_for
+from cachefleet.interfaces import AnyRow
+from cachefleet.model.errors import AwsError
+from cachefleet.model.group import GroupDesired
+from cachefleet.model.resource import Kind
+from cachefleet.policies.evaluation import Decision, Question, decide
+
+MAX_RESOURCES = 200  # that one request may name
+GET_STATUS = "cachefleet:GetStatus"  # what GET /status needs; no operation of AWS
+_KINDS = {kind.value: kind for kind in Kind}
+_WHY = {
+    Decision.NOT_ALLOWED: "because no identity-based policy allows the {action} action",
+    Decision.DENIED: "with an explicit deny in an identity-based policy",
+}
+
+
+async def authorize(context: Context, service: str, operation: str, request: Mapping[str, Any]) -> None:
+    """Raises AccessDenied (of EC2: UnauthorizedOperation), ValidationError for more resources than can be looked at."""
+    caller = context.caller
+    if caller.is_root:
+        return
+    known = needs(service, operation)
+    if known is not None and known.free:
+        return
+    own = f"{service}:{operation}"
+    if known is None:
+        raise _refusal(context, Asked(own, "*"), Decision.NOT_ALLOWED)
+    asked = await asked_for(context, service, own, known.named, request)
+    if len(asked) > MAX_RESOURCES:
+        raise AwsError("ValidationError", f"The request names {len(asked)} resources; at most {MAX_RESOURCES} are taken.")
+    values = values_of_request(context, request)
+    reads = asks_for_resources(key for policy in caller.policies for key in policy.keys)
+    for one in asked:
+        of_it = await _values_of(context, service, one, request) if reads else {}
+        decision = decide(caller.policies, Question(one.action, one.arn, {**values, **of_it}))
+        if decision is not Decision.ALLOWED:
+            raise _refusal(context, one, decision)
+
+
+async def authorize_action(context: Context, action: str) -> None:
+    """For an action on no resource that is no operation. Raises AccessDenied."""
+    if context.caller.is_root:
+        return
+    decision = decide(context.caller.policies, Question(action, "*", values_of_request(context, {})))
+    if decision is not Decision.ALLOWED:
+        raise _refusal(context, Asked(action, "*"), decision)
+
+
+async def _values_of(context: Context, service: str, asked: Asked, request: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    row = await _row_of(context, asked)
+    tags = values_of_tags(_tags_of(row, asked.name)) if row is not None else {}
+    if service != "elasticache":
+        return tags
+    return {**tags, **values_of_resource(asked.type_word, row, request if asked.main else {})}
+
+
+async def _row_of(context: Context, asked: Asked) -> AnyRow | None:
+    if not asked.name:
+        return None
+    if asked.type_word == Kind.CACHE_CLUSTER:
+        return await context.store.owner(context.scope, asked.name)
+    kind = _KINDS.get(asked.type_word)
+    return await context.store.get(context.scope.key(kind, asked.name)) if kind is not None else None
+
+
+def _tags_of(row: AnyRow, name: str) -> Mapping[str, str]:
+    """A member of a replication group has tags of its own in the group's row."""
+    if isinstance(row.desired, GroupDesired) and row.key.name != name:
+        return next((node.tags for node in row.desired.nodes if node.name == name), {})
+    return row.tags
+
+
+def _refusal(context: Context, asked: Asked, decision: Decision) -> AwsError:
+    text = f"User: {context.caller.arn} is not authorized to perform: {asked.action} on resource: {asked.arn} "
+    text += _WHY[decision].format(action=asked.action)
+    if asked.action.startswith("ec2:"):
+        return AwsError("UnauthorizedOperation", f"You are not authorized to perform this operation. {text}")
+    return AwsError("AccessDenied", text)

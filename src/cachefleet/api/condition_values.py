@@ -1,0 +1,156 @@
+"""What the condition keys of policies have as values for a request: who asks, from where, for what (reference 10.2).
+
+Values are of the request, and where it says nothing of the existing resource, which stays as it is then. Called by
+api.authorization.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from cachefleet.api.context import Context
+from cachefleet.interfaces import AnyRow
+from cachefleet.model.group import GroupDesired, Shape
+from cachefleet.model.snapshot import SnapshotDesired
+from cachefleet.model.user import UserDesired
+
+VALUE_CHARACTERS = 1024  # longer ones are cut for the comparison: nothing that long is ever taken
+_VALUES = 1000
+
+Value = str | int | bool | None
+
+
+def values_of_request(context: Context, request: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Keys that do not depend on the resource, in lower case."""
+    caller, now = context.caller, context.clock.now()
+    single: dict[str, Value] = {
+        "aws:username": caller.user_name,
+        "aws:userid": caller.user_id,
+        "aws:principalarn": caller.arn,
+        "aws:principalaccount": caller.account,
+        "aws:principaltype": "User",
+        "aws:sourceip": caller.source_address,
+        "aws:useragent": caller.user_agent,
+        "aws:currenttime": datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "aws:epochtime": int(now),
+        "aws:requestedregion": caller.region,
+        "aws:securetransport": False,  # the API itself speaks plain HTTP
+    }
+    values = _texts(single)
+    tags = _request_tags(request)
+    for key, text in tags[:_VALUES]:
+        values[f"aws:requesttag/{key.lower()}"] = (text[:VALUE_CHARACTERS],)
+    keys = [key for key, _ in tags] + list(request.get("TagKeys") or ())
+    if keys:
+        values["aws:tagkeys"] = tuple(key[:VALUE_CHARACTERS] for key in dict.fromkeys(keys))[:_VALUES]
+    return values
+
+
+def _request_tags(request: Mapping[str, Any]) -> list[tuple[str, str]]:
+    listed = list(request.get("Tags") or ())
+    for part in request.get("TagSpecifications") or ():  # EC2's form
+        listed += part.get("Tags") or ()
+    return [(tag.get("Key") or "", tag.get("Value") or "") for tag in listed if tag.get("Key")]
+
+
+def values_of_tags(tags: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    prefixes = ("aws:resourcetag/", "ec2:resourcetag/")
+    return {f"{prefix}{key.lower()}": (text,) for key, text in tags.items() for prefix in prefixes}
+
+
+def values_of_resource(type_word: str, row: AnyRow | None, request: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """The service's own keys for a resource of ElastiCache. request: empty for a resource that it only refers to."""
+    desired = row.desired if row is not None else None
+    if type_word == "replicationgroup":
+        return _texts(_of_group(desired, request))
+    if type_word == "cluster":
+        return _texts(_of_cluster(desired, request))
+    if type_word == "user":
+        return _texts({"elasticache:userauthenticationmode": _authentication(desired, request)})
+    if type_word == "snapshot":
+        held = desired.key_name if isinstance(desired, SnapshotDesired) else None
+        return _texts({"elasticache:kmskeyid": request.get("KmsKeyId") or held})
+    return {}
+
+
+def _of_both(group: GroupDesired | None, request: Mapping[str, Any]) -> dict[str, Value]:
+    retention = request.get("SnapshotRetentionLimit")
+    auth = bool(request["AuthToken"]) if "AuthToken" in request else group is not None and group.auth is not None
+    return {
+        "cachenodetype": request.get("CacheNodeType") or (group and group.node_type),
+        "cacheparametergroupname": request.get("CacheParameterGroupName") or (group and group.parameter_group),
+        "enginetype": request.get("Engine") or (group and group.engine) or "redis",
+        "engineversion": request.get("EngineVersion") or (group and group.engine_version),
+        "snapshotretentionlimit": retention if retention is not None else (group.snapshot_retention_days if group else 0),
+        "authtokenenabled": auth and request.get("AuthTokenUpdateStrategy") != "DELETE",
+    }
+
+
+def _of_cluster(found: Any, request: Mapping[str, Any]) -> dict[str, Value]:
+    group = found if isinstance(found, GroupDesired) else None
+    spread = request.get("AZMode") or (group.az_mode if group else "")
+    return _named({**_of_both(group, request), "multiazenabled": spread == "cross-az"})
+
+
+def _of_group(found: Any, request: Mapping[str, Any]) -> dict[str, Value]:
+    group = found if isinstance(found, GroupDesired) else None
+
+    def switch(member: str, held: bool) -> bool:
+        asked = request.get(member)
+        return held if asked is None else bool(asked)
+
+    clusters = request.get("NumCacheClusters")
+    shards = request.get("NumNodeGroups") or request.get("NodeGroupCount") or len(request.get("NodeGroupConfiguration") or ())
+    replicas = request.get("ReplicasPerNodeGroup", request.get("NewReplicaCount", clusters and clusters - 1))
+    if replicas is None:
+        replicas = max((len(shard.nodes) for shard in group.shards), default=1) - 1 if group else 0
+    shards = shards or (len(group.shards) if group else 1)
+    mode = request.get("ClusterMode")
+    clustered = mode != "disabled" if mode else shards > 1 or (group is not None and group.shape is Shape.CLUSTERED)
+    return _named(
+        {
+            **_of_both(group, request),
+            "kmskeyid": request.get("KmsKeyId") or (group and group.key_name),
+            "durability": request.get("Durability"),
+            "atrestencryptionenabled": switch("AtRestEncryptionEnabled", group is not None and group.at_rest_encryption),
+            "transitencryptionenabled": switch("TransitEncryptionEnabled", group is not None and group.transit != ""),
+            "automaticfailoverenabled": switch("AutomaticFailoverEnabled", group is not None and group.automatic_failover),
+            "multiazenabled": switch("MultiAZEnabled", group is not None and group.multi_az),
+            "clustermodeenabled": clustered or bool(request.get("NodeGroupConfiguration")),
+            "numnodegroups": shards,
+            "replicaspernodegroup": replicas,
+        }
+    )
+
+
+def _authentication(user: Any, request: Mapping[str, Any]) -> Value:
+    asked = (request.get("AuthenticationMode") or {}).get("Type")
+    if asked:
+        return str(asked)
+    if request.get("NoPasswordRequired"):
+        return "no-password-required"
+    if request.get("Passwords"):
+        return "password"
+    if not isinstance(user, UserDesired):
+        return None
+    return {"no-password": "no-password-required"}.get(user.authentication, user.authentication)
+
+
+def _named(values: Mapping[str, Value]) -> dict[str, Value]:
+    return {f"elasticache:{name}": value for name, value in values.items()}
+
+
+def _texts(values: Mapping[str, Value]) -> dict[str, tuple[str, ...]]:
+    """Those that there are, as policies compare them."""
+    return {key: (_text(value),) for key, value in values.items() if value not in (None, "")}
+
+
+def _text(value: Value) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)[:VALUE_CHARACTERS]
+
+
+def asks_for_resources(keys: Iterable[str]) -> bool:
+    """Whether any of these condition keys is of a resource, which has to be read then."""
+    return any(key.startswith(("aws:resourcetag/", "ec2:resourcetag/", "elasticache:")) for key in keys)
