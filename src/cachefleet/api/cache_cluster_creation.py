@@ -62,6 +62,7 @@ _OUTPOSTS = "Outposts are not supported; leave it out"
         "PreferredMaintenanceWindow",
         "SnapshotRetentionLimit",
         "SnapshotWindow",
+        "SecurityGroupIds",
         "SnapshotName",
         "SnapshotArns",
         "TransitEncryptionEnabled",

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         "PreferredMaintenanceWindow",
         "SnapshotRetentionLimit",
         "SnapshotWindow",
+        "SecurityGroupIds",
     ),
     recorded={
         **RECORDED,

@@ -13,6 +13,7 @@ import msgspec
 from cachefleet.api.capacity import refuse_capacity
 from cachefleet.api.context import Context
 from cachefleet.api.names import CLUSTER_ID_LENGTH, folded, quoted
+from cachefleet.api.networks import hold_security_groups, settled_security_groups
 from cachefleet.api.rows import leave_word
 from cachefleet.api.subnet_groups import hold_subnet_group
 from cachefleet.interfaces import AnyRow, NameTaken
@@ -65,11 +66,13 @@ async def insert_group(
     whoever deletes it at the same time looks again. holds: see Change. Raises ReplicationGroupAlreadyExists,
     CacheClusterAlreadyExists, InsufficientCacheClusterCapacity, and Conflict when the subnet group, the snapshot or what is held
     is not what it was any more."""
+    desired = await settled_security_groups(context, desired)
     row: GroupRow = Row(key=context.scope.key(kind, name), desired=desired, tags=tags)
     try:
         async with context.store.transaction() as transaction:
             stored: GroupRow = await transaction.insert(row, member_names(row.key, desired))
             await hold_subnet_group(context, transaction, desired)
+            await hold_security_groups(context, transaction, desired)
             for held in (*holds, *(() if snapshot is None else (snapshot,))):
                 await transaction.update(held)
             await refuse_capacity(context, desired, len(desired.nodes))
@@ -87,6 +90,8 @@ async def update_group(context: Context, change: Change) -> GroupRow:
     try:
         async with context.store.transaction() as transaction:
             stored: GroupRow = await transaction.update(change.row, change.members)
+            if before is None or before.desired.security_groups != stored.desired.security_groups:
+                await hold_security_groups(context, transaction, stored.desired)
             await transaction.add_events(context.scope, context.clock.now(), change.events)
             for held in change.holds:
                 await transaction.update(held)
@@ -109,6 +114,8 @@ async def exchange_group(context: Context, old: GroupRow, change: Change) -> Gro
         async with context.store.transaction() as transaction:
             await transaction.delete(old)
             stored: GroupRow = await transaction.insert(new, member_names(new.key, new.desired))
+            if old.desired.security_groups != new.desired.security_groups:
+                await hold_security_groups(context, transaction, new.desired)
             await transaction.add_events(context.scope, context.clock.now(), change.events)
             await leave_word(context, transaction, old.key, new.key)
     except NameTaken as taken:

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from cachefleet.api.context import Context
 from cachefleet.api.names import quoted
 from cachefleet.api.rows import leave_word
 from cachefleet.interfaces import AnyRow, Conflict, NameTaken, Transaction
-from cachefleet.model.errors import AwsError
+from cachefleet.model.errors import AwsError, invalid_value
 from cachefleet.model.group import GroupDesired
 from cachefleet.model.network import (
     DEFAULT_SUBNET_GROUP,
@@ -140,6 +142,33 @@ async def default_group_of(context: Context, vpc_id: str) -> str:
     groups = await security_groups(context)
     found = (key for key, row in groups.items() if row.desired.vpc_id == vpc_id and row.desired.name == DEFAULT_GROUP)
     return next(found, "")
+
+
+async def settled_security_groups(context: Context, desired: GroupDesired) -> GroupDesired:
+    """Of a new cache: one that names none gets the group `default` of its VPC."""
+    if desired.security_groups:
+        return desired
+    vpc_id = await vpc_of_subnet_group(context, desired.subnet_group)
+    own = vpc_id not in ("", default_vpc_id(context.scope))
+    group_id = await default_group_of(context, vpc_id) if own else default_security_group_id(context.scope)
+    return replace(desired, security_groups=(group_id,))
+
+
+async def hold_security_groups(context: Context, transaction: Transaction, desired: GroupDesired) -> None:
+    """In the transaction that gives a cache its security groups: they are there and of the cache's VPC, and stay for as long as
+    it has them. Raises InvalidParameterValue, and Conflict when one is being changed at this moment."""
+    groups = await security_groups(context)
+    vpc_id = await vpc_of_subnet_group(context, desired.subnet_group)
+    for group_id in security_groups_of(context, desired):
+        row = groups.get(group_id)
+        if row is None:
+            raise invalid_value(f"SecurityGroupIds: there is no security group {quoted(group_id)}; make it with EC2's API.")
+        if row.desired.vpc_id != vpc_id:
+            raise invalid_value(
+                f"SecurityGroupIds: {group_id} is of {row.desired.vpc_id}, and the cache subnet group {desired.subnet_group} "
+                f"of {vpc_id}; both must be of the same VPC."
+            )
+        await hold(transaction, row)
 
 
 async def wake_guarded(context: Context, transaction: Transaction, group_id: str) -> list[GroupRow]:

@@ -15,6 +15,7 @@ from cachefleet.api.context import Context
 from cachefleet.api.group_state import MODIFYING, require_available
 from cachefleet.api.group_validation import asked_port
 from cachefleet.api.handovers import require_settled
+from cachefleet.api.networks import vpc_of_subnet_group
 from cachefleet.api.placement import check_multi_az, fill
 from cachefleet.api.subnet_groups import subnet_group_zones
 from cachefleet.api.tag_rules import PORT, SUBNET_GROUP, check_memcached, check_saving, check_sharded
@@ -92,6 +93,12 @@ def _port(desired: GroupDesired, text: str) -> int:
 async def _placed(context: Context, desired: GroupDesired, name: str) -> GroupDesired:
     """Nodes whose zone is among the new group's stay where they are; the others go to the zone that their shard uses least."""
     usable = await subnet_group_zones(context, name)
+    vpcs = [await vpc_of_subnet_group(context, group) for group in (desired.subnet_group, name)]
+    if len(set(vpcs)) > 1:
+        raise invalid_combination(
+            f"Tags: {SUBNET_GROUP} is {names.quoted(name)}, which is of {vpcs[1]}, and the cache of {vpcs[0]}; it cannot go to "
+            "another VPC."
+        )
     shards = tuple(_shard(shard, usable, number) for number, shard in enumerate(desired.shards))
     if desired.multi_az:
         check_multi_az([[node.zone for node in shard.nodes] for shard in shards])

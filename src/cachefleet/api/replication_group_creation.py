@@ -72,6 +72,7 @@ UID_BYTES = 8
         "PreferredMaintenanceWindow",
         "SnapshotRetentionLimit",
         "SnapshotWindow",
+        "SecurityGroupIds",
         "SnapshotName",
         "SnapshotArns",
         "AtRestEncryptionEnabled",

@@ -54,6 +54,7 @@ _USERS = Refusal("user groups are not implemented yet; leave it out", ([],))
         "PreferredMaintenanceWindow",
         "SnapshotRetentionLimit",
         "SnapshotWindow",
+        "SecurityGroupIds",
     ),
     recorded={
         **RECORDED,

@@ -1,4 +1,4 @@
-"""Cache subnet groups over the built-in default VPC: four operations, and what the create operations ask.
+"""Cache subnet groups over the default VPC or one of one's own: four operations, and what the create operations ask.
 
 The group "default" spans every subnet, exists always and cannot be changed. A subnet group limits the zones of its caches.
 """
@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from cachefleet.api import names
+from cachefleet.api import names, networks
 from cachefleet.api.context import Context
 from cachefleet.api.paging import cut, page_of, reply
 from cachefleet.api.registry import operation
-from cachefleet.api.rows import update_row
 from cachefleet.api.tag_rules import read_tags
 from cachefleet.interfaces import Conflict, NameTaken, Transaction
 from cachefleet.model.errors import AwsError, invalid_value
@@ -24,12 +23,10 @@ from cachefleet.model.network import (
     Subnet,
     SubnetGroupDesired,
     default_subnet_group,
-    default_subnets,
-    default_vpc_id,
 )
 from cachefleet.model.plan import EventDraft
 from cachefleet.model.resource import GROUP_KINDS, Kind, Scope
-from cachefleet.model.row import GroupRow, Row, SubnetGroupRow
+from cachefleet.model.row import GroupRow, Row, SubnetGroupRow, SubnetRow
 
 if TYPE_CHECKING:
     from types_boto3_elasticache.type_defs import (
@@ -43,16 +40,17 @@ if TYPE_CHECKING:
 _NAME = "CacheSubnetGroupName"
 _DESCRIPTION = "CacheSubnetGroupDescription"
 _SOURCE = "cache-subnet-group"
+_SHOWN = 10  # subnets in a message
 
 
 @operation("CreateCacheSubnetGroup", effective=(_NAME, _DESCRIPTION, "SubnetIds", "Tags"))
 async def create_cache_subnet_group(context: Context, request: CreateCacheSubnetGroupMessageTypeDef) -> dict[str, Any]:
     name = names.group_name(request["CacheSubnetGroupName"], _NAME)
     description = names.description(request["CacheSubnetGroupDescription"], _DESCRIPTION)
-    subnets = choose_subnets(context.scope, request["SubnetIds"], context.settings.api.subnets_per_group)
+    chosen = await choose_subnets(context, request["SubnetIds"])
     row: SubnetGroupRow = Row(
         key=context.scope.key(Kind.SUBNET_GROUP, name),
-        desired=SubnetGroupDesired(description, default_vpc_id(context.scope), subnets),
+        desired=SubnetGroupDesired(description, chosen[0].desired.vpc_id, _as_members(chosen)),
         tags=read_tags(request.get("Tags", ())),
     )
     if name == DEFAULT_SUBNET_GROUP:
@@ -61,6 +59,7 @@ async def create_cache_subnet_group(context: Context, request: CreateCacheSubnet
         async with context.store.transaction() as transaction:
             await _check_quota(context, name)
             await transaction.insert(row)
+            await _hold(transaction, chosen)
             await transaction.add_events(
                 context.scope, context.clock.now(), [EventDraft(_SOURCE, name, "Cache subnet group created")]
             )
@@ -91,14 +90,26 @@ async def modify_cache_subnet_group(context: Context, request: ModifyCacheSubnet
         raise invalid_value(f"{_NAME}: the subnet group default is built in and cannot be modified; create one of your own.")
     row = await find_subnet_group_row(context, name)
     changes: dict[str, Any] = {}
+    chosen: list[SubnetRow] = []
     if "CacheSubnetGroupDescription" in request:
         changes["description"] = names.description(request["CacheSubnetGroupDescription"], _DESCRIPTION)
     if "SubnetIds" in request:
-        changes["subnets"] = choose_subnets(context.scope, request["SubnetIds"], context.settings.api.subnets_per_group)
+        chosen = await choose_subnets(context, request["SubnetIds"])
+        if chosen[0].desired.vpc_id != row.desired.vpc_id:
+            raise AwsError(
+                "InvalidSubnet",
+                f"SubnetIds: the subnets are of {chosen[0].desired.vpc_id}, and {name} of {row.desired.vpc_id}, which stays.",
+            )
+        changes["subnets"] = _as_members(chosen)
         _check_zones_free(await _groups_in(context, name), SubnetGroupDesired("", "", changes["subnets"]).zones, name)
     changed = msgspec.structs.replace(row, desired=msgspec.structs.replace(row.desired, **changes))
-    row = await update_row(context, row, changed, EventDraft(_SOURCE, name, "Cache subnet group modified"))
-    return {"CacheSubnetGroup": subnet_group_view(context.scope, name, row.desired)}
+    if changed.desired != row.desired:
+        async with context.store.transaction() as transaction:
+            await transaction.update(changed)
+            await _hold(transaction, chosen)
+            event = EventDraft(_SOURCE, name, "Cache subnet group modified")
+            await transaction.add_events(context.scope, context.clock.now(), [event])
+    return {"CacheSubnetGroup": subnet_group_view(context.scope, name, changed.desired)}
 
 
 @operation("DeleteCacheSubnetGroup", effective=(_NAME,))
@@ -172,24 +183,35 @@ def subnet_group_view(scope: Scope, name: str, desired: SubnetGroupDesired) -> C
 # --- rules ---------------------------------------------------------------------------------------------------------
 
 
-def choose_subnets(scope: Scope, subnet_ids: Sequence[str], at_most: int) -> tuple[Subnet, ...]:
-    """The subnets with these ids, in the order of zones. Raises InvalidParameterValue, CacheSubnetQuotaExceededFault,
-    InvalidSubnet."""
+async def choose_subnets(context: Context, subnet_ids: Sequence[str]) -> list[SubnetRow]:
+    """The subnets with these ids, at least one, in the order of zones. Raises InvalidParameterValue,
+    CacheSubnetQuotaExceededFault, InvalidSubnet."""
+    at_most = context.settings.api.subnets_per_group
     if not subnet_ids:
         raise invalid_value("SubnetIds: at least one subnet must be named.")
     if len(subnet_ids) > at_most:
         raise AwsError("CacheSubnetQuotaExceededFault", f"SubnetIds names {len(subnet_ids)} subnets; at most {at_most} may be.")
     if len(set(subnet_ids)) != len(subnet_ids):
         raise invalid_value("SubnetIds names a subnet twice; name each once.")
-    there = {subnet.subnet_id: subnet for subnet in default_subnets(scope)}
+    there = await networks.subnets(context)
     for subnet_id in subnet_ids:
         if subnet_id not in there:
-            known = ", ".join(f"{subnet.subnet_id} ({subnet.zone})" for subnet in there.values())
-            raise AwsError(
-                "InvalidSubnet",
-                f"SubnetIds: {names.quoted(subnet_id)} is not in the default VPC {default_vpc_id(scope)}, which has {known}.",
-            )
-    return tuple(subnet for subnet in there.values() if subnet.subnet_id in subnet_ids)
+            known = ", ".join(f"{key} ({row.desired.zone})" for key, row in list(there.items())[:_SHOWN])
+            raise AwsError("InvalidSubnet", f"SubnetIds: {names.quoted(subnet_id)} does not exist; there are {known}.")
+    chosen = sorted((there[key] for key in subnet_ids), key=lambda row: (row.desired.zone, row.key.name))
+    vpcs = sorted({row.desired.vpc_id for row in chosen})
+    if len(vpcs) > 1:
+        raise AwsError("InvalidSubnet", f"SubnetIds: the subnets are of {', '.join(vpcs)}; all of them must be of one VPC.")
+    return chosen
+
+
+def _as_members(chosen: Sequence[SubnetRow]) -> tuple[Subnet, ...]:
+    return tuple(Subnet(row.key.name, row.desired.zone) for row in chosen)
+
+
+async def _hold(transaction: Transaction, chosen: Sequence[SubnetRow]) -> None:
+    for row in chosen:
+        await networks.hold(transaction, row)
 
 
 def _check_zones_free(groups: Sequence[GroupRow], remaining: Sequence[str], name: str) -> None:

@@ -165,7 +165,7 @@ def _check_network_tag(key: str, text: str, field: str) -> None:
     try:
         read_members(text)
     except ValueError as error:
-        raise invalid_value(f"{field}: {key} must be IPv4 networks, with spaces between, such as 127.0.0.0/8: {error}") from None
+        raise invalid_value(f"{field}: {key} must be IPv4 networks with spaces between, such as 127.0.0.0/8: {error}") from None
 
 
 def _check_characters(text: str, what: str) -> None:

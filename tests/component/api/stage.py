@@ -22,10 +22,12 @@ from cachefleet.api.context import Context
 from cachefleet.interfaces import AnyRow, Store
 from cachefleet.model.errors import AwsError
 from cachefleet.model.group import DesiredNode, DesiredShard, Engine, GroupDesired, Shape
+from cachefleet.model.network import default_vpc_id
 from cachefleet.model.plan import EventDraft
 from cachefleet.model.resource import Key, Kind
 from cachefleet.model.row import Row
-from cachefleet.protocol.query import QueryCodec
+from cachefleet.model.vpc import SecurityGroupDesired
+from cachefleet.protocol.codec import Codecs
 from cachefleet.protocol.service import service as service_model
 from cachefleet.settings import Settings
 from cachefleet.store import open_store
@@ -33,7 +35,7 @@ from tests.fakes.api import call, make_context
 from tests.fakes.clock import ManualClock
 from tests.fakes.store import MemoryStore
 
-_CODEC = QueryCodec()
+_CODECS = Codecs()
 
 
 @functools.cache
@@ -43,9 +45,9 @@ def _model(service: str) -> ServiceModel:
 
 def _as_a_client_reads(service: str, name: str, reply: Mapping[str, Any]) -> Any:
     """The reply after its way over the wire and through botocore's parser."""
-    body = _CODEC.encode(service_model(service), name, reply, "id")
+    body = _CODECS.of_service(service).encode(service_model(service), name, reply, "id")
     shape = _model(service).operation_model(name).output_shape
-    parsed = create_parser("query").parse({"status_code": 200, "headers": {}, "body": body}, shape)
+    parsed = create_parser(_model(service).protocol).parse({"status_code": 200, "headers": {}, "body": body}, shape)
     del parsed["ResponseMetadata"]
     return _plain(parsed)
 
@@ -74,6 +76,13 @@ class Stage:
         reply = await call(self.context, name, service, **request)
         assert _as_a_client_reads(service, name, reply) == reply
         return reply
+
+    async def make_security_groups(self, *ids: str) -> None:
+        """In the default VPC, with these ids."""
+        async with self.store.transaction() as transaction:
+            for group_id in ids:
+                desired = SecurityGroupDesired(default_vpc_id(self.context.scope), group_id, "for tests")
+                await transaction.insert(Row(key=self.context.scope.key(Kind.SECURITY_GROUP, group_id), desired=desired))
 
     async def refused(self, code: str, rule: str, name: str, /, **request: Any) -> None:
         """The operation is refused with this code and a message that matches."""

@@ -89,7 +89,7 @@ async def test_refused_creations_leave_nothing(stage: Stage) -> None:
         ("InvalidParameterValue", "at least one subnet", {"SubnetIds": []}),
         ("InvalidParameterValue", "a subnet twice", {"SubnetIds": _ids(stage, "a") * 2}),
         ("CacheSubnetQuotaExceededFault", "names 3 subnets; at most 2", {"SubnetIds": _ids(stage)}),
-        ("InvalidSubnet", r"'subnet-1' is not in the default VPC vpc-\w{17}, which has subnet-", {"SubnetIds": ["subnet-1"]}),
+        ("InvalidSubnet", r"'subnet-1' does not exist; there are subnet-", {"SubnetIds": ["subnet-1"]}),
         ("InvalidParameterValue", "begins with aws:", {"Tags": [{"Key": "aws:x", "Value": ""}]}),
         ("CacheSubnetGroupQuotaExceeded", "There are 1 subnet groups", {}),
     ):
@@ -198,7 +198,7 @@ async def test_accounts_and_regions_do_not_see_each_other(stage: Stage) -> None:
         raise AssertionError("found in another region")
     await stage.refused(
         "InvalidSubnet",
-        "is not in the default VPC",
+        "does not exist",
         "CreateCacheSubnetGroup",
         CacheSubnetGroupName="net",
         CacheSubnetGroupDescription="",
