@@ -11,7 +11,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)(#[^)\s]*)?\)")
 SOURCE = re.compile(r"`((?:[\w.-]+/)*[\w.-]+(?:\.py|/))`")
 BASES = (ROOT, ROOT / "src" / "cachefleet", ROOT / "docs")
-OF_A_DATA_FOLDER = frozenset({"nodes/", "services/"})
+OF_A_DATA_FOLDER = frozenset({"keys/", "nodes/", "services/"})
 
 
 def _dangling(pattern: re.Pattern[str], bases: tuple[Path, ...]) -> Iterator[str]:

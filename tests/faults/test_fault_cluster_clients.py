@@ -1,6 +1,7 @@
-"""Cluster mode enabled: what clients may do to a cluster with its own commands, and how it gets whole again.
+"""Cluster mode enabled: what can be done to a cluster with its own commands, and how it gets whole again.
 
-Clients are not kept from CLUSTER commands as ElastiCache keeps them; so none of these may leave a cluster broken.
+Clients are kept from these commands, as ElastiCache keeps them (tests/engine/test_attacks_commands.py). Here somebody got in as
+the service itself: an operator with a debugging habit, or a bug of ours. Even so none of these may leave a cluster broken.
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ def _is_shaking_hands(host: str) -> bool:
 # --- who owns what -------------------------------------------------------------------------------------------------
 
 
-def test_a_takeover_by_a_client_is_adopted(group: ClusterGroup, hosts: dict[str, str]) -> None:
+def test_a_takeover_by_hand_is_adopted(group: ClusterGroup, hosts: dict[str, str]) -> None:
     primary = group.primaries()["0003"]
     replica = replica_of(group, primary)
     assert ask(hosts[replica], "CLUSTER", "FAILOVER", "TAKEOVER") == "OK"
@@ -173,7 +174,7 @@ def test_a_slot_that_is_moved_by_hand_stays_where_it_was_moved(group: ClusterGro
 
 
 def test_an_old_record_does_not_win_slots_that_a_fresh_node_has_claimed(group: ClusterGroup, hosts: dict[str, str]) -> None:
-    """Another shard's primary still tells of the dead owner, by a client's hand even with a higher epoch than before."""
+    """Another shard's primary still tells of the dead owner, by somebody's hand even with a higher epoch than before."""
     primaries = group.primaries()
     ask(hosts[primaries["0003"]], "CLUSTER", "BUMPEPOCH")
     group.kill(*[name for name in group.members() if "-0001-" in name])
