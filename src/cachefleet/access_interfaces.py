@@ -1,4 +1,4 @@
-"""The seams of access: with what we, nodes and clients get into engines."""
+"""The seams of access: with what we, nodes and clients get into engines, and with what engines prove who they are."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from cachefleet.engine_interfaces import Build
+from cachefleet.model.transit import NodeCertificate
 
 
 class Passwords(Protocol):
@@ -18,20 +19,29 @@ class Passwords(Protocol):
         """Of the nodes of this incarnation's group."""
 
 
-class AccessRefused(Exception):
-    """An access string that an engine does not take, or that nobody may have. The message says why."""
+class Certificates(Protocol):
+    """The certificate authority of the installation."""
 
+    @property
+    def series(self) -> str:
+        """Of what is issued now. It changes when every certificate is to be replaced."""
 
-class AccessUnread(Exception):
-    """No engine could be asked about an access string; the message says why."""
+    @property
+    def lead_s(self) -> float:
+        """So long before it ends a certificate is replaced."""
 
+    @property
+    def until(self) -> float:
+        """When what is issued now ends; epoch seconds."""
 
-class AccessStrings(Protocol):
-    """Reads access strings of users with engines' own parsers."""
+    def names(self, group: str, node: str) -> tuple[str, ...]:
+        """DNS names that a node's certificate has beside its addresses."""
 
-    async def read(self, access_string: str, builds: Sequence[Build]) -> str:
-        """As the first of these builds shows it, on or off first, when all of them take it. Raises AccessRefused,
-        AccessUnread."""
+    def issue(self, node: str, names: Sequence[str], addresses: Sequence[str]) -> NodeCertificate:
+        """A new key and a certificate for it, valid for these."""
+
+    def authorities(self) -> str:
+        """PEM: by whom certificates are known."""
 
 
 class Unsealable(Exception):
@@ -46,3 +56,19 @@ class Sealer(Protocol):
 
     def open(self, sealed: str, purpose: str) -> str:
         """Raises Unsealable."""
+
+
+class AccessRefused(Exception):
+    """An access string that an engine does not take, or that nobody may have. The message says why."""
+
+
+class AccessUnread(Exception):
+    """No engine could be asked about an access string; the message says why."""
+
+
+class AccessStrings(Protocol):
+    """Reads access strings of users with engines' own parsers."""
+
+    async def read(self, access_string: str, builds: Sequence[Build]) -> str:
+        """In the form in which it is kept and shown, on or off first, when all of these builds take it. Raises AccessRefused,
+        AccessUnread."""

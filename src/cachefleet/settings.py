@@ -132,6 +132,23 @@ class ArchiveSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"archive.verify_every_h is {self.verify_every_h}; it is a number of hours, or 0 for never")
 
 
+class TransitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Encryption in transit (TLS) of caches."""
+
+    ca_certificate: str = ""  # PEM file of one's own certificate authority, itself first; "" makes one in the data folder
+    ca_key: str = ""  # PEM file of its key, without a password
+    names: tuple[str, ...] = ()  # DNS names that certificates have beside addresses; {group} and {node} stand for their names
+    certificate_days: float = 90.0  # how long a node's certificate is valid; it is replaced in the last third of that
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "transit")
+        if bool(self.ca_certificate) != bool(self.ca_key):
+            raise ValueError("transit.ca_certificate and transit.ca_key belong together: give both, or none")
+        for name in self.names:
+            if not re.fullmatch(r"(\*\.)?([a-z0-9_-]|\{group\}|\{node\})+(\.([a-z0-9_-]|\{group\}|\{node\})+)*", name):
+                raise ValueError(f"transit.names has {name!r}; a DNS name has lower-case letters, digits, hyphens and dots")
+
+
 class AuditSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The log of who called what: audit.log in the data folder."""
 
@@ -157,6 +174,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     control: ControlSettings = ControlSettings()
     api: ApiSettings = ApiSettings()
     archive: ArchiveSettings = ArchiveSettings()
+    transit: TransitSettings = TransitSettings()
     audit: AuditSettings = AuditSettings()
     node_types: dict[str, NodeTypeSetting] = {}
 
@@ -175,6 +193,7 @@ _SECTIONS: dict[str, type] = {
     "api": ApiSettings,
     "archive": ArchiveSettings,
     "audit": AuditSettings,
+    "transit": TransitSettings,
 }
 
 

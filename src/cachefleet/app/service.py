@@ -26,6 +26,7 @@ from cachefleet.api.registry import dispatch, require
 from cachefleet.app.access_reader import EngineAccessStrings
 from cachefleet.app.access_keys import AccessKeys
 from cachefleet.app.audit_log import AuditLog, audit_file
+from cachefleet.app.certificate_authority import AuthorityUnusable, CertificateAuthority
 from cachefleet.app.engine_passwords import DerivedPasswords
 from cachefleet.app.installation import AlreadyRunning, Credentials, FolderLost, Installation, ServiceLock
 from cachefleet.app.logs import configure_logs, log_file
@@ -39,6 +40,7 @@ from cachefleet.control.seams import Seams
 from cachefleet.engines.catalogue import BUILT_FOLDER, InstalledEngines
 from cachefleet.engines.discovery import DiscoveryDriver, node_list_file
 from cachefleet.engines.memcached import MemcachedDriver
+from cachefleet.engines.trust import Trust
 from cachefleet.engines.valkey import ValkeyDriver
 from cachefleet.gateway.audit import Auditor
 from cachefleet.gateway.credential import Credential
@@ -235,9 +237,11 @@ async def _assemble(settings: Settings, folder: Folder, clock: Clock, stack: Asy
     stack.push_async_callback(host.close)
     catalogue = InstalledEngines(settings.engines, built=settings.data_dir / BUILT_FOLDER)
     passwords = DerivedPasswords.of(settings.data_dir)
-    resp = ValkeyDriver(settings.control.cluster_node_timeout_ms, leadership.permit, passwords)
+    certificates = _certificates(settings, clock)
+    trust = Trust(certificates.authorities)
+    resp = ValkeyDriver(settings.control.cluster_node_timeout_ms, leadership.permit, passwords, trust)
     memcached, discovery = MemcachedDriver(), DiscoveryDriver()
-    transfers = WorkerTransfers(settings.data_dir, settings.archive, clock, passwords)
+    transfers = WorkerTransfers(settings.data_dir, settings.archive, clock, passwords, certificates.authorities)
     for close in (resp.close, memcached.close, discovery.close, transfers.close):
         stack.push_async_callback(close)
     seams = Seams(
@@ -253,9 +257,18 @@ async def _assemble(settings: Settings, folder: Folder, clock: Clock, stack: Asy
         clock=clock,
         entropy=SystemEntropy(),
         settings=settings,
+        certificates=certificates,
         shared_store=store.shared,
     )
     return Parts(store, host, catalogue, leadership, Controller(seams), transfers)
+
+
+def _certificates(settings: Settings, clock: Clock) -> CertificateAuthority:
+    """Raises StartFailed."""
+    try:
+        return CertificateAuthority.of(settings.data_dir, settings.transit, clock)
+    except AuthorityUnusable as error:
+        raise StartFailed(f"encryption in transit: {error}") from None
 
 
 async def _open(settings: Settings, installation: Installation, clock: Clock) -> SqlStore:
