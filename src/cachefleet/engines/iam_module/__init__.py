@@ -1,0 +1,1 @@
+"""The loadable module by which engines check IAM tokens themselves (C), how it is compiled, and what it is told."""

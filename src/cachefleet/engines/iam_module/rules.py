@@ -1,0 +1,101 @@
+"""What an engine's IAM module is told: which users show tokens, for which cache, and by which keys they are signed. Pure.
+
+The keys are derived from secret keys, for one day, region and service: who reads them out of an engine's memory can make tokens
+for caches of that region until that day is over, and nothing else. Secret keys never get here. Format: iam_module/token.h.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+SERVICE = "elasticache"
+LIFETIME_S = 12 * 3600  # of a connection (reference 10.3)
+TOKEN_LIFE_S = 900  # reference 10.3
+SKEW_S = 300  # how far a client's clock may be ahead
+_NAME = re.compile(r"[A-Za-z0-9._~-]{1,128}", re.ASCII)
+
+
+class DayKey(msgspec.Struct, frozen=True):
+    """Of one access key, for the tokens of one day. users: ids of those as whom it may connect; ("*",) all of them."""
+
+    access_key_id: str
+    day: str  # "20260131", UTC
+    key: bytes  # 32
+    until_s: int  # epoch seconds; not used from then on
+    users: tuple[str, ...]
+    session_sha256: str = ""  # of the session token of temporary credentials
+
+
+class IamRules(msgspec.Struct, frozen=True):
+    """All that a node's module knows. users: ids of those that show tokens."""
+
+    cache: str  # id of the replication group, as clients sign it
+    region: str
+    users: tuple[str, ...]
+    keys: tuple[DayKey, ...]
+    skew_s: int = SKEW_S
+    lifetime_s: int = LIFETIME_S
+
+    def text(self) -> bytes:
+        """The same for the same rules in any order. Raises ValueError for a name that cannot be in it."""
+        for name in (self.cache, self.region, *self.users, *(key.access_key_id for key in self.keys)):
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"{name!r} cannot be in rules: a name has 1 to 128 letters, digits, dots, hyphens, _ and ~")
+        lines = [f"cache {self.cache}", f"region {self.region}", f"skew {self.skew_s}", f"lifetime {self.lifetime_s}"]
+        lines += [f"user {user}" for user in sorted(set(self.users))]
+        lines += sorted(_line(key) for key in self.keys if key.users)
+        return "\n".join(lines).encode() + b"\n"
+
+    def fingerprint(self) -> str:
+        """What the module tells it has (the SHA-256 of text(), in hexadecimal digits)."""
+        return hashlib.sha256(self.text()).hexdigest()
+
+
+def day_keys(
+    access_key_id: str,
+    secret_access_key: str,
+    region: str,
+    users: Sequence[str],
+    now_s: float,
+    *,
+    session_token: str = "",
+    until_s: float | None = None,
+) -> tuple[DayKey, ...]:
+    """Those of today and tomorrow, so that engines can do without us over midnight; and of yesterday just after it.
+
+    until_s: when the access key itself ends. Each is good for as long as a token of its day can be.
+    """
+    now = datetime.fromtimestamp(now_s, UTC)
+    made = []
+    for offset in (-1, 0, 1):
+        begin = (now + timedelta(days=offset)).replace(hour=0, minute=0, second=0, microsecond=0)
+        end_s = int(begin.timestamp()) + 86400 + TOKEN_LIFE_S
+        if end_s <= now_s:
+            continue
+        day = begin.strftime("%Y%m%d")
+        session = hashlib.sha256(session_token.encode()).hexdigest() if session_token else ""
+        end_s = end_s if until_s is None else min(end_s, int(until_s))
+        made.append(DayKey(access_key_id, day, signing_key(secret_access_key, day, region), end_s, tuple(users), session))
+    return tuple(made)
+
+
+def signing_key(secret_access_key: str, day: str, region: str) -> bytes:
+    """Signature Version 4's derived key."""
+    key = b"AWS4" + secret_access_key.encode()
+    for part in (day, region, SERVICE, "aws4_request"):
+        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+    return key
+
+
+def _line(key: DayKey) -> str:
+    for user in key.users:
+        if user != "*" and not _NAME.fullmatch(user):
+            raise ValueError(f"{user!r} cannot be the id of a user in rules")
+    users = ",".join(sorted(set(key.users)))
+    return f"key {key.access_key_id} {key.day} {key.key.hex()} {key.until_s} {key.session_sha256 or '-'} {users}"
