@@ -1,5 +1,5 @@
 """access_interfaces.AccessStrings without an engine: what nobody may write is refused as it really is, and of the rest what
-`unknown` names; the others are shown as an engine would."""
+`unknown` names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from cachefleet.access_interfaces import AccessRefused
 from cachefleet.engine_interfaces import Build
-from cachefleet.engines.access_strings import PROBE, read_words, shown
+from cachefleet.engines.access_strings import read_words
 
 
 @dataclass
@@ -26,7 +26,4 @@ class FakeAccessStrings:
                 raise AccessRefused(f"{builds[0].engine} {builds[0].version} does not take it: '{rule}'")
             if rule.startswith("(") and any(build.version.startswith("6.") for build in builds):
                 raise AccessRefused(f"{builds[-1].engine} {builds[-1].version} does not take it: '{rule}'")
-        keys = [rule for rule in words.rules if rule[0] not in "+-"]
-        commands = [rule for rule in words.rules if rule[0] in "+-"]
-        beginning = [] if commands and commands[0] in ("+@all", "-@all") else ["-@all"]
-        return shown(words, [f"user {PROBE} off {' '.join([*keys, 'resetchannels', *beginning, *commands])}"])
+        return words.text

@@ -13,6 +13,7 @@ from cachefleet.api.cache_cluster_topology import asked_nodes, build_cluster, pl
 from cachefleet.api.cache_cluster_views import cluster_view
 from cachefleet.api.context import Context
 from cachefleet.api.engine_choice import asked_engine, choose_build
+from cachefleet.api.group_access import created_access
 from cachefleet.api.group_inputs import CREATE_REFUSED, RECORDED
 from cachefleet.api.group_rows import insert_group
 from cachefleet.api.group_validation import asked_node_type, asked_port, new_settings
@@ -66,6 +67,7 @@ _OUTPOSTS = "Outposts are not supported; leave it out"
         "SnapshotName",
         "SnapshotArns",
         "TransitEncryptionEnabled",
+        "AuthToken",
     ),
     recorded=RECORDED,
     refused={
@@ -84,6 +86,7 @@ async def create_cache_cluster(context: Context, request: CreateCacheClusterMess
     complete = request if origin is None else cluster_request(origin, request)
     desired = await _desired(context, name, complete, origin, tags)
     check_created(tags, desired)
+    desired = (await created_access(context, desired, request)).desired
     row = await insert_group(context, Kind.CACHE_CLUSTER, name, desired, tags, None if origin is None else origin.snapshot)
     return {"CacheCluster": cluster_view(row, name)}
 

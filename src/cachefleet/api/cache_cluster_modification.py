@@ -13,10 +13,11 @@ from msgspec.structs import replace
 from cachefleet.api.cache_cluster_creation import refuse_memcached_snapshots
 from cachefleet.api.cache_cluster_views import cluster_nodes, cluster_view
 from cachefleet.api.context import Context
+from cachefleet.api.group_access import changed_access
 from cachefleet.api.group_changes import asked_change, changed, waiting
 from cachefleet.api.group_inputs import MODIFY_REFUSED, RECORDED
 from cachefleet.api.group_rows import load_cluster, update_group
-from cachefleet.api.group_state import is_group, require_member_available
+from cachefleet.api.group_state import MODIFYING, is_group, require_member_available
 from cachefleet.api.group_validation import asked_snapshot_window, changed_settings
 from cachefleet.api.memcached_nodes import asked_nodes_change
 from cachefleet.api.names import folded
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
         "EngineVersion",
         "CacheNodeType",
         "ScaleConfig",
+        "AuthToken",
+        "AuthTokenUpdateStrategy",
         "PreferredMaintenanceWindow",
         "SnapshotRetentionLimit",
         "SnapshotWindow",
@@ -67,6 +70,10 @@ async def modify_cache_cluster(context: Context, request: ModifyCacheClusterMess
         context, replace(row, desired=replace(row.desired, **changes)), request, waiting(row)
     )
     change = changed(context, after, asked_change(context, after, request, pending), request)
+    access = await changed_access(context, change.row, request)
+    if access.desired != change.row.desired:
+        status = replace(change.row.status, state=MODIFYING)
+        change = replace(change, row=replace(change.row, desired=access.desired, status=status))
     if change.row.desired != row.desired:
         if is_group(row):
             raise invalid_combination(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cachefleet.api.group_access import pending_token, token_view
 from cachefleet.api.group_state import (
     endpoint,
     endpoint_port,
@@ -49,7 +50,7 @@ def cluster_view(row: GroupRow, cluster: str, show_nodes: bool = False) -> dict[
         "PreferredAvailabilityZone": MULTIPLE_ZONES if desired.az_mode == "cross-az" else nodes[0].zone,
         "CacheClusterCreateTime": nodes[0].created_at if is_group(row) else desired.created_at,
         "PreferredMaintenanceWindow": desired.maintenance_window,
-        "PendingModifiedValues": {**pending_values(desired), **pending_transit(row)},
+        "PendingModifiedValues": {**pending_values(desired), **pending_transit(row), **pending_token(row)},
         "CacheSecurityGroups": [],
         "CacheParameterGroup": {
             "CacheParameterGroupName": desired.parameter_group,
@@ -59,7 +60,7 @@ def cluster_view(row: GroupRow, cluster: str, show_nodes: bool = False) -> dict[
         "CacheSubnetGroupName": desired.subnet_group,
         "AutoMinorVersionUpgrade": desired.auto_minor_version_upgrade,
         "SecurityGroups": [{"SecurityGroupId": name, "Status": "active"} for name in desired.security_groups],
-        "AuthTokenEnabled": False,
+        **token_view(row),
         **transit_view(row),
         "AtRestEncryptionEnabled": desired.at_rest_encryption,
         "ARN": row.key.scope.arn("cluster", cluster),

@@ -12,6 +12,7 @@ from cachefleet.api import names
 from cachefleet.api.cluster_mode import asked_mode, is_clustered
 from cachefleet.api.context import Context
 from cachefleet.api.engine_choice import asked_engine, choose_build
+from cachefleet.api.group_access import created_access
 from cachefleet.api.group_inputs import CREATE_REFUSED, RECORDED
 from cachefleet.api.group_rows import insert_group
 from cachefleet.api.group_validation import (
@@ -79,12 +80,13 @@ UID_BYTES = 8
         "KmsKeyId",
         "TransitEncryptionEnabled",
         "TransitEncryptionMode",
+        "AuthToken",
+        "UserGroupIds",
     ),
     recorded=RECORDED,
     refused={
         **CREATE_REFUSED,
         "GlobalReplicationGroupId": Refusal("global datastores are not implemented yet", ("",)),
-        "UserGroupIds": Refusal("user groups are not implemented yet; leave it out", ([],)),
         "DataTieringEnabled": Refusal("data tiering needs SSD node types, which are not supported; use false", (False,)),
         "ServerlessCacheSnapshotName": Refusal("serverless caches are not implemented yet; leave it out", ("",)),
         "Durability": Refusal("durable writes are not implemented yet; use default", ("default", "disabled")),
@@ -99,7 +101,10 @@ async def create_replication_group(context: Context, request: CreateReplicationG
     origin = await asked_origin(context, request)
     desired = await _desired(context, name, request if origin is None else group_request(origin, request), tags, origin)
     check_created(tags, desired)
-    row = await insert_group(context, Kind.REPLICATION_GROUP, name, desired, tags, None if origin is None else origin.snapshot)
+    access = await created_access(context, desired, request)
+    snapshot = None if origin is None else origin.snapshot
+    holds = () if access.group is None else (access.group,)
+    row = await insert_group(context, Kind.REPLICATION_GROUP, name, access.desired, tags, snapshot, holds)
     return {"ReplicationGroup": group_view(row)}
 
 

@@ -13,10 +13,11 @@ from msgspec.structs import replace
 
 from cachefleet.api.cluster_mode_change import mode_change
 from cachefleet.api.context import Context
+from cachefleet.api.group_access import changed_access
 from cachefleet.api.group_changes import asked_change, changed, waiting
 from cachefleet.api.group_inputs import MODIFY_REFUSED, RECORDED
 from cachefleet.api.group_rows import load_group, update_group
-from cachefleet.api.group_state import require_available
+from cachefleet.api.group_state import MODIFYING, require_available
 from cachefleet.api.group_validation import asked_description, changed_settings, check_failover
 from cachefleet.api.handovers import promoted
 from cachefleet.api.names import folded, quoted
@@ -30,8 +31,6 @@ from cachefleet.model.row import GroupRow
 
 if TYPE_CHECKING:
     from types_boto3_elasticache.type_defs import ModifyReplicationGroupMessageTypeDef
-
-_USERS = Refusal("user groups are not implemented yet; leave it out", ([],))
 
 
 @operation(
@@ -51,6 +50,11 @@ _USERS = Refusal("user groups are not implemented yet; leave it out", ([],))
         "ApplyImmediately",
         "TransitEncryptionEnabled",
         "TransitEncryptionMode",
+        "AuthToken",
+        "AuthTokenUpdateStrategy",
+        "UserGroupIdsToAdd",
+        "UserGroupIdsToRemove",
+        "RemoveUserGroups",
         "PreferredMaintenanceWindow",
         "SnapshotRetentionLimit",
         "SnapshotWindow",
@@ -63,9 +67,6 @@ _USERS = Refusal("user groups are not implemented yet; leave it out", ([],))
     },
     refused={
         **MODIFY_REFUSED,
-        "UserGroupIdsToAdd": _USERS,
-        "UserGroupIdsToRemove": _USERS,
-        "RemoveUserGroups": Refusal("user groups are not implemented yet; leave it out", (False,)),
         "Durability": Refusal("durable writes are not implemented yet; use default", ("default", "disabled")),
     },
 )
@@ -91,8 +92,13 @@ async def modify_replication_group(context: Context, request: ModifyReplicationG
             )
         failover = row.desired.automatic_failover or after.desired.automatic_failover
         after = promoted(after, folded(request["PrimaryClusterId"]), failover)
+    access = await changed_access(context, after, request)
+    if access.desired != after.desired:
+        after = replace(after, desired=access.desired, status=replace(after.status, state=MODIFYING))
     if after.desired != row.desired:
-        row = await update_group(context, replace(change, row=after, events=(*change.events, *_events(row, after.desired))))
+        events = (*change.events, *_events(row, after.desired))
+        holds = () if access.group is None else (access.group,)
+        row = await update_group(context, replace(change, row=after, events=events, holds=holds))
     return {"ReplicationGroup": group_view(row)}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from cachefleet.api.cluster_mode_change import awaited_mode, present_mode
+from cachefleet.api.group_access import pending_groups, pending_token, token_view
 from cachefleet.api.group_state import (
     endpoint,
     endpoint_port,
@@ -49,12 +50,12 @@ def group_view(row: GroupRow) -> dict[str, Any]:
         "ClusterEnabled": desired.shape is Shape.CLUSTERED,
         "ClusterMode": present_mode(row),
         "CacheNodeType": desired.node_type,
-        "AuthTokenEnabled": False,
+        **token_view(row),
         **transit_view(row),
         "AtRestEncryptionEnabled": desired.at_rest_encryption,
         "StorageEncryptionType": _encryption_type(desired),
         "ARN": row.key.arn,
-        "UserGroupIds": [],
+        "UserGroupIds": [desired.user_group] if desired.user_group else [],
         "LogDeliveryConfigurations": [],
         "ReplicationGroupCreateTime": desired.created_at,
         "DataTiering": "disabled",
@@ -112,7 +113,7 @@ def _member_view(row: GroupRow, node: DesiredNode) -> dict[str, Any]:
 
 def _pending(row: GroupRow) -> dict[str, Any]:
     """PendingModifiedValues: encryption in transit, a promotion that has not begun yet, how far slots on their way have got."""
-    pending: dict[str, Any] = pending_transit(row)
+    pending: dict[str, Any] = {**pending_transit(row), **pending_token(row), **pending_groups(row)}
     awaited, percent = awaited_primary(row), resharding_progress(row.desired, row.memory)
     if awaited:
         pending["PrimaryClusterId"] = awaited

@@ -135,7 +135,7 @@ def _mode_proof(mode: Mapping[str, Any]) -> Proof:
 
 
 async def read_access(context: Context, access_string: str, builds: Sequence[Build], field: str = "AccessString") -> str:
-    """As an engine shows it. Raises InvalidParameterValue, ServiceUnavailable."""
+    """In the form in which it is kept, when all these engines take it. Raises InvalidParameterValue, ServiceUnavailable."""
     try:
         return await context.read_access(access_string, builds)
     except AccessRefused as error:

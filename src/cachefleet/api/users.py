@@ -259,7 +259,7 @@ def _check_proof(user_id: str, desired: UserDesired) -> None:
 
 
 async def _with_access(context: Context, desired: UserDesired, caches: Sequence[GroupRow]) -> UserDesired:
-    """With the access string as an engine shows it; the engines of all its caches take it. Raises InvalidParameterValue,
+    """With the access string as it is kept; the engines of all its caches take it. Raises InvalidParameterValue,
     ServiceUnavailable."""
     builds = [reading_build(context, desired.engine), *builds_of(context, caches)]
     shown = await read_access(context, desired.access_string, list({build.binary: build for build in builds}.values()))

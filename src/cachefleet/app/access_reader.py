@@ -1,4 +1,4 @@
-"""access_interfaces.AccessStrings by throw-away engines: an engine process on a socket in a folder of its own, for one question.
+"""access_interfaces.AccessStrings by throw-away engines: a process on a socket in a folder of its own, for one question.
 
 It is nobody's cache, is reached by nobody else and holds nothing. A shell stands between us and it, and ends it and takes its
 folder away when our end of a pipe is closed: when the question is answered, and when we die.
@@ -19,7 +19,7 @@ import structlog
 from cachefleet.access_interfaces import AccessRefused, AccessUnread
 from cachefleet.clock import Clock
 from cachefleet.engine_interfaces import Build
-from cachefleet.engines.access_strings import AccessWords, questions, read_words, refusal, shown
+from cachefleet.engines.access_strings import AccessWords, questions, read_words, refusal
 from cachefleet.engines.connection import Connection, ErrorReply
 from cachefleet.engines.conversation import ConnectionEnded
 
@@ -33,34 +33,35 @@ _VARIABLES = ("PATH", "LANG", "TMPDIR")
 
 
 class EngineAccessStrings:
-    """access_interfaces.AccessStrings. One engine at a time; what an engine said once is not asked again."""
+    """access_interfaces.AccessStrings. One engine at a time; what an engine took once it is not asked again."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._turn = asyncio.Lock()
-        self._known: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._taken: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     async def read(self, access_string: str, builds: Sequence[Build]) -> str:
         words = read_words(access_string)
-        answers = [await self._answer(access_string, words, build) for build in builds]
-        return answers[0]
+        for build in builds:
+            await self._require(words, build)
+        return words.text
 
-    async def _answer(self, access_string: str, words: AccessWords, build: Build) -> str:
-        place = build.binary, access_string
+    async def _require(self, words: AccessWords, build: Build) -> None:
+        """The engine takes it. Raises AccessRefused, AccessUnread."""
+        place = build.binary, words.text
         async with self._turn:
-            known = self._known.get(place)
-            if known is None:
-                try:
-                    async with asyncio.timeout(DEADLINE_S):
-                        known = await self._ask(words, build)
-                except TimeoutError:
-                    raise AccessUnread(f"{build.binary} did not answer within {DEADLINE_S:g} s") from None
-                self._known[place] = known
-                if len(self._known) > REMEMBERED:
-                    self._known.popitem(last=False)
-            return known
+            if place in self._taken:
+                return
+            try:
+                async with asyncio.timeout(DEADLINE_S):
+                    await self._ask(words, build)
+            except TimeoutError:
+                raise AccessUnread(f"{build.binary} did not answer within {DEADLINE_S:g} s") from None
+            self._taken[place] = None
+            if len(self._taken) > REMEMBERED:
+                self._taken.popitem(last=False)
 
-    async def _ask(self, words: AccessWords, build: Build) -> str:
+    async def _ask(self, words: AccessWords, build: Build) -> None:
         """Raises AccessRefused, AccessUnread."""
         folder = Path(tempfile.mkdtemp(prefix="cachefleet-access-"))
         (folder / CONFIG).write_text(_configuration(folder))
@@ -89,10 +90,9 @@ class EngineAccessStrings:
             assert guard.stdin is not None
             guard.stdin.close()
             await asyncio.shield(guard.wait())
-        errors = [reply for reply in replies if isinstance(reply, ErrorReply)]
+        errors = [str(reply) for reply in replies if isinstance(reply, ErrorReply)]
         if errors:
-            raise AccessRefused(f"{build.engine} {build.version} does not take it: {refusal(str(errors[0]))}")
-        return shown(words, replies[-1])
+            raise AccessRefused(f"{build.engine} {build.version} does not take it: {refusal(errors)}")
 
     async def _connected(self, path: Path) -> Connection:
         """Within the caller's time."""

@@ -1,12 +1,13 @@
-"""Access strings of users (reference 10.5): what none may have, and what an engine makes of one. Pure.
+"""Access strings of users (reference 10.5): what none may have, and the form in which they are kept and shown. Pure.
 
-Whether a string is right is for an engine to say; here is what no engine would object to and nobody may write all the same: passwords,
-which have members of their own, and commands that are kept from all clients (reference 5.5). Called by app.access_reader.
+Whether a string is right is for an engine to say; here is what no engine would object to and nobody may write all the same:
+passwords, which have members of their own, and commands that are kept from all clients (reference 5.5). What an engine lists is
+not taken: some list categories as hundreds of commands, and some what they would not take back. Called by app.access_reader.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 
 import msgspec
 
@@ -16,18 +17,23 @@ from cachefleet.engines.connection import Command
 from cachefleet.planning.users import rules_of
 
 LONGEST = 16_384  # characters
-PROBE, LIMITED = "probe", "limited"
 _PASSWORDS = (">", "<", "#", "!")
 _RESETS = ("nopass", "resetpass", "reset")
-_CHANNELS = ("&", "allchannels", "resetchannels")
-_FLAGS = ("sanitize-payload",)
+_KEYS, _CHANNELS, _COMMANDS = ("~", "%"), ("&",), ("+", "-")
+_SYNONYMS = {"allkeys": "~*", "allchannels": "&*", "allcommands": "+@all", "nocommands": "-@all"}
+_DEFAULTS = ("sanitize-payload",)  # what every user has
 
 
 class AccessWords(msgspec.Struct, frozen=True):
-    """enabled: the last of on and off; off when it says neither. rules: the others, selectors whole."""
+    """enabled: the last of on and off; off when it says neither. rules: the others, in the order keys, channels, commands,
+    selectors (rules of one kind mean nothing to those of another); selectors whole."""
 
     enabled: bool
     rules: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        return " ".join(("on" if self.enabled else "off", *self.rules))
 
 
 def read_words(access_string: str) -> AccessWords:
@@ -38,15 +44,51 @@ def read_words(access_string: str) -> AccessWords:
         raise AccessRefused(f"it has {len(access_string)} characters; at most {LONGEST} are allowed")
     if not access_string.replace("\t", " ").replace("\n", " ").isprintable():
         raise AccessRefused("it contains a character that cannot be printed")
-    enabled, rules = False, []
+    enabled = False
+    rules: list[str] = []
+    selectors: list[str] = []
     for rule in rules_of(access_string):
-        if rule.lower() in ("on", "off"):
-            enabled = rule.lower() == "on"
-            continue
-        for word in rule[1:].removesuffix(")").split() if rule.startswith("(") else (rule,):
-            _check(word)
-        rules.append(rule)
-    return AccessWords(enabled, tuple(rules))
+        lower = rule.lower()
+        if lower in ("on", "off"):
+            enabled = lower == "on"
+        elif lower == "clearselectors":
+            selectors.clear()
+        elif rule.startswith("("):
+            selectors.append(_selector(rule))
+        else:
+            _check(rule)
+            rules.append(rule)
+    return AccessWords(enabled, (*_in_order(rules), *selectors))
+
+
+def _selector(rule: str) -> str:
+    """One without its end stays as it is: engines say what is wrong with it."""
+    words = rule[1:].removesuffix(")").split()
+    for word in words:
+        _check(word)
+    return f"({' '.join(_in_order(words))})" if rule.endswith(")") else rule
+
+
+def _in_order(words: Iterable[str]) -> list[str]:
+    """By kind; what engines take back by resetkeys and resetchannels is left out, and so is what all users have."""
+    keys: list[str] = []
+    channels: list[str] = []
+    commands: list[str] = []
+    others: list[str] = []
+    for word in words:
+        lower = word.lower()
+        word = _SYNONYMS.get(lower, lower if word.startswith(_COMMANDS) else word)
+        if lower == "resetkeys":
+            keys.clear()
+        elif lower == "resetchannels":
+            channels[:] = [lower]  # an engine may give new users all of them
+        elif lower not in _DEFAULTS:
+            for beginning, kind in ((_KEYS, keys), (_CHANNELS, channels), (_COMMANDS, commands), (("",), others)):
+                if word.startswith(beginning):
+                    kind.append(word)
+                    break
+    first = [] if commands[:1] in (["+@all"], ["-@all"]) else ["-@all"]
+    return [*dict.fromkeys(keys), *dict.fromkeys(channels), *others, *first, *commands]
 
 
 def _check(word: str) -> None:
@@ -62,39 +104,14 @@ def _check(word: str) -> None:
 
 
 def questions(words: AccessWords, capabilities: Set[str]) -> list[Command]:
-    """What a throw-away engine is asked; every reply must be no error. The last reply is for `shown`."""
-    fresh = access.fresh_channels(words.rules)
+    """What a throw-away engine is asked: to set up a user with these rules, and with what limits every client. No reply may be
+    an error."""
     return [
-        ("ACL", "SETUSER", PROBE, "reset", *fresh, *words.rules),
-        ("ACL", "SETUSER", LIMITED, "reset", *access.limited(words.rules, capabilities)),
-        ("ACL", "LIST"),
+        ("ACL", "SETUSER", "probe", "reset", *access.fresh_channels(words.rules), *words.rules),
+        ("ACL", "SETUSER", "limited", "reset", *access.limited(words.rules, capabilities)),
     ]
 
 
-def refusal(error: str) -> str:
-    """Why the engine does not take it, of the error that it answered."""
-    return error.removeprefix("ERR ").removeprefix("Error in ACL SETUSER modifier ")
-
-
-def shown(words: AccessWords, listed: Sequence[str]) -> str:
-    """As users are shown it, from ACL LIST: without what the engine adds to every user by itself. Raises LookupError."""
-    beginning = f"user {PROBE} "
-    line = next(line for line in listed if line.startswith(beginning))
-    asked = {word.lower() for rule in words.rules for word in rule.strip("()").split()}
-    channels = any(word.startswith(_CHANNELS) for word in asked)
-    kept = _shown_rules(rules_of(line.removeprefix(beginning)), asked, channels)
-    return " ".join(("on" if words.enabled else "off", *kept))
-
-
-def _shown_rules(rules: Sequence[str], asked: Set[str], channels: bool) -> Iterator[str]:
-    for rule in rules:
-        if rule.startswith("("):
-            yield f"({' '.join(_shown_rules(rule[1:-1].split(), asked, channels))})"
-        elif rule in ("on", "off", "nopass", *_FLAGS) or rule.startswith("#"):
-            continue
-        elif rule == "resetchannels" and rule not in asked:
-            continue
-        elif rule == "&*" and not channels:
-            continue
-        else:
-            yield rule
+def refusal(errors: Sequence[str]) -> str:
+    """Why the engine does not take it, of the errors that it answered."""
+    return errors[0].removeprefix("ERR ").removeprefix("Error in ACL SETUSER modifier ")

@@ -29,7 +29,7 @@ class Authentication(StrEnum):
 class UserDesired(msgspec.Struct, frozen=True, kw_only=True):
     user_name: str
     engine: UserEngine
-    access_string: str  # as an engine reads it; begins with on or off
+    access_string: str  # as engines.access_strings has put it; begins with on or off
     authentication: Authentication
     sha256: tuple[str, ...] = ()  # of each password
     minimum_engine_version: str = ""
