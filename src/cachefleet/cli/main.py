@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from cachefleet.cli.failure import in_words
+from cachefleet.cli.users_app import users_app
 from cachefleet.settings import Settings, load
 
 app = typer.Typer(
@@ -34,6 +35,7 @@ snapshot_app = typer.Typer(
     help="Snapshots, and the proof that they can be restored.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(snapshot_app, name="snapshot")
+app.add_typer(users_app, name="users")
 
 DataOption = Annotated[
     Path | None, typer.Option("--data", metavar="DIR", help="The data folder (default: in the XDG state folder).")

@@ -22,11 +22,20 @@ from cachefleet.app.services import ServiceInfo
 
 def elasticache_client(url: str, region: str, credentials: Credentials) -> Any:
     """A botocore ElastiCache client. Its calls raise ClientError (refused) and BotoCoreError (not reached)."""
+    return _client("elasticache", url, region, credentials)
+
+
+def iam_client(url: str, region: str, credentials: Credentials) -> Any:
+    """The same for IAM."""
+    return _client("iam", url, region, credentials)
+
+
+def _client(name: str, url: str, region: str, credentials: Credentials) -> Any:
     session = botocore.session.Session()
     session.set_config_variable("config_file", "/dev/null")
     session.set_config_variable("credentials_file", "/dev/null")
     return session.create_client(
-        "elasticache",
+        name,
         region_name=region,
         endpoint_url=url,
         aws_access_key_id=credentials.access_key_id,
@@ -55,7 +64,7 @@ def client_of(service: ServiceInfo, credentials: Credentials) -> Any:
     return elasticache_client(service.url, service.region, credentials)
 
 
-def pages(client: Any, operation: str, result_key: str, **request: Any) -> Iterator[dict[str, Any]]:
+def pages(client: Any, operation: str, result_key: str, **request: Any) -> Iterator[Any]:
     """Every item of a paginated operation, such as describe_replication_groups and ReplicationGroups."""
     for page in client.get_paginator(operation).paginate(**request):
         yield from page[result_key]
