@@ -55,11 +55,11 @@ async def test_equal_values_change_nothing(stage: GroupStage) -> None:
 
 
 @on_groups
-async def test_changes_that_are_not_built_yet(stage: GroupStage) -> None:
+async def test_changes_that_cannot_be(stage: GroupStage) -> None:
     await stage.create_cluster("mem", Engine="memcached", NumCacheNodes=2)
     await stage.settle("mem", CLUSTER)
     await stage.refused(
-        "InvalidParameterValue", "AuthToken: .*not implemented yet", MODIFY, CacheClusterId="mem", AuthToken="0123456789abcdef"
+        "InvalidParameterCombination", "Memcached has no AUTH", MODIFY, CacheClusterId="mem", AuthToken="0123456789abcdef"
     )
     await stage.refused(
         "InvalidParameterCombination", "Memcached has no snapshots", MODIFY, CacheClusterId="mem", SnapshotRetentionLimit=1

@@ -72,7 +72,7 @@ async def test_creations_that_cannot_be(stage: GroupStage) -> None:
         ("InvalidParameterValue", "at least 1", {"Engine": "memcached", "NumCacheNodes": 0}),
         ("InvalidParameterValue", "Port", {"Port": 0}),
         ("InvalidParameterValue", "Outposts", {"OutpostMode": "single-outpost"}),
-        ("InvalidParameterValue", "TransitEncryptionEnabled", {"Engine": "memcached", "TransitEncryptionEnabled": True}),
+        ("InvalidParameterCombination", "TransitEncryptionEnabled", {"Engine": "memcached", "TransitEncryptionEnabled": True}),
         ("InvalidParameterValue", "SnapshotName", {"SnapshotName": "yesterday"}),
         ("InvalidParameterValue", "IpDiscovery", {"IpDiscovery": "ipv6"}),
         ("InvalidParameterCombination", "Memcached has no snapshots", {"Engine": "memcached", "SnapshotRetentionLimit": 1}),
