@@ -11,6 +11,7 @@ import struct
 import subprocess
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from cachefleet.hosts.network import PLACES
 from tests.fixtures.service import Service
@@ -47,11 +48,18 @@ def rules(service: Service) -> list[str]:
     if NFT is None:
         return []
     table = f"cachefleet_{network(service)}"
+    found = [*_expressions(table), *_expressions(f"{table}_guard")]
+    spread = [str(part["match"]["right"]) for rule in found for part in rule if "match" in part and "daddr" in str(part)]
+    guarded = [str(host) for rule in found for part in rule if "vmap" in part for host, _ in part["vmap"]["data"]["set"]]
+    return [*(where for where in spread if "prefix" not in where), *guarded]
+
+
+def _expressions(table: str) -> list[Any]:
+    assert NFT is not None
     done = subprocess.run([NFT, "-j", "list", "table", "ip", table], capture_output=True, text=True, check=False)
     if done.returncode:
         return []
-    found = [item["rule"]["expr"] for item in json.loads(done.stdout)["nftables"] if "rule" in item]
-    return [str(part["match"]["right"]) for rule in found for part in rule if "match" in part and "daddr" in str(part)]
+    return [item["rule"]["expr"] for item in json.loads(done.stdout)["nftables"] if "rule" in item]
 
 
 def folders(service: Service) -> list[str]:

@@ -54,6 +54,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     sealer: Sealer
     users_changed: Callable[[], None] = lambda: None  # users, keys or policies are not what they were (after the transaction)
     refuses_key: Callable[[str], Awaitable[str]] = any_key  # why the key of this name cannot be used, "" when it can
+    unguarded: Callable[[], str] = lambda: ""  # why security groups are not enforced here, "" when they are
     network: int = 0  # N of the 127.N.0.0/16 in which nodes have their addresses
     read_access: Callable[[str, Sequence[Build]], Awaitable[str]] = no_reader  # access_interfaces.AccessStrings.read
     shared: bool = False  # the controller may be another service's: leave word in the transaction, too

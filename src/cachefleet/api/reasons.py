@@ -18,11 +18,15 @@ from cachefleet.planning.snapshot_proofs import group_key, last_proof
 
 
 async def reasons(context: Context) -> Mapping[str, Mapping[str, str]]:
-    """Kind -> name -> why, of the caller's account and region; only of those that something keeps waiting; and "proofs":
-    name -> how the last proof of its backup ended, of those that have one. Raises AccessDenied."""
+    """Kind -> name -> why, of the caller's account and region; only of those that something keeps waiting; "proofs": name ->
+    how the last proof of its backup ended, of those that have one; "host": what this machine cannot enforce. Raises
+    AccessDenied."""
     await authorize_action(context, GET_STATUS)
     groups = {kind: await context.store.rows(kind, context.scope) for kind in GROUP_KINDS}
     told = {str(kind): {row.key.name: row.status.why for row in rows if row.status.why} for kind, rows in groups.items()}
+    why = context.unguarded()
+    if why:
+        told["host"] = {"security groups": f"recorded, not enforced: {why}"}
     return {**told, "proofs": await _proofs(context, [row for rows in groups.values() for row in rows])}
 
 

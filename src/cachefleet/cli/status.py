@@ -50,12 +50,9 @@ def show_status(settings: Settings) -> int:
     clusters = list(pages(client, "describe_cache_clusters", "CacheClusters", ShowCacheNodeInfo=True))
     groups = list(pages(client, "describe_replication_groups", "ReplicationGroups"))
     lines = [*group_lines(groups, clusters), *cluster_lines(clusters)]
-    if lines:
-        console.print(_table(lines))
-        for line in reason_lines(reasons(service, installation.credentials())):
-            console.print(line, markup=False, soft_wrap=True)
-    else:
-        console.print("No caches yet.")
+    console.print(_table(lines) if lines else "No caches yet.")
+    for line in reason_lines(reasons(service, installation.credentials())):
+        console.print(line, markup=False, soft_wrap=True)
     return 0
 
 

@@ -89,7 +89,7 @@ async def test_a_vpc_lives_and_goes(stage: Stage) -> None:
     await ec2(stage, "DeleteSubnet", SubnetId=subnet)
     await ec2(stage, "DeleteVpc", VpcId=vpc)
     await stage.refused("InvalidVpcID.NotFound", vpc, "DescribeVpcs", service="ec2", VpcIds=[vpc])
-    await stage.refused("InvalidGroup.NotFound", "", "DescribeSecurityGroups", service="ec2", GroupIds=[group["GroupId"]])
+    await stage.refused("InvalidGroup.NotFound", ".", "DescribeSecurityGroups", service="ec2", GroupIds=[group["GroupId"]])
 
 
 @on_each_store
@@ -214,7 +214,7 @@ IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
 async def test_rules_that_cannot_be(stage: Stage) -> None:
     group = await make_group(stage)
     for asked, code in IMPOSSIBLE:
-        await stage.refused(code, "", "AuthorizeSecurityGroupIngress", service="ec2", GroupId=group, IpPermissions=[asked])
+        await stage.refused(code, ".", "AuthorizeSecurityGroupIngress", service="ec2", GroupId=group, IpPermissions=[asked])
     assert (await shown_group(stage, group))["IpPermissions"] == []
 
 
@@ -277,7 +277,7 @@ async def test_tags_of_networks(stage: Stage) -> None:
         ("InvalidID", "i-1234", {"Key": "a", "Value": "1"}),
         ("InvalidVpcID.NotFound", "vpc-1234", {"Key": "a", "Value": "1"}),
     ):
-        await stage.refused(code, "", "CreateTags", service="ec2", Resources=[resource], Tags=[tag])
+        await stage.refused(code, ".", "CreateTags", service="ec2", Resources=[resource], Tags=[tag])
 
 
 @on_each_store
@@ -318,7 +318,7 @@ async def test_names_of_security_groups(stage: Stage) -> None:
         ("InvalidGroup.Reserved", "default"),
         ("InvalidParameterValue", "sg-x"),
     ):
-        await stage.refused(code, "", "CreateSecurityGroup", service="ec2", GroupName=name, Description="d")
+        await stage.refused(code, ".", "CreateSecurityGroup", service="ec2", GroupName=name, Description="d")
     await stage.refused(
         "InvalidParameterValue", "letters", "CreateSecurityGroup", service="ec2", GroupName="a\tb", Description="d"
     )
