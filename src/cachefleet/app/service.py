@@ -170,7 +170,18 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
                 network=host.network,
             )
 
-        gateway = Gateway(keys.find, context, dispatch, clock, entropy, settings, _admit, reasons, auditor.tell)
+        gateway = Gateway(
+            keys.find,
+            context,
+            dispatch,
+            clock,
+            entropy,
+            settings,
+            _admit,
+            reasons,
+            auditor.tell,
+            parts.certificates.authorities,
+        )
         # What exists now lives as long as the process: keep the garbage collector from walking it again and again.
         gc.collect()
         gc.freeze()
@@ -212,6 +223,7 @@ class Parts(msgspec.Struct, frozen=True):
     leadership: Leadership
     controller: Controller
     transfers: Transfers
+    certificates: CertificateAuthority
 
 
 async def _refuses_key(transfers: Transfers, name: str) -> str:
@@ -263,7 +275,7 @@ async def _assemble(settings: Settings, folder: Folder, clock: Clock, stack: Asy
         certificates=certificates,
         shared_store=store.shared,
     )
-    return Parts(store, host, catalogue, leadership, Controller(seams), transfers)
+    return Parts(store, host, catalogue, leadership, Controller(seams), transfers, certificates)
 
 
 def _certificates(settings: Settings, clock: Clock) -> CertificateAuthority:

@@ -37,6 +37,9 @@ snapshot_app = typer.Typer(
 app.add_typer(snapshot_app, name="snapshot")
 app.add_typer(users_app, name="users")
 
+ca_app = typer.Typer(help="The certificate authority of caches with TLS.", rich_markup_mode=None)
+app.add_typer(ca_app, name="ca")
+
 DataOption = Annotated[
     Path | None, typer.Option("--data", metavar="DIR", help="The data folder (default: in the XDG state folder).")
 ]
@@ -215,6 +218,23 @@ def keys_show(
     from cachefleet.cli.keys import show_key
 
     show_key(_settings(data=data), name, secret=secret)
+
+
+@ca_app.callback(invoke_without_command=True)
+def ca(context: typer.Context, data: DataOption = None) -> None:
+    """Print the certificates by which clients know caches with TLS (PEM)."""
+    if context.invoked_subcommand is None:
+        from cachefleet.cli.ca import show_authority
+
+        show_authority(_settings(data=data))
+
+
+@ca_app.command("rotate")
+def ca_rotate(data: DataOption = None) -> None:
+    """Give every cache with TLS a new certificate. Connections go on."""
+    from cachefleet.cli.ca import rotate_certificates
+
+    rotate_certificates(_settings(data=data))
 
 
 @snapshot_app.command("list")

@@ -170,7 +170,7 @@ def parse_cluster(nodes: str, info: Mapping[str, str], migrations: tuple[SlotMig
 
 def _cluster_node(words: Sequence[str], flags: Sequence[str]) -> ClusterNodeView:
     """`<id> <ip:port@bus[,hostname...]> <flags> <primary> <ping> <pong> <epoch> <link> <slots>...`"""
-    host = words[1].partition("@")[0].rpartition(":")[0]
+    host, _, port = words[1].partition("@")[0].rpartition(":")
     return ClusterNodeView(
         engine_id=words[0],
         host=host,
@@ -180,6 +180,7 @@ def _cluster_node(words: Sequence[str], flags: Sequence[str]) -> ClusterNodeView
         suspected="fail?" in flags,
         handshake="handshake" in flags,
         link_up=words[7] == "connected",
+        port=_number(port),
         epoch=_number(words[6]),
         slots=parse_slots(words[8:]),
     )

@@ -35,9 +35,11 @@ Dispatch = Callable[[Context, str, str, Mapping[str, Any]], Awaitable[Mapping[st
 BODY_TIMEOUT_S = 30.0
 
 _REPORT = "/status"
-_METHODS = {"/": ("POST", "GET"), "/healthz": ("GET", "HEAD"), _REPORT: ("GET",)}
+_AUTHORITIES = "/ca.pem"
+_METHODS = {"/": ("POST", "GET"), "/healthz": ("GET", "HEAD"), _AUTHORITIES: ("GET", "HEAD"), _REPORT: ("GET",)}
 _REPORT_OPERATION = "GetStatus"  # as the audit log calls it
 _TEXT = "text/plain; charset=utf-8"
+_PEM = "application/x-pem-file"
 _CLOSE = (b"connection", b"close")
 
 log = structlog.get_logger("cachefleet.gateway")
@@ -76,10 +78,13 @@ class Gateway:
         admit: Callable[[str, str], None] | None = None,
         report: Report | None = None,
         audit: Callable[[Call], None] | None = None,
+        authorities: Callable[[], str] = str,
     ) -> None:
         """admit: refuses (service, operation) by raising AwsError, before anything else is said of the request's input.
         report: what GET /status answers, as JSON, to who signs it. audit: told of every call, as soon as it is known how it
-        ends."""
+        ends. authorities: what GET /ca.pem answers,
+        to anybody: by whom clients know caches with TLS."""
+        self._authorities = authorities
         self._audit = audit or (lambda call: None)
         self._lockout = Lockout(clock, settings.api.wrong_signatures, settings.api.lockout_s)
         self._report = report
@@ -99,7 +104,7 @@ class Gateway:
             return
         started = self._clock.monotonic()
         trace = _Trace(self._request_id(), self._codecs.query, source_address=(scope.get("client") or ("",))[0])
-        aside = _aside(scope)
+        aside = _aside(scope, self._authorities)
         try:
             reply = aside or await self._answer(scope, receive, trace)
         except Disconnected:
@@ -225,14 +230,18 @@ def _call(scope: AsgiScope, trace: _Trace) -> Call:
     )
 
 
-def _aside(scope: AsgiScope) -> Reply | None:
+def _aside(scope: AsgiScope, authorities: Callable[[], str]) -> Reply | None:
     """The answer to what is no API request: the health check, other paths, other methods."""
     methods = _METHODS.get(scope["path"])
     if methods is None:
-        return Reply(404, _TEXT, b"Not found. The API answers POST /, GET /status and the health check GET /healthz.\n")
+        return Reply(
+            404, _TEXT, b"Not found. The API answers POST /, GET /status, GET /ca.pem and the health check GET /healthz.\n"
+        )
     if scope["method"] not in methods:
         allowed = ", ".join(methods).encode()
         return Reply(405, _TEXT, b"Method not allowed; use " + allowed + b".\n", ((b"allow", allowed),))
+    if scope["path"] == _AUTHORITIES:
+        return Reply(200, _PEM, authorities().encode())
     return Reply(200, _TEXT, b"ok") if scope["path"] == "/healthz" else None
 
 

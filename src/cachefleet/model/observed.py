@@ -93,6 +93,7 @@ class ClusterNodeView(msgspec.Struct, frozen=True):
     suspected: bool = False  # fail? flag
     handshake: bool = False
     link_up: bool = True
+    port: int = 0  # as this view's node tells a client like us; 0 not known
     epoch: int = 0
     slots: SlotRanges = ()
 

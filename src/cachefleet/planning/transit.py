@@ -58,8 +58,12 @@ def _is_able(draft: Draft) -> bool:
 
 
 def _reaches(view: NodeView, ports: dict[str, int], *, encrypted: bool) -> bool:
+    """Cluster nodes hear of each other's ports by and by, and tell clients of those that they know."""
     if view.encrypted_links is not None:
-        return view.encrypted_links == encrypted
+        told = () if view.cluster is None or not encrypted else view.cluster.nodes.values()
+        return view.encrypted_links == encrypted and all(
+            node.port in (0, ports.get(node.host, node.port)) for node in told if not node.failed
+        )
     return not view.follows_port or view.follows_port == ports.get(view.follows, view.follows_port)
 
 
