@@ -166,8 +166,6 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
                 wake=controller.wake,
                 sealer=sealer,
                 users_changed=keys.forget,
-                read_access=reader.read,
-                network=host.network,
             )
 
         gateway = Gateway(
