@@ -1,0 +1,128 @@
+"""Whose key it is: seldom read, soon up to date, and never of use once it is switched off."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+
+from cachefleet.app.access_keys import CAPACITY, FRESH_S, AccessKeys
+from cachefleet.app.sealing import KeySealer
+from cachefleet.gateway.credential import Credential
+from cachefleet.model.resource import Scope
+from tests.component.iam.stage import Stage, allow, policy
+from tests.fakes.api import ACCOUNT
+from tests.fakes.clock import ManualClock
+from tests.fakes.entropy import SeededEntropy
+from tests.fakes.store import MemoryStore
+
+ROOT = Credential("AKIAROOT", "root's secret", ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root", ACCOUNT, is_root=True)
+
+
+class CountingStore(MemoryStore):
+    """Counts the lookups of keys."""
+
+    looks = 0
+
+    async def owner(self, scope: Scope, member: str) -> Any:
+        self.looks += 1
+        return await super().owner(scope, member)
+
+
+class Fixture:
+    """Ann with a key; `keys` as the service that changes users has them, `others` as another service of the same database."""
+
+    def __init__(self) -> None:
+        self.store, self.clock = CountingStore(), ManualClock()
+        self.stage = Stage(store=self.store)
+        self.keys = AccessKeys(ROOT, self.store, self.stage.root.sealer, self.clock)
+        self.others = AccessKeys(ROOT, self.store, self.stage.root.sealer, self.clock)
+        self.stage.root = msgspec.structs.replace(self.stage.root, users_changed=self.keys.forget)
+        self.stage.iam("CreateUser", UserName="ann")
+        self.key = self.stage.iam("CreateAccessKey", UserName="ann")["AccessKey"]
+
+    def find(self, keys: AccessKeys | None = None) -> Credential | None:
+        asked = self.keys if keys is None else keys
+        return asyncio.run(asked.find(self.key["AccessKeyId"]))
+
+    def switch(self, status: str) -> None:
+        self.stage.iam("UpdateAccessKey", UserName="ann", AccessKeyId=self.key["AccessKeyId"], Status=status)
+
+
+def test_a_key_is_its_owners() -> None:
+    fixture = Fixture()
+    fixture.stage.iam("PutUserPolicy", UserName="ann", PolicyName="p", PolicyDocument=policy(allow("*")))
+    found = fixture.find()
+    assert found is not None
+    assert found.secret_access_key == fixture.key["SecretAccessKey"] and found.user_name == "ann" and len(found.policies) == 1
+    assert not found.is_root and found.arn == f"arn:aws:iam::{ACCOUNT}:user/ann"
+    assert fixture.key["SecretAccessKey"] not in repr(found)
+
+
+def test_the_roots_key_needs_no_store() -> None:
+    fixture = Fixture()
+    before = fixture.store.looks
+    assert asyncio.run(fixture.keys.find("AKIAROOT")) is ROOT
+    assert fixture.store.looks == before
+
+
+def test_the_store_is_not_asked_for_each_request() -> None:
+    fixture = Fixture()
+    fixture.find()
+    before = fixture.store.looks
+    for _ in range(100):
+        fixture.find()
+    assert fixture.store.looks == before
+
+
+def test_a_change_is_seen_at_once_here_and_within_a_second_elsewhere() -> None:
+    fixture = Fixture()
+    assert fixture.find() is not None and fixture.find(fixture.others) is not None
+    fixture.switch("Inactive")
+    assert fixture.find() is None
+    asyncio.run(fixture.clock.advance(FRESH_S))
+    assert FRESH_S < 1.0 and fixture.find(fixture.others) is None
+    fixture.switch("Active")
+    assert fixture.find() is not None
+    fixture.stage.iam("DeleteAccessKey", UserName="ann", AccessKeyId=fixture.key["AccessKeyId"])
+    assert fixture.find() is None
+
+
+def test_what_was_read_before_a_change_is_not_kept() -> None:
+    fixture = Fixture()
+
+    async def race() -> Credential | None:
+        real = fixture.store.owner
+
+        async def slow(scope: Scope, member: str) -> Any:
+            row = await real(scope, member)
+            fixture.keys.forget()  # somebody changes the user while we hold what we have read
+            return row
+
+        fixture.store.owner = slow  # type: ignore[method-assign]
+        await fixture.keys.find(fixture.key["AccessKeyId"])
+        fixture.store.owner = real  # type: ignore[method-assign]
+        before = fixture.store.looks
+        found = await fixture.keys.find(fixture.key["AccessKeyId"])
+        assert fixture.store.looks == before + 1
+        return found
+
+    assert asyncio.run(race()) is not None
+
+
+def test_memory_is_bounded() -> None:
+    fixture = Fixture()
+
+    async def guess() -> None:
+        for number in range(CAPACITY + 100):
+            assert await fixture.keys.find(f"AKIA{number}") is None
+
+    asyncio.run(guess())
+    assert len(fixture.keys) == CAPACITY
+
+
+def test_with_another_installation_key_no_secret_opens() -> None:
+    fixture = Fixture()
+    stranger = AccessKeys(ROOT, fixture.store, KeySealer(b"another key", SeededEntropy()), fixture.clock)
+    assert fixture.find(stranger) is None
