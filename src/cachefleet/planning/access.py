@@ -33,8 +33,10 @@ def admit(draft: Draft) -> None:
                 draft.act(Admit(node=name, users=users, cut=cut))
     if not agreed:
         known = draft.memory.admitted
-        draft.modifying = draft.modifying or (known is not None and known.fingerprint != wanted)
         draft.waiting = True
+        if known is not None and known.fingerprint != wanted:
+            draft.modifying = True
+            draft.holds["users"] = "not all nodes let in whom they shall yet"
     elif not is_admitted(draft.memory, draft.desired, wanted):
         draft.memory.admitted = _admitted(draft.desired, users, wanted)
 
