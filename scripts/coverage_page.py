@@ -10,7 +10,8 @@ from botocore.model import OperationModel
 
 from cachefleet.api.registry import OPERATIONS, Operation
 
-SERVICES = {"elasticache": "ElastiCache", "sts": "STS"}
+SERVICES = {"elasticache": "ElastiCache", "sts": "STS", "iam": "IAM", "ec2": "EC2"}
+SUBSETS = ("iam", "ec2")  # most of these is not for caches: what is not there is not listed
 
 INTRODUCTION = """# What of the API is there
 
@@ -35,6 +36,7 @@ def _page() -> Iterator[str]:
     import_module("cachefleet.api.operations")  # registers them
     yield INTRODUCTION
     session = botocore.session.Session()
+    seen: set[str] = set()
     for service, title in SERVICES.items():
         model = session.get_service_model(service)
         names = sorted(model.operation_names)
@@ -42,11 +44,13 @@ def _page() -> Iterator[str]:
         yield f"## {title}: {len(built)} of {len(names)} operations\n"
         yield "| operation | |"
         yield "|---|---|"
-        for name in names:
-            yield f"| [{name}](#{name.lower()}) | does |" if name in built else f"| {name} | not implemented yet |"
+        for name in built if service in SUBSETS else names:
+            anchor = name.lower() + ("-1" if name in seen else "")  # the second heading of that name
+            yield f"| [{name}](#{anchor}) | does |" if name in built else f"| {name} | not implemented yet |"
         yield ""
         for name in built:
             yield from _operation(model.operation_model(name), OPERATIONS[service, name])
+        seen.update(built)
 
 
 def _operation(model: OperationModel, operation: Operation) -> Iterator[str]:

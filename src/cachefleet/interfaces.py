@@ -213,8 +213,8 @@ class Host(Protocol):
         """Let nobody open a connection to a group's addresses but as the guard says (replaces; None removes), when can_guard.
         The control plane and the nodes reach them all the same; connections that exist stay."""
 
-    @property
-    def can_guard(self) -> bool: ...
+    def can_guard(self, uid: str) -> bool:
+        """Whether that can be done for this group: all of its processes are known as ours."""
 
     def guards(self) -> Mapping[str, Guard]:
         """By uid: what `guard` last put in place and still stands."""

@@ -134,8 +134,7 @@ class FakeHost:
         if guard is not None:
             self.machine.guards[uid] = guard
 
-    @property
-    def can_guard(self) -> bool:
+    def can_guard(self, uid: str) -> bool:
         return self.machine.can_guard
 
     def guards(self) -> Mapping[str, Guard]:

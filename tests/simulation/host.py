@@ -172,8 +172,7 @@ class SimHost:
     async def guard(self, uid: str, guard: Guard | None) -> None:
         raise AssertionError("this machine cannot guard")
 
-    @property
-    def can_guard(self) -> bool:
+    def can_guard(self, uid: str) -> bool:
         return False
 
     def guards(self) -> Mapping[str, Guard]:

@@ -17,7 +17,7 @@ from cachefleet.planning.guarding import client_ports, members_of, named_groups,
 
 async def group_openings(seams: Seams, row: GroupRow) -> tuple[Opening, ...] | None:
     """See Observed.openings."""
-    if not seams.host.can_guard or row.desired.deleting:
+    if row.desired.deleting or not seams.host.can_guard(row.desired.uid):
         return None
     scope = row.key.scope
     ids = row.desired.security_groups or (default_security_group_id(scope),)

@@ -44,6 +44,10 @@ class Launches:
         """By incarnation. One whose start is under way counts as running."""
         return {incarnation: self._view(launch) for incarnation, launch in self._by_uid.get(uid, {}).items()}
 
+    def group_ids(self, uid: str) -> set[int]:
+        """Those that running processes of the group have."""
+        return {launch.group_id for launch in self._by_uid.get(uid, {}).values() if launch.held and launch.running}
+
     def activity(self, incarnation: str) -> Activity | None:
         """See interfaces.Host.activity."""
         launch = self._get(incarnation)

@@ -189,9 +189,9 @@ class LocalHost:
         nothing can be guarded."""
         return self._identity.assume()
 
-    @property
-    def can_guard(self) -> bool:
-        return not self.why_no_guard
+    def can_guard(self, uid: str) -> bool:
+        """See interfaces.Host. Processes of a time when they were given no group id of their own would be kept out, too."""
+        return not self.why_no_guard and self._launches.group_ids(uid) <= {self._identity.group_id, -1}
 
     @property
     def why_no_guard(self) -> str:
@@ -204,12 +204,12 @@ class LocalHost:
 
     async def guard(self, uid: str, guard: Guard | None) -> None:
         """See interfaces.Host. Raises HostRefused."""
-        if not self.can_guard:
+        if self.why_no_guard:
             raise HostRefused(f"connections cannot be refused here: {self.why_no_guard}")
         await self._guards.put(uid, guard)
 
     def guards(self) -> Mapping[str, Guard]:
-        return self._guards.standing if self.can_guard else {}
+        return self._guards.standing if not self.why_no_guard else {}
 
     async def remove_rules(self) -> None:
         """Take all our rules out of the kernel. Raises HostRefused."""

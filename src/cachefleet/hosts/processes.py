@@ -95,6 +95,15 @@ def parse_activity(stat: str) -> Activity | None:
     return Activity(stopped=state in "Tt", busy=state in "RD", cpu_s=ticks / _TICKS_PER_S)
 
 
+def group_id_of(pid: int) -> int:
+    """The effective one, -1 for a process that is gone. About 20 us."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        return next(int(line.split()[2]) for line in lines if line.startswith("Gid:"))
+    except (OSError, ValueError, IndexError, StopIteration):
+        return -1
+
+
 def activity(pid: int) -> Activity | None:
     """What the process does at this instant, None when there is none. About 20 us."""
     try:
@@ -115,6 +124,7 @@ class Launch:
     def __init__(self, incarnation: str) -> None:
         self.incarnation = incarnation
         self.pid = 0
+        self.group_id = -1  # of the operating system; -1 not known
         self.exit = ""
         self._ended_at = 0.0  # of the event loop's time
         self.log_tail: str | None = None  # None: not read yet
@@ -135,6 +145,7 @@ class Launch:
     def watch(self, pid: int, pidfd: int, ended: Callable[[Launch], None]) -> None:
         """It runs. `ended` is called in the event loop as soon as the kernel says that it does not any more."""
         self.pid, self._pidfd = pid, pidfd
+        self.group_id = group_id_of(pid)
         asyncio.get_running_loop().add_reader(pidfd, self._over, ended)
 
     def end(self, why: str) -> None:
