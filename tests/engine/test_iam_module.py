@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -86,7 +87,8 @@ def refused(node: Node, user: str, shown: str) -> bool:
 
 
 @contextmanager
-def engine(version: tuple[Engine, str]) -> Iterator[Node]:
+def engine(version: tuple[Engine, str], under: Sequence[str] = ()) -> Iterator[Node]:
+    """under: a program that runs it, with its arguments."""
     require_compiler()
     build = build_of(*version)
     with data_folder() as folder:
@@ -96,7 +98,7 @@ def engine(version: tuple[Engine, str]) -> Iterator[Node]:
         config.write_text(CONFIG.format(host=address.host, port=address.port, module=module, ours=OURS))
         log = folder / "output"
         with log.open("wb") as output:
-            process = subprocess.Popen([build.binary, str(config)], cwd=folder, stdout=output, stderr=output)
+            process = subprocess.Popen([*under, build.binary, str(config)], cwd=folder, stdout=output, stderr=output)
         try:
             wait_for("it listens", lambda: b"Ready to accept" in log.read_bytes() or process.poll() is not None)
             assert process.poll() is None, log.read_text()
@@ -275,3 +277,33 @@ def test_it_cannot_be_taken_out(node: Node) -> None:
 def test_an_engine_without_the_callback_does_not_start_with_it() -> None:
     with pytest.raises(AssertionError, match=r"cachefleet-iam|failed|aborting"), engine((Engine.REDIS, "7.0")):
         pass
+
+
+@pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not installed")
+def test_no_byte_is_read_or_written_where_there_is_none(tmp_path: Path) -> None:
+    """Every access of the module in its engine is watched: connections that come, end by themselves, are ended, or are left."""
+    report = tmp_path / "valgrind"
+    with engine((Engine.VALKEY, "9.1"), ("valgrind", "--leak-check=full", "--num-callers=30", f"--log-file={report}")) as node:
+        kept = []
+        for lifetime_s in (1, 43200, 2):
+            node.tell(rules(lifetime_s=lifetime_s))
+            shown = fresh()
+            clients = [node.client("anna", shown, single_connection_client=True) for _ in range(10)]
+            assert all(client.ping() for client in clients)
+            kept += clients
+            for client in clients[:3]:
+                client.execute_command("AUTH", "anna", shown)
+            clients[3].execute_command("AUTH", "carl", "password")
+            for client in clients[4:6]:
+                client.close()
+            for wrong in ("", "shop/?", shown[:-1], shown + "0", shown.replace("%2F", "%2")):
+                assert refused(node, "anna", wrong)
+        node.tell(rules(revoked=True))
+        assert refused(node, "anna", fresh())
+        wait_for("the last connections are ended for their time", lambda: node.state()[4] >= 12)
+        node.ours.execute_command("ACL", "DELUSER", "anna")
+        wait_for("all are gone", lambda: node.state()[1] == 0)
+        faults = [
+            line for line in report.read_text().splitlines() if "==" in line and ("Invalid" in line or "ninitialised" in line)
+        ]
+        assert faults == [], report.read_text()[-4000:]

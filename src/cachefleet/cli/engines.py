@@ -9,6 +9,7 @@ from cachefleet.cli.failure import Failure
 from cachefleet.cli.invocation import command
 from cachefleet.cli.table import plain_table, screen
 from cachefleet.engine_interfaces import Build
+from cachefleet.engines.sources import RELEASES
 from cachefleet.model.group import Engine
 from cachefleet.settings import Settings
 
@@ -31,7 +32,8 @@ def show_engines(settings: Settings) -> None:
     valkeys = [build for build in builds if build.engine is Engine.VALKEY]
     if valkeys and "tls" not in valkeys[0].capabilities:
         print(f"Valkey {valkeys[0].version} here cannot do TLS. Build one that can, in a few minutes:")
-        print(f"  {command('engines build valkey', settings, valkeys[0].version)}")
+        known = [valkeys[0].version] if valkeys[0].version in RELEASES else []
+        print(f"  {command('engines build valkey', settings, *known)}")
 
 
 def line_of(build: Build) -> Sequence[str]:
