@@ -64,8 +64,8 @@ async def insert_group(
 ) -> GroupRow:
     """Store a new group and wake the controller. snapshot: what it is restored from, whose row gets a new version, so that
     whoever deletes it at the same time looks again. holds: see Change. Raises ReplicationGroupAlreadyExists,
-    CacheClusterAlreadyExists, InsufficientCacheClusterCapacity, and Conflict when the subnet group, the snapshot or what is held
-    is not what it was any more."""
+    CacheClusterAlreadyExists, InsufficientCacheClusterCapacity, InvalidParameterValue (security groups), and Conflict when the
+    subnet group, the snapshot or what is held is not what it was any more."""
     desired = await settled_security_groups(context, desired)
     row: GroupRow = Row(key=context.scope.key(kind, name), desired=desired, tags=tags)
     try:
@@ -85,13 +85,15 @@ async def insert_group(
 
 async def update_group(context: Context, change: Change) -> GroupRow:
     """Write a row that was read before and wake the controller. Raises Conflict, CacheClusterAlreadyExists,
-    InsufficientCacheClusterCapacity."""
+    InsufficientCacheClusterCapacity, InvalidParameterValue (security groups)."""
     key = change.row.key
+    before: GroupRow | None = await context.store.get(key)
     try:
         async with context.store.transaction() as transaction:
             stored: GroupRow = await transaction.update(change.row, change.members)
             if before is None or before.desired.security_groups != stored.desired.security_groups:
                 await hold_security_groups(context, transaction, stored.desired)
+                await transaction.add_events(context.scope, context.clock.now(), _guarded_anew(stored))
             await transaction.add_events(context.scope, context.clock.now(), change.events)
             for held in change.holds:
                 await transaction.update(held)
@@ -123,6 +125,11 @@ async def exchange_group(context: Context, old: GroupRow, change: Change) -> Gro
     context.wake(old.key)
     context.wake(new.key)
     return stored
+
+
+def _guarded_anew(row: GroupRow) -> list[EventDraft]:
+    clusters = member_names(row.key, row.desired)
+    return [EventDraft("cache-cluster", name, "Applied change to security group") for name in clusters]
 
 
 def _shown(name: str) -> str:
