@@ -11,12 +11,14 @@ from typing import Any
 
 import msgspec
 
+from cachefleet.api import networks
 from cachefleet.api.arns import parse_arn
 from cachefleet.api.context import Context
 from cachefleet.api.names import folded
 from cachefleet.api.permissions import ARN, BUCKET, OBJECT, Named
 from cachefleet.model.errors import AwsError
 from cachefleet.model.iam import iam_scope, user_arn
+from cachefleet.model.network import default_vpc_id
 from cachefleet.model.resource import Kind
 from cachefleet.model.row import IamUserRow
 
@@ -103,6 +105,7 @@ async def _ec2_resource(context: Context, named: Named, text: str, request: Mapp
 
 
 async def _security_group(context: Context, group_name: str) -> str:
-    """The id of the group that a request names by its name; "" when there is none."""
-    rows = await context.store.rows(Kind.SECURITY_GROUP, context.scope) if group_name else []
-    return next((row.key.name for row in rows if row.desired.name == group_name), "")
+    """The id of the group that a request names by its name, which is one of the default VPC; "" when there is none."""
+    wanted = (default_vpc_id(context.scope), group_name)
+    groups = await networks.security_groups(context) if group_name else {}
+    return next((name for name, row in groups.items() if (row.desired.vpc_id, row.desired.name) == wanted), "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,8 +12,9 @@ from cachefleet.app.access_keys import CAPACITY, FRESH_S, AccessKeys
 from cachefleet.app.sealing import KeySealer
 from cachefleet.gateway.credential import Credential
 from cachefleet.model.resource import Scope
+from cachefleet.store import open_store
 from tests.component.iam.stage import Stage, allow, policy
-from tests.fakes.api import ACCOUNT
+from tests.fakes.api import ACCOUNT, call, make_context
 from tests.fakes.clock import ManualClock
 from tests.fakes.entropy import SeededEntropy
 from tests.fakes.store import MemoryStore
@@ -126,3 +128,25 @@ def test_with_another_installation_key_no_secret_opens() -> None:
     fixture = Fixture()
     stranger = AccessKeys(ROOT, fixture.store, KeySealer(b"another key", SeededEntropy()), fixture.clock)
     assert fixture.find(stranger) is None
+
+
+def test_two_services_on_one_database_agree(tmp_path: Path) -> None:
+    """Over the real store: what one switches off, the other refuses as soon as it looks again."""
+
+    async def scenario() -> None:
+        clock = ManualClock()
+        url = f"sqlite+aiosqlite:///{tmp_path / 'shared.db'}"
+        mine, theirs = await open_store(url, clock), await open_store(url, clock)
+        context = make_context(store=mine, clock=clock)
+        await call(context, "CreateUser", "iam", UserName="ann")
+        made = (await call(context, "CreateAccessKey", "iam", UserName="ann"))["AccessKey"]
+        keys = AccessKeys(ROOT, theirs, context.sealer, clock)
+        found = await keys.find(made["AccessKeyId"])
+        assert found is not None and found.secret_access_key == made["SecretAccessKey"]
+        await call(context, "DeleteAccessKey", "iam", UserName="ann", AccessKeyId=made["AccessKeyId"])
+        await clock.advance(FRESH_S)
+        assert await keys.find(made["AccessKeyId"]) is None
+        await mine.close()
+        await theirs.close()
+
+    asyncio.run(scenario())

@@ -9,11 +9,12 @@ import pytest
 
 from cachefleet.api.context import Context
 from cachefleet.api.permissions import needs
+from cachefleet.api.reasons import reasons
 from cachefleet.api.registry import OPERATIONS
 from cachefleet.model.errors import AwsError
 from cachefleet.protocol.service import service
 from tests.component.iam.stage import Stage, allow, arn, deny
-from tests.fakes.api import ACCOUNT, call
+from tests.fakes.api import ACCOUNT, REGION, call
 from tests.fakes.clock import ManualClock
 
 GROUP = {
@@ -250,3 +251,42 @@ def test_files_to_restore_from_are_objects_of_s3() -> None:
     ann = stage.as_user(allow("elasticache:*"))
     message = denied(stage, ann, "CreateReplicationGroup", **GROUP, SnapshotArns=["arn:aws:s3:::bucket/x.rdb"])
     assert "s3:GetObject on resource: arn:aws:s3:::bucket/x.rdb" in message
+
+
+def test_security_groups_are_the_same_by_id_and_by_name() -> None:
+    stage = Stage()
+    other = ec2(stage, "CreateVpc", CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    elsewhere = ec2(stage, "CreateSecurityGroup", GroupName="web", Description="d", VpcId=other)["GroupId"]
+    guarded = ec2(stage, "CreateSecurityGroup", GroupName="web", Description="d")["GroupId"]
+    named = f"arn:aws:ec2:{REGION}:{ACCOUNT}:security-group/"
+    ann = stage.as_user(allow("ec2:*"), deny("ec2:DeleteSecurityGroup", named + guarded))
+    for request in ({"GroupId": guarded}, {"GroupName": "web"}):
+        with pytest.raises(AwsError) as error:
+            ec2(stage, "DeleteSecurityGroup", ann, **request)
+        assert (error.value.code, error.value.http_status) == ("UnauthorizedOperation", 403)
+        assert named + guarded in error.value.message
+    ec2(stage, "DeleteSecurityGroup", ann, GroupId=elsewhere)
+    assert ec2(stage, "DescribeSecurityGroups", ann, GroupIds=[guarded])["SecurityGroups"]
+
+
+def test_networks_may_be_told_apart_by_their_tags() -> None:
+    stage = Stage()
+    tags = [{"ResourceType": "vpc", "Tags": [{"Key": "team", "Value": "red"}]}]
+    vpc = ec2(stage, "CreateVpc", CidrBlock="10.9.0.0/16", TagSpecifications=tags)["Vpc"]["VpcId"]
+    blue = stage.as_user(allow("ec2:*", StringEquals={"ec2:ResourceTag/team": "blue"}))
+    with pytest.raises(AwsError) as error:
+        ec2(stage, "DeleteVpc", blue, VpcId=vpc)
+    assert error.value.code == "UnauthorizedOperation"
+    ec2(stage, "DeleteVpc", stage.as_user(allow("ec2:*", StringEquals={"aws:ResourceTag/team": "red"})), VpcId=vpc)
+
+
+def ec2(stage: Stage, name: str, context: Context | None = None, /, **request: Any) -> Any:
+    return asyncio.run(call(context or stage.root, name, "ec2", **request))
+
+
+def test_the_status_page_has_an_action_of_its_own() -> None:
+    stage = Stage()
+    with pytest.raises(AwsError) as error:
+        asyncio.run(reasons(stage.as_user(allow("elasticache:*"))))
+    assert error.value.code == "AccessDenied" and "cachefleet:GetStatus on resource: *" in error.value.message
+    assert "proofs" in asyncio.run(reasons(stage.as_user(allow("cachefleet:GetStatus"))))
