@@ -79,6 +79,11 @@ _THEIR_CATEGORIES = ("all", "admin", "slow", "dangerous")  # of those commands
 # A node that takes slots over runs what their keys are made of, and later every write to them, as the user of who sends it.
 _PEER_RULES = ("+psync", "+replconf", "+sync")
 
+# What clients RESTORE is read to its end before it is believed: a broken payload could end the engine, or worse. Nodes that
+# move keys have them from an engine.
+_DISTRUST = ("sanitize-dump-payload", "clients")
+_PEER_TRUST = "skip-sanitize-payload"
+
 Directive = tuple[str, ...]
 _CONTROLLER_LINE = re.compile(rf'^user {CONTROLLER} on "?#([0-9a-f]{{64}})', re.MULTILINE)
 
@@ -141,7 +146,7 @@ def own_users(controller: str, peer: str, capabilities: Set[str]) -> Iterator[Di
     """(name, rules...) of ours, by their passwords."""
     yield CONTROLLER, "on", f"#{sha256(controller)}", "~*", "&*", "+@all"
     parts = ("+cluster|syncslots",) if "atomic-slot-migration" in capabilities else ()
-    yield PEER, "on", f"#{sha256(peer)}", "~*", "&*", "+@all", *withheld(capabilities), *_PEER_RULES, *parts
+    yield PEER, "on", f"#{sha256(peer)}", _PEER_TRUST, "~*", "&*", "+@all", *withheld(capabilities), *_PEER_RULES, *parts
 
 
 def mark(users: Sequence[EngineUser]) -> str:
@@ -174,3 +179,4 @@ def directives(users: Sequence[EngineUser], controller: str, peer: str, capabili
     yield "user", mark(users), "reset"
     yield "masteruser", PEER
     yield "masterauth", peer
+    yield _DISTRUST  # Redis 6.2 takes it at its start only
