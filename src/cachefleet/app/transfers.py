@@ -10,6 +10,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -41,6 +42,7 @@ from cachefleet.archive.places import Archive
 from cachefleet.archive.streams import ArchiveError
 from cachefleet.clock import Clock
 from cachefleet.engines.access import CONTROLLER
+from cachefleet.hosts.yielding import give_way
 from cachefleet.model.observed import Address, FeedView
 from cachefleet.model.snapshot_file import KeyVersion, SnapshotFile
 from cachefleet.settings import ArchiveSettings
@@ -162,14 +164,17 @@ class WorkerTransfers:
             env={name: value for name, value in os.environ.items() if name in ("PATH", "PYTHONPATH", "LANG", "TMPDIR")},
         )
         words = asyncio.create_task(_last_words(worker))
+        gentle = self._see_that_it_gives_way(job, worker)
         try:
             assert worker.stdin is not None
-            worker.stdin.write(msgspec.json.encode(job) + b"\n")
+            with suppress(RuntimeError, OSError):  # it has ended before it was told anything: what follows sees that
+                worker.stdin.write(msgspec.json.encode(job) + b"\n")
             result = await self._heard(worker, told)
             if isinstance(result, expected):
                 return result
             said = await words
         finally:
+            gentle.cancel()
             if worker.returncode is None:
                 worker.kill()
             await worker.wait()
@@ -178,6 +183,11 @@ class WorkerTransfers:
         raise TransferFailed(
             f"a transfer worker ended (exit {worker.returncode}) without a result; the service's log says more"
         )
+
+    def _see_that_it_gives_way(self, job: Job, worker: asyncio.subprocess.Process) -> asyncio.Task[None]:
+        """To the clients of caches. Not where somebody waits for it: a restore."""
+        ended = isinstance(job, FeedJob)
+        return asyncio.create_task(give_way(worker.pid, self._clock, lambda: ended or worker.returncode is not None))
 
     async def _heard(self, worker: asyncio.subprocess.Process, told: Callable[[int], None]) -> Result | None:
         """None when it ended without one. Raises TransferFailed."""

@@ -42,9 +42,7 @@ def chunked(data: bytes, size: int) -> Iterator[bytes]:
     return (data[place : place + size] for place in range(0, len(data), size))
 
 
-def chosen(
-    *sources: bytes, slots: tuple[tuple[int, int], ...] | None, size: int = 1 << 20
-) -> tuple[bytes, int]:
+def chosen(*sources: bytes, slots: tuple[tuple[int, int], ...] | None, size: int = 1 << 20) -> tuple[bytes, int]:
     selection = select([partial(chunked, source, size) for source in sources], slots)
     taken = b"".join(selection)
     assert selection.keys_passed is not None
