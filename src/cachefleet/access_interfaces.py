@@ -37,8 +37,8 @@ class Certificates(Protocol):
     def names(self, group: str, node: str) -> tuple[str, ...]:
         """DNS names that a node's certificate has beside its addresses."""
 
-    def issue(self, node: str, names: Sequence[str], addresses: Sequence[str]) -> NodeCertificate:
-        """A new key and a certificate for it, valid for these."""
+    def issue(self, node: str, names: Sequence[str], addresses: Sequence[str], *, lasting: bool = False) -> NodeCertificate:
+        """A new key and a certificate for it, valid for these. lasting: for as long as the authority itself."""
 
     def authorities(self) -> str:
         """PEM: by whom certificates are known."""

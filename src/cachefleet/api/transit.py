@@ -49,7 +49,6 @@ def check_created(desired: GroupDesired) -> None:
     if not desired.transit:
         return
     if desired.shape is Shape.MEMCACHED:
-        raise invalid_combination(f"{ENABLED}: encryption in transit is not implemented for Memcached yet; leave it out.")
         if version_numbers(desired.engine_version) < _FIRST_MEMCACHED:
             raise invalid_combination(f"{ENABLED}: Memcached has encryption in transit from 1.6.12 on.")
         if desired.node_type.startswith(_OLD_MEMCACHED_TYPES):

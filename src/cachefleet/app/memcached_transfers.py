@@ -21,7 +21,7 @@ def store_items(job: StoreJob, passed: Callable[[int], None], alive: Callable[[]
     """passed: so many bytes more of the file of items. alive: there is nothing to be told, but it goes on. Raises StreamBroken,
     Refused, ArchiveError."""
     encoder = Encoder()
-    with open_items(job.at, timeout_s=job.timeout_s, clock=SystemClock(), alive=alive) as contents:
+    with open_items(job.at, timeout_s=job.timeout_s, clock=SystemClock(), alive=alive, authorities=job.authorities) as contents:
         raw = Archive.open(job.to.archive, job.to.options).writer(job.to.path, contents.used_bytes)
         with SealedWriter(raw, job.recipient or None) as sealed:
             for chunk in encoder.chunks(contents.items):
@@ -40,8 +40,8 @@ def store_items(job: StoreJob, passed: Callable[[int], None], alive: Callable[[]
     )
 
 
-def feed_items(at: Address, chunks: Iterator[bytes], *, timeout_s: float, now: float) -> int:
+def feed_items(at: Address, chunks: Iterator[bytes], *, timeout_s: float, now: float, authorities: str = "") -> int:
     """How many items there were, those that have expired by `now` (seconds since 1970) included. When it raises, the node has
     something that nobody may see. Raises StreamBroken, Refused, ItemsFault, and what chunks raises."""
-    count, _ = write_items(at, decoded(chunks), timeout_s=timeout_s, now=now)
+    count, _ = write_items(at, decoded(chunks), timeout_s=timeout_s, now=now, authorities=authorities)
     return count

@@ -23,8 +23,8 @@ import cachefleet.api.operations  # noqa: F401  (registers them)
 from cachefleet.api.context import Caller, Context
 from cachefleet.api.reasons import reasons
 from cachefleet.api.registry import dispatch, require
-from cachefleet.app.access_reader import EngineAccessStrings
 from cachefleet.app.access_keys import AccessKeys
+from cachefleet.app.access_reader import EngineAccessStrings
 from cachefleet.app.audit_log import AuditLog, audit_file
 from cachefleet.app.certificate_authority import AuthorityUnusable, CertificateAuthority
 from cachefleet.app.engine_passwords import DerivedPasswords
@@ -253,7 +253,7 @@ async def _assemble(settings: Settings, folder: Folder, clock: Clock, stack: Asy
     certificates = _certificates(settings, clock)
     trust = Trust(certificates.authorities)
     resp = ValkeyDriver(settings.control.cluster_node_timeout_ms, leadership.permit, passwords, trust)
-    memcached, discovery = MemcachedDriver(), DiscoveryDriver()
+    memcached, discovery = MemcachedDriver(trust=trust), DiscoveryDriver(trust=trust)
     transfers = WorkerTransfers(settings.data_dir, settings.archive, clock, passwords, certificates.authorities)
     for close in (resp.close, memcached.close, discovery.close, transfers.close):
         stack.push_async_callback(close)

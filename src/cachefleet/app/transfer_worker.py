@@ -265,7 +265,8 @@ def _feed(job: FeedJob, teller: Teller) -> int:
 
 def _feed_items(job: FeedJob, to: Address, teller: Teller) -> int:
     (stored,) = job.files
-    return feed_items(to, _plain(stored, teller), timeout_s=job.timeout_s, now=job.now_ms / 1000)
+    plain, now = _plain(stored, teller), job.now_ms / 1000
+    return feed_items(to, plain, timeout_s=job.timeout_s, now=now, authorities=job.authorities)
 
 
 def _opened(pipe: str) -> int:

@@ -210,7 +210,9 @@ class Executor:
         issuer = self._seams.certificates
         if issuer is None:
             raise LookupError(f"there is no certificate authority for {node}")
-        return issuer.issue(node, issuer.names(self._row.key.name, node), addresses)
+        # Memcached cannot be given another one while it runs: it may not be able to read files any more.
+        lasting = self._row.desired.shape is Shape.MEMCACHED
+        return issuer.issue(node, issuer.names(self._row.key.name, node), addresses, lasting=lasting)
 
     async def resize(self, action: actions.Resize) -> None:
         spec = node_spec(self._row, action.node, "", None, self._seams.settings.node_types)

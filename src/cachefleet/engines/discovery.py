@@ -16,6 +16,8 @@ from cachefleet.engine_interfaces import Build, EngineRefused, NodeSpec, Renderi
 from cachefleet.engines.connections import reason
 from cachefleet.engines.conversation import ConnectionEnded
 from cachefleet.engines.line_connections import Exchange, LineConnections
+from cachefleet.engines.trust import Trust
+from cachefleet.engines.valkey_config import certificate_files
 from cachefleet.model.observed import Address, NodeView
 from cachefleet.model.transit import NodeCertificate
 
@@ -38,16 +40,19 @@ class DiscoveryDriver:
 
     python: the interpreter to run it with; ours when not given."""
 
-    def __init__(self, python: str = sys.executable) -> None:
+    def __init__(self, python: str = sys.executable, trust: Trust | None = None) -> None:
         self._python = python
-        self._connections = LineConnections(_CONFIG)
+        self._connections = LineConnections(_CONFIG, trust)
 
     def render(self, spec: NodeSpec, build: Build, folder: str) -> Rendering:
         """Starts without nodes; `build` does not matter."""
-        return Rendering(
-            argv=(self._python, "-I", "-S", str(_SERVER), posixpath.join(folder, NODES_FILE)),
-            files={NODES_FILE: node_list_file(spec.address, 0, ())},
-        )
+        argv = self._python, "-I", "-S", str(_SERVER), posixpath.join(folder, NODES_FILE)
+        files = {NODES_FILE: node_list_file(spec.address, 0, ())}
+        if not spec.address.transit:
+            return Rendering(argv=argv, files=files)
+        if spec.certificate is None:
+            raise EngineRefused(f"{spec.name} has no certificate, so it cannot be started with TLS")
+        return Rendering(argv=(*argv, folder), files={**files, **certificate_files(spec.certificate)})
 
     async def probe(self, at: Address, clustered: bool) -> NodeView:
         try:

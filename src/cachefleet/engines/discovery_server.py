@@ -1,4 +1,5 @@
-"""The Memcached configuration endpoint as a program: `python -I -S discovery_server.py nodes.json` (reference 4.4).
+"""The Memcached configuration endpoint as a program: `python -I -S discovery_server.py nodes.json [FOLDER]` (reference 4.4).
+With the folder of a certificate it speaks TLS, with clients and with nodes.
 
 Answers `config get cluster` and `get AmazonElastiCache:cluster` from the file and hands everything else to a node. It needs
 only the standard library and lives on without the control plane. Started by the host, as DiscoveryDriver renders it.
@@ -17,15 +18,15 @@ def main() -> int:
     from cachefleet.engines.discovery_list import NodeList
     from cachefleet.engines.discovery_session import Server
 
-    if len(sys.argv) != 2:
-        print("usage: discovery_server.py NODES_FILE", file=sys.stderr)
+    if len(sys.argv) not in (2, 3):
+        print("usage: discovery_server.py NODES_FILE [FOLDER_OF_CERTIFICATE]", file=sys.stderr)
         return 2
     nodes = NodeList(sys.argv[1])
     nodes.refresh()
     if not nodes.listen[0]:
         return 1
     try:
-        server = Server(nodes)
+        server = Server(nodes, sys.argv[2] if len(sys.argv) == 3 else "")
     except OSError as error:
         print(f"cannot listen on {nodes.listen[0]}:{nodes.listen[1]}: {error}", file=sys.stderr)
         return 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import selectors
 import socket
+import ssl
 from collections import deque
 
 from cachefleet.engines.discovery_list import NodeList
@@ -17,6 +18,7 @@ CHUNK_BYTES = 16_384
 BUFFER_BYTES = 262_144  # held per direction; beyond, no more is read from the other side
 OUTSTANDING = 1000  # configuration answers that a connection may wait for
 CONNECT_MS = 3000
+_LATER = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _MARK = b"mn\r\n"  # a command that does nothing but answer MN
 _MARKED = b"MN\r\n"
 
@@ -82,6 +84,9 @@ class Session:
         if self.node is not None and self.node_ready:
             _flush(self.node, self.to_node)
             if self.client_ended and not self.node_told and not self.to_node:
+                if isinstance(self.node, ssl.SSLSocket):  # TLS ends both directions at once
+                    self.end()
+                    return
                 self.node.shutdown(socket.SHUT_WR)
                 self.node_told = True
         if self.client is not None:
@@ -179,6 +184,7 @@ class Session:
             self.node = None
             self._connect()
         else:
+            self.node = self.server.wrapped(node)
             self.node_ready = True
 
     def _read_node(self, node: socket.socket) -> None:
@@ -208,8 +214,10 @@ class Session:
 class Server:
     """Listens, and carries every session's sockets in one selector."""
 
-    def __init__(self, nodes: NodeList) -> None:
+    def __init__(self, nodes: NodeList, certificate_folder: str = "") -> None:
+        """certificate_folder: where node.crt, node.key and ca.crt lie; "" speaks no TLS."""
         self.nodes = nodes
+        self._to_clients, self._to_nodes = _contexts(certificate_folder) if certificate_folder else (None, None)
         self._selector = selectors.DefaultSelector()
         family = socket.AF_INET6 if ":" in nodes.listen[0] else socket.AF_INET
         self._listener = socket.socket(family, socket.SOCK_STREAM)
@@ -244,6 +252,13 @@ class Server:
         if side in self._selector.get_map():
             self._selector.unregister(side)
 
+    def wrapped(self, node: socket.socket) -> socket.socket:
+        """The connection to a node as it is to be used. Raises OSError."""
+        if self._to_nodes is None:
+            return node
+        self.forget(node)  # it gets another object
+        return self._to_nodes.wrap_socket(node, server_hostname=node.getpeername()[0], do_handshake_on_connect=False)
+
     def ended(self) -> None:
         """A session is over: there is a file descriptor again."""
         if not self._accepting:
@@ -263,14 +278,29 @@ class Server:
         client.setblocking(False)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if self._to_clients is not None:
+            try:
+                client = self._to_clients.wrap_socket(client, server_side=True, do_handshake_on_connect=False)
+            except OSError:  # it is gone already
+                client.close()
+                return
         Session(self, client).advance()
+
+
+def _contexts(folder: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """For clients, and for nodes. Raises OSError."""
+    to_clients, to_nodes = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    to_clients.minimum_version = to_nodes.minimum_version = ssl.TLSVersion.TLSv1_2
+    to_clients.load_cert_chain(f"{folder}/node.crt", f"{folder}/node.key")
+    to_nodes.load_verify_locations(f"{folder}/ca.crt")
+    return to_clients, to_nodes
 
 
 def _receive(side: socket.socket) -> bytes | None:
     """Bytes, b"" at the end, None when there is nothing yet. Raises OSError."""
     try:
-        return side.recv(CHUNK_BYTES)
-    except (BlockingIOError, InterruptedError):
+        return side.recv(CHUNK_BYTES)  # as much as TLS ever holds back
+    except _LATER:
         return None
 
 
@@ -279,6 +309,6 @@ def _flush(side: socket.socket, data: bytearray) -> None:
     while data:
         try:
             sent = side.send(data)
-        except (BlockingIOError, InterruptedError):
+        except _LATER:
             return
         del data[:sent]

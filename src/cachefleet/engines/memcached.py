@@ -15,6 +15,7 @@ from cachefleet.engines import memcached_config
 from cachefleet.engines.connections import reason
 from cachefleet.engines.conversation import ConnectionEnded
 from cachefleet.engines.line_connections import Exchange, LineConnections
+from cachefleet.engines.trust import Trust
 from cachefleet.model.observed import Address, NodeView
 from cachefleet.model.transit import NodeCertificate
 
@@ -25,16 +26,16 @@ class MemcachedDriver:
     """engine_interfaces.EngineDriver. user: whom the processes become ("" stays who we are); open_files: their limit. Both are
     taken from this process when not given."""
 
-    def __init__(self, user: str | None = None, open_files: int | None = None) -> None:
+    def __init__(self, user: str | None = None, open_files: int | None = None, trust: Trust | None = None) -> None:
         self._user = user
         self._open_files = open_files
-        self._connections = LineConnections(_VERSION)
+        self._connections = LineConnections(_VERSION, trust)
 
     def render(self, spec: NodeSpec, build: Build, folder: str) -> Rendering:
         """As root it drops its privileges: Memcached does not start as root without being told whom to become."""
         user = self._user if self._user is not None else (_UNPRIVILEGED if os.geteuid() == 0 else "")
         files = self._open_files if self._open_files is not None else resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        return memcached_config.render(spec, build, user, files)
+        return memcached_config.render(spec, build, user, files, folder)
 
     async def probe(self, at: Address, clustered: bool) -> NodeView:
         """`stats` on a connection that stays open, so that a node whose connections are all taken is still seen."""

@@ -6,9 +6,11 @@ are ElastiCache's own. Called by MemcachedDriver.render.
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator, Mapping
 
-from cachefleet.engine_interfaces import Build, NodeSpec, Rendering
+from cachefleet.engine_interfaces import Build, EngineRefused, NodeSpec, Rendering
+from cachefleet.engines.valkey_config import CERTIFICATE, CERTIFICATE_KEY
 
 _MB = 1_048_576
 _SPARE_FILES = 64  # what Memcached opens besides connections
@@ -43,8 +45,9 @@ _EXTENDED_VALUES = {
 _EXTENDED_SWITCHES = ("lru_crawler", "lru_maintainer", "maxconns_fast", "slab_reassign", "track_sizes")
 
 
-def render(spec: NodeSpec, build: Build, user: str, open_files: int) -> Rendering:
-    """user: whom to become ("" to stay who we are); open_files: the process's limit, below which connections must stay."""
+def render(spec: NodeSpec, build: Build, user: str, open_files: int, folder: str = "") -> Rendering:
+    """folder: where its certificate will lie. user: whom to become ("" to stay who we are); open_files: the process's limit,
+    below which connections must stay. Raises EngineRefused for TLS without a certificate."""
     parameters = spec.parameters
     size_mb = memory_mb(spec)
     asked = int(parameters.get("max_item_size") or _MB)
@@ -59,8 +62,17 @@ def render(spec: NodeSpec, build: Build, user: str, open_files: int) -> Renderin
         if parameters.get(name):
             words += [option, parameters[name]]
     words += [option for name, option in _SWITCHES.items() if parameters.get(name) == "1"]
-    words += ["-o", ",".join([*_extended(parameters), f"slab_chunk_max={chunk_bytes}"])]
-    return Rendering(argv=(build.binary, *words))
+    files: dict[str, bytes] = {}
+    encrypted: list[str] = []
+    if spec.address.transit:
+        if spec.certificate is None:
+            raise EngineRefused(f"{spec.name} has no certificate, so it cannot be started with TLS")
+        words += ["-Z"]
+        files = {CERTIFICATE: spec.certificate.certificate, CERTIFICATE_KEY: spec.certificate.key}
+        paths = (posixpath.join(folder, name) for name in files)
+        encrypted = [f"{word}={path}" for word, path in zip(("ssl_chain_cert", "ssl_key"), paths, strict=True)]
+    words += ["-o", ",".join([*_extended(parameters), f"slab_chunk_max={chunk_bytes}", *encrypted])]
+    return Rendering(argv=(build.binary, *words), files=files)
 
 
 def memory_mb(spec: NodeSpec) -> int:

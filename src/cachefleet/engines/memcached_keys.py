@@ -34,20 +34,29 @@ class Found(msgspec.Struct, frozen=True):
     size_bytes: int
 
 
-def keys_of(at: Address, *, timeout_s: float, alive: Callable[[], None], held_bytes: int = HELD_BYTES) -> Iterator[Found]:
+def keys_of(
+    at: Address,
+    *,
+    timeout_s: float,
+    alive: Callable[[], None],
+    held_bytes: int = HELD_BYTES,
+    authorities: str = "",
+) -> Iterator[Found]:
     """alive: called often until the first is known. held_bytes: that may be kept. Raises StreamBroken, Refused."""
-    held = _held(at, timeout_s, alive, held_bytes)
+    held = _held(at, timeout_s, alive, held_bytes, authorities)
     if held is not None:
         return _found(at, held)
-    return _found(at, _walked(at, timeout_s))
+    return _found(at, _walked(at, timeout_s, authorities))
 
 
-def _held(at: Address, timeout_s: float, alive: Callable[[], None], most_bytes: int) -> Iterator[bytes] | None:
+def _held(
+    at: Address, timeout_s: float, alive: Callable[[], None], most_bytes: int, authorities: str
+) -> Iterator[bytes] | None:
     """All that the crawler says of the hash table; None when that is too much. Nothing else is done until it is silent."""
     compressor = zlib.compressobj(1)
     pieces: deque[bytes] = deque()
     held_bytes = 0
-    with connected(at, timeout_s) as crawl:
+    with connected(at, timeout_s, authorities) as crawl:
         for piece in _said(crawl, b"hash", timeout_s):
             pieces.append(compressor.compress(piece))
             held_bytes += len(pieces[-1])
@@ -64,8 +73,8 @@ def _let_go(pieces: deque[bytes]) -> Iterator[bytes]:
         yield decompressor.decompress(pieces.popleft())
 
 
-def _walked(at: Address, timeout_s: float) -> Iterator[bytes]:
-    with connected(at, timeout_s) as crawl:
+def _walked(at: Address, timeout_s: float, authorities: str) -> Iterator[bytes]:
+    with connected(at, timeout_s, authorities) as crawl:
         yield from _said(crawl, b"all", timeout_s)
 
 

@@ -37,22 +37,27 @@ class Contents(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def open_items(at: Address, *, timeout_s: float, clock: Clock, alive: Callable[[], None]) -> Iterator[Contents]:
+def open_items(
+    at: Address, *, timeout_s: float, clock: Clock, alive: Callable[[], None], authorities: str = ""
+) -> Iterator[Contents]:
     """The items that the node has. Which these are is known first; one that is stored or goes afterwards may be there or
     not. Items that clients have marked as stale, or that somebody is just making anew, are left out. timeout_s: so long
     may the node say nothing. alive: called often until the first item comes. Raises StreamBroken, Refused."""
-    with connected(at, timeout_s) as wire:
+    with connected(at, timeout_s, authorities) as wire:
         stats = wire.stats()
         ahead_s = clock.now() - int(stats.get("time", "0"))
         reader = _Reader(wire, clock, ahead_s if abs(ahead_s) > _SAME_S else 0.0)
-        yield Contents(int(stats.get("bytes", "0")), reader.items(_batches(keys_of(at, timeout_s=timeout_s, alive=alive))))
+        yield Contents(
+            int(stats.get("bytes", "0")),
+            reader.items(_batches(keys_of(at, timeout_s=timeout_s, alive=alive, authorities=authorities))),
+        )
 
 
-def write_items(at: Address, items: Iterable[Item], *, timeout_s: float, now: float) -> tuple[int, int]:
+def write_items(at: Address, items: Iterable[Item], *, timeout_s: float, now: float, authorities: str = "") -> tuple[int, int]:
     """Store all items that have not expired by `now`. Returns (how many there were, how many of them were stored). Raises
     StreamBroken, Refused when the node does not take one."""
     count = stored = 0
-    with connected(at, timeout_s) as wire:
+    with connected(at, timeout_s, authorities) as wire:
         held, in_batch = bytearray(), 0
         for item in items:
             count += 1
