@@ -29,16 +29,16 @@ ENGINES = [("redis", "7.0"), ("valkey", "8.0")]
 
 
 def client(where: tuple[str, int], password: str | None = None, user: str | None = None, **more: Any) -> Any:
-    """One connection, no second try. TLS; whose certificate it is is no matter here."""
+    """One connection from now on, no second try. TLS; whose certificate it is is no matter here."""
     return redis.Redis(
         *where, username=user, password=password, ssl=True, ssl_cert_reqs="none", socket_timeout=5,
-        retry=Retry(NoBackoff(), 0), single_connection_client=True, **more,
+        retry=Retry(NoBackoff(), 0), **{"single_connection_client": True, **more},
     )  # fmt: skip
 
 
 def gets_in(where: tuple[str, int], password: str | None = None, user: str | None = None) -> bool:
     try:
-        with client(where, password, user) as found:
+        with client(where, password, user, single_connection_client=False) as found:
             return bool(found.ping())
     except (redis.exceptions.AuthenticationError, redis.exceptions.NoPermissionError):
         return False
@@ -293,7 +293,7 @@ def test_nodes_that_are_launched_anew_and_promoted_know_their_users(
     create_user(elasticache, f"{name}-default", "default", "off -@all")
     shape: dict[str, Any] = {"NumCacheClusters": 2, "AutomaticFailoverEnabled": True}
     if clustered:
-        shape = {"NumNodeGroups": 1, "ReplicasPerNodeGroup": 1, "NumCacheClusters": None}
+        shape = {"NumNodeGroups": 2, "ReplicasPerNodeGroup": 1, "NumCacheClusters": None}
     shape = {member: value for member, value in shape.items() if value is not None}
     with team(elasticache, f"{name}-team", [f"{name}-app", f"{name}-default"]):
         request = {"Engine": "redis", "EngineVersion": "7.0", "TransitEncryptionEnabled": True, **shape}

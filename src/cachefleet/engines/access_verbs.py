@@ -17,6 +17,7 @@ from cachefleet.model.access import OPEN, EngineUser, fingerprint
 from cachefleet.model.observed import Address
 
 DEFAULT = "default"
+_OPEN = {"on", "nopass"}  # flags of a user that gets in with no password
 # Replicas that came as clients may: what these may no longer do would be answered into their stream, and they would need all
 # data again. So they come again, as who they are, and get what they miss.
 _NEW_LINKS: tuple[Command, ...] = (("CLIENT", "KILL", "TYPE", "replica"),)
@@ -35,8 +36,10 @@ class AccessVerbs:
             raise EngineRefused(f"users of {at} were not changed: it is not known who we are there")
         self._connections.renew(at)  # an attempt that was cut short may have left us no rights but a client's
         capabilities = (await self._connections.identity(at)).capabilities
-        names, before = await self._connections.call(at, ("ACL", "USERS"), ("ACL", "GETUSER", DEFAULT))
         wanted = {user.name: user for user in users}
+        asked = list(dict.fromkeys((DEFAULT, *wanted)))
+        names, *found = await self._connections.call(at, ("ACL", "USERS"), *(("ACL", "GETUSER", name) for name in asked))
+        before = {name: _flags(user) for name, user in zip(asked, found, strict=True)}
         gone = [name for name in names if not (name in wanted or name == DEFAULT or access.is_ours(name))]
         ours, peer = passwords.controller(at.launch), passwords.peer(at.launch)
         own = [("ACL", "SETUSER", *user) for user in access.own_users(ours, peer, capabilities)]
@@ -50,18 +53,20 @@ class AccessVerbs:
             *((("ACL", "DELUSER", *gone),) if gone else ()),
         ]
         await self._connections.call(at, *commands)
-        for name in _to_cut(wanted, cut, was_open=_is_open(before) or not access.seen_mark(names)):
+        for name in _to_cut(wanted, cut, before if access.seen_mark(names) else None):
             await self._connections.call(at, ("CLIENT", "KILL", "USER", name, "SKIPME", "yes"))
         await self._connections.call(at, ("ACL", "SETUSER", access.mark(users), "reset"))
         self._connections.renew(at)
 
 
-def _to_cut(wanted: Mapping[str, EngineUser], cut: Sequence[str], *, was_open: bool) -> list[str]:
-    """Of whom connections are closed. A new password alone closes none, but where there was none before. was_open: one could
-    get in without a password, or nobody knows, since an earlier attempt was cut short."""
+def _to_cut(wanted: Mapping[str, EngineUser], cut: Sequence[str], before: Mapping[str, frozenset[str]] | None) -> list[str]:
+    """Of whom connections are closed. A new password alone closes none, but where there was none before. Whoever has not said yet
+    who it is counts as the default user: those are not closed for nothing. before: flags by name; None when nobody knows, since
+    an earlier attempt was cut short."""
     default = wanted.get(DEFAULT)
+    was_open = before is None or before[DEFAULT] >= _OPEN
     unasked = [DEFAULT] if default is not None and was_open and not default.no_password else []
-    off = [name for name, user in wanted.items() if not user.enabled]
+    off = [name for name, user in wanted.items() if not user.enabled and (before is None or "on" in before[name])]
     return [name for name in dict.fromkeys((*cut, *off, *unasked)) if name in wanted]
 
 
@@ -77,8 +82,7 @@ async def login_for(connections: Connections, to: Address) -> Command:
     return ("AUTH2", PEER, passwords.peer(to.launch)) if PEER in users and not is_open else ()
 
 
-def _is_open(user: Any) -> bool:
-    """By a reply of ACL GETUSER: whether it lets in without a password."""
-    words = [word.decode() if isinstance(word, bytes) else word for word in user] if isinstance(user, list) else []
-    flags = words[words.index("flags") + 1] if "flags" in words else ()
-    return {"on", "nopass"} <= {flag.decode() if isinstance(flag, bytes) else flag for flag in flags}
+def _flags(user: Any) -> frozenset[str]:
+    """Of a reply of ACL GETUSER; none of a user that there is not."""
+    words = user if isinstance(user, list) else []
+    return frozenset(words[words.index("flags") + 1]) if "flags" in words else frozenset()
