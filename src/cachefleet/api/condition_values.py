@@ -79,10 +79,10 @@ def _of_both(group: GroupDesired | None, request: Mapping[str, Any]) -> dict[str
     retention = request.get("SnapshotRetentionLimit")
     auth = bool(request["AuthToken"]) if "AuthToken" in request else group is not None and group.auth is not None
     return {
-        "cachenodetype": request.get("CacheNodeType") or (group and group.node_type),
-        "cacheparametergroupname": request.get("CacheParameterGroupName") or (group and group.parameter_group),
-        "enginetype": request.get("Engine") or (group and group.engine) or "redis",
-        "engineversion": request.get("EngineVersion") or (group and group.engine_version),
+        "cachenodetype": request.get("CacheNodeType") or (group.node_type if group else None),
+        "cacheparametergroupname": request.get("CacheParameterGroupName") or (group.parameter_group if group else None),
+        "enginetype": request.get("Engine") or (group.engine if group else None) or "redis",
+        "engineversion": request.get("EngineVersion") or (group.engine_version if group else None),
         "snapshotretentionlimit": retention if retention is not None else (group.snapshot_retention_days if group else 0),
         "authtokenenabled": auth and request.get("AuthTokenUpdateStrategy") != "DELETE",
     }
@@ -112,7 +112,7 @@ def _of_group(found: Any, request: Mapping[str, Any]) -> dict[str, Value]:
     return _named(
         {
             **_of_both(group, request),
-            "kmskeyid": request.get("KmsKeyId") or (group and group.key_name),
+            "kmskeyid": request.get("KmsKeyId") or (group.key_name if group else None),
             "durability": request.get("Durability"),
             "atrestencryptionenabled": switch("AtRestEncryptionEnabled", group is not None and group.at_rest_encryption),
             "transitencryptionenabled": switch("TransitEncryptionEnabled", group is not None and group.transit != ""),
