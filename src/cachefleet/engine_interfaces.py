@@ -146,8 +146,8 @@ class ReplicationDriver(EngineDriver, Protocol):
         """CONFIG SET of engine directive names."""
 
     async def admit(self, at: Address, users: Sequence[EngineUser], cut: Sequence[str] = ()) -> None:
-        """Let exactly these in from now on, beside ourselves. Connections of users that are gone or off are closed, those of the
-        names in cut, and those that got in without a password where one is wanted by now. Idempotent."""
+        """Let exactly these in from now on, beside ourselves. Connections of users that are gone or off are closed, those of
+        the names in cut, and those that got in without a password where one is wanted by now. Idempotent."""
 
 
 class ClusterDriver(EngineDriver, Protocol):

@@ -1,5 +1,5 @@
-"""Takes away the rows of users that are being deleted, once no cache lets them in any more. Called by the controller: after a pass
-in which a group's nodes have agreed on other users, after the end of a group, and now and then.
+"""Takes away the rows of users that are being deleted, once no cache lets them in any more. Called by the controller: after a
+pass in which a group's nodes have agreed on other users, after the end of a group, and now and then.
 """
 
 from __future__ import annotations

@@ -60,9 +60,9 @@ class AccessVerbs:
 
 
 def _to_cut(wanted: Mapping[str, EngineUser], cut: Sequence[str], before: Mapping[str, frozenset[str]] | None) -> list[str]:
-    """Of whom connections are closed. A new password alone closes none, but where there was none before. Whoever has not said yet
-    who it is counts as the default user: those are not closed for nothing. before: flags by name; None when nobody knows, since
-    an earlier attempt was cut short."""
+    """Of whom connections are closed. A new password alone closes none, but where there was none before. Whoever has not said
+    yet who it is counts as the default user: those are not closed for nothing. before: flags by name; None when nobody knows,
+    since an earlier attempt was cut short."""
     default = wanted.get(DEFAULT)
     was_open = before is None or before[DEFAULT] >= _OPEN
     unasked = [DEFAULT] if default is not None and was_open and not default.no_password else []

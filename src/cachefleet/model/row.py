@@ -11,8 +11,8 @@ from cachefleet.model.iam import IamUserDesired
 from cachefleet.model.network import SubnetGroupDesired
 from cachefleet.model.resource import Key, Kind
 from cachefleet.model.snapshot import SnapshotDesired
-from cachefleet.model.vpc import SecurityGroupDesired, SubnetDesired, VpcDesired
 from cachefleet.model.user import UserDesired, UserGroupDesired
+from cachefleet.model.vpc import SecurityGroupDesired, SubnetDesired, VpcDesired
 
 D = TypeVar("D")
 
