@@ -48,6 +48,7 @@ def measure(data: Path) -> Iterator[Row]:
             endpoint = address(group["NodeGroups"][0]["PrimaryEndpoint"])
             for depth in REQUESTS:
                 yield from _compare("primary endpoint", endpoint, BY_HAND, reference, ("SET", "GET"), depth, 0.97)
+        yield from _encrypted(service, client)
         for replicas in (1, 3):
             with replication_group(client, "read", NumCacheClusters=1 + replicas, AutomaticFailoverEnabled=True) as group:
                 endpoint = address(group["NodeGroups"][0]["ReaderEndpoint"])
@@ -56,20 +57,40 @@ def measure(data: Path) -> Iterator[Row]:
                 yield from _compare(name, endpoint, "one replica", _replica(client, "read"), ("GET",), 1, target)
 
 
+def _encrypted(service: Service, client: Any) -> Iterator[Row]:
+    """The same with TLS, of an engine that has it."""
+    tls = {"Engine": "redis", "EngineVersion": "7.0", "TransitEncryptionEnabled": True}
+    with replication_group(client, "secret", NumCacheClusters=1, **tls) as group:
+        endpoint = address(group["NodeGroups"][0]["PrimaryEndpoint"])
+        with _by_hand(service, "secret-001", encrypted=True) as reference:
+            for depth in REQUESTS:
+                name = "primary endpoint with TLS"
+                yield from _compare(name, endpoint, BY_HAND, reference, ("SET", "GET"), depth, 0.97, encrypted=True)
+
+
 def _compare(
-    name: str, ours: Where, other_name: str, other: Where, tests: Sequence[str], depth: int, target: float | None
+    name: str,
+    ours: Where,
+    other_name: str,
+    other: Where,
+    tests: Sequence[str],
+    depth: int,
+    target: float | None,
+    *,
+    encrypted: bool = False,
 ) -> Iterator[Row]:
     """A ratio a pair, and the rates themselves."""
     for where in (ours, other):
-        _benchmark(where, tests, depth)  # not counted: memory is touched, processor speeds settle
-    before = _spent_s(ours), _spent_s(other)
+        _benchmark(where, tests, depth, encrypted=encrypted)  # not counted: memory is touched, processor speeds settle
+    before = _spent_s(ours, encrypted=encrypted), _spent_s(other, encrypted=encrypted)
     rates: dict[str, tuple[list[float], list[float]]] = {test: ([], []) for test in tests}
     for number in range(PAIRS):
         for side in (0, 1) if number % 2 == 0 else (1, 0):
-            for test, rate in _benchmark((ours, other)[side], tests, depth).items():
+            for test, rate in _benchmark((ours, other)[side], tests, depth, encrypted=encrypted).items():
                 rates[test][side].append(rate)
     requests = PAIRS * len(tests) * REQUESTS[depth]
-    spent = [1e6 * (_spent_s(where) - begun) / requests for where, begun in zip((ours, other), before, strict=True)]
+    after = _spent_s(ours, encrypted=encrypted), _spent_s(other, encrypted=encrypted)
+    spent = [1e6 * (now - begun) / requests for now, begun in zip(after, before, strict=True)]
     cost = f"; {spent[0]:.2f} over {spent[1]:.2f} µs of processor a request" if other_name == BY_HAND else ""
     for test, (here, there) in rates.items():
         own = Row(figure="", unit="1/s", values=here)
@@ -85,18 +106,19 @@ def _compare(
         )
 
 
-def _benchmark(where: Where, tests: Sequence[str], depth: int) -> dict[str, float]:
+def _benchmark(where: Where, tests: Sequence[str], depth: int, *, encrypted: bool = False) -> dict[str, float]:
     """Requests a second by test."""
     host, port = where
     command = ["redis-benchmark", "-h", host, "-p", str(port), "-t", ",".join(tests).lower(), "-n", str(REQUESTS[depth])]
+    command += ["--tls", "--insecure"] if encrypted else []  # who answers is known; to prove it takes time once
     done = subprocess.run([*command, "-c", "50", "-P", str(depth), "-q", "--csv"], check=True, capture_output=True, text=True)
     rows = csv.reader(io.StringIO(done.stdout))
     return {row[0]: float(row[1]) for row in rows if row and row[0] in tests}
 
 
-def _spent_s(where: Where) -> float:
+def _spent_s(where: Where, *, encrypted: bool = False) -> float:
     """Processor time of the process that answers there."""
-    with redis.Redis(*where, socket_timeout=5) as client:
+    with redis.Redis(*where, socket_timeout=5, **_tls(encrypted)) as client:
         info = client.info("cpu")
     return float(info["used_cpu_user"]) + float(info["used_cpu_sys"])
 
@@ -109,7 +131,7 @@ def _replica(client: Any, group: str) -> Where:
 
 
 @contextmanager
-def _by_hand(service: Service, node: str) -> Iterator[Where]:
+def _by_hand(service: Service, node: str, *, encrypted: bool = False) -> Iterator[Where]:
     """The node's binary and its configuration, without what is ours, as a process of its own; in a session of its own like
     the node, since kernels share out processor time by session."""
     pid = service.pid_of(node)
@@ -120,21 +142,27 @@ def _by_hand(service: Service, node: str) -> Iterator[Where]:
     with data_folder() as data:
         own = data / "by-hand"
         own.mkdir()
-        kept = [line for line in lines if line.split(" ", 1)[0] not in OWN_WORDS | {"port"}]
-        config = [*kept, "bind 127.0.0.1", f"port {port}", f"dir {own}", f"logfile {own / 'engine.log'}"]
+        kept = [line for line in lines if line.split(" ", 1)[0] not in OWN_WORDS | {"port", "tls-port"}]
+        ports = ["port 0", f"tls-port {port}"] if encrypted else [f"port {port}"]
+        config = [*kept, "bind 127.0.0.1", *ports, f"dir {own}", f"logfile {own / 'engine.log'}"]
         (own / "engine.conf").write_text("\n".join(config) + "\n")
-        process = subprocess.Popen([str(Path(f"/proc/{pid}/exe").readlink()), "engine.conf"], cwd=own, start_new_session=True)
+        binary = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()  # one file may be several programs, by name
+        process = subprocess.Popen([binary, "engine.conf"], cwd=own, start_new_session=True)
         try:
-            wait_for("the engine answers", lambda: _answers(port))
+            wait_for("the engine answers", lambda: _answers(port, encrypted=encrypted))
             yield "127.0.0.1", port
         finally:
             process.kill()
             process.wait()
 
 
-def _answers(port: int) -> bool:
+def _tls(encrypted: bool) -> dict[str, Any]:
+    return {"ssl": True, "ssl_cert_reqs": "none", "ssl_check_hostname": False} if encrypted else {}
+
+
+def _answers(port: int, *, encrypted: bool) -> bool:
     try:
-        with redis.Redis("127.0.0.1", port, socket_timeout=1) as client:
+        with redis.Redis("127.0.0.1", port, socket_timeout=1, **_tls(encrypted)) as client:
             return bool(client.ping())
     except redis.exceptions.RedisError:
         return False
