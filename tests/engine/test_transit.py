@@ -313,3 +313,16 @@ def test_an_engine_without_tls_is_refused_and_others_are_named(service: Service)
     assert error["Code"] == "InvalidParameterCombination"
     assert "Installed builds with TLS" in error["Message"]
     assert "cachefleet engines build valkey 9.1" in error["Message"]
+
+
+def test_the_cluster_mode_changes_with_tls(service: Service, engine: dict[str, str]) -> None:
+    client = service.client()
+    with replication_group(client, "tls-modes", **engine, **PAIR, TransitEncryptionEnabled=True) as group:
+        where = address(group["NodeGroups"][0]["PrimaryEndpoint"])
+        assert connect(service, where).set("kept", "value")
+        compatible = modify(client, "tls-modes", ClusterMode="compatible")
+        assert connect(service, where).get("kept") == b"value"
+        enabled = modify(client, "tls-modes", ClusterMode="enabled")
+        reader = cluster_client(service, *address(enabled["ConfigurationEndpoint"]), encrypted=True)
+        assert reader.get("kept") == b"value"
+        assert compatible["TransitEncryptionMode"] == enabled["TransitEncryptionMode"] == "required"
