@@ -133,7 +133,7 @@ def _tools(group: dict[str, Any]) -> Backup:
 
 def _dump(where: Where, file: Path) -> None:
     user, password = operator_login(*where)
-    command = [tool(), "-h", where[0], "-p", str(where[1]), "--user", user, "--rdb", file]
+    command = [str(tool()), "-h", where[0], "-p", str(where[1]), "--user", user, "--rdb", str(file)]
     environment = {**os.environ, "REDISCLI_AUTH": password, "VALKEYCLI_AUTH": password}
     subprocess.run(command, check=True, capture_output=True, timeout=TIMEOUT_S, env=environment)
 

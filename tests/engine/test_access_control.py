@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -301,7 +302,7 @@ def test_nodes_that_are_launched_anew_and_promoted_know_their_users(
             members = group["MemberClusters"]
             for member in members:
                 os.kill(service.pid_of(member), signal.SIGKILL)
-                wait_for(f"{member} is down", lambda member=member: not _is_available(elasticache, member))
+                wait_for(f"{member} is down", partial(_is_away, elasticache, member))
                 await_healthy(elasticache, name)
             for member in members:
                 (found,) = elasticache.describe_cache_clusters(CacheClusterId=member, ShowCacheNodeInfo=True)["CacheClusters"]
@@ -310,9 +311,9 @@ def test_nodes_that_are_launched_anew_and_promoted_know_their_users(
                 assert [gets_in(where, word, "app") for word in (PASSWORD, WRONG)] == [True, False]
 
 
-def _is_available(elasticache: Any, member: str) -> bool:
+def _is_away(elasticache: Any, member: str) -> bool:
     (found,) = elasticache.describe_cache_clusters(CacheClusterId=member)["CacheClusters"]
-    return bool(found["CacheClusterStatus"] == "available")
+    return bool(found["CacheClusterStatus"] != "available")
 
 
 def test_a_new_replica_has_the_users_and_no_file_has_a_password(elasticache: Any, service: Service) -> None:

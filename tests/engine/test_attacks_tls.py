@@ -16,6 +16,8 @@ import redis
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from cachefleet.model.group import Engine
 from tests.engine.engine_processes import build_of
@@ -71,7 +73,7 @@ def test_nothing_is_said_in_the_clear(groups: list[dict[str, Any]]) -> None:
             assert b"PONG" not in answer
             assert not answer.startswith((b"+", b"-", b"$"))
         with pytest.raises((redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)):
-            redis.Redis(*where, socket_timeout=1, retry=None).get("key")
+            redis.Redis(*where, socket_timeout=1, retry=Retry(NoBackoff(), 0)).get("key")
 
 
 def test_there_is_no_other_port(groups: list[dict[str, Any]]) -> None:

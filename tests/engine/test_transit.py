@@ -95,7 +95,10 @@ class Writer:
 
 
 def ways(service: Service, host: str, port: int) -> list[Any]:
-    plain = {"socket_timeout": 0.5, "retry": Retry(NoBackoff(), 0)}  # one that speaks TLS to who does not waits for an answer
+    plain: dict[str, Any] = {
+        "socket_timeout": 0.5,
+        "retry": Retry(NoBackoff(), 0),
+    }  # one that speaks TLS to who does not waits for an answer
     return [
         redis.Redis(host, port, **plain),
         redis.Redis(host, port + 1, **plain, **tls(service)),

@@ -217,7 +217,10 @@ class Server:
     def __init__(self, nodes: NodeList, certificate_folder: str = "") -> None:
         """certificate_folder: where node.crt, node.key and ca.crt lie; "" speaks no TLS."""
         self.nodes = nodes
-        self._to_clients, self._to_nodes = _contexts(certificate_folder) if certificate_folder else (None, None)
+        self._to_clients: ssl.SSLContext | None = None
+        self._to_nodes: ssl.SSLContext | None = None
+        if certificate_folder:
+            self._to_clients, self._to_nodes = _contexts(certificate_folder)
         self._selector = selectors.DefaultSelector()
         family = socket.AF_INET6 if ":" in nodes.listen[0] else socket.AF_INET
         self._listener = socket.socket(family, socket.SOCK_STREAM)

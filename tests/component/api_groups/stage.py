@@ -38,14 +38,14 @@ NODE_TYPE = "cache.t4g.micro"
 
 
 class GroupStage(Stage):
-    async def call(self, name: str, /, service: str = "elasticache", **request: Any) -> dict[str, Any]:
+    async def call(self, name: str, /, service: Any = "elasticache", **request: Any) -> dict[str, Any]:
         """The reply as a client would have it, checked against the service model's output shape."""
         reply: dict[str, Any] = built(await call(self.context, name, service, **request))
         report = ParamValidator().validate(reply, _model(service).operation_model(name).output_shape)
         assert not report.has_errors(), report.generate_report()
         return reply
 
-    async def create_group(self, name: str = "demo", **request: Any) -> dict[str, Any]:
+    async def create_group(self, name: str = "demo", /, **request: Any) -> dict[str, Any]:
         request = {"ReplicationGroupDescription": "a demo", "CacheNodeType": NODE_TYPE, "NumCacheClusters": 2, **request}
         if "NumNodeGroups" in request or "NodeGroupConfiguration" in request:
             del request["NumCacheClusters"]

@@ -16,7 +16,7 @@ ON = "default.valkey9.cluster.on"
 
 
 async def ready(stage: GroupStage, **request: object) -> None:
-    await stage.create_group(**{"AutomaticFailoverEnabled": True, **request})  # type: ignore[arg-type]
+    await stage.create_group(**{"AutomaticFailoverEnabled": True, **request})
     await stage.settle()
 
 

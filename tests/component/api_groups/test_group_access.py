@@ -172,7 +172,7 @@ async def test_which_caches_can_have_a_user_group(stage: GroupStage) -> None:
         (COMBINATION, "IAM", {**tls, "UserGroupIds": ["iams"]}),
         (VALUE, "access string of app", {**tls, "Engine": "redis", "EngineVersion": "6.2", "UserGroupIds": ["team"]}),
     ):
-        await stage.refused(code, rule, "CreateReplicationGroup", **base, **request)  # type: ignore[arg-type]
+        await stage.refused(code, rule, "CreateReplicationGroup", **base, **request)
     await stage.call("CreateReplicationGroup", **base, **tls, UserGroupIds=["vk"])
 
 

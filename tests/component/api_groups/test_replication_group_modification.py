@@ -13,7 +13,7 @@ TOPIC = "arn:aws:sns:local-1:000000000000:news"
 
 
 async def ready(stage: GroupStage, **request: object) -> None:
-    await stage.create_group(**request)  # type: ignore[arg-type]
+    await stage.create_group(**request)
     await stage.settle()
     stage.woken.clear()
 

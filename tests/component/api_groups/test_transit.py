@@ -30,7 +30,7 @@ async def modify(stage: GroupStage, **request: Any) -> dict[str, Any]:
     return dict(reply["ReplicationGroup"])
 
 
-async def refuse(stage: GroupStage, rule: str, code: str = COMBINATION, **request: Any) -> None:
+async def refuse(stage: GroupStage, rule: str, code: str = COMBINATION, /, **request: Any) -> None:
     request = {"ApplyImmediately": True, **request}
     await stage.refused(code, rule, "ModifyReplicationGroup", ReplicationGroupId="demo", **request)
 

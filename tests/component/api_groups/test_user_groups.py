@@ -38,7 +38,7 @@ async def test_which_users_go_together(stage: GroupStage) -> None:
         ("vk", {"Engine": "valkey"}),
         ("iam", {"Passwords": None, "AuthenticationMode": {"Type": "iam"}}),
     ):
-        await create_user(stage, user_id, **request)  # type: ignore[arg-type]
+        await create_user(stage, user_id, **request)
     for code, rule, engine, users in (
         ("DefaultUserRequired", "name default", "redis", ["app"]),
         ("DefaultUserRequired", "name default", "redis", []),
@@ -105,7 +105,7 @@ async def test_changes_that_are_none_or_cannot_be(stage: GroupStage) -> None:
         ("InvalidParameterCombination", "engine valkey", {"UserIdsToAdd": ["vk"]}),
         ("InvalidParameterCombination", "Redis OSS", {"Engine": "valkey", "UserIdsToRemove": ["default"]}),
     ):
-        await stage.refused(code, rule, MODIFY, UserGroupId="team", **request)  # type: ignore[arg-type]
+        await stage.refused(code, rule, MODIFY, UserGroupId="team", **request)
     await stage.refused("UserGroupNotFound", "none", MODIFY, UserGroupId="none", UserIdsToAdd=["app"])
     assert one(await stage.call("DescribeUserGroups"))["UserIds"] == ["app", "default"]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec.structs import replace
 
 from cachefleet.model.access import CLOSED, OPEN, EngineUser, fingerprint
@@ -13,7 +15,7 @@ from tests.unit.planning.world import World
 READER = EngineUser("reader", ("~app:*", "+@read"), sha256=("ab" * 32,))
 
 
-def plan(world: World, users: tuple[EngineUser, ...], seen: dict[str, str | None]) -> Plan:
+def plan(world: World, users: tuple[EngineUser, ...], seen: Mapping[str, str | None]) -> Plan:
     observed = world.observe()
     views = {name: replace(view, access=seen.get(name)) for name, view in observed.views.items()}
     observed = replace(observed, users=users, views=views)
