@@ -12,7 +12,8 @@ import redis
 from cachefleet.model.group import Engine
 from cachefleet.model.slots import count
 from tests.engine.engine_processes import build_of
-from tests.faults.cluster_truth import ClusterGroup, ask, made_cluster
+from tests.faults.cluster_truth import ClusterGroup, ask, client_of, made_cluster
+from tests.fixtures.operator import as_operator
 from tests.fixtures.service import Service, wait_for
 from tests.traffic.writer import ClusterWriter
 
@@ -155,8 +156,11 @@ def test_a_takeover_by_hand_is_adopted(group: ClusterGroup, hosts: dict[str, str
 def test_slots_that_another_shard_claims_have_one_owner_afterwards(group: ClusterGroup, hosts: dict[str, str]) -> None:
     """Which one: the higher epoch says so. Their keys stay with whoever had them, as with Valkey and Redis everywhere."""
     first, second = group.primaries()["0001"], group.primaries()["0002"]
-    ask(hosts[second], "CLUSTER", "DELSLOTS", "0", "1")
-    ask(hosts[second], "CLUSTER", "ADDSLOTS", "0", "1")
+    host = hosts[second]
+    with client_of(host, **as_operator((host, 6379))) as client, client.pipeline(transaction=False) as orders:
+        for order in ("DELSLOTS", "ADDSLOTS"):  # at once: by the next message from others the slots are theirs again
+            orders.execute_command("CLUSTER", order, "0", "1")
+        assert orders.execute() == ["OK", "OK"]
     group.await_whole()
     owners = [name for name in (first, second) if slots_of(group, name)[0][0] == 0]
     assert len(owners) == 1
