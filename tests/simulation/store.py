@@ -172,6 +172,9 @@ class StoreLink:
     async def keys(self, kinds: Sequence[Kind]) -> list[Key]:
         return await self._ask(lambda store: store.keys(kinds))  # type: ignore[no-any-return]
 
+    async def rows(self, kind: Kind, scope: Scope, after: str = "", limit: int | None = None) -> list[AnyRow]:
+        return await self._ask(lambda store: store.rows(kind, scope, after, limit))  # type: ignore[no-any-return]
+
     async def owner(self, scope: Scope, member: str) -> AnyRow | None:
         return await self._ask(lambda store: store.owner(scope, member))  # type: ignore[no-any-return]
 

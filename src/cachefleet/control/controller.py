@@ -23,6 +23,7 @@ from cachefleet.control.queue import KeyedQueue
 from cachefleet.control.seams import Seams
 from cachefleet.control.user_book import UserBook
 from cachefleet.interfaces import Conflict, Deposed, HostRefused, StoreError
+from cachefleet.model.access import Admitted
 from cachefleet.model.plan import MoveKeys, Plan
 from cachefleet.model.resource import GROUP_KINDS, Key, Kind
 from cachefleet.model.row import GroupRow, member_names
@@ -157,14 +158,13 @@ class Controller:
             self._seams.settings.control,
         )
         before, row = row, await self._save(row, plan, token)
-        if plan.finished or plan.memory.admitted != before.memory.admitted:
-            await forget_users(self._seams, key.scope, token)
         self._seams.host.keep(row.desired.uid, [] if plan.finished else held(plan.memory))
         if plan.finished:
             self._pulse.watch(row.desired.uid, key, {})
             self._keys.pop(row.desired.uid, None)
             self._trouble.pop(key, None)
             self._refusals.pop(key, None)
+            await self._forget_users(before, None, token)
             return None
         executor = Executor(self._seams, row, token)
         failed = await self._act(key, executor, plan) if plan.actions else 0
@@ -174,7 +174,14 @@ class Controller:
         if failed:
             return self._back_off(key)
         self._trouble.pop(key, None)
+        await self._forget_users(before, plan.memory.admitted, token)
         return AFTER_ACTIONS_S if plan.actions else plan.look_again_s
+
+    async def _forget_users(self, before: GroupRow, now: Admitted | None, token: int) -> None:
+        """Those that are being deleted, when a group's nodes have agreed on others than the users of a user group."""
+        known = before.memory.admitted
+        if known is not None and known.user_group and known != now:
+            await forget_users(self._seams, before.key.scope, token)
 
     async def _act(self, key: Key, executor: Executor, plan: Plan) -> int | None:
         """How many actions failed; None when they were broken off."""
