@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cachefleet.clock import SystemClock
 from cachefleet.hosts.yielding import give_way
+from tests.fixtures.service import wait_for
 
 BUSY = "while True: pass"
 TWO_THREADS = f"import threading; threading.Timer(0.2, lambda: exec('{BUSY}')).start()\n{BUSY}"
@@ -40,14 +41,21 @@ def policies(process: subprocess.Popen[bytes]) -> list[int]:
     return [os.sched_getscheduler(int(each.name)) for each in Path(f"/proc/{process.pid}/task").iterdir()]
 
 
-def test_it_gives_way_until_it_starves() -> None:
+async def reached(process: subprocess.Popen[bytes], policy: int) -> None:
+    await asyncio.to_thread(wait_for, f"policy {policy}", lambda: set(policies(process)) == {policy}, BOUND_S)
+
+
+def test_it_gives_way_until_it_starves_and_again_later() -> None:
     async def run() -> None:
         watch = asyncio.create_task(give_way(process.pid, SystemClock(), lambda: process.poll() is not None))
         await asyncio.sleep(0)
         assert set(policies(process)) == {os.SCHED_IDLE if may_return() else os.SCHED_OTHER}
         with on_one_processor(BUSY):
-            await asyncio.wait_for(watch, BOUND_S)
-        assert set(policies(process)) == {os.SCHED_OTHER}
+            await reached(process, os.SCHED_OTHER)
+        await reached(process, os.SCHED_IDLE if may_return() else os.SCHED_OTHER)
+        process.kill()
+        process.wait()
+        await asyncio.wait_for(watch, BOUND_S)
 
     with on_one_processor(TWO_THREADS) as process:
         asyncio.run(run())

@@ -2,7 +2,7 @@
 which whoever wakes up goes first at once. Nice values do not bring that about.
 
 On a machine that is never idle such a process would hardly go on. So it is watched from outside, and gets its usual share
-again as soon as it waits most of the time. Where the kernel would not let it return (that takes root, or a RLIMIT_NICE of 20),
+again for a while when it waits most of the time. Where the kernel would not let it return (that takes root, or a RLIMIT_NICE of 20),
 nothing is changed. Called by who starts workers that move data.
 """
 
@@ -18,7 +18,8 @@ from typing import NamedTuple
 
 from cachefleet.clock import Clock
 
-JUDGE_S = 1.0
+JUDGE_S = 0.5
+AGAIN_S = 5.0  # after that its usual share is not needed any more, perhaps: on a machine that stays busy a tenth is lost
 LEAST_SHARE = 0.25  # of the time in which it could run
 _CAP_SYS_NICE = 23  # capabilities(7)
 _NICE_0 = 20
@@ -46,21 +47,27 @@ def starves(before: Mapping[int, Spent], now: Mapping[int, Spent]) -> bool:
 
 
 async def give_way(pid: int, clock: Clock, ended: Callable[[], bool]) -> None:
-    """A process of ours that has just begun, and has one thread; those that it starts do as that does. Returns when there is
-    nothing more to see to; asks ended before it does anything, since a pid may be another's later."""
-    if not _may_return() or ended():
+    """A process of ours; what threads it starts do as those that start them. Returns when it has ended, or there is nothing
+    to see to; asks ended before it does anything, since a pid may be another's later."""
+    if not _may_return():
         return
-    with suppress(OSError):
-        _set(pid, os.SCHED_IDLE)
+    while not ended():
+        _set_all(pid, os.SCHED_IDLE)
+        if await _starved(pid, clock, ended):
+            _set_all(pid, os.SCHED_OTHER)
+            await clock.sleep(AGAIN_S)
+
+
+async def _starved(pid: int, clock: Clock, ended: Callable[[], bool]) -> bool:
+    """Waits for that; False when it ended before."""
     before = _spent(pid)
     while True:
         await clock.sleep(JUDGE_S)
         if ended():
-            return
+            return False
         now = _spent(pid)
         if starves(before, now):
-            _return(pid)
-            return
+            return True
         before = now
 
 
@@ -94,14 +101,9 @@ def _spent(pid: int) -> dict[int, Spent]:
     return found
 
 
-def _return(pid: int) -> None:
+def _set_all(pid: int, policy: int) -> None:
     """Twice: a thread that is just being started is seen the second time."""
     for _ in range(2):
         for thread in _threads(pid):
             with suppress(OSError):
-                _set(thread, os.SCHED_OTHER)
-
-
-def _set(thread: int, policy: int) -> None:
-    """0: the calling one. Raises OSError."""
-    os.sched_setscheduler(thread, policy, os.sched_param(0))
+                os.sched_setscheduler(thread, policy, os.sched_param(0))
