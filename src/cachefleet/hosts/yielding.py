@@ -1,8 +1,8 @@
 """Processes that take only the processor time that nobody else wants: the scheduling policy SCHED_IDLE (sched(7)), under
 which whoever wakes up goes first at once. Nice values do not bring that about.
 
-On a machine that is never idle such a process would hardly go on. So it is watched from outside, and gets its usual share
-again for a while when it waits most of the time. Where the kernel would not let it return (that takes root, or a RLIMIT_NICE of 20),
+On a machine that is never idle such a process would hardly go on. So it is watched from outside, and gets its usual share for
+a while when it waits most of the time. Where the kernel would not let it return (that takes root, or a RLIMIT_NICE of 20),
 nothing is changed. Called by who starts workers that move data.
 """
 
