@@ -259,9 +259,9 @@ class GroupMemory(msgspec.Struct):
     scaled_at: float = 0.0  # when the last such portion was done, 0 before
     proof_at: float = 0.0  # when a snapshot of it was last restored as a proof that it can be, 0 never
     proof_why: str = ""  # why it could not, "" when it could
+    admitted: Admitted | None = None  # None before the first look
     node_list_version: int = 0  # Memcached auto discovery
     node_list: tuple[str, ...] = ()  # node names last published
-    admitted: Admitted | None = None  # None before the first look
     node_list_hosts: tuple[str, ...] = ()  # and where they were
 
     @property
