@@ -43,6 +43,12 @@ def listening(service: Service) -> set[tuple[str, int]]:
     return {(host, port) for host, port in found if host.startswith(prefix)}
 
 
+def spreads(service: Service) -> bool:
+    """Whether the kernel spreads a reader endpoint for it."""
+    found = _expressions(f"cachefleet_{network(service)}") if NFT is not None else []
+    return any("dnat" in part for rule in found for part in rule)
+
+
 def rules(service: Service) -> list[str]:
     """Destination addresses of its rules in the kernel; none where nftables may not be used."""
     if NFT is None:

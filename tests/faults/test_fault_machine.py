@@ -19,6 +19,7 @@ import redis
 from botocore.exceptions import BotoCoreError, ClientError
 
 from tests.faults.shard import Shard, made_shard
+from tests.fixtures.limits import limit
 from tests.fixtures.machine import data_folder
 from tests.fixtures.service import Service, running_service, wait_for
 from tests.traffic.writer import EndpointWriter
@@ -117,14 +118,14 @@ def test_a_service_out_of_file_descriptors_still_fails_over_and_recovers_when_it
     old, heir = pair.primary, pair.address_of(pair.replicas[0])
     assert pair.service.process is not None
     pid, victim = pair.service.process.pid, pair.pid_of(old)
-    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(list(Path(f"/proc/{pid}/fd").iterdir())), before[1]))
+    before = limit(pid, resource.RLIMIT_NOFILE)
+    limit(pid, resource.RLIMIT_NOFILE, len(list(Path(f"/proc/{pid}/fd").iterdir())), before[1])
     try:
         os.kill(victim, signal.SIGKILL)
         wait_for("another serves", lambda: pair.role_at(pair.primary_endpoint) == "master", 10)
         assert pair.role_at(heir) == "master"
     finally:
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+        limit(pid, resource.RLIMIT_NOFILE, *before)
     wait_for("the API answers", lambda: answers(pair), 10)
     pair.heal()
     assert pair.get("kept") == "yes"
@@ -146,7 +147,7 @@ def test_a_primary_that_gets_no_more_memory_ends_and_is_succeeded(pair: Shard) -
     pair.put("kept", "yes")
     old, pid = pair.primary, pair.pid_of(pair.primary)
     used = int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.prlimit(pid, resource.RLIMIT_AS, (used + 8 * 1024 * 1024, resource.RLIM_INFINITY))
+    limit(pid, resource.RLIMIT_AS, used + 8 * 1024 * 1024, resource.RLIM_INFINITY)
     with pytest.raises(redis.exceptions.RedisError), pair.connect() as client:
         for number in range(20):
             client.set(f"big:{number}", "x" * 4_000_000)

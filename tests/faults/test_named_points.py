@@ -15,7 +15,7 @@ import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
 
 from tests.faults.fleet import ALONE, CLUSTERED, MEMCACHED, REPLICATED, Group
-from tests.faults.remains import NOTHING, everything, rules
+from tests.faults.remains import NOTHING, everything, spreads
 from tests.fixtures.machine import data_folder
 from tests.fixtures.service import Service, running_service, wait_for
 
@@ -112,7 +112,7 @@ def test_creation_and_deletion_are_finished(service: Service, shape: str, creati
     dies_at(service, creation, group.create)
     become_whole(group)
     if "Spread" in deletion:
-        wait_for("there is a rule to remove", lambda: rules(service))
+        wait_for("there is a rule to remove", lambda: spreads(service))
     dies_at(service, deletion, group.delete)
     wait_for("it is gone", group.is_gone, CONVERGENCE_S)
     wait_for("nothing is left of it", lambda: everything(service) == NOTHING)

@@ -122,7 +122,8 @@ def _shard(members: dict[str, ClusterEngine], shard: DesiredShard, name: str) ->
         known = engine.bus.table.get(primary.bus.me.engine_id)
         if known is None or known.slots != primary.bus.me.slots:
             return f"{engine.host} has another opinion on who serves {shard.shard_id}"
-        if engine.open_slots.text():
+        # A replica that was told of marks keeps them when its primary succeeds without; nobody can take them from a replica.
+        if engine.replication.primary and engine.open_slots.text():
             return f"{engine.host} has open slots:{engine.open_slots.text()}"
     for node in shard.nodes:
         state = members[node.name].replication

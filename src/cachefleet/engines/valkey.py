@@ -45,7 +45,6 @@ _REPLICATION: tuple[Command, ...] = (
     ("CONFIG", "GET", "bind"),
 )
 _USERS: Command = ("ACL", "USERS")
-_NOBODY: Command = ("PING",)
 _CLUSTER: tuple[Command, ...] = (("CLUSTER", "INFO"), ("CLUSTER", "NODES"))
 _MIGRATIONS: Command = ("CLUSTER", "GETSLOTMIGRATIONS")  # may be refused by one that loads: that says nothing then
 _SURE = len(_REPLICATION) + len(_CLUSTER)
@@ -83,14 +82,15 @@ class ValkeyDriver:
         try:
             connection = await self._connections.open(at)
             asked = (*_REPLICATION, *(_cluster_questions(connection) if clustered else ()))
-            ours = _USERS if self._passwords is not None else _NOBODY
-            users, links, *answers = await connection.batch(ours, _links_question(at, clustered), *asked)
+            more = (*(() if self._passwords is None else (_USERS,)), *_links_question(at, clustered))
+            answers = await connection.batch(*more, *asked)
         except (OSError, ConnectionEnded) as error:
             return NodeView(reachable=False, why=reason(error))
+        told, answers = dict(zip(more, answers, strict=False)), answers[len(more) :]
         view = msgspec.structs.replace(
             _view(connection, answers),
-            access=_access(users),
-            encrypted_links=encrypted_links(links),
+            access=_access(told.get(_USERS)),
+            encrypted_links=encrypted_links(told.get(GET_LINKS)),
             certificate=certificate_view(connection.peer_certificate()),
         )
         if not view.why:
@@ -213,9 +213,9 @@ def _cluster_questions(connection: Connection) -> tuple[Command, ...]:
     return (*_CLUSTER, _MIGRATIONS) if known is not None and "atomic-slot-migration" in known.capabilities else _CLUSTER
 
 
-def _links_question(at: Address, clustered: bool) -> Command:
+def _links_question(at: Address, clustered: bool) -> tuple[Command, ...]:
     """Without cluster mode the port that a replica calls tells it."""
-    return GET_LINKS if at.transit and clustered else _NOBODY
+    return (GET_LINKS,) if at.transit and clustered else ()
 
 
 def _access(users: Any) -> str | None:

@@ -192,7 +192,13 @@ def test_cancelling_ends_the_compiler_and_leaves_nothing(folder: Path, tmp_path:
     source = archive(tmp_path / "source.tar.gz", ENDLESS)
     command = [str(Path(sys.executable).with_name("cachefleet")), "engines", "build", "valkey", "9.1", "--source", source]
     command += ["--sha256", sha256_of(Path(source)), "--data", str(folder.parent)]
-    process = subprocess.Popen(command, env={**os.environ, "MARK": str(mark)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, "MARK": str(mark)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a shell's background ignores it
+    )
     try:
         wait_for("the compiler runs", lambda: mark.exists() and mark.read_text().endswith("\n"))
         pid = int(mark.read_text())
