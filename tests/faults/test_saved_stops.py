@@ -55,12 +55,21 @@ class Kept:
             for member in found.get("MemberClusters", []):
                 (one,) = self.service.client().describe_cache_clusters(CacheClusterId=member)["CacheClusters"]
                 states.add(one["CacheClusterStatus"])
-            return states == {"available"}
+            return states == {"available"} and self.is_read()  # what is shown may be from before the service was started
 
         try:
             wait_for(self.name, is_whole, 60)
         except AssertionError:
             raise AssertionError(self.service.told()) from None
+
+    def is_read(self) -> bool:
+        host, port = self.now_endpoints()[0]
+        try:
+            with closing(RedisCluster(host, port) if self.shape == CLUSTERED else redis.Redis(host, port)) as client:
+                client.dbsize()
+        except (redis.exceptions.RedisError, redis.exceptions.RedisClusterException):
+            return False
+        return True
 
     def now_endpoints(self) -> list[tuple[str, int]]:
         found = self.describe()
