@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from rich import box
@@ -18,6 +19,8 @@ same machine, as they are. Times are those that a client outside of the service 
 measurement; a median that misses its target is shown as it is. Where a target holds for each value, the worst one counts.
 
 """
+_ENGINES = "engines"
+_ROW = re.compile(r"^\| (.+) \| (.+) \|$", re.MULTILINE)
 _SECTION = "\n## "
 
 
@@ -46,11 +49,14 @@ def section(name: str, note: str, circumstances: str, rows: Sequence[Row]) -> st
 
 
 def sections_of(text: str, machine: Sequence[tuple[str, str]]) -> dict[str, str] | None:
-    """What page() was made of; None when that was on another machine."""
-    head = _head(machine)
-    if not text.startswith(head):
+    """What page() was made of; None when that was on another machine. An engine more than then makes it no other one."""
+    head, *parts = text.split(_SECTION)
+    known = dict(_ROW.findall(head))
+    engines = set(known.pop(_ENGINES, "").split(", ")) - {""}
+    now = dict(machine)
+    if not engines <= set(now.pop(_ENGINES, "").split(", ")) or known != now:
         return None
-    found = [_SECTION + part for part in text.removeprefix(head).split(_SECTION)[1:]]
+    found = [_SECTION + part for part in parts]
     return {part.removeprefix(_SECTION).partition("\n")[0].lower(): part for part in found}
 
 

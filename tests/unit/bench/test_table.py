@@ -41,3 +41,9 @@ def test_a_page_gives_its_sections_back_unless_the_machine_is_another_one() -> N
     assert sections_of(text, [*MACHINE, ("Python", "3")]) is None
     assert "| f | 1 ms |  | 1 ms | 1 | ≤ 2 ms, each | yes |  |" in text
     assert "| f | 15.5 ms | 29 ms | 30 ms | 30 |  |  |  |" in text
+
+
+def test_an_engine_more_makes_no_other_machine_and_one_less_does() -> None:
+    text = page([*MACHINE, ("engines", "valkey 9.1.2, redis 7.0.15")], {})
+    assert sections_of(text, [*MACHINE, ("engines", "valkey 9.1.2, valkey 8.0.1, redis 7.0.15")]) == {}
+    assert sections_of(text, [*MACHINE, ("engines", "valkey 9.1.2")]) is None
