@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from cachefleet.archive.streams import ArchiveError, Data
 
 UNFINISHED = ".part"
 _BUFFER_BYTES = 1 << 20
-_ATTEMPTS = 100  # to put a file into a folder that others take away while it is empty
+_ATTEMPTS = 100  # to put a file into a folder that others take away while it is empty, where locks are not known
 _FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up", errno.EFBIG: "files may not be that big"}
 _LASTING = frozenset(
     {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP}
@@ -178,12 +179,10 @@ def sync_folder(folder: Path) -> None:
 
 def _prune(root: Path, folder: Path) -> None:
     """Empty folders up to the root, which stays."""
-    while folder != root and root in folder.parents:
-        try:
+    with contextlib.suppress(OSError), _locked(root, fcntl.LOCK_EX):  # in use, or gone already
+        while folder != root and root in folder.parents:
             folder.rmdir()
-        except OSError:  # in use, or gone already
-            return
-        folder = folder.parent
+            folder = folder.parent
 
 
 def _create(root: Path, fresh: Path) -> BufferedWriter:
@@ -191,18 +190,31 @@ def _create(root: Path, fresh: Path) -> BufferedWriter:
     making one and putting a file into it, since who removes the last object of a folder takes the folder away, too."""
     make_folder(root)
     below = [folder for folder in reversed(fresh.parents) if root in folder.parents]
-    for attempt in range(1, _ATTEMPTS + 1):
-        for folder in below:
-            with contextlib.suppress(FileExistsError, FileNotFoundError):
-                folder.mkdir(mode=0o700)
-        try:
-            fresh.unlink(missing_ok=True)  # of a crash
-            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            break
-        except FileNotFoundError:
-            if attempt == _ATTEMPTS:
-                raise
+    with _locked(root, fcntl.LOCK_SH):
+        for attempt in range(1, _ATTEMPTS + 1):
+            for folder in below:
+                with contextlib.suppress(FileExistsError, FileNotFoundError):
+                    folder.mkdir(mode=0o700)
+            try:
+                fresh.unlink(missing_ok=True)  # of a crash
+                descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+                break
+            except FileNotFoundError:
+                if attempt == _ATTEMPTS:
+                    raise
     return BufferedWriter(FileIO(descriptor, "w"), _BUFFER_BYTES)
+
+
+@contextlib.contextmanager
+def _locked(root: Path, how: int) -> Iterator[None]:
+    """Who makes folders shares them with other makers, but not with who takes empty ones away. Raises OSError."""
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):  # some network file systems lock no folders
+            fcntl.flock(descriptor, how)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _drop(stream: BufferedWriter) -> None:
