@@ -12,10 +12,10 @@ import pytest
 import redis
 
 from cachefleet.app.engine_passwords import DerivedPasswords
-from cachefleet.engines.access import CONTROLLER, PEER, sha256
+from cachefleet.engines.access import CONTROLLER, PEER
 from cachefleet.engines.valkey import ValkeyDriver
 from cachefleet.interfaces import Deposed
-from cachefleet.model.access import CLOSED, OPEN, EngineUser, fingerprint
+from cachefleet.model.access import CLOSED, OPEN, EngineUser, digest, fingerprint
 from cachefleet.model.group import Engine
 from cachefleet.model.observed import Address
 from tests.engine.engine_processes import (
@@ -33,8 +33,8 @@ from tests.engine.slot_pairs import ALL, SlotCluster, fill
 
 PORT = 6379
 PASSWORDS = DerivedPasswords(b"a key of tests")
-READER = EngineUser("reader", ("~*", "+@read", "+ping"), sha256=(sha256("a reader's password"),))
-WRITER = EngineUser("writer", ("~*", "+@all"), sha256=(sha256("old"), sha256("new")))
+READER = EngineUser("reader", ("~*", "+@read", "+ping"), sha256=(digest("a reader's password"),))
+WRITER = EngineUser("writer", ("~*", "+@all"), sha256=(digest("old"), digest("new")))
 LOWER = ((0, 1023),)
 by_keys = pytest.mark.parametrize(
     ("engine", "version"),
@@ -172,7 +172,7 @@ def test_users_come_and_go_and_their_connections_with_them(engine: Engine, versi
                 assert is_refused(reader, "SET", "a", "2")
                 assert is_refused(new, "CONFIG", "GET", "save"), "whatever its access string says"
 
-                await driver.admit(at, (OPEN, msgspec.structs.replace(WRITER, sha256=(sha256("new"),))))
+                await driver.admit(at, (OPEN, msgspec.structs.replace(WRITER, sha256=(digest("new"),))))
                 await is_closed(reader)
                 assert old.call("PING") == "PONG", "a password that is taken away closes nothing"
                 assert anybody.call("AUTH", "reader", "a reader's password").startswith("-WRONGPASS")

@@ -11,9 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.fixtures.service import CACHEFLEET, Service, running_service, wait_for
@@ -37,17 +35,6 @@ def allow(action: Any, resource: Any = "*", **condition: Any) -> dict[str, Any]:
     return {**made, "Condition": condition} if condition else made
 
 
-def client_with(service: Service, key: dict[str, str], name: str = "elasticache", region: str = "local-1") -> Any:
-    return boto3.client(
-        name,
-        endpoint_url=service.url,
-        region_name=region,
-        aws_access_key_id=key["AccessKeyId"],
-        aws_secret_access_key=key["SecretAccessKey"],
-        config=Config(retries={"total_max_attempts": 1}),
-    )
-
-
 def new_user(service: Service, name: str, *statements: dict[str, Any]) -> dict[str, str]:
     """Its access key."""
     iam = service.client("iam")
@@ -67,10 +54,9 @@ def refusal(call: Any, **request: Any) -> tuple[str, int, str]:
 
 def test_two_users_with_different_rights(service: Service) -> None:
     group = "arn:aws:elasticache:*:*:replicationgroup:"
-    reader = client_with(service, new_user(service, "reader", allow("elasticache:Describe*")))
-    maker = client_with(
-        service,
-        new_user(
+    reader = service.client(key=new_user(service, "reader", allow("elasticache:Describe*")))
+    maker = service.client(
+        key=new_user(
             service,
             "maker",
             allow(["elasticache:CreateReplicationGroup", "elasticache:AddTagsToResource"], f"{group}mine-*"),
@@ -105,7 +91,7 @@ def test_two_users_with_different_rights(service: Service) -> None:
 
 def test_who_one_is(service: Service) -> None:
     key = new_user(service, "ann")
-    told = client_with(service, key, "sts").get_caller_identity()
+    told = service.client("sts", key=key).get_caller_identity()
     assert (told["Arn"], told["Account"]) == (f"arn:aws:iam::{ACCOUNT}:user/ann", ACCOUNT)
     assert told["UserId"] == service.client("iam").get_user(UserName="ann")["User"]["UserId"]
 
@@ -117,7 +103,7 @@ def test_any_region_will_do_for_iam(service: Service) -> None:
 
 def test_a_key_is_refused_as_soon_as_it_is_switched_off(service: Service) -> None:
     key, iam = new_user(service, "bob", allow("elasticache:Describe*")), service.client("iam")
-    bob = client_with(service, key)
+    bob = service.client(key=key)
     bob.describe_cache_clusters()
     iam.update_access_key(UserName="bob", AccessKeyId=key["AccessKeyId"], Status="Inactive")
     assert refusal(bob.describe_cache_clusters)[:2] == ("InvalidClientTokenId", 403)
@@ -134,7 +120,7 @@ def test_users_outlive_the_service(service: Service) -> None:
     key = new_user(service, "eve", allow("elasticache:DescribeEvents"))
     service.kill()
     service.start()
-    assert "Events" in client_with(service, key).describe_events()
+    assert "Events" in service.client(key=key).describe_events()
 
 
 def test_policies_come_back_as_documents(service: Service) -> None:
@@ -156,7 +142,7 @@ def test_the_aws_command_line(service: Service) -> None:
     aws("iam", "put-user-policy", "--user-name", "shell", "--policy-name", "p", "--policy-document", document)
     assert aws("iam", "get-user-policy", "--user-name", "shell", "--policy-name", "p")["PolicyDocument"] == json.loads(document)
     key = aws("iam", "create-access-key", "--user-name", "shell")["AccessKey"]
-    assert client_with(service, key).describe_cache_clusters()["CacheClusters"] == []
+    assert service.client(key=key).describe_cache_clusters()["CacheClusters"] == []
 
 
 def test_our_own_command_line(service: Service, tmp_path: Path) -> None:
@@ -168,7 +154,7 @@ def test_our_own_command_line(service: Service, tmp_path: Path) -> None:
         return done.stdout + done.stderr
 
     lines = dict(line.split("=", 1) for line in users("create", "kim").splitlines() if "=" in line and " " not in line)
-    kim = client_with(service, {"AccessKeyId": lines["AWS_ACCESS_KEY_ID"], "SecretAccessKey": lines["AWS_SECRET_ACCESS_KEY"]})
+    kim = service.client(key={"AccessKeyId": lines["AWS_ACCESS_KEY_ID"], "SecretAccessKey": lines["AWS_SECRET_ACCESS_KEY"]})
     assert refusal(kim.describe_events)[0] == "AccessDenied"
     file = tmp_path / "policy.json"
     file.write_text(policy(allow("elasticache:Describe*")))
@@ -192,10 +178,10 @@ def test_our_own_command_line(service: Service, tmp_path: Path) -> None:
 def test_every_call_is_in_the_audit_log(service: Service) -> None:
     root = service.client()
     root.describe_events()
-    forged = client_with(service, {"AccessKeyId": _root_key(service), "SecretAccessKey": "wrong"})
+    forged = service.client(key={"AccessKeyId": _root_key(service), "SecretAccessKey": "wrong"})
     assert refusal(forged.describe_events)[0] == "SignatureDoesNotMatch"
     key = new_user(service, "zoe")
-    assert refusal(client_with(service, key).delete_snapshot, SnapshotName="none")[0] == "AccessDenied"
+    assert refusal(service.client(key=key).delete_snapshot, SnapshotName="none")[0] == "AccessDenied"
     file = service.data / "audit.log"
 
     def records() -> list[dict[str, Any]]:

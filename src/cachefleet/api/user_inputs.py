@@ -6,7 +6,6 @@ an engine reads. Called by the operations on users and groups.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,6 +16,7 @@ from cachefleet.access_interfaces import AccessRefused, AccessUnread
 from cachefleet.api.context import Context
 from cachefleet.api.names import quoted
 from cachefleet.engine_interfaces import Build
+from cachefleet.model.access import RESERVED, digest
 from cachefleet.model.errors import AwsError, invalid_combination, invalid_value
 from cachefleet.model.group import Engine
 from cachefleet.model.user import Authentication, UserEngine
@@ -26,7 +26,6 @@ MOST_PASSWORDS = 2
 LONGEST_NAME = 120
 _ID = re.compile(r"[a-zA-Z][a-zA-Z0-9-]*", re.ASCII)
 _PRINTABLE = re.compile(r"[!-~]+", re.ASCII)
-_OURS = "cachefleet"  # names of engine users that begin so are those of the control plane and the nodes
 _TYPES = {
     "password": Authentication.PASSWORD,
     "no-password-required": Authentication.NO_PASSWORD,
@@ -58,8 +57,8 @@ def user_name(value: str) -> str:
         raise invalid_value(
             f"UserName {quoted(value)} is not valid: it must have 1 to {LONGEST_NAME} printable ASCII characters, and no space."
         )
-    if value.lower().startswith(_OURS):
-        raise invalid_value(f"UserName {quoted(value)} is not valid: names that begin with {_OURS} are reserved.")
+    if value.lower().startswith(RESERVED):
+        raise invalid_value(f"UserName {quoted(value)} is not valid: names that begin with {RESERVED} are reserved.")
     return value
 
 
@@ -71,10 +70,6 @@ def user_engine(value: str) -> UserEngine:
 
 
 # --- secrets -------------------------------------------------------------------------------------------------------
-
-
-def digest(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def asked_token(value: str) -> str:

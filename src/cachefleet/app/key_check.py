@@ -11,9 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from cachefleet.app.engine_passwords import KEY_FILE, DerivedPasswords
-from cachefleet.engines.access import known_controller, sha256
+from cachefleet.engines.access import known_controller
 from cachefleet.engines.valkey_config import CONFIG_FILE
 from cachefleet.hosts.residents import residents
+from cachefleet.model import access
 
 _KEY = re.compile(rb"[0-9a-f]{64}")
 
@@ -32,7 +33,7 @@ def check_key(data_dir: Path) -> bool:
     closed = sorted(
         launch
         for launch, digest in _known_to_engines(data_dir).items()
-        if passwords is None or sha256(passwords.controller(launch)) != digest
+        if passwords is None or access.digest(passwords.controller(launch)) != digest
     )
     if closed:
         engines = "engine that runs was" if len(closed) == 1 else "engines that run were"

@@ -66,14 +66,17 @@ async def observe(seams: Seams, pulse: Pulse, meter: LoadMeter, book: UserBook, 
         data_bytes=_data_bytes(seams, desired),
         threads=_threads(seams, desired),
         users=users,
-        issuance=_issuance(seams),
+        issuance=_issuance(seams, targets),
         **_pending(seams, desired),
     )
 
 
-def _issuance(seams: Seams) -> Issuance | None:
+def _issuance(seams: Seams, targets: Mapping[str, _Target]) -> Issuance | None:
+    """Only where a node has a certificate: the authority looks into its folder for it."""
     issuer = seams.certificates
-    return None if issuer is None else Issuance(issuer.series, issuer.until, issuer.lead_s)
+    if issuer is None or not any(target.address.transit for target in targets.values()):
+        return None
+    return Issuance(issuer.series, issuer.until, issuer.lead_s)
 
 
 def _feeds(seams: Seams, row: GroupRow) -> dict[str, FeedView]:

@@ -7,16 +7,14 @@ later).
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence, Set
 
-from cachefleet.model.access import EngineUser, fingerprint
+from cachefleet.model.access import RESERVED, EngineUser, digest, fingerprint
 
-CONTROLLER = "cachefleet"
-PEER = "cachefleet-peer"
-RESERVED = "cachefleet"  # names of users that begin so are ours
-_MARK = "cachefleet-has-"
+CONTROLLER = RESERVED
+PEER = f"{RESERVED}-peer"
+_MARK = f"{RESERVED}-has-"
 
 # Reference 5.5, and what engines have beside it that would take a node out of our hands or give its passwords away.
 _WITHHELD = (
@@ -88,10 +86,6 @@ Directive = tuple[str, ...]
 _CONTROLLER_LINE = re.compile(rf'^user {CONTROLLER} on "?#([0-9a-f]{{64}})', re.MULTILINE)
 
 
-def sha256(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
-
-
 def withheld(capabilities: Set[str], rules: Sequence[str] = ("+@all",)) -> tuple[str, ...]:
     """Rules that come after all others of a client, which are these."""
     last = tuple(f"-{command}" for command in _WITHHELD)
@@ -106,7 +100,7 @@ def withheld(capabilities: Set[str], rules: Sequence[str] = ("+@all",)) -> tuple
 
 def user_rules(user: EngineUser, capabilities: Set[str]) -> tuple[str, ...]:
     """What ACL SETUSER is told after the name; it begins with nothing."""
-    passwords = ("nopass",) if user.no_password else tuple(f"#{digest}" for digest in user.sha256)
+    passwords = ("nopass",) if user.no_password else tuple(f"#{one}" for one in user.sha256)
     return ("reset", "on" if user.enabled else "off", *passwords, *limited(user.rules, capabilities))
 
 
@@ -144,9 +138,9 @@ def _allowed_parts(command: str, rules: Sequence[str]) -> tuple[str, ...]:
 
 def own_users(controller: str, peer: str, capabilities: Set[str]) -> Iterator[Directive]:
     """(name, rules...) of ours, by their passwords."""
-    yield CONTROLLER, "on", f"#{sha256(controller)}", "~*", "&*", "+@all"
+    yield CONTROLLER, "on", f"#{digest(controller)}", "~*", "&*", "+@all"
     parts = ("+cluster|syncslots",) if "atomic-slot-migration" in capabilities else ()
-    yield PEER, "on", f"#{sha256(peer)}", _PEER_TRUST, "~*", "&*", "+@all", *withheld(capabilities), *_PEER_RULES, *parts
+    yield PEER, "on", f"#{digest(peer)}", _PEER_TRUST, "~*", "&*", "+@all", *withheld(capabilities), *_PEER_RULES, *parts
 
 
 def mark(users: Sequence[EngineUser]) -> str:

@@ -6,6 +6,7 @@ import hashlib
 
 import msgspec
 
+RESERVED = "cachefleet"  # names of engine users that begin so are those of the control plane and the nodes
 RULES = 1  # rises when what engines are told for the same users changes: running nodes are told again
 
 
@@ -46,6 +47,11 @@ class Admitted(msgspec.Struct, frozen=True):
     user_group: str = ""  # that of the group then
     tokens: tuple[str, ...] = ()  # as AuthTokens.sha256
     required: bool = False
+
+
+def digest(secret: str) -> str:
+    """SHA-256 of a password or token in hexadecimal digits, which is all that is kept of it, by engines too."""
+    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def admitted_users(users: tuple[EngineUser, ...]) -> dict[str, AdmittedUser]:

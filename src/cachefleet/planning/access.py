@@ -43,26 +43,17 @@ def admit(draft: Draft) -> None:
 
 def is_admitted(memory: GroupMemory, desired: GroupDesired, wanted: str) -> bool:
     """Whether that is what all nodes were seen to have. wanted: fingerprint of the users."""
-    known, auth = memory.admitted, desired.auth
-    if known is None or (known.fingerprint, known.user_group) != (wanted, desired.user_group):
+    known = memory.admitted
+    if known is None:
         return False
-    return (
-        (known.tokens, known.required) == ((), False)
-        if auth is None
-        else (known.tokens, known.required)
-        == (
-            auth.sha256,
-            auth.required,
-        )
-    )
+    return (known.fingerprint, known.user_group, known.tokens, known.required) == (wanted, desired.user_group, *_auth(desired))
 
 
 def _admitted(desired: GroupDesired, users: tuple[EngineUser, ...], wanted: str) -> Admitted:
-    auth = desired.auth
-    return Admitted(
-        fingerprint=wanted,
-        users=admitted_users(users),
-        user_group=desired.user_group,
-        tokens=() if auth is None else auth.sha256,
-        required=auth is not None and auth.required,
-    )
+    tokens, required = _auth(desired)
+    return Admitted(wanted, admitted_users(users), desired.user_group, tokens, required)
+
+
+def _auth(desired: GroupDesired) -> tuple[tuple[str, ...], bool]:
+    """Digests of its tokens, and whether one has to be shown."""
+    return ((), False) if desired.auth is None else (desired.auth.sha256, desired.auth.required)

@@ -13,11 +13,10 @@ from cachefleet.model.group import GroupDesired, GroupMemory
 from cachefleet.model.guard import Guard, Opening
 from cachefleet.model.network import THIS_MACHINE
 from cachefleet.model.plan import Protect
+from cachefleet.model.transit import PREFERRED, tls_port
 from cachefleet.model.vpc import ANY_ADDRESS, MEMBERS, SecurityGroupDesired, SecurityRule, read_members
 from cachefleet.planning.addresses import held
 from cachefleet.planning.draft import Draft
-
-_TLS_BESIDE = 1  # a node that is to be reached with TLS or without has TLS on the port after its own, which AWS has on the same
 
 
 def client_ports(desired: GroupDesired, memory: GroupMemory) -> tuple[int, ...]:
@@ -47,7 +46,8 @@ def openings(
             sources += [IPv4Network(network) for network in members.get(rule.group_id, ())] if rule.group_id else []
         networks = tuple(sorted(map(str, collapse_addresses(sources))))
         if networks:
-            found[port + _TLS_BESIDE] = found.get(port + _TLS_BESIDE, networks)
+            beside = tls_port(PREFERRED, port)  # AWS has TLS on the same port then
+            found[beside] = found.get(beside, networks)
             found[port] = networks
     return tuple(Opening(port, found[port]) for port in sorted(found))
 

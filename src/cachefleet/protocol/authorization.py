@@ -13,11 +13,11 @@ from email.utils import parsedate_to_datetime
 import msgspec
 
 from cachefleet.model.errors import AwsError
+from cachefleet.model.signing import TERMINATOR
 from cachefleet.protocol.message import HttpRequest
 from cachefleet.protocol.service import SERVED, clip
 
 ALGORITHM = "AWS4-HMAC-SHA256"
-TERMINATOR = "aws4_request"
 
 _BASIC = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z", re.ASCII)
 _REGION = re.compile(r"[a-z0-9-]{1,32}")

@@ -13,7 +13,8 @@ from functools import lru_cache
 from urllib.parse import quote, unquote_plus
 
 from cachefleet.model.errors import AwsError
-from cachefleet.protocol.authorization import ALGORITHM, TERMINATOR, Authorization, mismatch
+from cachefleet.model.signing import signing_key
+from cachefleet.protocol.authorization import ALGORITHM, Authorization, mismatch
 from cachefleet.protocol.message import HttpRequest
 
 _DIFFERENT = (
@@ -95,9 +96,4 @@ def _stamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
-@lru_cache(maxsize=256)
-def _signing_key(secret: str, date: str, region: str, service: str) -> bytes:
-    key = f"AWS4{secret}".encode()
-    for part in (date, region, service, TERMINATOR):
-        key = hmac.digest(key, part.encode(), "sha256")
-    return key
+_signing_key = lru_cache(maxsize=256)(signing_key)

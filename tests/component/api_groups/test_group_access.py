@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cachefleet.api.user_inputs import digest
-from cachefleet.model.access import AuthTokens
+from cachefleet.model.access import AuthTokens, digest
 from cachefleet.model.resource import Kind
 from tests.component.api_groups.access_stage import admit, attached, create_user, secured, with_tls
 from tests.component.api_groups.stage import NODE_TYPE, GroupStage, on_groups

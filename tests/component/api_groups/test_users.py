@@ -6,7 +6,7 @@ import json
 
 from msgspec.structs import replace
 
-from cachefleet.api.user_inputs import digest
+from cachefleet.model.access import digest
 from cachefleet.model.resource import Kind
 from tests.component.api_groups.access_stage import ACCESS, OTHER, PASSWORD, admit, attached, create_user, user
 from tests.component.api_groups.stage import GroupStage, on_groups, one

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cachefleet.app.engine_passwords import DerivedPasswords
 from cachefleet.engines import access
 from cachefleet.engines.capabilities import capabilities
-from cachefleet.model.access import OPEN, EngineUser
+from cachefleet.model.access import OPEN, EngineUser, digest
 from cachefleet.model.group import Engine
 
 OLD, NEW = capabilities(Engine.REDIS, "6.2.14"), capabilities(Engine.VALKEY, "9.1.2")
@@ -33,7 +33,7 @@ def test_the_configuration_holds_digests_and_the_peers_password_only() -> None:
     words = [word for line in lines for word in line]
     assert "ours" not in words
     assert [line for line in lines if "theirs" in line] == [("masterauth", "theirs")]
-    assert f"#{access.sha256('ours')}" in words
+    assert f"#{digest('ours')}" in words
 
 
 def test_a_mark_that_is_not_alone_says_nothing() -> None:

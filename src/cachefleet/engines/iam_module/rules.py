@@ -7,12 +7,13 @@ for caches of that region until that day is over, and nothing else. Secret keys 
 from __future__ import annotations
 
 import hashlib
-import hmac
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
+
+from cachefleet.model.signing import signing_key
 
 SERVICE = "elasticache"
 LIFETIME_S = 12 * 3600  # of a connection (reference 10.3)
@@ -81,16 +82,10 @@ def day_keys(
         day = begin.strftime("%Y%m%d")
         session = hashlib.sha256(session_token.encode()).hexdigest() if session_token else ""
         end_s = end_s if until_s is None else min(end_s, int(until_s))
-        made.append(DayKey(access_key_id, day, signing_key(secret_access_key, day, region), end_s, tuple(users), session))
+        made.append(
+            DayKey(access_key_id, day, signing_key(secret_access_key, day, region, SERVICE), end_s, tuple(users), session)
+        )
     return tuple(made)
-
-
-def signing_key(secret_access_key: str, day: str, region: str) -> bytes:
-    """Signature Version 4's derived key."""
-    key = b"AWS4" + secret_access_key.encode()
-    for part in (day, region, SERVICE, "aws4_request"):
-        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
-    return key
 
 
 def _line(key: DayKey) -> str:
