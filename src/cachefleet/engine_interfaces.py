@@ -13,6 +13,7 @@ import msgspec
 
 from cachefleet.model.access import EngineUser
 from cachefleet.model.group import Engine, SlotRanges
+from cachefleet.model.iam_rules import IamRules
 from cachefleet.model.observed import Address, NodeView, SlotLoad
 from cachefleet.model.pace import FAST, Pace
 from cachefleet.model.plan import TakeOverBy
@@ -61,6 +62,7 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
     seeded: bool = False  # it loads its data from a pipe at its start: Rendering.pipes has one
     users: tuple[EngineUser, ...] = ()  # whom it lets in (engines that know users)
     certificate: NodeCertificate | None = None  # where its address has encryption in transit
+    iam_module: str = ""  # path of what checks IAM tokens, for engines that can let it
     memory_only: bool = False  # its data never touch a disk, not even for a moment
 
 
@@ -144,6 +146,9 @@ class ReplicationDriver(EngineDriver, Protocol):
 
     async def set_parameters(self, at: Address, values: Mapping[str, str]) -> None:
         """CONFIG SET of engine directive names."""
+
+    async def tell_iam_rules(self, at: Address, rules: IamRules) -> None:
+        """Check IAM tokens by these from now on; connections go on. Idempotent."""
 
     async def admit(self, at: Address, users: Sequence[EngineUser], cut: Sequence[str] = ()) -> None:
         """Let exactly these in from now on, beside ourselves. Connections of users that are gone or off are closed, those of

@@ -14,7 +14,7 @@ from botocore.credentials import Credentials
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cachefleet.engines.iam_module.rules import DayKey, IamRules, day_keys
+from cachefleet.model.iam_rules import DayKey, IamRules, day_keys
 from tests.fixtures.iam_tokens import Checker, compiled, token
 
 NOW = datetime(2026, 11, 23, 2, 30, 0)

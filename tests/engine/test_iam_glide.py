@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from cachefleet.engines.iam_module.compiling import module_file
-from cachefleet.engines.iam_module.rules import IamRules, day_keys
 from cachefleet.model.group import Engine
+from cachefleet.model.iam_rules import IamRules, day_keys
 from tests.engine.engine_processes import build_of, free_address
 from tests.fixtures.iam_tokens import require_compiler
 from tests.fixtures.machine import data_folder

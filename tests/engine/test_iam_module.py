@@ -20,8 +20,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from cachefleet.engines.iam_module.compiling import module_file
-from cachefleet.engines.iam_module.rules import DayKey, IamRules, day_keys
 from cachefleet.model.group import Engine
+from cachefleet.model.iam_rules import DayKey, IamRules, day_keys
 from tests.engine.engine_processes import Client, build_of, free_address
 from tests.fixtures.iam_tokens import require_compiler, token
 from tests.fixtures.machine import data_folder

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from botocore.credentials import Credentials
 
-from cachefleet.engines.iam_module.rules import IamRules, day_keys
+from cachefleet.model.iam_rules import IamRules, day_keys
 from tests.fixtures.iam_tokens import clang, compiled, token
 
 NOW = datetime(2026, 11, 23, 2, 30, 0)  # that of iam_fuzz.c

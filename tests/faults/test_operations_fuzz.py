@@ -22,10 +22,10 @@ from msgspec.structs import replace
 from cachefleet import api
 from cachefleet.api.context import Context
 from cachefleet.api.registry import OPERATIONS, dispatch
-from cachefleet.gateway.credential import Credential
 from cachefleet.gateway.gateway import Gateway
 from cachefleet.model.group import GroupStatus, NodeStatus, ShardMemory
 from cachefleet.model.resource import GROUP_KINDS
+from cachefleet.policies.credential import Credential
 from cachefleet.protocol.service import service
 from tests.contract.shape_values import for_client
 from tests.fakes.api import make_context

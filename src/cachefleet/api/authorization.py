@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cachefleet.api.condition_values import asks_for_resources, values_of_request, values_of_resource, values_of_tags
+from cachefleet.api.condition_values import asks_for_resources, values_of_request, values_of_resource
 from cachefleet.api.context import Context
 from cachefleet.api.permissions import needs
 from cachefleet.api.request_resources import Asked, asked_for
@@ -18,6 +18,8 @@ from cachefleet.model.errors import AwsError
 from cachefleet.model.group import GroupDesired
 from cachefleet.model.resource import Kind
 from cachefleet.policies.evaluation import Decision, Question, decide
+from cachefleet.policies.patterns import Values
+from cachefleet.policies.values import values_of_tags
 
 MAX_RESOURCES = 200  # that one request may name
 GET_STATUS = "cachefleet:GetStatus"  # what GET /status needs; no operation of AWS
@@ -60,7 +62,7 @@ async def authorize_action(context: Context, action: str) -> None:
         raise _refusal(context, Asked(action, "*"), decision)
 
 
-async def _values_of(context: Context, service: str, asked: Asked, request: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+async def _values_of(context: Context, service: str, asked: Asked, request: Mapping[str, Any]) -> Values:
     row = await _row_of(context, asked)
     tags = values_of_tags(_tags_of(row, asked.name)) if row is not None else {}
     if service != "elasticache":

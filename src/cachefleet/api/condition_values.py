@@ -7,7 +7,6 @@ api.authorization.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from cachefleet.api.context import Context
@@ -15,6 +14,7 @@ from cachefleet.interfaces import AnyRow
 from cachefleet.model.group import GroupDesired, Shape
 from cachefleet.model.snapshot import SnapshotDesired
 from cachefleet.model.user import UserDesired
+from cachefleet.policies.values import values_of_caller, values_of_time
 
 VALUE_CHARACTERS = 1024  # longer ones are cut for the comparison: nothing that long is ever taken
 _VALUES = 1000
@@ -24,21 +24,18 @@ Value = str | int | bool | None
 
 def values_of_request(context: Context, request: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """Keys that do not depend on the resource, in lower case."""
-    caller, now = context.caller, context.clock.now()
+    caller = context.caller
     single: dict[str, Value] = {
-        "aws:username": caller.user_name,
-        "aws:userid": caller.user_id,
-        "aws:principalarn": caller.arn,
-        "aws:principalaccount": caller.account,
-        "aws:principaltype": "User",
         "aws:sourceip": caller.source_address,
         "aws:useragent": caller.user_agent,
-        "aws:currenttime": datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "aws:epochtime": int(now),
         "aws:requestedregion": caller.region,
         "aws:securetransport": False,  # the API itself speaks plain HTTP
     }
-    values = _texts(single)
+    values = {
+        **values_of_caller(caller.arn, caller.account, caller.user_id, caller.user_name),
+        **values_of_time(context.clock.now()),
+        **_texts(single),
+    }
     tags = _request_tags(request)
     for key, text in tags[:_VALUES]:
         values[f"aws:requesttag/{key.lower()}"] = (text[:VALUE_CHARACTERS],)
@@ -53,11 +50,6 @@ def _request_tags(request: Mapping[str, Any]) -> list[tuple[str, str]]:
     for part in request.get("TagSpecifications") or ():  # EC2's form
         listed += part.get("Tags") or ()
     return [(tag.get("Key") or "", tag.get("Value") or "") for tag in listed if tag.get("Key")]
-
-
-def values_of_tags(tags: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    prefixes = ("aws:resourcetag/", "ec2:resourcetag/")
-    return {f"{prefix}{key.lower()}": (text,) for key, text in tags.items() for prefix in prefixes}
 
 
 def values_of_resource(type_word: str, row: AnyRow | None, request: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

@@ -32,6 +32,10 @@ class Caller(msgspec.Struct, frozen=True):
     user_agent: str = ""
 
 
+async def any_token() -> str:
+    return ""
+
+
 async def any_key(name: str) -> str:
     """Context.refuses_key where nobody knows better."""
     return ""
@@ -54,6 +58,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     sealer: Sealer
     users_changed: Callable[[], None] = lambda: None  # users, keys or policies are not what they were (after the transaction)
     refuses_key: Callable[[str], Awaitable[str]] = any_key  # why the key of this name cannot be used, "" when it can
+    refuses_tokens: Callable[[], Awaitable[str]] = any_token  # why engines here cannot check IAM tokens, "" when they can
     unguarded: Callable[[], str] = lambda: ""  # why security groups are not enforced here, "" when they are
     network: int = 0  # N of the 127.N.0.0/16 in which nodes have their addresses
     read_access: Callable[[str, Sequence[Build]], Awaitable[str]] = no_reader  # access_interfaces.AccessStrings.read

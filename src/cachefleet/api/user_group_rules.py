@@ -14,7 +14,7 @@ from cachefleet.model.errors import AwsError, invalid_combination, invalid_value
 from cachefleet.model.group import Engine
 from cachefleet.model.row import GroupRow
 from cachefleet.model.user import DEFAULT_USER, Authentication, UserDesired, UserEngine, UserGroupDesired
-from cachefleet.reference.engines import version_numbers
+from cachefleet.reference.engines import DESCRIPTIONS, version_numbers
 
 
 def check_members(engine: UserEngine, users: Mapping[str, UserDesired], at_most: int) -> None:
@@ -66,10 +66,26 @@ async def check_users(
     ServiceUnavailable."""
     for user_id, user in users.items() if builds else ():
         if user.authentication is Authentication.IAM:
-            raise invalid_combination(
-                f"{field}: {user_id} authenticates with IAM, which no engine here can check yet; give the user a password."
-            )
+            await _check_tokens(context, builds, user_id, field)
         await read_access(context, user.access_string, builds, f"{field}: the access string of {user_id}")
+
+
+async def _check_tokens(context: Context, builds: Sequence[Build], user_id: str, field: str) -> None:
+    """Whether these engines can check IAM tokens (reference 10.3)."""
+    for build in builds:
+        if "auth-callback" not in build.capabilities:
+            able = ", ".join(_spoken(one) for one in context.catalogue.builds() if "auth-callback" in one.capabilities)
+            raise invalid_combination(
+                f"{field}: {user_id} authenticates with IAM, which needs an engine whose modules may let users in (Valkey, "
+                f"Redis OSS from 7.2); {_spoken(build)} does not. Installed ones that do: {able or 'none'}."
+            )
+    why = await context.refuses_tokens()
+    if why:
+        raise invalid_combination(f"{field}: {user_id} authenticates with IAM, which engines here cannot check: {why}.")
+
+
+def _spoken(build: Build) -> str:
+    return f"{DESCRIPTIONS[build.engine.value]} {build.version}"
 
 
 def builds_of(context: Context, caches: Iterable[GroupRow]) -> list[Build]:

@@ -7,19 +7,22 @@ second; a change here is seen at once. Called by the gateway for each request.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import msgspec
 import structlog
 
 from cachefleet.access_interfaces import Sealer, Unsealable
 from cachefleet.clock import Clock
-from cachefleet.gateway.credential import Credential
 from cachefleet.interfaces import Store
 from cachefleet.model.iam import IamUserDesired, iam_scope, sealed_for, user_arn
+from cachefleet.model.resource import Kind
 from cachefleet.model.row import IamUserRow
+from cachefleet.policies.credential import Credential
 from cachefleet.policies.document import Malformed, Policy, read_policy
 
 FRESH_S = 0.5
+FRESH_ALL_S = 5.0
 CAPACITY = 4096  # keys, unknown ones included
 _DENY_ALL = read_policy('{"Statement": {"Effect": "Deny", "Action": "*", "Resource": "*"}}')
 
@@ -35,7 +38,7 @@ class _Known(msgspec.Struct):
 
 
 class AccessKeys:
-    """find is a gateway.Authenticate."""
+    """find is a gateway.Authenticate; also control.seams.Holders."""
 
     def __init__(self, root: Credential, store: Store, sealer: Sealer, clock: Clock) -> None:
         self._root = root
@@ -44,6 +47,7 @@ class AccessKeys:
         self._clock = clock
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._changes = 0
+        self._all: tuple[float, int, Sequence[Credential]] = (float("-inf"), 0, ())  # when, after how many changes, what
 
     def __len__(self) -> int:
         return len(self._known)
@@ -73,6 +77,17 @@ class AccessKeys:
         if len(self._known) > CAPACITY:
             self._known.popitem(last=False)
         return credential
+
+    async def all(self) -> Sequence[Credential]:
+        """Every key that is active; changes here are seen at once, others within FRESH_ALL_S. Raises StoreError."""
+        at, changes, found = self._all
+        now, current = self._clock.monotonic(), self._changes
+        if changes == current and now - at < FRESH_ALL_S:
+            return found
+        rows: list[IamUserRow] = await self._store.rows(Kind.IAM_USER, iam_scope(self._root.account))
+        made = (self._credential(key.key_id, row) for row in rows for key in row.desired.keys if key.active)
+        self._all = now, current, (self._root, *(one for one in made if one is not None))
+        return self._all[2]
 
     def _credential(self, access_key_id: str, row: IamUserRow) -> Credential | None:
         user: IamUserDesired = row.desired

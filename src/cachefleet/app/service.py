@@ -28,6 +28,7 @@ from cachefleet.app.access_reader import EngineAccessStrings
 from cachefleet.app.audit_log import AuditLog, audit_file
 from cachefleet.app.certificate_authority import AuthorityUnusable, CertificateAuthority
 from cachefleet.app.engine_passwords import DerivedPasswords
+from cachefleet.app.iam_module import IamModule
 from cachefleet.app.installation import AlreadyRunning, Credentials, FolderLost, Installation, ServiceLock
 from cachefleet.app.logs import configure_logs, log_file
 from cachefleet.app.sealing import KeySealer
@@ -43,11 +44,11 @@ from cachefleet.engines.memcached import MemcachedDriver
 from cachefleet.engines.trust import Trust
 from cachefleet.engines.valkey import ValkeyDriver
 from cachefleet.gateway.audit import Auditor
-from cachefleet.gateway.credential import Credential
 from cachefleet.gateway.gateway import Gateway
 from cachefleet.gateway.server import serve
 from cachefleet.hosts.local import LocalHost
 from cachefleet.interfaces import HostRefused
+from cachefleet.policies.credential import Credential
 from cachefleet.settings import Settings
 from cachefleet.snapshot_interfaces import TransferFailed, Transfers
 from cachefleet.store import SqlStore, StoreError, is_shared, open_store
@@ -141,10 +142,9 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
     async with AsyncExitStack() as stack:
         parts = await _assemble(settings, folder, clock, stack)
         store, host, catalogue, controller = parts.store, parts.host, parts.catalogue, parts.controller
+        keys = parts.keys
         await _adopt(host)
         reader = EngineAccessStrings(clock)
-        sealer = KeySealer.of(settings.data_dir, entropy)
-        keys = AccessKeys(_root(settings, folder.credentials), store, sealer, clock)
         audit = AuditLog(audit_file(settings.data_dir, folder.member.number), settings.audit, clock)
         stack.callback(audit.close)
         auditor = Auditor(audit.write, clock, entropy, settings.account, reads=settings.audit.reads)
@@ -159,12 +159,13 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
                 catalogue=catalogue,
                 refuses=host.refuses,
                 refuses_key=partial(_refuses_key, parts.transfers),
+                refuses_tokens=parts.iam_module.refuses,
                 network=host.network,
                 unguarded=lambda: host.why_no_guard,
                 read_access=reader.read,
                 shared=store.shared,
                 wake=controller.wake,
-                sealer=sealer,
+                sealer=parts.sealer,
                 users_changed=keys.forget,
             )
 
@@ -222,6 +223,9 @@ class Parts(msgspec.Struct, frozen=True):
     controller: Controller
     transfers: Transfers
     certificates: CertificateAuthority
+    sealer: KeySealer
+    keys: AccessKeys
+    iam_module: IamModule
 
 
 async def _refuses_key(transfers: Transfers, name: str) -> str:
@@ -248,6 +252,10 @@ async def _assemble(settings: Settings, folder: Folder, clock: Clock, stack: Asy
     )
     host = LocalHost(settings.data_dir, settings.host, clock, permit=leadership.permit)
     stack.push_async_callback(host.close)
+    entropy = SystemEntropy()
+    sealer = KeySealer.of(settings.data_dir, entropy)
+    keys = AccessKeys(_root(settings, folder.credentials), store, sealer, clock)
+    iam_module = IamModule(settings.data_dir)
     catalogue = InstalledEngines(settings.engines, built=settings.data_dir / BUILT_FOLDER)
     passwords = DerivedPasswords.of(settings.data_dir)
     certificates = _certificates(settings, clock)
@@ -268,12 +276,15 @@ async def _assemble(settings: Settings, folder: Folder, clock: Clock, stack: Asy
         node_list_file=node_list_file,
         transfers=transfers,
         clock=clock,
-        entropy=SystemEntropy(),
+        entropy=entropy,
         settings=settings,
+        holders=keys,
+        iam_module=iam_module.file,
         certificates=certificates,
         shared_store=store.shared,
     )
-    return Parts(store, host, catalogue, leadership, Controller(seams), transfers, certificates)
+    controller = Controller(seams)
+    return Parts(store, host, catalogue, leadership, controller, transfers, certificates, sealer, keys, iam_module)
 
 
 def _certificates(settings: Settings, clock: Clock) -> CertificateAuthority:

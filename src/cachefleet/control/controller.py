@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from cachefleet.control.backups import Backups
 from cachefleet.control.departures import forget_users
 from cachefleet.control.executor import Executor
+from cachefleet.control.iam_book import IamBook
 from cachefleet.control.leadership import LEASE
 from cachefleet.control.load_meter import LoadMeter
 from cachefleet.control.observer import observe
@@ -55,6 +56,7 @@ class Controller:
         self._meter = LoadMeter(seams.clock, seams.resp, seams.host, seams.settings.control)
         self._backups = Backups(seams, self.wake)
         self._users = UserBook(seams.store)
+        self._tokens = IamBook(seams.store, seams.holders, seams.clock)
         seams.host.on_exit(self._exited)
 
     def wake(self, key: Key) -> None:
@@ -146,7 +148,7 @@ class Controller:
         if row is None:
             return None
         self._keys[row.desired.uid] = key
-        observed = await observe(self._seams, self._pulse, self._meter, self._users, row)
+        observed = await observe(self._seams, self._pulse, self._meter, self._users, self._tokens, row)
         observed = replace(observed, refusals=self._refusals.pop(key, {}))
         plan = plan_group(
             key.name,

@@ -90,8 +90,10 @@ class Executor:
         folder = host.folder(action.incarnation)
         follow = self._host_at(action.follow) if action.follow else None
         spec = node_spec(row, action.node, action.incarnation, follow, self._seams.settings.node_types)
-        certificate = self._certificate(action.node, action.addresses) if spec.address.transit else None
-        spec = replace(spec, seeded=action.seeded, users=action.users, certificate=certificate)
+        spec = replace(spec, seeded=action.seeded, users=action.users)
+        if spec.address.transit:  # tokens are never sent in the clear, so elsewhere there is nothing to check
+            certificate = self._certificate(action.node, action.addresses)
+            spec = replace(spec, certificate=certificate, iam_module=await self._seams.iam_module())
         form = form_of(row.desired, known)
         if row.desired.shape is Shape.MEMCACHED and action.node == discovery_node(row.key.name):
             build = Build(engine=Engine.MEMCACHED, version="", binary="", origin="")
@@ -194,6 +196,9 @@ class Executor:
     async def admit(self, action: actions.Admit) -> None:
         await self._resp.admit(self._at(action.node), action.users, action.cut)
 
+    async def tell_iam_rules(self, action: actions.TellIamRules) -> None:
+        await self._resp.tell_iam_rules(self._at(action.node), action.rules)
+
     async def encrypt_links(self, action: actions.EncryptLinks) -> None:
         await self._resp.encrypt_links(self._at(action.node))
 
@@ -275,6 +280,7 @@ _HANDLERS: dict[type[actions.Action], Callable[[Executor, Any], Awaitable[None]]
     actions.Switch: Executor.switch,
     actions.Resize: Executor.resize,
     actions.Admit: Executor.admit,
+    actions.TellIamRules: Executor.tell_iam_rules,
     actions.EncryptLinks: Executor.encrypt_links,
     actions.Certify: Executor.certify,
     actions.OwnSlots: Executor.own_slots,

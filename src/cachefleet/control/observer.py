@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from cachefleet.control.guarding import group_openings
+from cachefleet.control.iam_book import IamBook
 from cachefleet.control.load_meter import LoadMeter, Reading
 from cachefleet.control.pulse import Pulse
 from cachefleet.control.seams import Seams
@@ -31,7 +32,7 @@ ASK_AGAIN_S = 4.0  # a silent node: TCP's own retries would take ever longer whe
 # connection does not
 
 
-async def observe(seams: Seams, pulse: Pulse, meter: LoadMeter, book: UserBook, row: GroupRow) -> Observed:
+async def observe(seams: Seams, pulse: Pulse, meter: LoadMeter, book: UserBook, tokens: IamBook, row: GroupRow) -> Observed:
     desired, memory = row.desired, row.memory
     users = await book.users_of(row)
     processes = seams.host.inspect(desired.uid)
@@ -66,6 +67,7 @@ async def observe(seams: Seams, pulse: Pulse, meter: LoadMeter, book: UserBook, 
         data_bytes=_data_bytes(seams, desired),
         threads=_threads(seams, desired),
         users=users,
+        iam_rules=await tokens.rules_of(row, users),
         issuance=_issuance(seams, targets),
         **_pending(seams, desired),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -12,6 +12,7 @@ from cachefleet.clock import Clock, Entropy
 from cachefleet.engine_interfaces import Catalogue, EngineDriver, RespDriver
 from cachefleet.interfaces import Host, Store
 from cachefleet.model.observed import Address
+from cachefleet.policies.credential import Credential
 from cachefleet.settings import Settings
 from cachefleet.snapshot_interfaces import Transfers
 
@@ -29,6 +30,24 @@ class Authority(Protocol):
         """The fencing token to act under. Cheap. Raises Deposed when there is none, or may be none, at this instant."""
 
 
+class Holders(Protocol):
+    """Who may sign requests, and tokens."""
+
+    async def all(self) -> Sequence[Credential]:
+        """With every access key that is not switched off, the root's included; a few seconds old at most. Raises StoreError."""
+
+
+async def no_module() -> str:
+    return ""
+
+
+class Nobody:
+    """Holders where there are none."""
+
+    async def all(self) -> Sequence[Credential]:
+        return ()
+
+
 class Seams(msgspec.Struct, frozen=True, kw_only=True):
     store: Store
     authority: Authority
@@ -43,4 +62,6 @@ class Seams(msgspec.Struct, frozen=True, kw_only=True):
     entropy: Entropy
     settings: Settings
     certificates: Certificates | None = None  # None: there is no encryption in transit
+    holders: Holders = Nobody()
+    iam_module: Callable[[], Awaitable[str]] = no_module  # path of what checks IAM tokens in engines; "" where it cannot be
     shared_store: bool = False  # others write to it, too, and leave word there

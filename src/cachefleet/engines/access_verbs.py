@@ -14,9 +14,12 @@ from cachefleet.engines.access import CONTROLLER, PEER
 from cachefleet.engines.connection import Command
 from cachefleet.engines.connections import Connections
 from cachefleet.model.access import OPEN, EngineUser, fingerprint
+from cachefleet.model.iam_rules import IamRules
 from cachefleet.model.observed import Address
 
 DEFAULT = "default"
+IAM_COMMAND: Command = ("CACHEFLEET.IAM",)  # engines/iam_module/module.c
+IAM_STATE: Command = (*IAM_COMMAND, "STATE")
 _OPEN = {"on", "nopass"}  # flags of a user that gets in with no password
 # Replicas that came as clients may: what these may no longer do would be answered into their stream, and they would need all
 # data again. So they come again, as who they are, and get what they miss.
@@ -35,7 +38,13 @@ class AccessVerbs:
         if passwords is None or not at.launch:
             raise EngineRefused(f"users of {at} were not changed: it is not known who we are there")
         self._connections.renew(at)  # an attempt that was cut short may have left us no rights but a client's
-        capabilities = (await self._connections.identity(at)).capabilities
+        identity = await self._connections.identity(at)
+        if any(user.iam for user in users) and not identity.checks_tokens:
+            raise EngineRefused(
+                f"{at} does not check IAM tokens: it was started without the module for that; "
+                "start it anew (RebootCacheCluster)"
+            )
+        capabilities = identity.capabilities
         wanted = {user.name: user for user in users}
         asked = list(dict.fromkeys((DEFAULT, *wanted)))
         names, *found = await self._connections.call(at, ("ACL", "USERS"), *(("ACL", "GETUSER", name) for name in asked))
@@ -57,6 +66,10 @@ class AccessVerbs:
             await self._connections.call(at, ("CLIENT", "KILL", "USER", name, "SKIPME", "yes"))
         await self._connections.call(at, ("ACL", "SETUSER", access.mark(users), "reset"))
         self._connections.renew(at)
+
+    async def tell_iam_rules(self, at: Address, rules: IamRules) -> None:
+        """Raises EngineRefused."""
+        await self._connections.call(at, (*IAM_COMMAND, "RULES", rules.text()))
 
 
 def _to_cut(wanted: Mapping[str, EngineUser], cut: Sequence[str], before: Mapping[str, frozenset[str]] | None) -> list[str]:

@@ -12,13 +12,15 @@ import ssl
 from collections.abc import Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from cachefleet.access_interfaces import Passwords
 from cachefleet.engine_interfaces import EngineRefused
 from cachefleet.engines.access import CONTROLLER
 from cachefleet.engines.connection import Command, Connection, ErrorReply
 from cachefleet.engines.conversation import ConnectionEnded
 from cachefleet.engines.open_connections import OpenConnections
-from cachefleet.engines.replies import Identity, parse_fields, parse_identity
+from cachefleet.engines.replies import Identity, has_iam_module, parse_fields, parse_identity
 from cachefleet.engines.trust import Trust
 from cachefleet.interfaces import Permit, always
 from cachefleet.model.observed import Address
@@ -48,7 +50,7 @@ class Connections(OpenConnections[Connection]):
         """The open connection, or a new one. Raises OSError, ConnectionEnded."""
         connection = await self.connected(address)
         if connection.identity is None:
-            await _introduce(connection)
+            await _introduce(connection, may_check_tokens=bool(address.transit))
         return connection
 
     async def ask(self, address: Address, *commands: Command) -> list[Any]:
@@ -131,16 +133,22 @@ def _heard(connection: Connection, done: asyncio.Future[list[Any]]) -> None:
         connection.deaf = any(isinstance(reply, ErrorReply) for reply in done.result())
 
 
-async def _introduce(connection: Connection) -> None:
+async def _introduce(connection: Connection, *, may_check_tokens: bool) -> None:
     """Name the connection, and learn who is there. A process that cannot say now is asked again by the next call."""
-    _, info = await connection.batch(("CLIENT", "SETNAME", CLIENT_NAME), ("INFO", "server"))
+    more: tuple[Command, ...] = (("INFO", "modules"),) if may_check_tokens else ()
+    _, info, *modules = await connection.batch(("CLIENT", "SETNAME", CLIENT_NAME), ("INFO", "server"), *more)
     if isinstance(info, ErrorReply):
         return
-    fields = parse_fields(info.decode("utf-8", "replace") if isinstance(info, bytes) else str(info))
+    fields = parse_fields(_text(info))
     if "redis_version" not in fields:
         connection.abort("what answers there is neither Valkey nor Redis")
         raise ConnectionEnded(connection.ended)
-    connection.identity = parse_identity(fields)
+    checks_tokens = any(has_iam_module(_text(told)) for told in modules)
+    connection.identity = replace(parse_identity(fields), checks_tokens=checks_tokens)
+
+
+def _text(reply: Any) -> str:
+    return reply.decode("utf-8", "replace") if isinstance(reply, bytes) else str(reply)
 
 
 def accepted(address: Address, commands: Sequence[Command], replies: list[Any]) -> list[Any]:

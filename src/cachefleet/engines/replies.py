@@ -20,6 +20,7 @@ from cachefleet.model.observed import ClusterNodeView, ClusterView, NodeView, Op
 
 _DATABASE = re.compile(r"db[0-9]+")
 _OTHER_DATABASE = re.compile(r"db[1-9][0-9]*")
+IAM_MODULE = "cachefleet-iam"  # engines/iam_module/module.c
 _LONGEST_LAG_S = 3  # whole seconds
 
 
@@ -31,6 +32,7 @@ class Identity(msgspec.Struct, frozen=True):
     incarnation: str  # name of the folder that holds its engine.conf; "" when it was started otherwise
     pid: int
     capabilities: frozenset[str]
+    checks_tokens: bool = False  # it has our IAM module
 
 
 def parse_fields(text: str) -> dict[str, str]:
@@ -55,6 +57,11 @@ def parse_identity(info: Mapping[str, str]) -> Identity:
         pid=_number(info.get("process_id", "")),
         capabilities=capabilities(engine, version),
     )
+
+
+def has_iam_module(modules: str) -> bool:
+    """INFO modules lists them: `module:name=...`."""
+    return any(line.startswith(f"module:name={IAM_MODULE},") for line in modules.splitlines())
 
 
 def parse_config(reply: Sequence[str] | Mapping[str, str]) -> dict[str, str]:

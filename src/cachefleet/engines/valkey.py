@@ -16,7 +16,7 @@ import msgspec
 from cachefleet.access_interfaces import Passwords
 from cachefleet.engine_interfaces import Build, EngineRefused, NodeSpec, Rendering
 from cachefleet.engines import access, replies, slot_replies, valkey_config
-from cachefleet.engines.access_verbs import AccessVerbs
+from cachefleet.engines.access_verbs import IAM_STATE, AccessVerbs
 from cachefleet.engines.cluster import ClusterVerbs
 from cachefleet.engines.connection import Command, Connection, ErrorReply
 from cachefleet.engines.connections import Connections, reason
@@ -31,6 +31,7 @@ from cachefleet.engines.trust import Trust, certificate_view
 from cachefleet.interfaces import Permit, always
 from cachefleet.model.access import EngineUser
 from cachefleet.model.group import SlotRanges
+from cachefleet.model.iam_rules import IamRules
 from cachefleet.model.observed import Address, NodeView, SlotLoad
 from cachefleet.model.pace import FAST, Pace
 from cachefleet.model.plan import TakeOverBy
@@ -82,7 +83,8 @@ class ValkeyDriver:
         try:
             connection = await self._connections.open(at)
             asked = (*_REPLICATION, *(_cluster_questions(connection) if clustered else ()))
-            more = (*(() if self._passwords is None else (_USERS,)), *_links_question(at, clustered))
+            users = () if self._passwords is None else (_USERS,)
+            more = (*users, *_tokens_question(connection), *_links_question(at, clustered))
             answers = await connection.batch(*more, *asked)
         except (OSError, ConnectionEnded) as error:
             return NodeView(reachable=False, why=reason(error))
@@ -90,6 +92,7 @@ class ValkeyDriver:
         view = msgspec.structs.replace(
             _view(connection, answers),
             access=_access(told.get(_USERS)),
+            iam_rules=_iam_rules(told.get(IAM_STATE)),
             encrypted_links=encrypted_links(told.get(GET_LINKS)),
             certificate=certificate_view(connection.peer_certificate()),
         )
@@ -120,6 +123,9 @@ class ValkeyDriver:
 
     async def admit(self, at: Address, users: Sequence[EngineUser], cut: Sequence[str] = ()) -> None:
         await self._access.admit(at, users, cut)
+
+    async def tell_iam_rules(self, at: Address, rules: IamRules) -> None:
+        await self._access.tell_iam_rules(at, rules)
 
     async def encrypt_links(self, at: Address) -> None:
         await self._transit.encrypt_links(at)
@@ -213,6 +219,10 @@ def _cluster_questions(connection: Connection) -> tuple[Command, ...]:
     return (*_CLUSTER, _MIGRATIONS) if known is not None and "atomic-slot-migration" in known.capabilities else _CLUSTER
 
 
+def _tokens_question(connection: Connection) -> tuple[Command, ...]:
+    return (IAM_STATE,) if connection.identity is not None and connection.identity.checks_tokens else ()
+
+
 def _links_question(at: Address, clustered: bool) -> tuple[Command, ...]:
     """Without cluster mode the port that a replica calls tells it."""
     return (GET_LINKS,) if at.transit and clustered else ()
@@ -220,6 +230,10 @@ def _links_question(at: Address, clustered: bool) -> tuple[Command, ...]:
 
 def _access(users: Any) -> str | None:
     return access.seen_mark(map(str, users)) if isinstance(users, list) else None
+
+
+def _iam_rules(state: Any) -> str | None:
+    return str(state[0]) if isinstance(state, list) else None
 
 
 def _view(connection: Connection, answers: list[Any]) -> NodeView:

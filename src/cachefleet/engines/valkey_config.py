@@ -45,6 +45,8 @@ def render(spec: NodeSpec, build: Build, folder: str, node_timeout_ms: int, pass
     lines = [*_process(spec, build, folder), *_memory(spec), *_persistence(spec)]
     lines += _cluster(spec, build.capabilities, node_timeout_ms) if spec.clustered else _role(spec)
     lines += directives(spec.parameters, build.capabilities)
+    if spec.iam_module and "auth-callback" in build.capabilities:
+        lines.append(("loadmodule", spec.iam_module))
     if passwords is not None:
         own = passwords.controller(spec.incarnation), passwords.peer(spec.incarnation)
         lines += access.directives(spec.users, *own, build.capabilities)

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from cachefleet.clock import Clock, Entropy
-from cachefleet.gateway.credential import Credential
+from cachefleet.policies.credential import Credential
 from cachefleet.protocol.service import clip
 
 Record = dict[str, Any]

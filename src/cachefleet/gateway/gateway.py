@@ -16,11 +16,11 @@ import structlog
 from cachefleet.api.context import Caller, Context
 from cachefleet.clock import Clock, Entropy
 from cachefleet.gateway.audit import Call
-from cachefleet.gateway.credential import Credential
 from cachefleet.gateway.exchange import AsgiScope, Disconnected, Receive, Reply, Send, read_request, send_reply
 from cachefleet.gateway.lockout import Lockout
 from cachefleet.interfaces import StoreError
 from cachefleet.model.errors import AwsError
+from cachefleet.policies.credential import Credential
 from cachefleet.protocol.authorization import Authorization, read_authorization
 from cachefleet.protocol.codec import Codec, Codecs
 from cachefleet.protocol.message import HttpRequest

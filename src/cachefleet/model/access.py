@@ -20,6 +20,7 @@ class EngineUser(msgspec.Struct, frozen=True):
     no_password: bool = False  # any password, and none, is right
     sha256: tuple[str, ...] = ()  # of each password, in hexadecimal digits
     user_id: str = ""
+    iam: bool = False  # it shows tokens, which the engine's module checks by what it is told (model.iam_rules)
 
 
 OPEN = EngineUser("default", ("~*", "&*", "+@all"), no_password=True)  # what a group without access control has

@@ -10,6 +10,7 @@ from cachefleet.model import transit as modes
 from cachefleet.model.access import OPEN, EngineUser
 from cachefleet.model.group import SlotRanges
 from cachefleet.model.guard import Guard, Opening
+from cachefleet.model.iam_rules import IamRules
 from cachefleet.model.transit import CertificateView, Issuance
 
 
@@ -175,6 +176,7 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     keys: int = -1  # in all databases, -1 not known
     loaded_keys: int = -1  # of its last load of a snapshot: kept and dropped as expired together; -1 not known
     access: str | None = None  # model.access.fingerprint of the users that it has, "" not set up by us; None not known
+    iam_rules: str | None = None  # IamRules.fingerprint() of what it was told, "" none yet; None: it checks no tokens
     encrypted_links: bool | None = None  # it reaches the other nodes with TLS; None not known, or it cannot
     certificate: CertificateView | None = None  # None without TLS
     cluster: ClusterView | None = None
@@ -209,6 +211,7 @@ class Observed(msgspec.Struct, frozen=True):
     openings: tuple[Opening, ...] | None = None  # who shall, by the group's security groups; None where that cannot be enforced
     issuance: Issuance | None = None  # of certificates; None when there are none
     users: tuple[EngineUser, ...] = (OPEN,)  # whom the group's engines shall let in, and to what
+    iam_rules: IamRules | None = None  # what nodes that check tokens shall be told; None: there are no such nodes
     counting: dict[str, bool] = {}  # nodes that were told to count what their slots cost -> whether they do
     loads: dict[int, SlotLoad] | None = None  # what every slot cost within a sample (keys: that it has); None when not measured
     beside_us: float = 0.0  # processor time of all primaries in that sample that no command took

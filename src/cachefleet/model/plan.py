@@ -12,6 +12,7 @@ import msgspec
 from cachefleet.model.access import EngineUser
 from cachefleet.model.group import GroupDesired, GroupMemory, GroupStatus, SlotRanges
 from cachefleet.model.guard import Guard
+from cachefleet.model.iam_rules import IamRules
 from cachefleet.model.pace import FAST, Pace
 
 
@@ -183,6 +184,12 @@ class Admit(Action, frozen=True):
 
     users: tuple[EngineUser, ...]
     cut: tuple[str, ...] = ()
+
+
+class TellIamRules(Action, frozen=True):
+    """Tell the running node who shows IAM tokens, and by which keys it checks them."""
+
+    rules: IamRules
 
 
 class EncryptLinks(Action, frozen=True):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from cachefleet.model.access import Admitted, EngineUser, admitted_users, fingerprint
 from cachefleet.model.group import GroupDesired, GroupMemory, Shape
-from cachefleet.model.plan import Admit
+from cachefleet.model.plan import Admit, TellIamRules
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.users import swapped
 
@@ -17,7 +17,7 @@ def admit(draft: Draft) -> None:
     one that is launched later starts with the users of then."""
     if draft.desired.shape is Shape.MEMCACHED:
         return
-    users = draft.observed.users
+    users, rules = draft.observed.users, draft.observed.iam_rules
     wanted = fingerprint(users)
     cut = swapped(draft.memory, users)
     agreed = True
@@ -31,6 +31,9 @@ def admit(draft: Draft) -> None:
             agreed = False
             if view.access or not (view.primary and strangers):
                 draft.act(Admit(node=name, users=users, cut=cut))
+        elif rules is not None and view.iam_rules not in (None, rules.fingerprint()):
+            agreed = False
+            draft.act(TellIamRules(node=name, rules=rules))
     if not agreed:
         known = draft.memory.admitted
         draft.waiting = True

@@ -26,15 +26,11 @@ def users_of_group(group: UserGroupDesired, users: Mapping[str, UserDesired]) ->
     """users: by id, at least those of the group that there are. Where none of them has the name default, nobody gets in without
     a name (reference 10.5)."""
     known = {DEFAULT_USER: BUILT_IN, **users}
-    found = [engine_user(user_id, known[user_id]) for user_id in group.user_ids if user_id in known]
-    admitted = tuple(user for user in found if user is not None)
+    admitted = tuple(engine_user(user_id, known[user_id]) for user_id in group.user_ids if user_id in known)
     return admitted if any(user.name == DEFAULT_USER for user in admitted) else (CLOSED, *admitted)
 
 
-def engine_user(user_id: str, user: UserDesired) -> EngineUser | None:
-    """None for one that no engine lets in: no engine checks its tokens yet."""
-    if user.authentication is Authentication.IAM:
-        return None
+def engine_user(user_id: str, user: UserDesired) -> EngineUser:
     if user_id == DEFAULT_USER:
         return replace(OPEN, user_id=user_id)
     switch, *rules = rules_of(user.access_string)
@@ -45,6 +41,7 @@ def engine_user(user_id: str, user: UserDesired) -> EngineUser | None:
         no_password=user.authentication is Authentication.NO_PASSWORD,
         sha256=user.sha256,
         user_id=user_id,
+        iam=user.authentication is Authentication.IAM,
     )
 
 

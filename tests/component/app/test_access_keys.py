@@ -10,8 +10,8 @@ import msgspec
 
 from cachefleet.app.access_keys import CAPACITY, FRESH_S, AccessKeys
 from cachefleet.app.sealing import KeySealer
-from cachefleet.gateway.credential import Credential
 from cachefleet.model.resource import Scope
+from cachefleet.policies.credential import Credential
 from cachefleet.store import open_store
 from tests.component.iam.stage import Stage, allow, policy
 from tests.fakes.api import ACCOUNT, call, make_context

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from cachefleet.model.access import CLOSED, OPEN, EngineUser, fingerprint
-from cachefleet.model.plan import Admit, Launch, Plan
+from cachefleet.model.iam_rules import IamRules
+from cachefleet.model.plan import Admit, Launch, Plan, TellIamRules
 from cachefleet.planning.group import plan_group
 from tests.unit.planning.groups import replicated
 from tests.unit.planning.world import World
@@ -67,3 +68,18 @@ def test_the_fingerprint_is_of_the_users_and_not_of_their_order() -> None:
     assert fingerprint((OPEN, READER)) == fingerprint((READER, OPEN))
     others = [replace(READER, sha256=()), replace(READER, enabled=False), replace(READER, rules=("+@read",))]
     assert len({fingerprint((OPEN, user)) for user in (READER, *others)}) == 4
+
+
+def test_whoever_checks_tokens_by_other_keys_is_told_the_present_ones() -> None:
+    world, users, rules = settled(), (CLOSED, READER), IamRules("demo", "local-1", ("reader",), ())
+    observed = world.observe()
+    told = {"demo-001": rules.fingerprint(), "demo-002": "of yesterday"}
+    views = {n: replace(v, access=fingerprint(users), iam_rules=told[n]) for n, v in observed.views.items()}
+    observed = replace(observed, users=users, views=views, iam_rules=rules)
+    planned = plan_group("demo", True, world.desired, observed, world.memory, world.now, world.rules)
+    assert [action for action in planned.actions if isinstance(action, TellIamRules)] == [TellIamRules("demo-002", rules)]
+    assert planned.memory.admitted is None or planned.memory.admitted.fingerprint != fingerprint(users)
+    views = {name: replace(view, iam_rules=None) for name, view in views.items()}
+    observed = replace(observed, views=views)
+    planned = plan_group("demo", True, world.desired, observed, world.memory, world.now, world.rules)
+    assert not any(isinstance(action, TellIamRules) for action in planned.actions)

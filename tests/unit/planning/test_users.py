@@ -48,9 +48,10 @@ def test_nobody_gets_in_without_a_name_where_no_user_has_none() -> None:
     assert users_of_group(of(), {}) == (CLOSED,)
 
 
-def test_users_that_no_engine_can_check_get_in_nowhere() -> None:
+def test_users_with_tokens_have_no_password() -> None:
     iam = replace(APP, authentication=Authentication.IAM, sha256=())
-    assert users_of_group(of("app"), {"app": iam}) == (CLOSED,)
+    _, user = users_of_group(of("app"), {"app": iam})
+    assert (user.iam, user.sha256, user.no_password, user.enabled) == (True, (), False, True)
 
 
 def test_a_user_that_is_off_is_off_and_one_without_a_password_needs_none() -> None:

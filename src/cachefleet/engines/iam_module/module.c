@@ -24,6 +24,8 @@
 
 enum { DONE = 0, FAILED = 1 };                   /* what functions of the interface return */
 enum { HANDLED = 0, NOT_HANDLED = 1 };           /* what an authentication callback returns */
+/* It has no data: nothing that engines do with data can disturb it, and without these they would refuse to. */
+enum { HANDLES_READ_ERRORS = 1 << 0, HANDLES_ASYNC_LOADS = 1 << 2, HANDLES_SLOT_MIGRATION = 1 << 5 };
 enum { INSIDE_MULTI = 1 << 1 };                  /* of GetContextFlags */
 enum { LOG_OF_AUTHENTICATION = 0, API_VERSION = 1, OUR_VERSION = 1 };
 
@@ -44,6 +46,7 @@ static int (*AuthenticateClientWithACLUser)(engine_context *context, const char 
                                             void *session, uint64_t *client);
 static int (*DeauthenticateAndCloseClient)(engine_context *context, uint64_t client);
 static int (*RedactClientCommandArgument)(engine_context *context, int position);
+static void (*SetModuleOptions)(engine_context *context, int options);
 static engine_string *(*GetCurrentUserName)(engine_context *context);
 static int (*GetContextFlags)(engine_context *context);
 static uint64_t (*CreateTimer)(engine_context *context, long long period_ms, timer_function function, void *data);
@@ -69,6 +72,7 @@ static const struct {
     {"AuthenticateClientWithACLUser", &AuthenticateClientWithACLUser},
     {"DeauthenticateAndCloseClient", &DeauthenticateAndCloseClient},
     {"RedactClientCommandArgument", &RedactClientCommandArgument},
+    {"SetModuleOptions", &SetModuleOptions},
     {"GetCurrentUserName", &GetCurrentUserName},
     {"GetContextFlags", &GetContextFlags},
     {"CreateTimer", &CreateTimer},
@@ -254,6 +258,7 @@ __attribute__((visibility("default"))) int RedisModule_OnLoad(engine_context *co
     (void)words;
     if (count != 0 || find_functions(context) != DONE || IsModuleNameBusy("cachefleet-iam")) return FAILED;
     SetModuleAttribs(context, "cachefleet-iam", OUR_VERSION, API_VERSION);
+    SetModuleOptions(context, HANDLES_READ_ERRORS | HANDLES_ASYNC_LOADS | HANDLES_SLOT_MIGRATION);
     if (CreateCommand(context, COMMAND, run_command, "admin deny-script no-monitor no-slowlog allow-loading allow-stale fast", 0, 0,
                       0) != DONE)
         return FAILED;

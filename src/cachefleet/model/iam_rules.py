@@ -32,6 +32,9 @@ class DayKey(msgspec.Struct, frozen=True):
     users: tuple[str, ...]
     session_sha256: str = ""  # of the session token of temporary credentials
 
+    def __repr__(self) -> str:
+        return f"DayKey({self.access_key_id!r}, {self.day!r})"  # never the key
+
 
 class IamRules(msgspec.Struct, frozen=True):
     """All that a node's module knows. users: ids of those that show tokens."""

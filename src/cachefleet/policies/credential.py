@@ -1,6 +1,6 @@
 """A key pair that may sign requests, and whom it stands for.
 
-Plain data; looked up by the function that app gives the gateway.
+Plain data; looked up by the function that app gives the gateway, and by whom engines are told of keys (control.iam_book).
 """
 
 from __future__ import annotations
