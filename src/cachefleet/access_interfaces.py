@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+import msgspec
+
 from cachefleet.engine_interfaces import Build
 from cachefleet.model.transit import NodeCertificate
 
@@ -37,8 +39,8 @@ class Certificates(Protocol):
     def names(self, group: str, node: str) -> tuple[str, ...]:
         """DNS names that a node's certificate has beside its addresses."""
 
-    def issue(self, node: str, names: Sequence[str], addresses: Sequence[str], *, lasting: bool = False) -> NodeCertificate:
-        """A new key and a certificate for it, valid for these. lasting: for as long as the authority itself."""
+    def issue(self, node: str, names: Sequence[str], addresses: Sequence[str]) -> NodeCertificate:
+        """A new key and a certificate for it, valid for these."""
 
     def authorities(self) -> str:
         """PEM: by whom certificates are known."""
@@ -66,9 +68,16 @@ class AccessUnread(Exception):
     """No engine could be asked about an access string; the message says why."""
 
 
+class AccessReading(msgspec.Struct, frozen=True):
+    """text: the access string in the form in which it is kept and shown, on or off first. refusal: why it is not taken, by
+    nobody or by one of the engines that were asked; "" when it is, and only then there is a text."""
+
+    text: str = ""
+    refusal: str = ""
+
+
 class AccessStrings(Protocol):
     """Reads access strings of users with engines' own parsers."""
 
-    async def read(self, access_string: str, builds: Sequence[Build]) -> str:
-        """In the form in which it is kept and shown, on or off first, when all of these builds take it. Raises AccessRefused,
-        AccessUnread."""
+    async def read(self, access_strings: Sequence[str], builds: Sequence[Build]) -> list[AccessReading]:
+        """Of each, whether all of these builds take it. Raises AccessUnread."""

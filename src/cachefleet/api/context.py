@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
-from cachefleet.access_interfaces import AccessUnread, Sealer
+from cachefleet.access_interfaces import AccessReading, AccessUnread, Sealer
 from cachefleet.clock import Clock, Entropy
 from cachefleet.engine_interfaces import Build, Catalogue
 from cachefleet.interfaces import Store
+from cachefleet.metric_interfaces import Metrics, NoMetrics
 from cachefleet.model.resource import Key, Scope
 from cachefleet.policies.document import Policy
 from cachefleet.settings import Settings
@@ -41,7 +42,7 @@ async def any_key(name: str) -> str:
     return ""
 
 
-async def no_reader(access_string: str, builds: Sequence[Build]) -> str:
+async def no_reader(access_strings: Sequence[str], builds: Sequence[Build]) -> list[AccessReading]:
     """Context.read_access where there is no engine to ask."""
     raise AccessUnread("this installation reads no access strings")
 
@@ -61,7 +62,9 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     refuses_tokens: Callable[[], Awaitable[str]] = any_token  # why engines here cannot check IAM tokens, "" when they can
     unguarded: Callable[[], str] = lambda: ""  # why security groups are not enforced here, "" when they are
     network: int = 0  # N of the 127.N.0.0/16 in which nodes have their addresses
-    read_access: Callable[[str, Sequence[Build]], Awaitable[str]] = no_reader  # access_interfaces.AccessStrings.read
+    # access_interfaces.AccessStrings.read
+    read_access: Callable[[Sequence[str], Sequence[Build]], Awaitable[list[AccessReading]]] = no_reader
+    metrics: Metrics = NoMetrics()
     shared: bool = False  # the controller may be another service's: leave word in the transaction, too
 
     @property

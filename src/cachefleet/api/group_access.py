@@ -13,11 +13,12 @@ import msgspec
 from msgspec.structs import replace
 
 from cachefleet.api.context import Context
+from cachefleet.api.engine_upgrades import Version
 from cachefleet.api.names import folded, quoted
-from cachefleet.api.user_group_rules import check_engine, check_users, members_of
+from cachefleet.api.user_group_rules import check_engines, check_users, installed, members_of, versions_of
 from cachefleet.api.user_groups import require_active
 from cachefleet.api.user_inputs import asked_token
-from cachefleet.api.user_rows import find_user_group, load_book
+from cachefleet.api.user_rows import Book, find_user_group, load_book
 from cachefleet.model.access import AuthTokens
 from cachefleet.model.errors import invalid_combination, invalid_value
 from cachefleet.model.group import Engine, GroupDesired, Shape
@@ -49,7 +50,8 @@ async def created_access(context: Context, desired: GroupDesired, request: Mappi
     if token:
         _check_token_possible(desired)
         return Access(replace(desired, auth=AuthTokens((asked_token(token),), True, context.clock.now())))
-    return await _with_group(context, desired, groups, "UserGroupIds") if groups else Access(desired)
+    versions = [(desired.engine, desired.engine_version)]
+    return await _with_group(context, desired, versions, groups, "UserGroupIds") if groups else Access(desired)
 
 
 async def changed_access(context: Context, row: GroupRow, request: Mapping[str, Any]) -> Access:
@@ -69,7 +71,7 @@ async def changed_access(context: Context, row: GroupRow, request: Mapping[str, 
         raise invalid_combination(f"{TOKEN} and {ADD} cannot be given together; use one of them.")
     left = _without_groups(desired, request)
     if more:
-        return await _moved_in(context, left, more, strategy)
+        return await _moved_in(context, left, versions_of(row), more, strategy)
     if strategy == DELETE:
         raise invalid_combination(
             f"{STRATEGY}: {DELETE} is only for moving to a user group; name it in {ADD}. To let everybody in, remove the user "
@@ -94,7 +96,9 @@ def _without_groups(desired: GroupDesired, request: Mapping[str, Any]) -> GroupD
     return replace(desired, user_group="") if fewer or request.get(REMOVE_ALL) else desired
 
 
-async def _moved_in(context: Context, left: GroupDesired, more: Sequence[str], strategy: str) -> Access:
+async def _moved_in(
+    context: Context, left: GroupDesired, versions: Sequence[Version], more: Sequence[str], strategy: str
+) -> Access:
     if left.user_group and [folded(name) for name in more] != [left.user_group]:
         raise invalid_combination(
             f"{ADD}: a cache has one user group, and this one has {left.user_group}; name that in {REMOVE}, too."
@@ -105,10 +109,13 @@ async def _moved_in(context: Context, left: GroupDesired, more: Sequence[str], s
         )
     if left.auth is None and strategy:
         raise invalid_combination(f"{STRATEGY}: the cache has no AUTH token; leave it out.")
-    return await _with_group(context, replace(left, auth=None), more, ADD)
+    return await _with_group(context, replace(left, auth=None), versions, more, ADD)
 
 
-async def _with_group(context: Context, desired: GroupDesired, asked: Sequence[str], field: str) -> Access:
+async def _with_group(
+    context: Context, desired: GroupDesired, versions: Sequence[Version], asked: Sequence[str], field: str
+) -> Access:
+    """versions: of which nodes are or become."""
     if len(asked) != 1:
         raise invalid_value(f"{field} names {len(asked)} user groups; a cache has at most one.")
     if desired.shape is Shape.MEMCACHED:
@@ -122,11 +129,24 @@ async def _with_group(context: Context, desired: GroupDesired, asked: Sequence[s
     book = await load_book(context)
     group = find_user_group(book, asked[0], field)
     require_active(book, group.key.name)
-    check_engine(group.desired.engine, desired.engine, desired.engine_version, field)
-    build = context.catalogue.exact(desired.engine, desired.engine_version)
-    users = members_of(group.desired, book.desired_users())
-    await check_users(context, [] if build is None else [build], users, field)
+    await _check_group(context, book, group, versions, field)
     return Access(replace(desired, user_group=group.key.name), group)
+
+
+async def check_upgrade(context: Context, before: GroupRow, after: GroupRow) -> None:
+    """Whether engines that the cache did not have before let in the users that it has. Whoever changes these users meanwhile
+    writes the cache's row, too. Raises InvalidParameterCombination, InvalidParameterValue, ServiceUnavailable."""
+    fresh = [version for version in versions_of(after) if version not in versions_of(before)]
+    if not (fresh and before.desired.user_group and before.desired.user_group == after.desired.user_group):
+        return  # nothing new, or nobody; of a group that is new to it, all versions were asked
+    book = await load_book(context)
+    group = find_user_group(book, after.desired.user_group)
+    await _check_group(context, book, group, fresh, "EngineVersion")
+
+
+async def _check_group(context: Context, book: Book, group: UserGroupRow, versions: Sequence[Version], field: str) -> None:
+    check_engines(group.desired.engine, versions, field)
+    await check_users(context, installed(context, versions), members_of(group.desired, book.desired_users()), field)
 
 
 # --- AUTH tokens ---------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from cachefleet.api.cluster_mode_change import mode_change
 from cachefleet.api.context import Context
-from cachefleet.api.group_access import changed_access
+from cachefleet.api.group_access import changed_access, check_upgrade
 from cachefleet.api.group_changes import asked_change, changed, waiting
 from cachefleet.api.group_inputs import MODIFY_REFUSED, RECORDED
 from cachefleet.api.group_rows import load_group, update_group
@@ -93,6 +93,7 @@ async def modify_replication_group(context: Context, request: ModifyReplicationG
         failover = row.desired.automatic_failover or after.desired.automatic_failover
         after = promoted(after, folded(request["PrimaryClusterId"]), failover)
     access = await changed_access(context, after, request)
+    await check_upgrade(context, row, replace(after, desired=access.desired))
     if access.desired != after.desired:
         after = replace(after, desired=access.desired, status=replace(after.status, state=MODIFYING))
     if after.desired != row.desired:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from cachefleet.api.context import Context
-from cachefleet.api.user_inputs import read_access
+from cachefleet.api.engine_upgrades import Version
+from cachefleet.api.user_inputs import readings
 from cachefleet.engine_interfaces import Build
 from cachefleet.model.errors import AwsError, invalid_combination, invalid_value
 from cachefleet.model.group import Engine
@@ -49,8 +50,13 @@ def _check_member(engine: UserEngine, user_id: str, user: UserDesired) -> None:
         )
 
 
-def check_engine(engine: UserEngine, cache: Engine, version: str, field: str = "UserGroupIds") -> None:
-    """Whether a cache can have a group of this engine. Raises InvalidParameterCombination."""
+def check_engines(engine: UserEngine, versions: Iterable[Version], field: str) -> None:
+    """Whether a cache of these, now or later, can have a group of this engine. Raises InvalidParameterCombination."""
+    for cache, version in versions:
+        _check_engine(engine, cache, version, field)
+
+
+def _check_engine(engine: UserEngine, cache: Engine, version: str, field: str) -> None:
     if cache is Engine.REDIS and engine is UserEngine.VALKEY:
         raise invalid_combination(
             f"{field}: a user group of the engine valkey cannot be used with Redis OSS; use one of redis."
@@ -64,10 +70,18 @@ async def check_users(
 ) -> None:
     """Whether caches with these engines can let these users in. Raises InvalidParameterCombination, InvalidParameterValue,
     ServiceUnavailable."""
-    for user_id, user in users.items() if builds else ():
+    if not (builds and users):
+        return
+    for user_id, user in users.items():
         if user.authentication is Authentication.IAM:
             await _check_tokens(context, builds, user_id, field)
-        await read_access(context, user.access_string, builds, f"{field}: the access string of {user_id}")
+    found = await readings(context, [user.access_string for user in users.values()], builds, field)
+    for user_id, reading in zip(users, found, strict=True):
+        if reading.refusal:
+            raise invalid_value(
+                f"{field}: the access string of user {user_id}: {reading.refusal}. Change it (ModifyUser), or take "
+                "the user out of the user group."
+            )
 
 
 async def _check_tokens(context: Context, builds: Sequence[Build], user_id: str, field: str) -> None:
@@ -88,10 +102,28 @@ def _spoken(build: Build) -> str:
     return f"{DESCRIPTIONS[build.engine.value]} {build.version}"
 
 
-def builds_of(context: Context, caches: Iterable[GroupRow]) -> list[Build]:
-    """Of what these caches are made, each once."""
-    found = (context.catalogue.exact(row.desired.engine, row.desired.engine_version) for row in caches)
+def versions_of(row: GroupRow) -> tuple[Version, ...]:
+    """Of which the cache's nodes are, or become without anybody's asking again, each once: as asked for, as is pending, as they
+    run, and as they all did before a change that may be taken back."""
+    desired, memory, pending = row.desired, row.memory, row.desired.pending
+    found = [(desired.engine, desired.engine_version)]
+    if pending is not None and pending.engine_version:
+        found.append((Engine(pending.engine or desired.engine), pending.engine_version))
+    forms = [node.form for node in memory.nodes.values()]
+    forms += [memory.settled.form] if memory.settled is not None else []
+    found += [(form.engine, form.version) for form in forms if form is not None]
+    return tuple(dict.fromkeys(found))
+
+
+def installed(context: Context, versions: Iterable[Version]) -> list[Build]:
+    """The builds of these, each once."""
+    found = (context.catalogue.exact(*version) for version in versions)
     return list({build.binary: build for build in found if build is not None}.values())
+
+
+def builds_of(context: Context, caches: Iterable[GroupRow]) -> list[Build]:
+    """Of what these caches are made, or may come to be, each once."""
+    return installed(context, dict.fromkeys(version for row in caches for version in versions_of(row)))
 
 
 def members_of(group: UserGroupDesired, users: Mapping[str, UserDesired]) -> dict[str, UserDesired]:

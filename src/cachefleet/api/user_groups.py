@@ -14,7 +14,7 @@ from cachefleet.api.context import Context
 from cachefleet.api.paging import page_of, page_sequence, reply
 from cachefleet.api.registry import operation
 from cachefleet.api.tag_rules import read_tags
-from cachefleet.api.user_group_rules import builds_of, check_engine, check_members, check_users, members_of
+from cachefleet.api.user_group_rules import builds_of, check_engines, check_members, check_users, members_of, versions_of
 from cachefleet.api.user_inputs import identifier, user_engine
 from cachefleet.api.user_rows import (
     ACTIVE,
@@ -87,7 +87,7 @@ async def modify_user_group(context: Context, request: ModifyUserGroupMessageTyp
     check_members(engine, users, context.settings.api.users_per_group)
     caches = using(book, [group_id])
     for cache in caches:
-        check_engine(engine, cache.desired.engine, cache.desired.engine_version, "Engine")
+        check_engines(engine, versions_of(cache), "Engine")
     await check_users(context, builds_of(context, caches), {name: users[name] for name in more}, "UserIdsToAdd")
     async with context.store.transaction() as transaction:
         await write_with_caches(context, transaction, [replace(row, desired=desired)], caches)

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from cachefleet.access_interfaces import AccessRefused, AccessUnread
+from cachefleet.access_interfaces import AccessReading, AccessUnread
 from cachefleet.api.context import Context
 from cachefleet.api.names import quoted
 from cachefleet.engine_interfaces import Build
@@ -129,14 +129,22 @@ def _mode_proof(mode: Mapping[str, Any]) -> Proof:
 # --- access strings ------------------------------------------------------------------------------------------------
 
 
-async def read_access(context: Context, access_string: str, builds: Sequence[Build], field: str = "AccessString") -> str:
+async def read_access(context: Context, access_string: str, builds: Sequence[Build]) -> str:
     """In the form in which it is kept, when all these engines take it. Raises InvalidParameterValue, ServiceUnavailable."""
+    (found,) = await readings(context, [access_string], builds, "AccessString")
+    if found.refusal:
+        raise invalid_value(f"AccessString: {found.refusal}.")
+    return found.text
+
+
+async def readings(context: Context, access_strings: Sequence[str], builds: Sequence[Build], field: str) -> list[AccessReading]:
+    """Of each, what these engines say of it. field: what is to blame when they cannot be asked. Raises ServiceUnavailable."""
     try:
-        return await context.read_access(access_string, builds)
-    except AccessRefused as error:
-        raise invalid_value(f"{field}: {error}.") from None
+        return await context.read_access(access_strings, builds)
     except AccessUnread as error:
-        raise AwsError("ServiceUnavailable", f"{field} could not be checked: {error}; try again in a moment.") from None
+        raise AwsError(
+            "ServiceUnavailable", f"{field}: access strings could not be checked: {error}; try again in a moment."
+        ) from None
 
 
 def reading_build(context: Context, engine: UserEngine) -> Build:

@@ -169,7 +169,7 @@ async def test_which_caches_can_have_a_user_group(stage: GroupStage) -> None:
         (VALUE, "at most one", {**tls, "UserGroupIds": ["team", "vk"]}),
         (COMBINATION, "Redis OSS", {**tls, **redis, "UserGroupIds": ["vk"]}),
         (COMBINATION, "IAM", {**tls, "UserGroupIds": ["iams"]}),
-        (VALUE, "access string of app", {**tls, "Engine": "redis", "EngineVersion": "6.2", "UserGroupIds": ["team"]}),
+        (VALUE, "access string of user app", {**tls, "Engine": "redis", "EngineVersion": "6.2", "UserGroupIds": ["team"]}),
     ):
         await stage.refused(code, rule, "CreateReplicationGroup", **base, **request)
     await stage.call("CreateReplicationGroup", **base, **tls, UserGroupIds=["vk"])
