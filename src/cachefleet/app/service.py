@@ -31,6 +31,7 @@ from cachefleet.app.engine_passwords import DerivedPasswords
 from cachefleet.app.iam_module import IamModule
 from cachefleet.app.installation import AlreadyRunning, Credentials, FolderLost, Installation, ServiceLock
 from cachefleet.app.logs import configure_logs, log_file
+from cachefleet.app.metrics import open_metrics
 from cachefleet.app.sealing import KeySealer
 from cachefleet.app.services import Membership, ServiceInfo, TooManyServices, is_dead
 from cachefleet.app.transfers import WorkerTransfers
@@ -143,6 +144,7 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
         parts = await _assemble(settings, folder, clock, stack)
         store, host, catalogue, controller = parts.store, parts.host, parts.catalogue, parts.controller
         keys = parts.keys
+        metrics = await open_metrics(settings, clock, entropy, stack)
         await _adopt(host)
         reader = EngineAccessStrings(clock)
         audit = AuditLog(audit_file(settings.data_dir, folder.member.number), settings.audit, clock)
@@ -166,6 +168,7 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
                 shared=store.shared,
                 wake=controller.wake,
                 sealer=parts.sealer,
+                metrics=metrics,
                 users_changed=keys.forget,
             )
 

@@ -1,4 +1,4 @@
-"""Rows, member names and events in SQL: SQLite (WAL) by default, PostgreSQL by URL.
+"""Rows, member names, events and metrics in SQL: SQLite (WAL) by default, PostgreSQL by URL.
 
 The only package that knows SQLAlchemy. It decides nothing about resources: versions, names and order are its whole business.
 `app` opens it; api and control use it through interfaces.Store.
@@ -6,6 +6,7 @@ The only package that knows SQLAlchemy. It decides nothing about resources: vers
 
 from cachefleet.store.engines import is_shared
 from cachefleet.store.errors import StoreError
+from cachefleet.store.metric_store import SqlMetricStore, open_metric_store
 from cachefleet.store.sql_store import SqlStore, open_store
 
-__all__ = ["SqlStore", "StoreError", "is_shared", "open_store"]
+__all__ = ["SqlMetricStore", "SqlStore", "StoreError", "is_shared", "open_metric_store", "open_store"]

@@ -1,0 +1,69 @@
+"""The seams of metrics: where blocks of values are kept, and who records and reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from cachefleet.metrics.values import Value
+from cachefleet.model.metric import Block, ListedSeries, MetricName, Resolution, Series
+from cachefleet.model.resource import Scope
+
+Points = Mapping[int, Value]  # epoch seconds, at which the time begins that a value is for
+
+
+class MetricStore(Protocol):
+    """Blocks of values. Every method raises interfaces.StoreError when the database cannot be used."""
+
+    async def put(self, blocks: Sequence[Block], last_at: Mapping[Series, float]) -> None:
+        """Each replaces what its writer had for that series, resolution and begin. last_at: of the series' youngest values."""
+
+    async def blocks(self, series: Sequence[Series], resolution_s: int, begin: int, end: int) -> list[Block]:
+        """Those with begin <= begins_at < end, of all writers."""
+
+    async def listed(
+        self, scope: Scope, namespace: str = "", since: float = 0.0, after: Series | None = None, limit: int | None = None
+    ) -> list[ListedSeries]:
+        """In their order. namespace "": all."""
+
+    async def forget(self, resolution_s: int, before: float) -> int:
+        """Blocks that begin before; returns how many."""
+
+    async def forget_series(self, before: float) -> int:
+        """Whose youngest value is older; returns how many."""
+
+    async def close(self) -> None: ...
+
+
+class Metrics(Protocol):
+    """What the API records and reads."""
+
+    def record(self, series: Series, at: float, values: Mapping[MetricName, Value], *, fine: bool = False) -> None:
+        """at: epoch seconds. fine: kept by the second for a while, else by the minute. Stored within seconds."""
+
+    async def points(
+        self, series: Sequence[Series], names: Sequence[MetricName], resolution: Resolution, start: float, end: float
+    ) -> dict[tuple[Series, MetricName], Points]:
+        """start <= time < end. Raises StoreError."""
+
+    async def listed(
+        self, scope: Scope, namespace: str = "", since: float = 0.0, after: Series | None = None, limit: int | None = None
+    ) -> list[ListedSeries]:
+        """See MetricStore. Raises StoreError."""
+
+
+class NoMetrics:
+    """Metrics where nothing is measured."""
+
+    def record(self, series: Series, at: float, values: Mapping[MetricName, Value], *, fine: bool = False) -> None:
+        """Forgets it."""
+
+    async def points(
+        self, series: Sequence[Series], names: Sequence[MetricName], resolution: Resolution, start: float, end: float
+    ) -> dict[tuple[Series, MetricName], Points]:
+        return {}
+
+    async def listed(
+        self, scope: Scope, namespace: str = "", since: float = 0.0, after: Series | None = None, limit: int | None = None
+    ) -> list[ListedSeries]:
+        return []

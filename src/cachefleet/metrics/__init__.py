@@ -1,0 +1,1 @@
+"""What metrics mean: values and their statistics, blocks of them, formulas. Pure."""

@@ -1,0 +1,51 @@
+"""The tables of metrics. Declares only; metric_store.py has every statement.
+
+They are apart from those of the rows: what is written every few seconds must not hold up the control loop, and SQLite has one
+writer for a file.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+METRIC_SCHEMA_VERSION = 1
+
+metric_metadata = sa.MetaData()
+
+_text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+_long_id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+metric_about = sa.Table(
+    "metric_schema",
+    metric_metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("schema_version", sa.Integer, nullable=False),
+)
+
+# dimensions: JSON of sorted pairs. names: JSON, of all metrics that the series ever had. last_at: epoch seconds.
+series_table = sa.Table(
+    "metric_series",
+    metric_metadata,
+    sa.Column("id", _long_id, primary_key=True, autoincrement=True),
+    sa.Column("account", _text, nullable=False),
+    sa.Column("region", _text, nullable=False),
+    sa.Column("namespace", _text, nullable=False),
+    sa.Column("dimensions", _text, nullable=False),
+    sa.Column("names", _text, nullable=False),
+    sa.Column("last_at", sa.Double, nullable=False),
+    sa.UniqueConstraint("account", "region", "namespace", "dimensions", name="metric_series_by_name"),
+    sqlite_autoincrement=True,
+)
+
+blocks_table = sa.Table(
+    "metric_blocks",
+    metric_metadata,
+    sa.Column("series", sa.BigInteger, primary_key=True),
+    sa.Column("resolution_s", sa.Integer, primary_key=True),
+    sa.Column("begins_at", sa.BigInteger, primary_key=True),
+    sa.Column("writer", _text, primary_key=True),
+    sa.Column("names", _text, nullable=False),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+    sa.ForeignKeyConstraint(["series"], [series_table.c.id], ondelete="CASCADE"),
+    sa.Index("metric_blocks_by_age", "resolution_s", "begins_at"),
+)

@@ -1,0 +1,162 @@
+"""metric_interfaces.Metrics: collects values in memory, hands them to the store in blocks, and reads both.
+
+Each value goes into a block of every fineness from its own on. A block is written again, whole, as long as its time lasts; each
+process writes its own, so nobody has to read before writing, and those of several are merged when they are read. What was not
+written yet when a process dies is lost: FLUSH_S of values.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+
+import structlog
+
+from cachefleet.clock import Clock
+from cachefleet.interfaces import StoreError
+from cachefleet.metric_interfaces import MetricStore, Points
+from cachefleet.metrics.blocks import Columns, Damaged, add, decoded, encoded, joined
+from cachefleet.metrics.values import Value
+from cachefleet.model.metric import RESOLUTIONS, Block, ListedSeries, MetricName, Resolution, Series
+from cachefleet.model.resource import Scope
+
+FLUSH_S = 10.0
+PRUNE_S = 3600.0
+_AT_ONCE = 200  # blocks in one transaction
+_MAX_HEADS = 200_000  # blocks that wait for a database that cannot be used
+
+_Head = tuple[Series, int, int]  # resolution in seconds, begin
+
+log = structlog.get_logger()
+
+
+class Recorder:
+    """run() until cancelled. writer: names this process and no other ever."""
+
+    def __init__(self, store: MetricStore, clock: Clock, writer: str) -> None:
+        self._store = store
+        self._clock = clock
+        self._writer = writer
+        self._heads: dict[_Head, Columns] = {}
+        self._dirty: dict[_Head, None] = {}  # in the order in which they became so
+        self._last_at: dict[Series, float] = {}
+        self._lost = 0
+        self._flushing = asyncio.Lock()
+
+    def record(self, series: Series, at: float, values: Mapping[MetricName, Value], *, fine: bool = False) -> None:
+        if not values:
+            return
+        for resolution in RESOLUTIONS if fine else RESOLUTIONS[1:]:
+            begin = int(at) // resolution.block_s * resolution.block_s
+            head = series, resolution.seconds, begin
+            if head not in self._heads and len(self._heads) >= _MAX_HEADS:
+                self._lost += len(values)
+                continue
+            add(self._heads.setdefault(head, {}), (int(at) - begin) // resolution.seconds, values)
+            self._dirty[head] = None
+        self._last_at[series] = max(at, self._last_at.get(series, 0.0))
+
+    async def run(self) -> None:
+        pruned_at = float("-inf")
+        try:
+            while True:
+                await self._clock.sleep(FLUSH_S)
+                try:
+                    await self.flush()
+                    if self._clock.monotonic() - pruned_at > PRUNE_S:
+                        pruned_at = self._clock.monotonic()
+                        await self._prune()
+                except StoreError as error:
+                    log.warning("metrics wait for the database", why=str(error), blocks=len(self._dirty))
+        finally:
+            try:
+                await asyncio.shield(self.flush())
+            except StoreError as error:
+                log.warning("metrics of the last seconds are lost", why=str(error))
+
+    async def flush(self) -> None:
+        """Raises StoreError: what was not written stays, and is written by the next one."""
+        async with self._flushing:
+            await self._flush()
+
+    async def _flush(self) -> None:
+        if self._lost:
+            log.warning("metrics were lost: the database could not be used for too long", values=self._lost)
+            self._lost = 0
+        waiting = list(self._dirty)
+        for first in range(0, len(waiting), _AT_ONCE):
+            heads = [head for head in waiting[first : first + _AT_ONCE] if head in self._dirty]
+            try:
+                blocks = [await self._block(head) for head in heads]
+                series = {head[0] for head in heads}
+                await self._store.put(blocks, {one: self._last_at[one] for one in series if one in self._last_at})
+            except BaseException:
+                self._dirty.update(dict.fromkeys(heads))
+                raise
+        self._let_go()
+
+    async def _block(self, head: _Head) -> Block:
+        await asyncio.sleep(0)  # a block takes about a millisecond, and there may be hundreds
+        series, resolution_s, begin = head
+        self._dirty.pop(head, None)  # from here on, whatever comes has to be written by the next flush
+        columns = self._heads[head]
+        return Block(series, resolution_s, begin, self._writer, tuple(sorted(columns)), encoded(columns))
+
+    def _let_go(self) -> None:
+        """Of blocks whose time is over, one block longer for what comes late."""
+        now = self._clock.now()
+        spans = {resolution.seconds: resolution.block_s for resolution in RESOLUTIONS}
+        for head in [head for head in self._heads if head[2] + 2 * spans[head[1]] < now and head not in self._dirty]:
+            del self._heads[head]
+        current = {head[0] for head in self._heads}
+        self._last_at = {series: at for series, at in self._last_at.items() if series in current}
+
+    async def _prune(self) -> None:
+        now = self._clock.now()
+        for resolution in RESOLUTIONS:
+            await self._store.forget(resolution.seconds, now - resolution.kept_s - resolution.block_s)
+        await self._store.forget_series(now - RESOLUTIONS[-1].kept_s)
+
+    # --- reading ---
+
+    async def points(
+        self, series: Sequence[Series], names: Sequence[MetricName], resolution: Resolution, start: float, end: float
+    ) -> dict[tuple[Series, MetricName], Points]:
+        begin = int(start) // resolution.block_s * resolution.block_s
+        stored = await self._store.blocks(series, resolution.seconds, begin, int(end) + 1)
+        found: dict[tuple[Series, int], list[Columns]] = {}
+        for block in stored:
+            if block.writer != self._writer or (block.series, block.resolution_s, block.begins_at) not in self._heads:
+                found.setdefault((block.series, block.begins_at), []).append(_read(block))
+        wanted = set(series)
+        for (one, seconds, at), columns in self._heads.items():
+            if one in wanted and seconds == resolution.seconds and begin <= at < end:
+                found.setdefault((one, at), []).append(columns)
+        made: dict[tuple[Series, MetricName], dict[int, Value]] = {}
+        asked = set(names)
+        for (one, at), parts in sorted(found.items()):
+            for name, column in joined(_only(parts, asked)).items():
+                points = made.setdefault((one, name), {})
+                for time in sorted(column):
+                    moment = at + time * resolution.seconds
+                    if start <= moment < end:
+                        points[moment] = column[time]
+        return dict(made)
+
+    async def listed(
+        self, scope: Scope, namespace: str = "", since: float = 0.0, after: Series | None = None, limit: int | None = None
+    ) -> list[ListedSeries]:
+        await self.flush()
+        return await self._store.listed(scope, namespace, since, after, limit)
+
+
+def _only(parts: Iterable[Columns], names: set[MetricName]) -> Iterable[Columns]:
+    return ({name: column for name, column in columns.items() if name in names} for columns in parts)
+
+
+def _read(block: Block) -> Columns:
+    try:
+        return decoded(block.data)
+    except Damaged as error:
+        log.error("a block of metrics is damaged", series=str(block.series), begins_at=block.begins_at, why=str(error))
+        return {}
