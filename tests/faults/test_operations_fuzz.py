@@ -7,31 +7,22 @@ available in between, so that changes get past the check of their state.
 from __future__ import annotations
 
 import asyncio
-import importlib
-import pkgutil
 import random
 from collections import Counter
 from typing import Any
-from urllib.parse import urlencode
 
 import pytest
-from botocore.model import ListShape, Shape, StructureShape
-from botocore.serialize import create_serializer
 from msgspec.structs import replace
 
-from cachefleet import api
 from cachefleet.api.context import Context
-from cachefleet.api.registry import OPERATIONS, dispatch
-from cachefleet.gateway.gateway import Gateway
+from cachefleet.api.registry import OPERATIONS
 from cachefleet.model.group import GroupStatus, NodeStatus, ShardMemory
 from cachefleet.model.resource import GROUP_KINDS
-from cachefleet.policies.credential import Credential
 from cachefleet.protocol.service import service
-from tests.contract.shape_values import for_client
 from tests.fakes.api import make_context
 from tests.fakes.clock import ManualClock
-from tests.fakes.entropy import SeededEntropy
-from tests.fixtures.gateway import KEY, NOW, ask_async, sign
+from tests.faults.drawn_requests import Chooser, make_real_gateway, send
+from tests.fixtures.gateway import NOW
 
 STEPS = 4000
 WORDS = """
@@ -40,8 +31,6 @@ WORDS = """
     0-8000 16383-0 0-99999 arn:aws:elasticache:local-1:000000000000:replicationgroup:demo arn:x enabled disabled subnet-local-1a
 """
 TEXTS = [*WORDS.split(), "", " ", "a" * 300]
-NUMBERS = [-(2**31), -1, 0, 1, 2, 3, 5, 6, 20, 40, 100, 101, 501, 6379, 11211, 65536, 2**31 - 1]
-TIMES = [-62_135_596_800.0, 0.0, NOW - 60, NOW, NOW + 60, 253_402_300_799.0]
 
 GROUP = {
     "ReplicationGroupId": "demo",
@@ -96,50 +85,6 @@ GOOD: dict[str, list[dict[str, Any]]] = {
 MAKING = [("elasticache", name) for name in ("CreateReplicationGroup", "CreateCacheCluster")]  # the more there is, the better
 
 
-for module in pkgutil.iter_modules(api.__path__):  # operations register themselves
-    importlib.import_module(f"{api.__name__}.{module.name}")
-
-
-class Chooser:
-    """Inputs, drawn from one seed."""
-
-    def __init__(self, seed: int) -> None:
-        self.chance = random.Random(seed)
-
-    def value(self, shape: Shape) -> Any:
-        if isinstance(shape, StructureShape):
-            wanted = [name for name in shape.members if name in shape.required_members or self.chance.random() < 0.4]
-            return {name: self.value(shape.members[name]) for name in wanted}
-        if isinstance(shape, ListShape):
-            return [self.value(shape.member) for _ in range(self.chance.choice([0, 1, 1, 2, 3]))]
-        if shape.type_name == "boolean":
-            return self.chance.random() < 0.5
-        if shape.type_name == "timestamp":
-            return self.chance.choice(TIMES)
-        if shape.type_name in ("integer", "long"):
-            return self.chance.choice(NUMBERS)
-        return self.chance.choice(shape.enum if shape.enum and self.chance.random() < 0.7 else TEXTS)
-
-    def request(self, name: str, shape: StructureShape) -> dict[str, Any]:
-        made = dict(self.chance.choice(GOOD.get(name, [{}])))
-        for _ in range(self.chance.choice([0, 0, 1, 1, 2, 4])):
-            member = self.chance.choice(list(shape.members) or [""])
-            if not member or self.chance.random() < 0.1:
-                made.pop(member, None)
-            else:
-                made[member] = self.value(shape.members[member])
-        for member in shape.required_members:
-            made.setdefault(member, self.value(shape.members[member]))
-        return made
-
-
-def make_real_gateway(context: Context) -> Gateway:
-    async def authenticate(access_key_id: str) -> Credential | None:
-        return KEY
-
-    return Gateway(authenticate, lambda caller: context, dispatch, context.clock, SeededEntropy(), context.settings)
-
-
 async def settle(context: Context, chance: random.Random) -> None:
     """What the controller would do, sometimes: groups are available."""
     for kind in GROUP_KINDS:
@@ -155,7 +100,7 @@ async def settle(context: Context, chance: random.Random) -> None:
 
 @pytest.mark.parametrize("seed", range(2))
 def test_no_input_breaks_an_operation(seed: int) -> None:
-    chooser = Chooser(seed)
+    chooser = Chooser(seed, TEXTS, GOOD)
     statuses: Counter[tuple[str, int]] = Counter()
 
     often = [*sorted(OPERATIONS), *3 * [("elasticache", name) for name in GOOD], *3 * MAKING]
@@ -166,11 +111,8 @@ def test_no_input_breaks_an_operation(seed: int) -> None:
                 context = make_context(clock=ManualClock(NOW))
                 gateway = make_real_gateway(context)
             signing_name, name = chooser.chance.choice(often)
-            served = service(signing_name)
-            operation = served.operation(name)
-            request = for_client(operation.input_shape, chooser.request(name, operation.input_shape))
-            wire = create_serializer("query", False).serialize_to_request(request, operation)["body"]
-            answer = await ask_async(gateway, sign(urlencode(wire).encode(), service=signing_name))
+            request = chooser.request(name, service(signing_name).operation(name).input_shape)
+            answer = await send(gateway, signing_name, name, request)
             statuses[name, answer.status] += 1
             assert answer.status < 500, (seed, step, name, request, answer.text)
             await settle(context, chooser.chance)
