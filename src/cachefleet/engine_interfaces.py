@@ -68,12 +68,14 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 class Rendering(msgspec.Struct, frozen=True):
     """How to start it: argv[0] is the binary; files are written below the incarnation's folder (mode 0600) before, and named
-    pipes made there."""
+    pipes made there. owner: the user that the files then belong to, for a process that becomes this user and reads them again
+    later; "" whoever starts it."""
 
     argv: tuple[str, ...]
     files: Mapping[str, bytes] = {}
     pipes: tuple[str, ...] = ()
     environment: Mapping[str, str] = {}
+    owner: str = ""
 
 
 SEED_PIPE = "dump.rdb"  # an engine loads its snapshot at its start; a pipe serves as well as a file

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -108,6 +109,9 @@ class EngineProcesses:
         )
         for name, content in rendering.files.items():
             (folder / name).write_bytes(content)
+            if rendering.owner:
+                folder.chmod(0o711)
+                shutil.chown(folder / name, rendering.owner)
         with (folder / "output").open("wb") as output:
             process = subprocess.Popen(
                 rendering.argv,

@@ -145,7 +145,7 @@ def test_keys_are_nowhere_but_in_files_of_the_owner(groups: list[dict[str, Any]]
     with_keys = [file for file in service.data.rglob("*") if file.is_file() and b"PRIVATE KEY" in file.read_bytes()]
     assert with_keys
     for file in with_keys:
-        assert file.name in ("node.key", "ca.key")
+        assert file.name in ("node.key", "node.pem", "ca.key")
         assert file.stat().st_mode & 0o777 == 0o600
     bodies = [body for file in with_keys for body in [file.read_bytes().splitlines()[1]]]
     for pid in service.engine_pids():

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 import ssl
+import subprocess
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from pymemcache.client.base import Client
 from cachefleet.model.group import Engine
 from tests.engine.engine_processes import build_of
 from tests.engine.groups import address, cache_cluster
-from tests.fixtures.service import Service
+from tests.fixtures.service import CACHEFLEET, Service, wait_for
 from tests.fixtures.tls import authority, handshake
 
 
@@ -76,6 +78,31 @@ def said_by(plain: Any) -> bytes:
 def test_the_key_is_the_owners(service: Service) -> None:
     build_of(Engine.MEMCACHED, "1.6")
     with cache_cluster(service.client(), "tls-keys", Engine="memcached", NumCacheNodes=1, TransitEncryptionEnabled=True):
-        keys = [file for file in Path(service.data / "nodes").rglob("node.key") if "tls-keys" in str(file)]
+        keys = [file for file in Path(service.data / "nodes").rglob("node.pem") if "tls-keys" in str(file)]
         assert len(keys) == 2
         assert all(file.stat().st_mode & 0o777 == 0o600 for file in keys)
+
+
+def test_certificates_are_rotated_on_demand_and_connections_stay(service: Service) -> None:
+    build_of(Engine.MEMCACHED, "1.6")
+    client = service.client()
+    made = {"Engine": "memcached", "NumCacheNodes": 1, "TransitEncryptionEnabled": True}
+    with cache_cluster(client, "tls-anew", **made) as cluster:
+        places = [address(cluster["ConfigurationEndpoint"]), address(cluster["CacheNodes"][0]["Endpoint"])]
+        context = ssl.create_default_context(cafile=authority(service))
+        held = [Client(where, tls_context=context, timeout=5, connect_timeout=5) for where in places]
+        assert all(cache.set("kept", b"value") for cache in held)
+        before = [handshake(where, authority(service))["serialNumber"] for where in places]
+        rotate(service)
+        for where, serial in zip(places, before, strict=True):
+            anew = partial(handshake, where, authority(service))
+            wait_for("another certificate is shown", lambda anew=anew, serial=serial: anew()["serialNumber"] != serial)
+        for cache in held:
+            assert cache.sock is not None
+            assert cache.get("kept") == b"value"
+            cache.close()
+
+
+def rotate(service: Service) -> None:
+    command = [CACHEFLEET, "ca", "rotate", "--data", str(service.data)]
+    subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pwd
 import resource
+import shutil
 import signal
 import stat
 import subprocess
@@ -14,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import uvloop
 
@@ -85,6 +88,11 @@ def stranger(pid: int) -> Iterator[subprocess.Popen[bytes]]:
 def modes(folder: Path) -> tuple[int, set[int]]:
     """Of the folder and of its files."""
     return stat.S_IMODE(folder.stat().st_mode), {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()}
+
+
+def owned(path: Path) -> tuple[int, int] | None:
+    """By whom, and for whom."""
+    return (path.stat().st_uid, stat.S_IMODE(path.stat().st_mode)) if path.exists() else None
 
 
 def links(pid: int) -> dict[int, str]:
@@ -273,5 +281,29 @@ def test_a_process_is_detached_private_and_without_secrets_of_ours(
         assert limits["Max core file size"][0] == "0"
         assert int(limits["Max open files"][0]) == min(int(limits["Max open files"][1]), 1_048_576)
         assert modes(folder) == (0o700, {0o600})
+
+    play(scenario)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_files_are_those_of_the_user_that_the_process_becomes(play: Play) -> None:
+    """Also when they are written anew; what others put into the folder, and the folder itself, are not."""
+
+    async def scenario(host: LocalHost) -> None:
+        become = (str(shutil.which("setpriv")), "--reuid=nobody", "--clear-groups", "/bin/sh", "-c")
+        script = "touch mine 2>/dev/null; cat secret; until grep second secret; do sleep 0.02; done; sleep 600"
+        rendering = Rendering(argv=(*become, script), files={"secret": b"first\n"}, owner="nobody")
+        await host.start("u.n.1", rendering)
+        folder = Path(host.folder("u.n.1"))
+        await seen(lambda: output(host, "u.n.1") == "first\n")
+        await host.write("u.n.1", "secret", b"second\n")
+        await seen(lambda: output(host, "u.n.1") == "first\nsecond\n")
+        assert owned(folder / "mine") is None
+        await host.write("u.n.1", "other", b"ours")
+        assert owned(folder / "secret") == (pwd.getpwnam("nobody").pw_uid, 0o600)
+        assert (owned(folder), owned(folder / "other"), owned(folder.parent)) == ((0, 0o711), (0, 0o600), (0, 0o700))
+        with pytest.raises(HostRefused):
+            await host.start("u.n.2", msgspec.structs.replace(rendering, owner="nobody-of-that-name"))
+        assert not host.inspect("u")["u.n.2"].running
 
     play(scenario)

@@ -97,7 +97,7 @@ class CertificateAuthority:
     def names(self, group: str, node: str) -> tuple[str, ...]:
         return tuple(name.replace("{group}", group).replace("{node}", node) for name in self._settings.names)
 
-    def issue(self, node: str, names: Sequence[str], addresses: Sequence[str], *, lasting: bool = False) -> NodeCertificate:
+    def issue(self, node: str, names: Sequence[str], addresses: Sequence[str]) -> NodeCertificate:
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.fromtimestamp(self._clock.now(), UTC)
         subject = _name(node[:_LONGEST_COMMON_NAME], self.series)
@@ -111,7 +111,7 @@ class CertificateAuthority:
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - _BACKDATED)
-            .not_valid_after(datetime.fromtimestamp(_end_of(self._chain[0]) if lasting else self.until, UTC))
+            .not_valid_after(datetime.fromtimestamp(self.until, UTC))
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(signs_certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage(uses), critical=False)

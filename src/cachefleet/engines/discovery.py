@@ -16,8 +16,9 @@ from cachefleet.engine_interfaces import Build, EngineRefused, NodeSpec, Renderi
 from cachefleet.engines.connections import reason
 from cachefleet.engines.conversation import ConnectionEnded
 from cachefleet.engines.line_connections import Exchange, LineConnections
+from cachefleet.engines.memcached_config import certificate_files
 from cachefleet.engines.trust import Trust
-from cachefleet.engines.valkey_config import certificate_files
+from cachefleet.engines.valkey_config import AUTHORITIES
 from cachefleet.model.observed import Address, NodeView
 from cachefleet.model.transit import NodeCertificate
 
@@ -59,18 +60,22 @@ class DiscoveryDriver:
             lines = await self._connections.ask(at, _CONFIG)
         except (OSError, ConnectionEnded) as error:
             return NodeView(reachable=False, why=reason(error))
-        return NodeView(reachable=True, version=_version(lines), bound=(at.host,))
+        shown = self._connections.certificate(at)
+        return NodeView(reachable=True, version=_version(lines), bound=(at.host,), certificate=shown)
 
     async def resize(self, at: Address, spec: NodeSpec) -> None:
         """It holds a list only, of any size."""
 
     def certificate_files(self, certificate: NodeCertificate) -> Mapping[str, bytes]:
-        """None: a certificate is as old as its launch."""
-        return {}
+        """The node list's process reads the key with its certificate, and by whom it knows nodes."""
+        return {**certificate_files(certificate), AUTHORITIES: certificate.authorities}
 
     async def certify(self, at: Address, folder: str) -> None:
-        """Raises EngineRefused."""
-        raise EngineRefused(f"{at} gets another certificate when it is launched anew only")
+        """It sees for itself that the files are others. Our connection is made anew, so that the certificate is seen."""
+        try:
+            await self._connections.renew(at)
+        except OSError as error:
+            raise EngineRefused(f"no connection could be made to {at}: {reason(error)}") from error
 
     def pulse(self, at: Address) -> bool | None:
         """Asks what a probe does: anything else would be passed on to a node."""

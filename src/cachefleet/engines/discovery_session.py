@@ -11,6 +11,7 @@ import socket
 import ssl
 from collections import deque
 
+from cachefleet.engines.discovery_encryption import Encryption
 from cachefleet.engines.discovery_list import NodeList
 from cachefleet.engines.discovery_stream import PASS, TOO_LONG, Replies, Requests
 
@@ -215,12 +216,9 @@ class Server:
     """Listens, and carries every session's sockets in one selector."""
 
     def __init__(self, nodes: NodeList, certificate_folder: str = "") -> None:
-        """certificate_folder: where node.crt, node.key and ca.crt lie; "" speaks no TLS."""
+        """certificate_folder: see Encryption; "" speaks no TLS. Raises OSError."""
         self.nodes = nodes
-        self._to_clients: ssl.SSLContext | None = None
-        self._to_nodes: ssl.SSLContext | None = None
-        if certificate_folder:
-            self._to_clients, self._to_nodes = _contexts(certificate_folder)
+        self._encryption = Encryption(certificate_folder) if certificate_folder else None
         self._selector = selectors.DefaultSelector()
         family = socket.AF_INET6 if ":" in nodes.listen[0] else socket.AF_INET
         self._listener = socket.socket(family, socket.SOCK_STREAM)
@@ -257,10 +255,10 @@ class Server:
 
     def wrapped(self, node: socket.socket) -> socket.socket:
         """The connection to a node as it is to be used. Raises OSError."""
-        if self._to_nodes is None:
+        if self._encryption is None:
             return node
         self.forget(node)  # it gets another object
-        return self._to_nodes.wrap_socket(node, server_hostname=node.getpeername()[0], do_handshake_on_connect=False)
+        return self._encryption.to_nodes.wrap_socket(node, server_hostname=node.getpeername()[0], do_handshake_on_connect=False)
 
     def ended(self) -> None:
         """A session is over: there is a file descriptor again."""
@@ -281,22 +279,14 @@ class Server:
         client.setblocking(False)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if self._to_clients is not None:
+        if self._encryption is not None:
             try:
-                client = self._to_clients.wrap_socket(client, server_side=True, do_handshake_on_connect=False)
+                self._encryption.refresh()
+                client = self._encryption.to_clients.wrap_socket(client, server_side=True, do_handshake_on_connect=False)
             except OSError:  # it is gone already
                 client.close()
                 return
         Session(self, client).advance()
-
-
-def _contexts(folder: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """For clients, and for nodes. Raises OSError."""
-    to_clients, to_nodes = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    to_clients.minimum_version = to_nodes.minimum_version = ssl.TLSVersion.TLSv1_2
-    to_clients.load_cert_chain(f"{folder}/node.crt", f"{folder}/node.key")
-    to_nodes.load_verify_locations(f"{folder}/ca.crt")
-    return to_clients, to_nodes
 
 
 def _receive(side: socket.socket) -> bytes | None:

@@ -63,11 +63,9 @@ class LineConnections:
         connection = self._open.current(address)
         return None if connection is None else certificate_view(connection.peer_certificate())
 
-    def drop(self, address: Address, why: str) -> None:
-        """The next question makes a new connection."""
-        connection = self._open.current(address)
-        if connection is not None:
-            connection.abort(why)
+    async def renew(self, address: Address) -> None:
+        """Go on with a new connection; the former one stays where none can be made. Raises OSError."""
+        await self._open.swap(address)
 
     def pulse(self, address: Address) -> bool | None:
         """See engine_interfaces.EngineDriver.pulse."""

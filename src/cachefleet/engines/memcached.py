@@ -35,7 +35,7 @@ class MemcachedDriver:
         """As root it drops its privileges: Memcached does not start as root without being told whom to become."""
         user = self._user if self._user is not None else (_UNPRIVILEGED if os.geteuid() == 0 else "")
         files = self._open_files if self._open_files is not None else resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        return memcached_config.render(spec, build, user, files, folder)
+        return memcached_config.render(spec, build, user, files)
 
     async def probe(self, at: Address, clustered: bool) -> NodeView:
         """`stats` on a connection that stays open, so that a node whose connections are all taken is still seen."""
@@ -53,6 +53,7 @@ class MemcachedDriver:
             maxmemory_bytes=int(stats.get("limit_maxbytes", "-1")),
             threads=int(stats.get("threads", "-1")),
         )
+            certificate=self._connections.certificate(at),
 
     async def resize(self, at: Address, spec: NodeSpec) -> None:
         """Items stay, but for those that do not fit any more."""
@@ -65,12 +66,17 @@ class MemcachedDriver:
             raise EngineRefused(f"cache_memlimit was refused by {at}: {' '.join(answer)[:60]}")
 
     def certificate_files(self, certificate: NodeCertificate) -> Mapping[str, bytes]:
-        """None: a certificate is as old as its launch."""
-        return {}
+        return memcached_config.certificate_files(certificate)
 
     async def certify(self, at: Address, folder: str) -> None:
-        """Raises EngineRefused."""
-        raise EngineRefused(f"{at} gets another certificate when it is launched anew only")
+        """It reads its file again. Our connection is made anew, so that the certificate is seen."""
+        try:
+            answer = await self._connections.ask(at, _REFRESH)
+            if answer != ["OK"]:
+                raise EngineRefused(f"refresh_certs was refused by {at}: {' '.join(answer)[:200]}")
+            await self._connections.renew(at)
+        except (OSError, ConnectionEnded) as error:
+            raise EngineRefused(f"refresh_certs, or a connection made after it, failed at {at}: {reason(error)}") from error
 
     def pulse(self, at: Address) -> bool | None:
         return self._connections.pulse(at)
@@ -96,3 +102,4 @@ def _all_stats(lines: list[str]) -> bool:
 
 _STATS = Exchange(b"stats\r\n", _all_stats)
 _VERSION = Exchange(b"version\r\n", lambda lines: True)
+_REFRESH = Exchange(b"refresh_certs\r\n", lambda lines: True)

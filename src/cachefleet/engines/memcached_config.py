@@ -6,11 +6,12 @@ are ElastiCache's own. Called by MemcachedDriver.render.
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterator, Mapping
 
 from cachefleet.engine_interfaces import Build, EngineRefused, NodeSpec, Rendering
-from cachefleet.engines.valkey_config import CERTIFICATE, CERTIFICATE_KEY
+from cachefleet.model.transit import NodeCertificate
+
+CERTIFIED_KEY = "node.pem"  # one file, replaced in one step: whoever reads it never has a key of another certificate
 
 _MB = 1_048_576
 _SPARE_FILES = 64  # what Memcached opens besides connections
@@ -45,9 +46,9 @@ _EXTENDED_VALUES = {
 _EXTENDED_SWITCHES = ("lru_crawler", "lru_maintainer", "maxconns_fast", "slab_reassign", "track_sizes")
 
 
-def render(spec: NodeSpec, build: Build, user: str, open_files: int, folder: str = "") -> Rendering:
-    """folder: where its certificate will lie. user: whom to become ("" to stay who we are); open_files: the process's limit,
-    below which connections must stay. Raises EngineRefused for TLS without a certificate."""
+def render(spec: NodeSpec, build: Build, user: str, open_files: int) -> Rendering:
+    """user: whom to become ("" to stay who we are); open_files: the process's limit, below which connections must stay. Raises
+    EngineRefused for TLS without a certificate."""
     parameters = spec.parameters
     size_mb = memory_mb(spec)
     asked = int(parameters.get("max_item_size") or _MB)
@@ -62,17 +63,22 @@ def render(spec: NodeSpec, build: Build, user: str, open_files: int, folder: str
         if parameters.get(name):
             words += [option, parameters[name]]
     words += [option for name, option in _SWITCHES.items() if parameters.get(name) == "1"]
-    files: dict[str, bytes] = {}
+    files: Mapping[str, bytes] = {}
     encrypted: list[str] = []
     if spec.address.transit:
         if spec.certificate is None:
             raise EngineRefused(f"{spec.name} has no certificate, so it cannot be started with TLS")
         words += ["-Z"]
-        files = {CERTIFICATE: spec.certificate.certificate, CERTIFICATE_KEY: spec.certificate.key}
-        paths = (posixpath.join(folder, name) for name in files)
-        encrypted = [f"{word}={path}" for word, path in zip(("ssl_chain_cert", "ssl_key"), paths, strict=True)]
+        files = certificate_files(spec.certificate)
+        # Names without a folder: the user that it becomes can pass the folder that it works in, but none above.
+        encrypted = [f"ssl_chain_cert={CERTIFIED_KEY}", f"ssl_key={CERTIFIED_KEY}"]
     words += ["-o", ",".join([*_extended(parameters), f"slab_chunk_max={chunk_bytes}", *encrypted])]
-    return Rendering(argv=(build.binary, *words), files=files)
+    return Rendering(argv=(build.binary, *words), files=files, owner=user if files else "")
+
+
+def certificate_files(certificate: NodeCertificate) -> Mapping[str, bytes]:
+    """By name in the folder of the launch."""
+    return {CERTIFIED_KEY: certificate.certificate + certificate.key}
 
 
 def memory_mb(spec: NodeSpec) -> int:

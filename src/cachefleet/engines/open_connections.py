@@ -38,16 +38,28 @@ class OpenConnections(Generic[C]):
         if connection is not None:
             return connection
         self._cached.pop(address, None)  # or the new one would be kept under the old address, with what that says of itself
-        context = None if self._trust is None else self._trust.context(address)
-        encrypted: dict[str, Any] = {} if context is None else {"ssl": context, "ssl_shutdown_timeout": SHUTDOWN_S}
-        _, made = await asyncio.get_running_loop().create_connection(
-            lambda: self._make(address), address.host, address.own_port, **encrypted
-        )
+        made = await self._made(address)
         first = self.current(address)
         if first is not None:  # another call was faster
             made.abort("not needed")
             return first
         self._cached[address] = made
+        return made
+
+    async def swap(self, address: Address) -> None:
+        """Drop the open one as soon as there is a new one; where there is no room for that it stays. Raises OSError."""
+        made = await self._made(address)
+        former = self._cached.pop(address, None)
+        self._cached[address] = made
+        if former is not None:
+            former.abort("was made anew")
+
+    async def _made(self, address: Address) -> C:
+        context = None if self._trust is None else self._trust.context(address)
+        encrypted: dict[str, Any] = {} if context is None else {"ssl": context, "ssl_shutdown_timeout": SHUTDOWN_S}
+        _, made = await asyncio.get_running_loop().create_connection(
+            lambda: self._make(address), address.host, address.own_port, **encrypted
+        )
         return made
 
     def pulse(self, address: Address) -> bool | None:

@@ -9,14 +9,16 @@ import os
 from pathlib import Path
 
 
-def replace_file(file: Path, content: bytes, mode: int = 0o600, *, durable: bool = True) -> None:
+def replace_file(file: Path, content: bytes, mode: int = 0o600, *, durable: bool = True, owner: int = -1) -> None:
     """mode counts as it stands, whatever the umask says. durable: it must outlast a crash of the machine, too, which takes a
-    wait for the disk. Raises OSError."""
+    wait for the disk. owner: a user id; -1 is ours. Raises OSError."""
     fresh = file.with_name(f".{file.name}.new")
     fresh.unlink(missing_ok=True)  # of a crash
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as stream:
         os.fchmod(descriptor, mode)
+        if owner != -1:
+            os.fchown(descriptor, owner, -1)
         stream.write(content)
         if durable:
             stream.flush()

@@ -1,12 +1,14 @@
 """The folders of incarnations below <data>/nodes: made, written, read at their end, removed.
 
-Everything here is for the owner's eyes only (0700, 0600). Blocking: but for the short tail of a log, called in threads. Used
-by Launches.
+Everything here is for the owner's eyes only (0700, 0600). Where a process becomes another user and reads its files again, they
+are that user's (0600) and the folder can be passed by whoever stands in it (0711): to others the root is closed (0700).
+Blocking: but for the short tail of a log, called in threads. Used by Launches.
 """
 
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -47,18 +49,30 @@ class Folders:
         """Incarnations that have a folder."""
         return [entry.name for entry in os.scandir(self.root) if is_ours(entry.name) and entry.is_dir(follow_symlinks=False)]
 
-    def create(self, incarnation: str, files: Mapping[str, bytes], pipes: Sequence[str] = ()) -> Path:
-        """Make the folder with these files and named pipes. Raises OSError; FileExistsError when there is one."""
+    def create(self, incarnation: str, files: Mapping[str, bytes], pipes: Sequence[str] = (), owner: str = "") -> Path:
+        """Make the folder with these files and named pipes. owner: see Rendering. Raises OSError, KeyError for an owner that
+        the machine does not know; FileExistsError when there is a folder."""
         folder = self.path(incarnation)
+        user = pwd.getpwnam(owner).pw_uid if owner else -1
         folder.mkdir(mode=0o700)
+        if owner:
+            folder.chmod(0o711)
         for name, content in files.items():
-            self.write(incarnation, name, content)
+            self._write(incarnation, name, content, user)
         for name in pipes:
             os.mkfifo(folder / name, mode=0o600)
         return folder
 
     def write(self, incarnation: str, name: str, content: bytes) -> None:
-        """Replace one file in one step. Raises OSError; ValueError for a file that is not below the folder."""
+        """Replace one file in one step; it stays whose it was. Raises OSError; ValueError for a file that is not below the
+        folder."""
+        try:
+            owner = (self.path(incarnation) / name).lstat().st_uid
+        except FileNotFoundError:
+            owner = -1
+        self._write(incarnation, name, content, -1 if owner == os.geteuid() else owner)
+
+    def _write(self, incarnation: str, name: str, content: bytes, owner: int) -> None:
         folder = self.path(incarnation)
         target = folder / name
         if not target.is_relative_to(folder) or ".." in target.parts or target == folder:
@@ -66,7 +80,7 @@ class Folders:
         if target.parent != folder:
             folder.stat()  # the folder itself is made by create only
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        replace_file(target, content, durable=False)  # the process dies with the machine, too
+        replace_file(target, content, durable=False, owner=owner)  # the process dies with the machine, too
 
     def erase(self, incarnation: str) -> None:
         """Remove the folder; none is no error. Raises HostRefused."""

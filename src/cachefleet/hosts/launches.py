@@ -159,7 +159,7 @@ class Launches:
 
     def _spawn(self, incarnation: str, rendering: Rendering) -> tuple[int, int]:
         self._permit()
-        folder = self._folders.create(incarnation, rendering.files, rendering.pipes)
+        folder = self._folders.create(incarnation, rendering.files, rendering.pipes, rendering.owner)
         self._permit()  # once more: this is where a process that was frozen could do what nobody knows of
         return processes.spawn(rendering.argv, folder, rendering.environment)
 

@@ -82,7 +82,7 @@ def certify(draft: Draft) -> None:
     """Replace certificates that end soon, lack an address or are of an earlier series. Read back from the connection that is
     made anew then."""
     issued = draft.observed.issuance
-    if issued is None or draft.desired.shape is Shape.MEMCACHED:
+    if issued is None:
         return
     for name in draft.memory.nodes:
         view = draft.observed.views.get(name)

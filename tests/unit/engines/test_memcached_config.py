@@ -11,6 +11,7 @@ from cachefleet.engine_interfaces import Build, NodeSpec
 from cachefleet.engines.memcached_config import item_sizes, render
 from cachefleet.model.group import Engine
 from cachefleet.model.observed import Address
+from cachefleet.model.transit import NodeCertificate
 
 MB = 1_048_576
 BUILD = Build(Engine.MEMCACHED, "1.6.18", "/usr/bin/memcached", "PATH")
@@ -97,3 +98,22 @@ def test_item_sizes_fit_each_other_the_page_and_the_memory(item: int, chunk: int
     assert 1024 <= size <= memory_mb * MB // 2
     assert 0 < piece <= size and size % piece == 0 and MB % piece == 0
     assert size >= min(item, memory_mb * MB // 2) - chunk  # as near to what was asked as the pieces allow
+
+
+def test_with_tls_its_one_file_is_whose_it_becomes() -> None:
+    """Named without a folder: whom it becomes can pass the folder that it works in only."""
+    spec = NodeSpec(
+        name="demo.0001",
+        incarnation="u1.demo.0001.1",
+        address=Address("127.0.1.1", 11211, transit="required"),
+        zone="local-1a",
+        maxmemory_bytes=100 * MB,
+        parameters={},
+        certificate=NodeCertificate(b"certificate\n", b"key\n", b"authorities\n"),
+    )
+    rendering = render(spec, BUILD, "nobody", 1000)
+    assert rendering.files == {"node.pem": b"certificate\nkey\n"}
+    assert rendering.owner == "nobody"
+    assert after(list(rendering.argv), "-o").endswith("ssl_chain_cert=node.pem,ssl_key=node.pem")
+    assert render(spec, BUILD, "", 1000).owner == ""
+    assert not any(word in str(rendering.argv) for word in ("key\n", "certificate\n"))

@@ -6,14 +6,13 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from cachefleet.model.group import EndpointRole
 from cachefleet.model.observed import Address
 from cachefleet.model.plan import Certify
 from cachefleet.model.transit import CertificateView, Issuance
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.transit import certify, linking_port
 from cachefleet.settings import ControlSettings
-from tests.unit.planning.groups import created, replicated
+from tests.unit.planning.groups import created, memcached, replicated
 from tests.unit.planning.world import World
 
 DAY_S = 86_400.0
@@ -74,13 +73,13 @@ def test_ports() -> None:
     assert linking_port(world.desired, world.memory, "demo-001") == world.desired.port + 1
 
 
-def shown(world: World, **more: object) -> list[str]:
+def shown(world: World, node: str = "demo-001", **more: object) -> list[str]:
     """Nodes that get another certificate when all show one that is right but for this."""
     addresses = [*(known.address for known in world.memory.nodes.values()), *world.memory.endpoints.values()]
     right = CertificateView("now", world.now + 60 * DAY_S, tuple(addresses))
     observed = world.observe()
     views = {
-        name: replace(view, certificate=replace(right, **more) if name == "demo-001" else right)
+        name: replace(view, certificate=replace(right, **more) if name == node else right)
         for name, view in observed.views.items()
     }
     issuance = Issuance("now", world.now + 90 * DAY_S, 30 * DAY_S)
@@ -88,7 +87,7 @@ def shown(world: World, **more: object) -> list[str]:
     draft = Draft("demo", True, world.desired, observed, world.memory, world.now, ControlSettings())
     certify(draft)
     found = [action for action in draft.actions if isinstance(action, Certify)]
-    assert all(world.memory.endpoints[EndpointRole.PRIMARY] in action.addresses for action in found)
+    assert all(set(world.memory.endpoints.values()) <= set(action.addresses) for action in found)
     assert all(world.memory.nodes[action.node].address in action.addresses for action in found)
     return [action.node for action in found]
 
@@ -101,3 +100,12 @@ def test_certificates_are_replaced_when_they_are_not_what_they_shall_be() -> Non
     assert shown(world, until=world.now + 31 * DAY_S) == []
     assert shown(world, addresses=(world.memory.nodes["demo-001"].address,)) == ["demo-001"]
     assert shown(world, until=world.now + 80 * DAY_S, names=("a.example",)) == []
+
+
+def test_memcached_and_its_endpoint_get_certificates_anew_too() -> None:
+    world = created(replace(memcached(2), transit="required"))
+    assert "demo.discovery" in world.memory.nodes
+    assert shown(world, "demo.0001") == []
+    for name in ("demo.0001", "demo.discovery"):
+        assert shown(world, name, series="earlier") == [name]
+        assert shown(world, name, until=world.now + 29 * DAY_S) == [name]
