@@ -52,6 +52,7 @@ class MemcachedDriver:
             used_bytes=int(stats.get("bytes", "-1")),
             maxmemory_bytes=int(stats.get("limit_maxbytes", "-1")),
             threads=int(stats.get("threads", "-1")),
+            certificate=self._connections.certificate(at),
         )
             certificate=self._connections.certificate(at),
 
@@ -101,5 +102,5 @@ def _all_stats(lines: list[str]) -> bool:
 
 
 _STATS = Exchange(b"stats\r\n", _all_stats)
-_VERSION = Exchange(b"version\r\n", lambda lines: True)
 _REFRESH = Exchange(b"refresh_certs\r\n", lambda lines: True)
+_VERSION = Exchange(b"version\r\n", lambda lines: True)
