@@ -54,7 +54,6 @@ class MemcachedDriver:
             threads=int(stats.get("threads", "-1")),
             certificate=self._connections.certificate(at),
         )
-            certificate=self._connections.certificate(at),
 
     async def resize(self, at: Address, spec: NodeSpec) -> None:
         """Items stay, but for those that do not fit any more."""
