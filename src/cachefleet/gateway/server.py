@@ -1,6 +1,7 @@
 """uvicorn around an ASGI application: one socket, no signal handlers, bounded connections, bounded patience.
 
-Slow or endless requests are cut off here, before they cost memory. Called by app.
+Slow or endless requests are cut off here, before they cost memory; and whoever keeps us waiting makes room for who comes, so
+that no number of slow clients keeps others out. Called by app.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from cachefleet.gateway.exchange import CROWDED
 KEEP_ALIVE_S = 75
 MESSAGE_TIMEOUT_S = 60.0  # first byte (or connection) to the end of the request; the gateway gives up on a body earlier
 MAX_HEAD_BYTES = 64 << 10
-MAX_CONNECTIONS = 256  # beyond: API requests are answered 503
+MAX_CONNECTIONS = 256  # beyond: who keeps us waiting is closed for who comes; API requests are answered 503 where nobody does
 REFUSED_CONNECTIONS = 384  # beyond: closed unheard
+PATIENCE_S = 1.0  # who has taken longer over a request is closed first when there are too many
 GRACE_S = 1
 
 
@@ -78,15 +80,21 @@ class BoundedProtocol(HttpToolsProtocol):
     """HTTP/1.1 with a limit on the head's size and on the time that a whole request may take to arrive."""
 
     _deadline: TimerHandle | None = None
+    _waits = True  # for its client, not the other way round
+    _idle = False  # has had its answer, and nothing of another request has come yet
+    _since = 0.0  # since when it waits; the loop's time
     _in_head = True
     _head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self.transport = transport
+        if len(self.connections) >= MAX_CONNECTIONS:
+            self._make_room()
         if len(self.connections) >= REFUSED_CONNECTIONS:
             transport.abort()
             return
         super().connection_made(transport)
+        self._since = self.loop.time()
         self._deadline = self.loop.call_later(MESSAGE_TIMEOUT_S, self.transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -98,6 +106,8 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         if self._deadline is None:
             self._deadline = self.loop.call_later(MESSAGE_TIMEOUT_S, self.transport.abort)
+        if self._idle:
+            self._idle, self._since = False, self.loop.time()
         if self._in_head:
             self._head_bytes += len(data)
         super().data_received(data)
@@ -113,8 +123,28 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._in_head = True
         self._head_bytes = 0
+        self._waits = False
         self._disarm()
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        if not self.pipeline:
+            self._waits, self._idle, self._since = True, True, self.loop.time()
+        super().on_response_complete()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Also of a client that does not read its answer: closing would wait for that."""
+        self.transport.abort()
+
+    def _make_room(self) -> None:
+        """Close the one that costs its client least: in the middle of a request for longer than anybody needs; else between two
+        requests; else in the middle of one. Of these the one that waits for longest."""
+        patient = self.loop.time() - PATIENCE_S
+        waiting = [other for other in cast(set[BoundedProtocol], self.connections) if other._waits]
+        if waiting:
+            first = min(waiting, key=lambda other: ((1 if other._idle else 2 * (other._since > patient)), other._since))
+            self.connections.discard(first)  # it leaves by itself only later
+            first.transport.abort()
 
     def _disarm(self) -> None:
         if self._deadline is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import resource
+import select
 import socket
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,6 +13,7 @@ from urllib.parse import quote_plus
 
 import pytest
 
+from cachefleet.gateway import server
 from tests.component.gateway.test_server import is_well, read_to_end, wire
 from tests.fixtures.gateway import URL, Call, make_gateway, serving, sign
 
@@ -102,16 +104,47 @@ def open_files(count: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_ten_thousand_connections_end_and_the_next_client_is_served() -> None:
-    """Who was there before is served meanwhile. Most others are closed unheard; when they have gone, all is as before."""
-    with serving(make_gateway()) as port, open_files(16_000), wire(port) as first, contextlib.ExitStack() as stack:
-        assert is_well(first)
-        for _ in range(10_000):
+def test_ten_thousand_connections_keep_nobody_out() -> None:
+    """Whoever comes meanwhile is served; when they have gone, all is as before."""
+    with serving(make_gateway()) as port, open_files(16_000), contextlib.ExitStack() as stack:
+        for number in range(10_000):
             connection = stack.enter_context(socket.socket())
             connection.setblocking(False)
             with contextlib.suppress(BlockingIOError):
                 connection.connect(("127.0.0.1", port))
-        assert is_well(first)
+            if number % 1000 == 999:
+                with wire(port) as other:
+                    assert is_well(other)
         stack.close()
         with wire(port) as other:
             assert is_well(other)
+
+
+SLOW = {
+    "says nothing": b"",
+    "is slow with its head": b"POST / HTTP/1.1\r\nHost: h\r\nX-",
+    "is slow with its body": b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\nAct",
+    "is slow with its next request": HIDDEN + b"POST / HT",
+    "has had its answer": HIDDEN,
+    "reads no answer": HIDDEN * 200,
+}
+
+
+@pytest.mark.parametrize("said", SLOW.values(), ids=SLOW)
+def test_slow_clients_keep_nobody_out(said: bytes) -> None:
+    """Three times as many as there may be connections; those that are left go on byte by byte."""
+    with serving(make_gateway()) as port, open_files(4_000), contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(wire(port)) for _ in range(3 * server.MAX_CONNECTIONS)]
+        for connection in slow:
+            with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+                connection.sendall(said)
+        for turn in range(20):
+            with wire(port) as other:
+                assert is_well(other)
+            for connection in slow[turn::20]:
+                with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+                    connection.sendall(b"x")
+        ended = select.poll()
+        for connection in slow:
+            ended.register(connection, select.POLLRDHUP)
+        assert len(slow) - len(ended.poll(0)) <= server.MAX_CONNECTIONS

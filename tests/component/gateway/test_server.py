@@ -19,8 +19,9 @@ from botocore.exceptions import ClientError
 from cachefleet.clock import SystemClock
 from cachefleet.gateway import server
 from cachefleet.model.errors import AwsError
+from cachefleet.protocol.message import HttpRequest
 from cachefleet.protocol.service import service
-from tests.fixtures.gateway import KEY, Call, make_gateway, no_reply, serving
+from tests.fixtures.gateway import KEY, Call, make_gateway, no_reply, serving, sign
 
 BAD = b"GET /" + b"a" * (server.MAX_HEAD_BYTES + 1)
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -56,6 +57,13 @@ def read_to_end(connection: socket.socket) -> bytes:
         while chunk := connection.recv(65536):
             received += chunk
     return received
+
+
+def as_sent(request: HttpRequest, *more: str) -> bytes:
+    """With these header lines, too."""
+    lines = [f"{name}: {value}" for name, value in request.headers.items()]
+    head = [f"{request.method} / HTTP/1.1", *lines, f"content-length: {len(request.body)}", *more]
+    return "\r\n".join(head).encode() + b"\r\n\r\n" + request.body
 
 
 def is_well(connection: socket.socket) -> bool:
@@ -167,26 +175,82 @@ def test_a_quiet_connection_may_wait_for_its_next_request(monkeypatch: pytest.Mo
         assert is_well(idle)
 
 
+@contextlib.contextmanager
+def busy(count: int) -> Iterator[tuple[int, list[socket.socket]]]:
+    """A server with so many requests under way, none of which ends within the block."""
+    began = threading.Semaphore(0)
+
+    async def operate(call: Call) -> Mapping[str, Any]:
+        began.release()
+        await asyncio.Event().wait()
+        return {}
+
+    with contextlib.ExitStack() as stack:
+        port = stack.enter_context(serving(make_gateway(operate)))
+        connections = [stack.enter_context(wire(port)) for _ in range(count)]
+        for connection in connections:
+            connection.sendall(as_sent(sign(b"Action=DescribeEvents&Version=2015-02-02")))
+            assert began.acquire(timeout=10)
+        yield port, connections
+
+
 def test_too_many_connections_are_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is closed whose request is under way."""
     monkeypatch.setattr(server, "MAX_CONNECTIONS", 2)
-    with serving(make_gateway(clock=SystemClock())) as port, wire(port) as first:
-        assert is_well(first)
-        with wire(port) as second:
-            assert is_well(second)
-            with client_of("elasticache", port) as client, pytest.raises(ClientError) as refused:
-                client.describe_events()
-            assert refused.value.response["Error"]["Code"] == "ServiceUnavailable"
-            assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
+    with busy(2) as (port, _), wire(port) as third:
+        third.sendall(as_sent(sign(b"Action=DescribeEvents&Version=2015-02-02"), "connection: close"))
+        said = read_to_end(third)
+        assert said.startswith(b"HTTP/1.1 503")
+        assert b"<Code>ServiceUnavailable" in said
 
 
 def test_far_too_many_connections_are_closed_unheard(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "REFUSED_CONNECTIONS", 2)
-    with serving(make_gateway()) as port, wire(port) as first, wire(port) as second:
-        assert is_well(first)
-        assert is_well(second)
-        with wire(port) as third:
-            assert read_to_end(third) == b""
-        assert is_well(first)
+    with busy(2) as (port, connections), wire(port) as third:
+        assert read_to_end(third) == b""
+        for connection in connections:
+            connection.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                connection.recv(1)  # it is still there
+
+
+def test_who_waits_makes_room_for_who_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """First who takes long over a request, then who has none; who has just begun last."""
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 3)
+    monkeypatch.setattr(server, "PATIENCE_S", 0.1)
+    with serving(make_gateway()) as port, wire(port) as idle, wire(port) as slow, contextlib.ExitStack() as stack:
+        assert is_well(idle)
+        slow.sendall(b"POST / HTTP/1.1\r\nHo")
+        clock = SystemClock()
+        before = clock.monotonic()
+        while clock.monotonic() - before < 0.2:
+            assert is_well(idle)
+        news = [stack.enter_context(wire(port)) for _ in range(2)]
+        assert is_well(news[0])  # both have arrived
+        assert read_to_end(slow) == b""
+        assert is_well(idle)
+        news[1].sendall(HEALTH[:9])
+        last = stack.enter_context(wire(port))
+        assert is_well(last)
+        assert read_to_end(news[0]) == b""  # it is idle for longer than `idle`
+        news[1].sendall(HEALTH[9:])
+        assert b"200" in news[1].recv(65536)
+
+
+def test_an_answer_that_nobody_reads_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "KEEP_ALIVE_S", 0.2)
+    large = {"Events": [{"Message": "x" * 10_000_000}]}
+
+    async def operate(call: Call) -> Mapping[str, Any]:
+        return large
+
+    with serving(make_gateway(operate)) as port, wire(port) as connection:
+        connection.sendall(as_sent(sign(b"Action=DescribeEvents&Version=2015-02-02")))
+        assert connection.recv(1)
+        with wire(port) as idle:
+            assert is_well(idle)
+            assert read_to_end(idle) == b""  # its time is over, and so is the other's, who was answered before
+        assert len(read_to_end(connection)) < 10_000_000
 
 
 def test_stopping_does_not_wait_for_a_stuck_operation_but_answers_its_client() -> None:
