@@ -53,7 +53,7 @@ class DiscoveryDriver:
             return Rendering(argv=argv, files=files)
         if spec.certificate is None:
             raise EngineRefused(f"{spec.name} has no certificate, so it cannot be started with TLS")
-        return Rendering(argv=(*argv, folder), files={**files, **certificate_files(spec.certificate)})
+        return Rendering(argv=(*argv, folder), files={**files, **self.certificate_files(spec.certificate)})
 
     async def probe(self, at: Address, clustered: bool) -> NodeView:
         try:
