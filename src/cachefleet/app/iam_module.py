@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 from pathlib import Path
 
 import structlog
@@ -16,28 +17,45 @@ log = structlog.get_logger()
 
 
 class IamModule:
-    """file is control.seams.Seams.iam_module, refuses is api.context.Context.refuses_tokens."""
+    """file and is_there are iam_module and has_iam_module of control.seams.Seams, refuses is refuses_tokens of
+    api.context.Context."""
 
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir / FOLDER
         self._said = ""
+        self._found: Path | None = None  # made or found earlier, and known to load
+        self._look_once = asyncio.Lock()  # a compiler takes a second, and many may ask
 
     async def file(self) -> str:
         """Its path; "" where it cannot be made."""
         return (await self._look())[0]
+
+    def is_there(self) -> bool:
+        """Whether it was made, and still is there. Cheap; makes nothing."""
+        return self._found is not None and self._found.exists()
 
     async def refuses(self) -> str:
         """Why it cannot be made, "" when it can."""
         return (await self._look())[1]
 
     async def _look(self) -> tuple[str, str]:
-        try:
-            return str(await asyncio.to_thread(module_file, self._folder)), ""
-        except (ToolsMissing, NotCompiled) as error:
-            why = str(error)
-        except OSError as error:
-            why = f"the module for IAM authentication cannot be written to {self._folder}: {error.strerror}"
-        if why != self._said:
-            log.warning("engines cannot check IAM tokens", why=why)
-            self._said = why
-        return "", why
+        async with self._look_once:
+            if self.is_there():
+                return str(self._found), ""
+            try:
+                self._found = await asyncio.to_thread(self._make)
+                return str(self._found), ""
+            except (ToolsMissing, NotCompiled) as error:
+                why = str(error)
+            except OSError as error:
+                why = f"the module for IAM authentication cannot be kept in {self._folder}: {error.strerror or error}"
+            if why != self._said:
+                log.warning("engines cannot check IAM tokens", why=why)
+                self._said = why
+            return "", why
+
+    def _make(self) -> Path:
+        """An engine that cannot load it would not start at all, so we try first. Raises ToolsMissing, NotCompiled, OSError."""
+        made = module_file(self._folder)
+        ctypes.CDLL(str(made))
+        return made

@@ -283,6 +283,7 @@ async def _assemble(settings: Settings, folder: Folder, clock: Clock, stack: Asy
         settings=settings,
         holders=keys,
         iam_module=iam_module.file,
+        has_iam_module=iam_module.is_there,
         certificates=certificates,
         shared_store=store.shared,
     )

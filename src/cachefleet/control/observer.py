@@ -35,6 +35,7 @@ ASK_AGAIN_S = 4.0  # a silent node: TCP's own retries would take ever longer whe
 async def observe(seams: Seams, pulse: Pulse, meter: LoadMeter, book: UserBook, tokens: IamBook, row: GroupRow) -> Observed:
     desired, memory = row.desired, row.memory
     users = await book.users_of(row)
+    rules = await tokens.rules_of(row, users)  # may take a moment: before, and not after, nodes are looked at
     processes = seams.host.inspect(desired.uid)
     targets = {} if desired.deleting else _targets(seams, row, processes)
     pulse.watch(desired.uid, row.key, {target.incarnation: (target.driver, target.address) for target in targets.values()})
@@ -67,10 +68,16 @@ async def observe(seams: Seams, pulse: Pulse, meter: LoadMeter, book: UserBook, 
         data_bytes=_data_bytes(seams, desired),
         threads=_threads(seams, desired),
         users=users,
-        iam_rules=await tokens.rules_of(row, users),
+        iam_rules=rules,
+        can_check_tokens=any(user.iam for user in users) and _can_check_tokens(seams, desired),
         issuance=_issuance(seams, targets),
         **_pending(seams, desired),
     )
+
+
+def _can_check_tokens(seams: Seams, desired: GroupDesired) -> bool:
+    build = seams.catalogue.exact(desired.engine, desired.engine_version)
+    return build is not None and "auth-callback" in build.capabilities and seams.has_iam_module()
 
 
 def _issuance(seams: Seams, targets: Mapping[str, _Target]) -> Issuance | None:

@@ -64,4 +64,5 @@ class Seams(msgspec.Struct, frozen=True, kw_only=True):
     certificates: Certificates | None = None  # None: there is no encryption in transit
     holders: Holders = Nobody()
     iam_module: Callable[[], Awaitable[str]] = no_module  # path of what checks IAM tokens in engines; "" where it cannot be
+    has_iam_module: Callable[[], bool] = lambda: False  # whether that was made; cheap
     shared_store: bool = False  # others write to it, too, and leave word there

@@ -169,6 +169,7 @@ class NodeMemory(msgspec.Struct):
     recovering: bool = False  # users were told that it is being recovered, and not yet that it is done
     counts_load: bool = False  # its current launch was told to count what each slot costs, and not seen to have stopped
     left_at: float = 0.0  # a Memcached node whose launch is to end: since when it is not in the published list, 0 before
+    checks_no_tokens: bool = False  # its current launch was seen not to be able to, while there are users with IAM
     met_again_at: float = 0.0  # when others that had forgotten it (cluster mode) were told of it again, 0 never
 
 

@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cached_property, lru_cache
 
 import msgspec
 
@@ -19,6 +20,8 @@ SERVICE = "elasticache"
 LIFETIME_S = 12 * 3600  # of a connection (reference 10.3)
 TOKEN_LIFE_S = 900  # reference 10.3
 SKEW_S = 300  # how far a client's clock may be ahead
+MAX_BYTES = 16 << 20  # of text(); iam_module/token.c
+EVERYBODY = ("*",)
 _NAME = re.compile(r"[A-Za-z0-9._~-]{1,128}", re.ASCII)
 
 
@@ -36,7 +39,7 @@ class DayKey(msgspec.Struct, frozen=True):
         return f"DayKey({self.access_key_id!r}, {self.day!r})"  # never the key
 
 
-class IamRules(msgspec.Struct, frozen=True):
+class IamRules(msgspec.Struct, frozen=True, dict=True):
     """All that a node's module knows. users: ids of those that show tokens."""
 
     cache: str  # id of the replication group, as clients sign it
@@ -49,16 +52,31 @@ class IamRules(msgspec.Struct, frozen=True):
     def text(self) -> bytes:
         """The same for the same rules in any order. Raises ValueError for a name that cannot be in it."""
         for name in (self.cache, self.region, *self.users, *(key.access_key_id for key in self.keys)):
-            if not _NAME.fullmatch(name):
+            if not can_be_told(name):
                 raise ValueError(f"{name!r} cannot be in rules: a name has 1 to 128 letters, digits, dots, hyphens, _ and ~")
+        lists = {users: _listed(users) for users in {key.users for key in self.keys}}
         lines = [f"cache {self.cache}", f"region {self.region}", f"skew {self.skew_s}", f"lifetime {self.lifetime_s}"]
         lines += [f"user {user}" for user in sorted(set(self.users))]
-        lines += sorted(_line(key) for key in self.keys if key.users)
+        lines += sorted(_line(key, lists[key.users]) for key in self.keys if key.users)
         return "\n".join(lines).encode() + b"\n"
 
     def fingerprint(self) -> str:
-        """What the module tells it has (the SHA-256 of text(), in hexadecimal digits)."""
-        return hashlib.sha256(self.text()).hexdigest()
+        """What the module tells it has (the SHA-256 of text(), in hexadecimal digits). Cheap when asked again."""
+        return self._measures[0]
+
+    def size_bytes(self) -> int:
+        """Of text(); no engine takes more than MAX_BYTES."""
+        return self._measures[1]
+
+    @cached_property
+    def _measures(self) -> tuple[str, int]:
+        text = self.text()
+        return hashlib.sha256(text).hexdigest(), len(text)
+
+
+def can_be_told(name: str) -> bool:
+    """Whether rules can have it: the id of a cache, user or access key, or a region."""
+    return bool(_NAME.fullmatch(name))
 
 
 def day_keys(
@@ -71,29 +89,38 @@ def day_keys(
     session_token: str = "",
     until_s: float | None = None,
 ) -> tuple[DayKey, ...]:
-    """Those of today and tomorrow, so that engines can do without us over midnight; and of yesterday just after it.
+    """One for each of days(now_s).
 
     until_s: when the access key itself ends. Each is good for as long as a token of its day can be.
     """
-    now = datetime.fromtimestamp(now_s, UTC)
+    session = hashlib.sha256(session_token.encode()).hexdigest() if session_token else ""
     made = []
-    for offset in (-1, 0, 1):
-        begin = (now + timedelta(days=offset)).replace(hour=0, minute=0, second=0, microsecond=0)
-        end_s = int(begin.timestamp()) + 86400 + TOKEN_LIFE_S
-        if end_s <= now_s:
-            continue
-        day = begin.strftime("%Y%m%d")
-        session = hashlib.sha256(session_token.encode()).hexdigest() if session_token else ""
-        end_s = end_s if until_s is None else min(end_s, int(until_s))
-        made.append(
-            DayKey(access_key_id, day, signing_key(secret_access_key, day, region, SERVICE), end_s, tuple(users), session)
-        )
+    for day in days(now_s):
+        end_s = _end_s(day) if until_s is None else min(_end_s(day), int(until_s))
+        key = signing_key(secret_access_key, day, region, SERVICE)
+        made.append(DayKey(access_key_id, day, key, end_s, tuple(users), session))
     return tuple(made)
 
 
-def _line(key: DayKey) -> str:
-    for user in key.users:
-        if user != "*" and not _NAME.fullmatch(user):
-            raise ValueError(f"{user!r} cannot be the id of a user in rules")
-    users = ",".join(sorted(set(key.users)))
+def days(now_s: float) -> tuple[str, ...]:
+    """Today and tomorrow, so that engines can do without us over midnight; and yesterday just after it."""
+    now = datetime.fromtimestamp(now_s, UTC)
+    near = ((now + timedelta(days=offset)).strftime("%Y%m%d") for offset in (-1, 0, 1))
+    return tuple(day for day in near if _end_s(day) > now_s)
+
+
+@lru_cache(8)
+def _end_s(day: str) -> int:
+    """When the last token of that day has ended."""
+    return int(datetime.strptime(day, "%Y%m%d").replace(tzinfo=UTC).timestamp()) + 86400 + TOKEN_LIFE_S
+
+
+def _line(key: DayKey, users: str) -> str:
     return f"key {key.access_key_id} {key.day} {key.key.hex()} {key.until_s} {key.session_sha256 or '-'} {users}"
+
+
+def _listed(users: Sequence[str]) -> str:
+    for user in users:
+        if user != "*" and not can_be_told(user):
+            raise ValueError(f"{user!r} cannot be the id of a user in rules")
+    return ",".join(sorted(set(users)))

@@ -212,6 +212,7 @@ class Observed(msgspec.Struct, frozen=True):
     issuance: Issuance | None = None  # of certificates; None when there are none
     users: tuple[EngineUser, ...] = (OPEN,)  # whom the group's engines shall let in, and to what
     iam_rules: IamRules | None = None  # what nodes that check tokens shall be told; None: there are no such nodes
+    can_check_tokens: bool = False  # whoever is launched now would
     counting: dict[str, bool] = {}  # nodes that were told to count what their slots cost -> whether they do
     loads: dict[int, SlotLoad] | None = None  # what every slot cost within a sample (keys: that it has); None when not measured
     beside_us: float = 0.0  # processor time of all primaries in that sample that no command took

@@ -1,12 +1,16 @@
-"""Nodes that do not let in whom they shall are told. Pure.
+"""Nodes that do not let in whom they shall are told; those that cannot check tokens, while there are users with IAM, are
+launched anew (planning.rolling). Pure.
 
 Read back on the next look, so that it is known to hold. Called by planning.group.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from cachefleet.model.access import Admitted, EngineUser, admitted_users, fingerprint
 from cachefleet.model.group import GroupDesired, GroupMemory, Shape
+from cachefleet.model.observed import NodeView
 from cachefleet.model.plan import Admit, TellIamRules
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.users import swapped
@@ -34,6 +38,7 @@ def admit(draft: Draft) -> None:
         elif rules is not None and view.iam_rules not in (None, rules.fingerprint()):
             agreed = False
             draft.act(TellIamRules(node=name, rules=rules))
+    _renew_those_that_check_none(draft, views)
     if not agreed:
         known = draft.memory.admitted
         draft.waiting = True
@@ -42,6 +47,22 @@ def admit(draft: Draft) -> None:
             draft.holds["users"] = "not all nodes let in whom they shall yet"
     elif not is_admitted(draft.memory, draft.desired, wanted):
         draft.memory.admitted = _admitted(draft.desired, users, wanted)
+
+
+def _renew_those_that_check_none(draft: Draft, views: Mapping[str, NodeView | None]) -> None:
+    """They were launched when the module for that could not be had; an engine does not load it later. A view without users
+    says nothing."""
+    needed = any(user.iam for user in draft.observed.users)
+    seen = {name: view for name, view in views.items() if view is not None and view.access is not None}
+    without = [name for name, view in seen.items() if needed and view.iam_rules is None]
+    for name, known in draft.memory.nodes.items():
+        if not needed or name in seen:
+            known.checks_no_tokens = name in without
+    if without and draft.observed.can_check_tokens:
+        draft.modifying = draft.waiting = True
+        draft.holds["tokens"] = f"{', '.join(without)} cannot check IAM tokens, and will be launched anew"
+    elif without:
+        draft.holds["tokens"] = f"{', '.join(without)} cannot check IAM tokens: the module for that is not to be had here"
 
 
 def is_admitted(memory: GroupMemory, desired: GroupDesired, wanted: str) -> bool:

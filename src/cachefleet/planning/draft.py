@@ -108,7 +108,9 @@ class Draft:
     def is_outdated(self, node: str) -> bool:
         """Its current launch is not made of what the group asks for by now, or not where."""
         known = self.memory.nodes[node]
-        return bool(known.launches) and (known.form not in (None, self.form) or self.is_misplaced(node))
+        is_unfit = known.form not in (None, self.form)
+        is_unfit |= known.checks_no_tokens and self.observed.can_check_tokens
+        return bool(known.launches) and (is_unfit or self.is_misplaced(node))
 
     def is_misplaced(self, node: str) -> bool:
         """It does not stand in the zone that the group asks for by now."""

@@ -90,7 +90,7 @@ def read_policy(text: str) -> Policy:
     names = [one["Sid"] for one in found if "Sid" in one]
     if len(set(names)) != len(names):
         raise Malformed("Statement IDs (SID) in a single policy must be unique.")
-    return Policy(statements, variables, frozenset(_keys(statements, variables)))
+    return Policy(statements, variables, frozenset(keys_of(statements, variables)))
 
 
 def _statement(found: dict[str, Any], variables: bool) -> Statement:
@@ -186,7 +186,8 @@ def _values_with_variables(conditions: Sequence[Condition]) -> list[str]:
     return [value for condition in conditions if takes_variables(condition.operator) for value in condition.values]
 
 
-def _keys(statements: Sequence[Statement], variables: bool) -> list[str]:
+def keys_of(statements: Sequence[Statement], variables: bool) -> list[str]:
+    """As Policy.keys."""
     tests = [condition for statement in statements for condition in statement.conditions]
     keys = [condition.key for condition in tests]
     if variables:

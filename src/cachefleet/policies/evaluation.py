@@ -42,10 +42,15 @@ def decide(policies: Iterable[Policy], question: Question) -> Decision:
     return found
 
 
+def concerns(statement: Statement, action: str) -> bool:
+    """Whether it says something of that action, on whatever resource."""
+    return any(matches(tokens(pattern, None), action.lower()) for pattern in statement.actions) is not statement.except_actions
+
+
 def _applies(statement: Statement, question: Question, variables: bool) -> bool:
     """A variable that the request has no value for makes a statement that needs it void."""
-    action, values = question.action.lower(), question.values
-    if any(matches(tokens(pattern, None), action) for pattern in statement.actions) is statement.except_actions:
+    values = question.values
+    if not concerns(statement, question.action):
         return False
     if any(key not in values for key in statement.needs):
         return False

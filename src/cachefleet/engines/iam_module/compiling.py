@@ -70,6 +70,8 @@ def _compile(compiler: str, place: Path) -> None:
             said = next((line for line in lines if "error" in line), lines[0] if lines else "nothing")
             raise NotCompiled(f"the module for IAM authentication cannot be compiled; {compiler} said: {said.strip()[:200]}")
         Path(fresh).chmod(0o700)  # engines load only what they may execute
+        with Path(fresh).open("rb") as whole:
+            os.fsync(whole.fileno())  # never half of it under its name, whatever happens to the machine
         Path(fresh).replace(place)
     except subprocess.TimeoutExpired:
         raise NotCompiled(f"{compiler} did not compile the IAM module within {_COMPILE_TIMEOUT_S:g} s") from None

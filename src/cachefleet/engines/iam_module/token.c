@@ -6,7 +6,7 @@
 
 #include "sha256.h"
 
-#define MAX_RULES_BYTES (4 << 20)
+#define MAX_RULES_BYTES (16 << 20) /* model/iam_rules.py */
 #define MAX_TOKEN_BYTES 8192
 #define MAX_NAME_BYTES 128
 #define MAX_EXPIRES_S 900
