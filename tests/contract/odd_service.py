@@ -53,7 +53,15 @@ _SHAPES: dict[str, Any] = {
 
 def odd_service() -> Service:
     model = {
-        "metadata": {"apiVersion": "2020-01-01", "protocol": "query", "xmlNamespace": "http://odd/", "serviceId": "Odd"},
+        "metadata": {
+            "apiVersion": "2020-01-01",
+            "protocol": "query",
+            "protocols": ["query", "json", "smithy-rpc-v2-cbor"],
+            "jsonVersion": "1.0",
+            "targetPrefix": "Odd_2020",
+            "xmlNamespace": "http://odd/",
+            "serviceId": "Odd",
+        },
         "operations": {
             "Echo": {
                 "name": "Echo",

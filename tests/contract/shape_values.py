@@ -43,6 +43,8 @@ def values(shape: Shape, *, depth: int = 6, empty: bool = True) -> st.SearchStra
 
 
 def _structures(shape: StructureShape, depth: int, empty: bool) -> st.SearchStrategy[dict[str, Any]]:
+    if shape.is_tagged_union:
+        return st.one_of(*(_single(name, member, depth) for name, member in shape.members.items()))
     required = {name: values(shape.members[name], depth=depth - 1, empty=empty) for name in shape.required_members}
     optional = {
         name: values(member, depth=depth - 1, empty=empty)
@@ -51,6 +53,10 @@ def _structures(shape: StructureShape, depth: int, empty: bool) -> st.SearchStra
     }
     made = st.fixed_dictionaries(required, optional=optional)
     return made if empty or required else made.filter(bool)
+
+
+def _single(name: str, member: Shape, depth: int) -> st.SearchStrategy[dict[str, Any]]:
+    return values(member, depth=depth - 1, empty=False).map(lambda value: {name: value})
 
 
 def for_client(shape: Shape, value: Any) -> Any:

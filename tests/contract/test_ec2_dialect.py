@@ -98,5 +98,5 @@ def test_lists_have_no_other_name(text: str) -> None:
 
 def test_the_dialect_is_chosen_by_the_service() -> None:
     codecs = Codecs()
-    assert codecs.of_service("ec2") is codecs.ec2
-    assert codecs.of_service("sts") is codecs.query
+    assert codecs.of_service(service("ec2")) is codecs.ec2
+    assert codecs.of_service(service("sts")) is codecs.query

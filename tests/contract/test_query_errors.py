@@ -13,7 +13,11 @@ from cachefleet.protocol.query import QueryCodec
 from cachefleet.protocol.service import SERVED, Service, service
 
 CODEC = QueryCodec()
-ERRORS = [(name, shape.name) for name in SERVED for shape in service(name).model.error_shapes]
+QUERY = [name for name in SERVED if "query" in service(name).protocols]
+ERRORS = [(name, shape.name) for name in QUERY for shape in service(name).model.error_shapes]
+
+
+NAMESAKES = ("DashboardNotFoundError",)  # CloudWatch has two errors of this one's code
 
 
 def read(body: bytes, status: int) -> dict[str, Any]:
@@ -24,18 +28,22 @@ def read(body: bytes, status: int) -> dict[str, Any]:
 def error_trait(of: Service, shape_name: str) -> dict[str, Any]:
     shape = of.model.shape_for(shape_name)
     assert isinstance(shape, StructureShape)
-    trait: dict[str, Any] = shape.metadata.get("error") or {"code": shape_name}  # of some the model says no more
-    return trait
+    return {"code": shape_name, **(shape.metadata.get("error") or {})}  # of some the model says no more
 
 
 @pytest.mark.parametrize(("signing_name", "shape_name"), ERRORS)
 def test_every_modelled_error_is_recognised(signing_name: str, shape_name: str) -> None:
     served = service(signing_name)
     error = AwsError(error_trait(served, shape_name)["code"], "Because <of> & 'this'.")
-    parsed = read(CODEC.encode_error(served, error, "r-1"), error.http_status)
-    assert parsed["Error"] == {"Type": "Sender", "Code": error.code, "Message": error.message}
+    status = CODEC.error_status(served, error)
+    parsed = read(CODEC.encode_error(served, error, "r-1"), status)
+    blame = "Sender" if status < 500 else "Receiver"
+    assert parsed["Error"] == {"Type": blame, "Code": error.code, "Message": error.message}
     assert parsed["ResponseMetadata"]["RequestId"] == "r-1"
-    assert served.model.shape_for_error_code(error.code).name == shape_name
+    assert status == error_trait(served, shape_name).get("httpStatusCode", error.http_status)
+    assert CODEC.encode_error(served, AwsError(shape_name, error.message), "r-1") == CODEC.encode_error(served, error, "r-1")
+    if shape_name not in NAMESAKES:
+        assert served.model.shape_for_error_code(error.code).name == shape_name
 
 
 @pytest.mark.parametrize("shape_name", [shape for name, shape in ERRORS if name == "elasticache"])

@@ -21,7 +21,7 @@ from tests.contract.shape_values import for_client, values
 
 CODEC = QueryCodec()
 ODD = odd_service()
-QUERY = [name for name in SERVED if service(name).model.protocol == "query"]
+QUERY = [name for name in SERVED if "query" in service(name).protocols]
 OPERATIONS = [
     (name, operation)
     for name in QUERY
@@ -50,9 +50,14 @@ def inputs(of: Service, name: str) -> st.SearchStrategy[dict[str, Any]]:
     return strategy.map(without_empty_maps).filter(lambda value: set(required) <= set(value))
 
 
-def without_empty_maps(value: dict[str, Any]) -> dict[str, Any]:
-    """The query form writes an empty map as nothing at all."""
-    return {name: item for name, item in value.items() if item != {}}
+def without_empty_maps(value: Any) -> Any:
+    """The query form writes an empty map as nothing at all, and so what has nothing else in it."""
+    if isinstance(value, dict):
+        said = {name: without_empty_maps(item) for name, item in value.items()}
+        return {name: item for name, item in said.items() if item != {}}
+    if isinstance(value, list):
+        return [item for item in map(without_empty_maps, value) if item != {}]
+    return value
 
 
 @pytest.mark.parametrize(("signing_name", "name"), OPERATIONS)

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from cachefleet.model.errors import AwsError
-from cachefleet.protocol.message import HttpRequest
+from cachefleet.protocol.message import HeaderPairs, HttpRequest
 
 AsgiScope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -28,36 +28,44 @@ class Disconnected(Exception):
 
 
 class Reply(msgspec.Struct, frozen=True):
+    """content_type: "" when there is no body."""
+
     status: int
     content_type: str
     body: bytes
-    headers: tuple[tuple[bytes, bytes], ...] = ()
+    headers: HeaderPairs = ()
 
 
-async def read_request(scope: AsgiScope, receive: Receive, *, max_body_bytes: int, timeout_s: float) -> HttpRequest:
-    """Holds at most max_body_bytes and a chunk.
+def read_head(scope: AsgiScope) -> HttpRequest:
+    """All of a request that is there at once; its body is empty."""
+    return HttpRequest(
+        method=scope["method"],
+        path=scope["path"],
+        query=scope["query_string"].decode("latin-1"),
+        headers=_headers(scope),
+        body=b"",
+    )
+
+
+async def read_request(
+    scope: AsgiScope, head: HttpRequest, receive: Receive, *, max_body_bytes: int, timeout_s: float
+) -> HttpRequest:
+    """The request with its body. Holds at most max_body_bytes and a chunk.
 
     Raises AwsError (ServiceUnavailable, RequestEntityTooLarge, RequestTimeout) and Disconnected."""
     if scope.get(CROWDED):
         raise AwsError("ServiceUnavailable", "There are too many connections; try again later.")
-    headers = _headers(scope)
     try:
         async with asyncio.timeout(timeout_s):
             body = await _body(receive, max_body_bytes)
     except TimeoutError:
         raise AwsError("RequestTimeout", f"The request's body did not arrive within {timeout_s:g} seconds.") from None
-    return HttpRequest(
-        method=scope["method"],
-        path=scope["path"],
-        query=scope["query_string"].decode("latin-1"),
-        headers=headers,
-        body=body,
-    )
+    return msgspec.structs.replace(head, body=body)
 
 
 async def send_reply(send: Send, reply: Reply) -> None:
     headers = [
-        (b"content-type", reply.content_type.encode()),
+        *([(b"content-type", reply.content_type.encode())] if reply.content_type else []),
         (b"content-length", b"%d" % len(reply.body)),
         *reply.headers,
     ]

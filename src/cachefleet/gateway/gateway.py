@@ -16,14 +16,16 @@ import structlog
 from cachefleet.api.context import Caller, Context
 from cachefleet.clock import Clock, Entropy
 from cachefleet.gateway.audit import Call
-from cachefleet.gateway.exchange import AsgiScope, Disconnected, Receive, Reply, Send, read_request, send_reply
+from cachefleet.gateway.exchange import AsgiScope, Disconnected, Receive, Reply, Send, read_head, read_request, send_reply
 from cachefleet.gateway.lockout import Lockout
 from cachefleet.interfaces import StoreError
 from cachefleet.model.errors import AwsError
 from cachefleet.policies.credential import Credential
 from cachefleet.protocol.authorization import Authorization, read_authorization
 from cachefleet.protocol.codec import Codec, Codecs
+from cachefleet.protocol.compression import inflated
 from cachefleet.protocol.message import HttpRequest
+from cachefleet.protocol.rpc_cbor import is_operation_path
 from cachefleet.protocol.service import DEFAULT, clip, service
 from cachefleet.protocol.sigv4 import WrongSignature, verify
 from cachefleet.settings import Settings
@@ -37,6 +39,7 @@ BODY_TIMEOUT_S = 30.0
 _REPORT = "/status"
 _AUTHORITIES = "/ca.pem"
 _METHODS = {"/": ("POST", "GET"), "/healthz": ("GET", "HEAD"), _AUTHORITIES: ("GET", "HEAD"), _REPORT: ("GET",)}
+_OPERATION_METHODS = ("POST",)  # where the path names an operation
 _REPORT_OPERATION = "GetStatus"  # as the audit log calls it
 _TEXT = "text/plain; charset=utf-8"
 _PEM = "application/x-pem-file"
@@ -103,10 +106,11 @@ class Gateway:
         if scope["type"] != "http":
             return
         started = self._clock.monotonic()
-        trace = _Trace(self._request_id(), self._codecs.query, source_address=(scope.get("client") or ("",))[0])
+        head = read_head(scope)
+        trace = _Trace(self._request_id(), self._codecs.for_errors(head), source_address=(scope.get("client") or ("",))[0])
         aside = _aside(scope, self._authorities)
         try:
-            reply = aside or await self._answer(scope, receive, trace)
+            reply = aside or await self._answer(scope, head, receive, trace)
         except Disconnected:
             return
         except asyncio.CancelledError:
@@ -134,23 +138,23 @@ class Gateway:
             duration_ms=round((self._clock.monotonic() - started) * 1000, 2),
         )
 
-    async def _answer(self, scope: AsgiScope, receive: Receive, trace: _Trace) -> Reply:
+    async def _answer(self, scope: AsgiScope, head: HttpRequest, receive: Receive, trace: _Trace) -> Reply:
         """The steps. Whatever goes wrong becomes an error reply in the request's own form."""
         try:
-            request = await read_request(scope, receive, max_body_bytes=self._limits.max_body_bytes, timeout_s=BODY_TIMEOUT_S)
+            most = self._limits.max_body_bytes
+            request = await read_request(scope, head, receive, max_body_bytes=most, timeout_s=BODY_TIMEOUT_S)
             trace.user_agent = request.headers.get("user-agent", "")
-            claim = self._identify(request, trace)
-            if claim.service != DEFAULT:
-                await asyncio.to_thread(service, claim.service)  # a large model is read when it is first asked for
+            claim = await self._identify(request, trace)
             credential = await self._verify(request, claim, trace)
             if request.path == _REPORT:
                 return await self._tell(claim, credential, trace)
-            trace.codec = self._codecs.choose(request, claim.service)
-            _, trace.parameters = trace.codec.decode(service(claim.service), request, partial(self._admitted, trace))
+            served = service(claim.service)
+            trace.codec = self._codecs.choose(request, served)
+            _, trace.parameters = trace.codec.decode(served, inflated(request, most), partial(self._admitted, trace))
             caller = _caller(claim, credential, trace)
             trace.result = await self._dispatch(self._context(caller), claim.service, trace.operation, trace.parameters)
-            body = trace.codec.encode(service(claim.service), trace.operation, trace.result, trace.request_id)
-            return Reply(200, trace.codec.content_type, body)
+            body = trace.codec.encode(served, trace.operation, trace.result, trace.request_id)
+            return Reply(200, trace.codec.content_type if body else "", body, trace.codec.headers)
         except AwsError as error:
             return _refusal(error, trace)
         except StoreError as error:
@@ -168,10 +172,12 @@ class Gateway:
         told = await self._report(self._context(_caller(claim, credential, trace))) if self._report is not None else {}
         return Reply(200, "application/json", msgspec.json.encode(told))
 
-    def _identify(self, request: HttpRequest, trace: _Trace) -> Authorization:
+    async def _identify(self, request: HttpRequest, trace: _Trace) -> Authorization:
         claim = read_authorization(request)
+        if claim.service != DEFAULT:
+            await asyncio.to_thread(service, claim.service)  # a large model is read when it is first asked for
         trace.service, trace.region, trace.access_key_id = claim.service, claim.region, clip(claim.access_key_id)
-        trace.codec = self._codecs.of_service(claim.service)
+        trace.codec = self._codecs.for_errors(request, service(claim.service))
         return claim
 
     async def _verify(self, request: HttpRequest, claim: Authorization, trace: _Trace) -> Credential:
@@ -232,7 +238,7 @@ def _call(scope: AsgiScope, trace: _Trace) -> Call:
 
 def _aside(scope: AsgiScope, authorities: Callable[[], str]) -> Reply | None:
     """The answer to what is no API request: the health check, other paths, other methods."""
-    methods = _METHODS.get(scope["path"])
+    methods = _OPERATION_METHODS if _names_an_operation(scope) else _METHODS.get(scope["path"])
     if methods is None:
         return Reply(
             404, _TEXT, b"Not found. The API answers POST /, GET /status, GET /ca.pem and the health check GET /healthz.\n"
@@ -245,8 +251,15 @@ def _aside(scope: AsgiScope, authorities: Callable[[], str]) -> Reply | None:
     return Reply(200, _TEXT, b"ok") if scope["path"] == "/healthz" else None
 
 
+def _names_an_operation(scope: AsgiScope) -> bool:
+    """Not when anything of the path is percent-encoded: that is signed otherwise than it reads here."""
+    return is_operation_path(scope["path"]) and b"%" not in scope.get("raw_path", b"")
+
+
 def _refusal(error: AwsError, trace: _Trace) -> Reply:
     trace.code, trace.message = error.code, error.message
-    body = trace.codec.encode_error(service(trace.service), error, trace.request_id)
-    hang_up = error.http_status in (408, 413, 503)  # the rest of the request is unwanted, or the connection is
-    return Reply(error.http_status, trace.codec.content_type, body, (_CLOSE,) if hang_up else ())
+    served, codec = service(trace.service), trace.codec
+    body = codec.encode_error(served, error, trace.request_id)
+    status = codec.error_status(served, error)
+    hang_up = (_CLOSE,) if status in (408, 413, 503) else ()  # the rest of the request is unwanted, or the connection is
+    return Reply(status, codec.content_type, body, (*codec.headers, *codec.error_headers(served, error), *hang_up))

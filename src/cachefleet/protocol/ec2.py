@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from botocore.model import ListShape, Shape
+from botocore.model import ListShape, Shape, StructureShape
 
 from cachefleet.model.errors import AwsError
 from cachefleet.protocol.query import QueryCodec
 from cachefleet.protocol.query_input import InputShapes
 from cachefleet.protocol.service import Service
-from cachefleet.protocol.xml_output import Out, escape
+from cachefleet.protocol.xml_output import Out, OutputShapes, Write, escape
 
 
 class Ec2InputShapes(InputShapes):
@@ -48,6 +48,9 @@ class Ec2Codec(QueryCodec):
             out.append(b"<return>true</return>")
         out.append(end)
         return b"".join(out)
+
+    def result(self, shapes: OutputShapes, operation: str, shape: StructureShape) -> Write:
+        return shapes.content(shape)
 
     def encode_error(self, service: Service, error: AwsError, request_id: str) -> bytes:
         return (

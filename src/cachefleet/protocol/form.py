@@ -22,7 +22,7 @@ MAX_BRANCHES = 10_000
 MAX_DEPTH = 12  # the deepest parameter of a served model has 9 steps
 
 # Characters that XML 1.0 cannot carry: such a value could be stored but never be shown again.
-_UNSPEAKABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+UNSPEAKABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
 def parse_form(*parts: bytes) -> Tree:
@@ -30,8 +30,8 @@ def parse_form(*parts: bytes) -> Tree:
     root: Tree = {}
     branches = 0
     for name, value in _pairs(parts):
-        if _UNSPEAKABLE.search(name) or _UNSPEAKABLE.search(value):
-            raise invalid_value(f"{clip(_UNSPEAKABLE.sub('?', name))} has a control character; remove it.")
+        if UNSPEAKABLE.search(name) or UNSPEAKABLE.search(value):
+            raise invalid_value(f"{clip(UNSPEAKABLE.sub('?', name))} has a control character; remove it.")
         branches += _place(root, name, value)
         if branches > MAX_BRANCHES:
             raise _malformed(f"The request has more than {MAX_BRANCHES} structures and lists.")

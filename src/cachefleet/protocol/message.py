@@ -9,6 +9,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+HeaderPairs = tuple[tuple[bytes, bytes], ...]  # of a reply: lower-case name, value
+
 
 class HttpRequest(msgspec.Struct, frozen=True):
     """headers: lower-case name -> value as Latin-1 text; repeated headers are joined with ",". query is still encoded."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from botocore.model import StructureShape
+
 from cachefleet.model.errors import AwsError
 from cachefleet.protocol.form import Tree, parse_form
-from cachefleet.protocol.message import HttpRequest
+from cachefleet.protocol.message import HeaderPairs, HttpRequest
 from cachefleet.protocol.query_input import InputShapes
 from cachefleet.protocol.service import Service, clip
+from cachefleet.protocol.wire_errors import wire_error
 from cachefleet.protocol.xml_output import FragmentCache, Out, OutputShapes, Write, escape
 
 
@@ -17,6 +20,7 @@ class QueryCodec:
     """See codec.Codec. Shapes are compiled on first use and kept."""
 
     content_type = "text/xml"
+    headers: HeaderPairs = ()
     input_shapes = InputShapes  # how structures and lists are named
 
     def __init__(self, fragment_bytes: int = 16 << 20) -> None:
@@ -65,11 +69,17 @@ class QueryCodec:
         return b"".join(out)
 
     def encode_error(self, service: Service, error: AwsError, request_id: str) -> bytes:
-        blame = b"Sender" if error.http_status < 500 else b"Receiver"
+        name = wire_error(service, error)
         return (
             b'<ErrorResponse xmlns="%b"><Error><Type>%b</Type><Code>%b</Code><Message>%b</Message></Error>'
             b"<RequestId>%b</RequestId></ErrorResponse>"
-        ) % (escape(service.namespace), blame, escape(error.code), escape(error.message), escape(request_id))
+        ) % (escape(service.namespace), name.blame.encode(), escape(name.code), escape(error.message), escape(request_id))
+
+    def error_status(self, service: Service, error: AwsError) -> int:
+        return wire_error(service, error).query_status
+
+    def error_headers(self, service: Service, error: AwsError) -> HeaderPairs:
+        return ()
 
     def writer(self, service: Service, operation: str) -> tuple[bytes, Write | None, bytes]:
         """How a reply begins, what writes its members (None where it has none), and how it ends."""
@@ -87,8 +97,11 @@ class QueryCodec:
         shape = service.operation(operation).output_shape
         if shape is None:
             return start, None, end
-        wrapper = shape.serialization.get("resultWrapper")
-        return start, shapes.element(shape, wrapper) if wrapper else shapes.content(shape), end
+        return start, self.result(shapes, operation, shape), end
+
+    def result(self, shapes: OutputShapes, operation: str, shape: StructureShape) -> Write:
+        """What writes the members of a reply. Models that prefer another form do not say how this one wraps them."""
+        return shapes.element(shape, shape.serialization.get("resultWrapper", f"{operation}Result"))
 
 
 def _single(tree: Tree, name: str) -> str:

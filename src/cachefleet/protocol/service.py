@@ -15,17 +15,38 @@ from botocore.model import OperationModel, OperationNotFoundError, ServiceModel
 from cachefleet.model.errors import AwsError
 
 # Signing name -> API version.
-SERVED = {"elasticache": "2015-02-02", "sts": "2011-06-15", "iam": "2010-05-08", "ec2": "2016-11-15"}
+SERVED = {
+    "elasticache": "2015-02-02",
+    "sts": "2011-06-15",
+    "iam": "2010-05-08",
+    "ec2": "2016-11-15",
+    "monitoring": "2010-08-01",
+    "logs": "2014-03-28",
+    "sns": "2010-03-31",
+    "application-autoscaling": "2016-02-06",
+}
 DEFAULT = "elasticache"  # whose error form is used while the service is not known
+_FOLDERS = {"monitoring": "cloudwatch"}  # where botocore keeps a model under another name than the signing name
 
 
 class Service(msgspec.Struct, frozen=True):
-    """name: the signing name. namespace: of the XML replies."""
+    """name: the signing name. namespace: of the XML replies, "" where there are none."""
 
     name: str
     api_version: str
     namespace: str
     model: ServiceModel
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """The wire forms that the model offers, in botocore's words: query, ec2, json, smithy-rpc-v2-cbor."""
+        metadata = self.model.metadata
+        return tuple(metadata.get("protocols") or (metadata["protocol"],))
+
+    @property
+    def target_prefix(self) -> str:
+        """What JSON and CBOR clients call the service, such as Logs_20140328."""
+        return str(self.model.metadata.get("targetPrefix", ""))
 
     def operation(self, name: str) -> OperationModel:
         """Raises AwsError InvalidAction for a name that the model does not have."""
@@ -39,9 +60,9 @@ class Service(msgspec.Struct, frozen=True):
 def service(name: str) -> Service:
     """The model of a served service (a key of SERVED). The first call reads it from disk: about 15 ms, of EC2's 130."""
     version = SERVED[name]
-    document = _without_documentation(Loader().load_service_model(name, "service-2", version))
+    document = _without_documentation(Loader().load_service_model(_FOLDERS.get(name, name), "service-2", version))
     model = ServiceModel(document, name)
-    return Service(name, version, model.metadata["xmlNamespace"], model)
+    return Service(name, version, model.metadata.get("xmlNamespace", ""), model)
 
 
 def clip(text: str, limit: int = 120) -> str:

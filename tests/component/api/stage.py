@@ -6,16 +6,13 @@ Every reply is written and read again as it reaches a client; nothing may be los
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import botocore.session
 import msgspec
 import pytest
-from botocore.model import ServiceModel
 from botocore.parsers import create_parser
 
 from cachefleet.api.context import Context
@@ -38,16 +35,14 @@ from tests.fakes.store import MemoryStore
 _CODECS = Codecs()
 
 
-@functools.cache
-def _model(service: str) -> ServiceModel:
-    return botocore.session.Session().get_service_model(service)
-
-
 def _as_a_client_reads(service: str, name: str, reply: Mapping[str, Any]) -> Any:
-    """The reply after its way over the wire and through botocore's parser."""
-    body = _CODECS.of_service(service).encode(service_model(service), name, reply, "id")
-    shape = _model(service).operation_model(name).output_shape
-    parsed = create_parser(_model(service).protocol).parse({"status_code": 200, "headers": {}, "body": body}, shape)
+    """The reply after its way over the wire, in the form that botocore prefers for the service, and through its parser."""
+    served = service_model(service)
+    protocol = served.model.protocol
+    codec = _CODECS.cbor if protocol == _CODECS.cbor.protocol else _CODECS.of_service(served)
+    body = codec.encode(served, name, reply, "id")
+    shape = served.model.operation_model(name).output_shape
+    parsed = create_parser(protocol).parse({"status_code": 200, "headers": {}, "body": body}, shape)
     del parsed["ResponseMetadata"]
     return _plain(parsed)
 

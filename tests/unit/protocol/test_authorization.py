@@ -9,6 +9,7 @@ from cachefleet.model.errors import AwsError
 from cachefleet.protocol.authorization import read_authorization
 from cachefleet.protocol.codec import Codecs
 from cachefleet.protocol.message import HttpRequest
+from cachefleet.protocol.service import service
 from cachefleet.protocol.sigv4 import verify
 from tests.fixtures.gateway import KEY, NOW, sign
 
@@ -60,7 +61,7 @@ def test_spaces_around_commas_do_not_matter(space: str) -> None:
         ("SignatureDoesNotMatch", 403, "valid terminator: 'aws4_request', not 'aws5_request'", "aws4_request", "aws5_request"),
         ("SignatureDoesNotMatch", 403, "to a valid region, not 'LOCAL 1'", "local-1", "LOCAL 1"),
         ("SignatureDoesNotMatch", 403, "to a valid region", "local-1", "r" * 33),
-        ("SignatureDoesNotMatch", 403, " or ec2', not 's3'", "elasticache", "s3"),
+        ("SignatureDoesNotMatch", 403, " or application-autoscaling', not 's3'", "elasticache", "s3"),
         ("SignatureDoesNotMatch", 403, "Date in Credential scope does not match", "20231114", "20231113"),
         ("SignatureDoesNotMatch", 403, "does not match the signature you provided", "Signature=", "Signature=0"),
         ("SignatureDoesNotMatch", 403, "does not match the signature you provided", "Signature=", "Signature=\xe9"),
@@ -140,10 +141,10 @@ def test_a_stated_body_hash_must_be_the_bodys(stated: str) -> None:
     assert "X-Amz-Content-SHA256" in error.message
 
 
-def test_only_the_query_protocol_is_spoken() -> None:
-    codecs = Codecs()
-    assert codecs.choose(SIGNED, "elasticache") is codecs.query
-    assert codecs.choose(HttpRequest("GET", "/", "Action=A", {}, b""), "elasticache") is codecs.query
+def test_elasticache_is_asked_in_the_query_form_alone() -> None:
+    codecs, served = Codecs(), service("elasticache")
+    assert codecs.choose(SIGNED, served) is codecs.query
+    assert codecs.choose(HttpRequest("GET", "/", "Action=A", {}, b""), served) is codecs.query
     for headers in ({"content-type": "application/x-amz-json-1.1"}, {"x-amz-target": "AmazonElastiCacheV9.DescribeEvents"}):
-        with pytest.raises(AwsError, match="Only the AWS query protocol"):
-            codecs.choose(HttpRequest("POST", "/", "", headers, b"{}"), "elasticache")
+        with pytest.raises(AwsError, match="asked in: parameters as application/x-www-form-urlencoded"):
+            codecs.choose(HttpRequest("POST", "/", "", headers, b"{}"), served)
