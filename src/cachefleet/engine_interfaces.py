@@ -63,6 +63,7 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
     users: tuple[EngineUser, ...] = ()  # whom it lets in (engines that know users)
     certificate: NodeCertificate | None = None  # where its address has encryption in transit
     iam_module: str = ""  # path of what checks IAM tokens, for engines that can let it
+    config_module: str = ""  # path of what gives clients the harmless part of CONFIG, for engines that can let it
     memory_only: bool = False  # its data never touch a disk, not even for a moment
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cachefleet.api import names
 from cachefleet.api.cache_cluster_topology import asked_nodes, build_cluster, place_nodes
 from cachefleet.api.cache_cluster_views import cluster_view
+from cachefleet.api.config_access import created_config
 from cachefleet.api.context import Context
 from cachefleet.api.engine_choice import asked_engine, choose_build
 from cachefleet.api.group_access import created_access
@@ -86,6 +87,7 @@ async def create_cache_cluster(context: Context, request: CreateCacheClusterMess
     complete = request if origin is None else cluster_request(origin, request)
     desired = await _desired(context, name, complete, origin, tags)
     check_created(tags, desired)
+    desired = await created_config(context, desired, tags)
     desired = (await created_access(context, desired, request)).desired
     row = await insert_group(context, Kind.CACHE_CLUSTER, name, desired, tags, None if origin is None else origin.snapshot)
     return {"CacheCluster": cluster_view(row, name)}

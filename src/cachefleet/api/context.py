@@ -61,6 +61,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     users_changed: Callable[[], None] = lambda: None  # users, keys or policies are not what they were (after the transaction)
     refuses_key: Callable[[str], Awaitable[str]] = any_key  # why the key of this name cannot be used, "" when it can
     refuses_tokens: Callable[[], Awaitable[str]] = any_token  # why engines here cannot check IAM tokens, "" when they can
+    refuses_config: Callable[[], Awaitable[str]] = any_token  # why clients cannot get part of CONFIG here, "" when they can
     unguarded: Callable[[], str] = lambda: ""  # why security groups are not enforced here, "" when they are
     network: int = 0  # N of the 127.N.0.0/16 in which nodes have their addresses
     # access_interfaces.AccessStrings.read

@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from cachefleet.api.config_access import carried
 from cachefleet.api.context import Context
 from cachefleet.api.group_access import refuse_retained
 from cachefleet.api.group_rows import Change, exchange_group, load_cluster, load_group
@@ -18,7 +19,8 @@ from cachefleet.api.group_state import MODIFYING, is_group, is_primary, require_
 from cachefleet.api.group_validation import asked_description, changed_settings
 from cachefleet.api.handovers import require_settled
 from cachefleet.api.names import folded
-from cachefleet.api.tag_rules import read_tags
+from cachefleet.api.tag_rules import added, for_nodes, read_tags
+from cachefleet.model.config_access import ASKED
 from cachefleet.model.errors import AwsError, invalid_combination, invalid_value
 from cachefleet.model.group import GroupStatus, Shape
 from cachefleet.model.plan import EventDraft
@@ -64,9 +66,12 @@ async def adopt_cluster(context: Context, name: str, request: Mapping[str, Any])
     cluster = folded(request["PrimaryClusterId"])
     old = await load_cluster(context, cluster)
     _check_adoptable(old, cluster)
+    if tags.get(ASKED, old.desired.config) != old.desired.config:
+        raise invalid_combination(f"Tags: {ASKED} cannot be changed together with PrimaryClusterId; add it afterwards.")
+    tags = added(tags, carried(old.tags))
     (shard,) = old.desired.shards
     (node,) = shard.nodes
-    shards = (replace(shard, nodes=(replace(node, tags={**old.tags, **tags}),)),)
+    shards = (replace(shard, nodes=(replace(node, tags=for_nodes({**old.tags, **tags})),)),)
     row: GroupRow = Row(
         key=context.scope.key(Kind.REPLICATION_GROUP, name),
         desired=replace(old.desired, shards=shards, description=text, created_at=context.clock.now(), **settings),
@@ -115,7 +120,7 @@ async def retain_primary(context: Context, name: str) -> GroupRow:
         desired=desired,
         memory=old.memory,
         status=GroupStatus(MODIFYING, known),
-        tags=primary.tags,
+        tags={**primary.tags, **carried(old.tags)},
     )
     removed = EventDraft("replication-group", old.key.name, f"Replication group {old.key.name} deleted")
     await exchange_group(context, old, Change(row, events=(removed,)))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cachefleet.api import names
 from cachefleet.api.cluster_mode import asked_mode, is_clustered
+from cachefleet.api.config_access import created_config
 from cachefleet.api.context import Context
 from cachefleet.api.engine_choice import asked_engine, choose_build
 from cachefleet.api.group_access import created_access
@@ -101,6 +102,7 @@ async def create_replication_group(context: Context, request: CreateReplicationG
     origin = await asked_origin(context, request)
     desired = await _desired(context, name, request if origin is None else group_request(origin, request), tags, origin)
     check_created(tags, desired)
+    desired = await created_config(context, desired, tags)
     access = await created_access(context, desired, request)
     snapshot = None if origin is None else origin.snapshot
     holds = () if access.group is None else (access.group,)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cachefleet.api.names import quoted
-from cachefleet.model import memcached_snapshots, proof, saving
+from cachefleet.model import config_access, memcached_snapshots, proof, saving
 from cachefleet.model.errors import AwsError, invalid_value
 from cachefleet.model.vpc import MEMBERS, read_members
 
@@ -25,14 +25,25 @@ _RESERVED = "aws:"
 
 # Tags that ask for something beyond ElastiCache: how slots are rebalanced and how fast they move (here), another port or subnet
 # group (relocation), the proof of a snapshot (model.proof), what becomes of the data in a stop of everything (model.saving),
-# snapshots of Memcached (model.memcached_snapshots), further members of a security group (model.vpc).
+# snapshots of Memcached (model.memcached_snapshots), what clients get of CONFIG (model.config_access), further members of a
+# security group (model.vpc).
 _OURS = "cachefleet:"
 BALANCE, BY_LOAD = "cachefleet:balance", "load"
 PACE, GENTLE = "cachefleet:reshard", "gentle"
 PORT, SUBNET_GROUP = "cachefleet:port", "cachefleet:subnet-group"
-_KNOWN = (BALANCE, PACE, PORT, SUBNET_GROUP, proof.ASKED, saving.WANTED, saving.ASKED, memcached_snapshots.ASKED)
+_KNOWN = (
+    BALANCE,
+    PACE,
+    PORT,
+    SUBNET_GROUP,
+    proof.ASKED,
+    saving.WANTED,
+    saving.ASKED,
+    memcached_snapshots.ASKED,
+    config_access.ASKED,
+)
 _RESULTS = (*proof.RESULTS, *saving.RESULTS)
-_OF_GROUPS = (saving.WANTED, saving.ASKED)
+_OF_GROUPS = (saving.WANTED, saving.ASKED, config_access.ASKED)
 
 
 def read_tags(
@@ -70,6 +81,11 @@ def read_tags(
                 f"{field}: {key} can only be {memcached_snapshots.ON}, so that a Memcached cluster can have snapshots; leave "
                 "the tag out where it shall have none."
             )
+        if key == config_access.ASKED and text not in config_access.VALUES:
+            raise invalid_value(
+                f"{field}: {key} can only be {config_access.GET}, so that clients may read harmless parameters, or "
+                f"{config_access.SET}, so that they may also change some of them; leave the tag out for neither."
+            )
         if key in read:
             raise invalid_value(f"{field} names the key {quoted(key)} twice; name each once.")
         read[key] = text
@@ -105,7 +121,7 @@ def check_sharded(tags: Mapping[str, str], *, sharded: bool, what: str) -> None:
 
 def check_saving(tags: Mapping[str, str], *, saves: bool, what: str) -> None:
     """saves: it is a group of Valkey or Redis, with all of its nodes. Raises InvalidParameterValue where there is nothing that
-    a planned stop could save."""
+    a planned stop could save, and nothing that clients could configure."""
     key = next((key for key in _OF_GROUPS if key in tags), "")
     if key and not saves:
         raise invalid_value(

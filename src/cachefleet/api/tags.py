@@ -13,6 +13,7 @@ import msgspec
 
 from cachefleet.api import names, subnet_groups
 from cachefleet.api.arns import Arn, parse_arn
+from cachefleet.api.config_access import changed_config
 from cachefleet.api.context import Context
 from cachefleet.api.group_rows import Change, load_cluster, load_group, update_group
 from cachefleet.api.parameter_groups import find_parameter_group
@@ -34,7 +35,7 @@ from cachefleet.api.tag_rules import (
 )
 from cachefleet.api.user_rows import load_user_row
 from cachefleet.interfaces import AnyRow
-from cachefleet.model import saving
+from cachefleet.model import config_access, saving
 from cachefleet.model.errors import AwsError, invalid_value
 from cachefleet.model.group import DesiredNode, GroupDesired, Shape
 from cachefleet.model.network import DEFAULT_SUBNET_GROUP
@@ -142,10 +143,15 @@ async def _change(
     check_saving(more or {}, saves=_can_be_saved(row, arn), what=arn.name)
     memcached = isinstance(row.desired, GroupDesired) and row.desired.shape is Shape.MEMCACHED
     check_memcached(more or {}, memcached=memcached, what=arn.name)
-    if more and asks_for_relocation(more):
+    relocates = bool(more) and asks_for_relocation(more or {})
+    if relocates:
         if _is_member(row, arn) or not isinstance(row.desired, GroupDesired):
-            refuse_relocation(more, arn.name)
-        changed = await relocated(context, changed, more)
+            refuse_relocation(more or {}, arn.name)
+        changed = await relocated(context, changed, more or {})
+    configures = _can_be_saved(row, arn) and row.tags.get(config_access.ASKED) != changed.tags.get(config_access.ASKED)
+    if configures:
+        changed = await changed_config(context, row, changed)
+    if relocates or configures:
         return tags_of(await update_group(context, Change(changed, moves=changed.desired != row.desired)), arn)
     asks = ASKED in (more or {}) or row.tags.get(saving.ASKED) != changed.tags.get(saving.ASKED)
     return tags_of(await update_row(context, row, changed, wake=asks), arn)

@@ -29,6 +29,7 @@ from cachefleet.app.audit_log import AuditLog, audit_file
 from cachefleet.app.certificate_authority import AuthorityUnusable, CertificateAuthority
 from cachefleet.app.engine_passwords import DerivedPasswords
 from cachefleet.app.iam_module import IamModule
+from cachefleet.app.loadable_module import LoadableModule
 from cachefleet.app.installation import AlreadyRunning, Credentials, FolderLost, Installation, ServiceLock
 from cachefleet.app.logs import configure_logs, log_file
 from cachefleet.app.metrics import open_metrics
@@ -40,6 +41,7 @@ from cachefleet.control.controller import Controller
 from cachefleet.control.leadership import Leadership
 from cachefleet.control.seams import Seams
 from cachefleet.engines.catalogue import BUILT_FOLDER, InstalledEngines
+from cachefleet.engines.config_module import CONFIG_SOURCE
 from cachefleet.engines.discovery import DiscoveryDriver, node_list_file
 from cachefleet.engines.memcached import MemcachedDriver
 from cachefleet.engines.trust import Trust
@@ -162,6 +164,7 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
                 refuses=host.refuses,
                 refuses_key=partial(_refuses_key, parts.transfers),
                 refuses_tokens=parts.iam_module.refuses,
+                refuses_config=parts.config_module.refuses,
                 network=host.network,
                 unguarded=lambda: host.why_no_guard,
                 read_access=reader.read,
@@ -229,6 +232,7 @@ class Parts(msgspec.Struct, frozen=True):
     sealer: KeySealer
     keys: AccessKeys
     iam_module: IamModule
+    config_module: LoadableModule
 
 
 async def _refuses_key(transfers: Transfers, name: str) -> str:
@@ -259,6 +263,7 @@ async def _assemble(settings: Settings, folder: Folder, clock: Clock, stack: Asy
     sealer = KeySealer.of(settings.data_dir, entropy)
     keys = AccessKeys(_root(settings, folder.credentials), store, sealer, clock)
     iam_module = IamModule(settings.data_dir)
+    config_module = LoadableModule(settings.data_dir, CONFIG_SOURCE, "engines cannot give clients part of CONFIG")
     catalogue = InstalledEngines(settings.engines, built=settings.data_dir / BUILT_FOLDER)
     passwords = DerivedPasswords.of(settings.data_dir)
     certificates = _certificates(settings, clock)
@@ -284,11 +289,24 @@ async def _assemble(settings: Settings, folder: Folder, clock: Clock, stack: Asy
         holders=keys,
         iam_module=iam_module.file,
         has_iam_module=iam_module.is_there,
+        config_module=config_module.file,
         certificates=certificates,
         shared_store=store.shared,
     )
     controller = Controller(seams)
-    return Parts(store, host, catalogue, leadership, controller, transfers, certificates, sealer, keys, iam_module)
+    return Parts(
+        store,
+        host,
+        catalogue,
+        leadership,
+        controller,
+        transfers,
+        certificates,
+        sealer,
+        keys,
+        iam_module,
+        config_module,
+    )
 
 
 def _certificates(settings: Settings, clock: Clock) -> CertificateAuthority:

@@ -95,6 +95,8 @@ class Executor:
             certificate = self._certificate(action.node, action.addresses)
             spec = replace(spec, certificate=certificate, iam_module=await self._seams.iam_module())
         form = form_of(row.desired, known)
+        if form.config:
+            spec = replace(spec, config_module=await self._seams.config_module())
         if row.desired.shape is Shape.MEMCACHED and action.node == discovery_node(row.key.name):
             build = Build(engine=Engine.MEMCACHED, version="", binary="", origin="")
         else:

@@ -65,4 +65,5 @@ class Seams(msgspec.Struct, frozen=True, kw_only=True):
     holders: Holders = Nobody()
     iam_module: Callable[[], Awaitable[str]] = no_module  # path of what checks IAM tokens in engines; "" where it cannot be
     has_iam_module: Callable[[], bool] = lambda: False  # whether that was made; cheap
+    config_module: Callable[[], Awaitable[str]] = no_module  # path of what gives clients part of CONFIG; "" where it cannot be
     shared_store: bool = False  # others write to it, too, and leave word there

@@ -12,7 +12,7 @@ from cachefleet.interfaces import Store
 from cachefleet.model.access import CLOSED, EngineUser
 from cachefleet.model.resource import Key, Kind
 from cachefleet.model.row import GroupRow, UserGroupRow, UserRow
-from cachefleet.planning.users import users_of_group, users_without_group
+from cachefleet.planning.users import users_of_group, users_without_group, with_config
 
 CAPACITY = 1024  # user groups
 
@@ -24,6 +24,9 @@ class UserBook:
 
     async def users_of(self, row: GroupRow) -> tuple[EngineUser, ...]:
         """Whom the group's engines shall let in. Raises StoreError."""
+        return with_config(await self._users_of(row), row.desired)
+
+    async def _users_of(self, row: GroupRow) -> tuple[EngineUser, ...]:
         if not row.desired.user_group:
             return users_without_group(row.desired)
         key = row.key.scope.key(Kind.USER_GROUP, row.desired.user_group)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence, Set
 
 from cachefleet.model.access import RESERVED, EngineUser, digest, fingerprint
+from cachefleet.model.config_access import parts as config_parts
 
 CONTROLLER = RESERVED
 PEER = f"{RESERVED}-peer"
@@ -73,7 +74,12 @@ _GIVEN_PARTS = {
         "slots",
     ),
 }
-_THEIR_CATEGORIES = ("all", "admin", "slow", "dangerous")  # of those commands
+_THEIR_CATEGORIES = ("all", "admin", "slow", "dangerous")  # of those commands, and of CONFIG
+# What CONFIG becomes where a group's clients get its harmless part (engines/config_module/module.c). Engines put commands of
+# modules into no category, so that what a user gets of it is said part by part.
+CONFIG_MODULE = "config-module"  # capability of a launch: it has that module
+_CONFIG_COMMANDS = {"get": "cachefleet.config-get", "set": "cachefleet.config-set"}
+ASK_FOR_CONFIG = ("COMMAND", "INFO", _CONFIG_COMMANDS["get"])
 # A node that takes slots over runs what their keys are made of, and later every write to them, as the user of who sends it.
 _PEER_RULES = ("+psync", "+replconf", "+sync")
 
@@ -101,14 +107,28 @@ def withheld(capabilities: Set[str], rules: Sequence[str] = ("+@all",)) -> tuple
 def user_rules(user: EngineUser, capabilities: Set[str]) -> tuple[str, ...]:
     """What ACL SETUSER is told after the name; it begins with nothing."""
     passwords = ("nopass",) if user.no_password else tuple(f"#{one}" for one in user.sha256)
-    return ("reset", "on" if user.enabled else "off", *passwords, *limited(user.rules, capabilities))
+    return ("reset", "on" if user.enabled else "off", *passwords, *limited(user.rules, capabilities, user.config))
 
 
-def limited(rules: Sequence[str], capabilities: Set[str]) -> tuple[str, ...]:
-    """A client's rules, and what is withheld from all; selectors give rights of their own, so each is limited by itself."""
+def limited(rules: Sequence[str], capabilities: Set[str], config: str = "") -> tuple[str, ...]:
+    """A client's rules, and what is withheld from all; selectors give rights of their own, so each is limited by itself.
+
+    config: what the group gives of CONFIG (model.config_access), to users whose rules would give it."""
     last = withheld(capabilities, rules)
-    taken = tuple(f"({' '.join((rule[1:-1].strip(), *last))})" if rule.startswith("(") else rule for rule in rules)
-    return (*fresh_channels(rules), *taken, *last)
+    taken = []
+    for rule in rules:
+        if rule.startswith("("):
+            inner = rule[1:-1].strip()
+            rule = f"({' '.join((inner, *last, *_config_rules(inner.split(), capabilities, config)))})"
+        taken.append(rule)
+    return (*fresh_channels(rules), *taken, *last, *_config_rules(rules, capabilities, config))
+
+
+def _config_rules(rules: Sequence[str], capabilities: Set[str], config: str) -> tuple[str, ...]:
+    if CONFIG_MODULE not in capabilities:
+        return ()
+    given = [part for part in _named_parts("config", tuple(_CONFIG_COMMANDS), rules) if part in config_parts(config)]
+    return (*(f"-{command}" for command in _CONFIG_COMMANDS.values()), *(f"+{_CONFIG_COMMANDS[part]}" for part in given))
 
 
 def fresh_channels(rules: Sequence[str]) -> tuple[str, ...]:
@@ -117,22 +137,36 @@ def fresh_channels(rules: Sequence[str]) -> tuple[str, ...]:
     return ("resetchannels",) if named and "resetchannels" not in rules else ()
 
 
+def told_of_config(reply: Sequence[object]) -> frozenset[str]:
+    """Of the engine's answer to ASK_FOR_CONFIG, what that launch is capable of."""
+    return frozenset({CONFIG_MODULE}) if any(reply) else frozenset()
+
+
 def is_withheld(command: str) -> bool:
-    """command: in lower case, a part of one as "acl|setuser"."""
+    """command: in lower case, a part of one as "acl|setuser". Users may have what groups may give of CONFIG."""
     whole, _, part = command.partition("|")
+    if whole == "config" and part in _CONFIG_COMMANDS:
+        return False
     return whole in _WITHHELD or part in (*_WITHHELD_PARTS.get(whole, ()), *(_MIGRATION_PARTS if whole == "cluster" else ()))
 
 
 def _allowed_parts(command: str, rules: Sequence[str]) -> tuple[str, ...]:
     """Of _GIVEN_PARTS, which these rules give, for engines that cannot take parts away."""
+    return _named_parts(command, _GIVEN_PARTS[command], rules)
+
+
+def _named_parts(command: str, all_parts: tuple[str, ...], rules: Sequence[str]) -> tuple[str, ...]:
+    """Of these parts of the command, which the rules give."""
     parts: tuple[str, ...] = ()
     for rule in (rule.lower() for rule in rules):
         if rule in ("allcommands", f"+{command}", *(f"+@{category}" for category in _THEIR_CATEGORIES)):
-            parts = _GIVEN_PARTS[command]
+            parts = all_parts
         elif rule in ("nocommands", f"-{command}", *(f"-@{category}" for category in _THEIR_CATEGORIES)):
             parts = ()
-        elif rule.startswith(f"+{command}|") and rule.partition("|")[2] in _GIVEN_PARTS[command]:
+        elif rule.startswith(f"+{command}|") and rule.partition("|")[2] in all_parts:
             parts += (rule.partition("|")[2],)
+        elif rule.startswith(f"-{command}|"):
+            parts = tuple(part for part in parts if part != rule.partition("|")[2])
     return tuple(dict.fromkeys(parts))
 
 
@@ -140,7 +174,8 @@ def own_users(controller: str, peer: str, capabilities: Set[str]) -> Iterator[Di
     """(name, rules...) of ours, by their passwords."""
     yield CONTROLLER, "on", f"#{digest(controller)}", "~*", "&*", "+@all"
     parts = ("+cluster|syncslots",) if "atomic-slot-migration" in capabilities else ()
-    yield PEER, "on", f"#{digest(peer)}", _PEER_TRUST, "~*", "&*", "+@all", *withheld(capabilities), *_PEER_RULES, *parts
+    last = (*withheld(capabilities), *_config_rules((), capabilities, ""))
+    yield PEER, "on", f"#{digest(peer)}", _PEER_TRUST, "~*", "&*", "+@all", *last, *_PEER_RULES, *parts
 
 
 def mark(users: Sequence[EngineUser]) -> str:

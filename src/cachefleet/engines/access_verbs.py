@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from cachefleet.engine_interfaces import EngineRefused
 from cachefleet.engines import access
 from cachefleet.engines.access import CONTROLLER, PEER
 from cachefleet.engines.connection import Command
 from cachefleet.engines.connections import Connections
 from cachefleet.model.access import OPEN, EngineUser, fingerprint
+from cachefleet.model.config_access import VALUES
 from cachefleet.model.iam_rules import IamRules
 from cachefleet.model.observed import Address
 
@@ -40,10 +43,12 @@ class AccessVerbs:
             raise EngineRefused(f"users of {at} were not changed: it is not known who we are there")
         self._connections.renew(at)  # an attempt that was cut short may have left us no rights but a client's
         identity = await self._connections.identity(at)
-        capabilities = identity.capabilities
         wanted = {user.name: user for user in users}
         asked = list(dict.fromkeys((DEFAULT, *wanted)))
-        names, *found = await self._connections.call(at, ("ACL", "USERS"), *(("ACL", "GETUSER", name) for name in asked))
+        names, module, *found = await self._connections.call(
+            at, ("ACL", "USERS"), access.ASK_FOR_CONFIG, *(("ACL", "GETUSER", name) for name in asked)
+        )
+        capabilities = identity.capabilities | access.told_of_config(module)
         before = {name: _flags(user) for name, user in zip(asked, found, strict=True)}
         gone = [name for name in names if not (name in wanted or name == DEFAULT or access.is_ours(name))]
         ours, peer = passwords.controller(at.launch), passwords.peer(at.launch)
@@ -87,7 +92,7 @@ async def login_for(connections: Connections, to: Address) -> Command:
         return ()
     (names,) = await connections.call(to, ("ACL", "USERS"))
     users = [name.decode() if isinstance(name, bytes) else name for name in names]
-    is_open = access.seen_mark(users) == fingerprint((OPEN,))
+    is_open = access.seen_mark(users) in {fingerprint((replace(OPEN, config=value),)) for value in ("", *VALUES)}
     return ("AUTH2", PEER, passwords.peer(to.launch)) if PEER in users and not is_open else ()
 
 

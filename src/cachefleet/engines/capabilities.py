@@ -16,6 +16,7 @@ _REDIS: dict[str, Version] = {
     "bind-failure-survived": (7, 0),  # before, an engine that cannot open its old listening sockets again ends itself
     "info-sections": (7, 0),  # INFO with several section names
     "config-many": (7, 0),  # CONFIG GET and CONFIG SET of several parameters, all or nothing
+    "command-filters": (7, 0),  # modules may turn one command into another, and answer with maps
     "acl-parts": (7, 0),  # ACL rules may take single parts of a command away
     "addslotsrange": (7, 0),
     "cluster-shards": (7, 0),

@@ -16,6 +16,7 @@ from cachefleet.engines import access
 from cachefleet.engines.stand_ins import ENDLESS_MS, TABLE_FILE, table
 from cachefleet.engines.valkey_directives import buffer_limits, directives
 from cachefleet.model import transit
+from cachefleet.model.config_access import COMMAND_FILTERS
 from cachefleet.model.observed import Address
 from cachefleet.model.transit import NodeCertificate
 
@@ -45,11 +46,15 @@ def render(spec: NodeSpec, build: Build, folder: str, node_timeout_ms: int, pass
     lines = [*_process(spec, build, folder), *_memory(spec), *_persistence(spec)]
     lines += _cluster(spec, build.capabilities, node_timeout_ms) if spec.clustered else _role(spec)
     lines += directives(spec.parameters, build.capabilities)
+    capabilities = build.capabilities
+    if spec.config_module and COMMAND_FILTERS in capabilities:
+        lines.append(("loadmodule", spec.config_module))
+        capabilities |= {access.CONFIG_MODULE}
     if spec.iam_module and "auth-callback" in build.capabilities:
         lines.append(("loadmodule", spec.iam_module))
     if passwords is not None:
         own = passwords.controller(spec.incarnation), passwords.peer(spec.incarnation)
-        lines += access.directives(spec.users, *own, build.capabilities)
+        lines += access.directives(spec.users, *own, capabilities)
     path = posixpath.join(folder, CONFIG_FILE)
     text = "".join(" ".join(_quoted(word) for word in line) + "\n" for line in lines)
     files = {CONFIG_FILE: text.encode()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import msgspec
+from msgspec.structs import replace
 
 RESERVED = "cachefleet"  # names of engine users that begin so are those of the control plane and the nodes
 RULES = 1  # rises when what engines are told for the same users changes: running nodes are told again
@@ -21,6 +22,7 @@ class EngineUser(msgspec.Struct, frozen=True):
     sha256: tuple[str, ...] = ()  # of each password, in hexadecimal digits
     user_id: str = ""
     iam: bool = False  # it shows tokens, which the engine's module checks by what it is told (model.iam_rules)
+    config: str = ""  # what the group gives of CONFIG to those whose rules would give it (model.config_access)
 
 
 OPEN = EngineUser("default", ("~*", "&*", "+@all"), no_password=True)  # what a group without access control has
@@ -56,7 +58,8 @@ def digest(secret: str) -> str:
 
 
 def admitted_users(users: tuple[EngineUser, ...]) -> dict[str, AdmittedUser]:
-    return {user.name: AdmittedUser(user.user_id, fingerprint((user,))) for user in users}
+    """A user is the same in every group, whatever that gives beside."""
+    return {user.name: AdmittedUser(user.user_id, fingerprint((replace(user, config=""),))) for user in users}
 
 
 def fingerprint(users: tuple[EngineUser, ...]) -> str:

@@ -113,6 +113,7 @@ class GroupDesired(msgspec.Struct, frozen=True, kw_only=True):
     auth: AuthTokens | None = None  # what clients show that use no user name; None nothing
     user_group: str = ""  # whom it lets in, "" everybody (or who shows what auth says)
     gentle: bool = False  # slots move slowly, so that clients hardly feel it
+    config: str = ""  # what its clients get of CONFIG (model.config_access)
     key_name: str = ""  # of the keyring: what its snapshots are encrypted with, "" the default key where they are encrypted
 
     @property
@@ -133,6 +134,7 @@ class Form(msgspec.Struct, frozen=True):
     port: int
     clustered: bool = False  # cluster-enabled yes
     transit: str = ""  # as GroupDesired.transit
+    config: bool = False  # with the module that clients need for their part of CONFIG
 
 
 class NodeMemory(msgspec.Struct):
@@ -225,6 +227,7 @@ class Settled(msgspec.Struct, frozen=True):
     parameter_group: str
     subnet_group: str
     node_type: str
+    config: str = ""
 
 
 class GroupMemory(msgspec.Struct):

@@ -127,7 +127,10 @@ class Draft:
     def form(self) -> Form:
         """What a launch shall be made of."""
         desired = self.desired
-        return Form(desired.engine, desired.engine_version, desired.port, desired.cluster_mode != "disabled", desired.transit)
+        clustered = desired.cluster_mode != "disabled"
+        return Form(
+            desired.engine, desired.engine_version, desired.port, clustered, desired.transit, config=bool(desired.config)
+        )
 
     def address(self, node: str) -> str:
         return self.memory.nodes[node].address

@@ -21,7 +21,9 @@ def note_settled(draft: Draft) -> None:
     if not all(node.name in draft.ready for node in desired.nodes):
         return
     before = memory.settled
-    memory.settled = Settled(draft.form, desired.parameter_group, desired.subnet_group, desired.node_type)
+    memory.settled = Settled(
+        draft.form, desired.parameter_group, desired.subnet_group, desired.node_type, config=desired.config
+    )
     for what in _brought(before, memory.settled) if before is not None else ():
         for cluster in _clusters(draft):
             draft.tell_node(cluster, f"Succeeded applying modification to {what}.")
@@ -42,6 +44,8 @@ def _brought(before: Settled, after: Settled) -> list[str]:
         found.append(f"port to {after.form.port}")
     if before.form.transit != after.form.transit:
         found.append(f"encryption in transit to {after.form.transit or 'off'}")
+    if before.config != after.config:
+        found.append(f"CONFIG for clients to {after.config or 'off'}")
     if before.subnet_group != after.subnet_group:
         found.append(f"cache subnet group to {after.subnet_group}")
     return found
@@ -69,12 +73,14 @@ def take_back(draft: Draft) -> None:
         return
     asked = f"{draft.form.engine} {draft.form.version}, port {draft.form.port}"
     asked += f", encryption in transit {draft.form.transit}" if draft.form.transit != settled.form.transit else ""
+    asked += f", CONFIG for clients {draft.desired.config or 'off'}" if draft.form.config != settled.form.config else ""
     draft.changed = replace(
         draft.changed or draft.desired,
         engine=settled.form.engine,
         engine_version=settled.form.version,
         port=settled.form.port,
         transit=settled.form.transit,
+        config=settled.config,
         parameter_group=settled.parameter_group,
     )
     message = f"Failed applying modification to {asked}: {failed[0].failure}. The former version goes on"

@@ -22,6 +22,11 @@ def users_without_group(desired: GroupDesired) -> tuple[EngineUser, ...]:
     return (replace(OPEN, no_password=not desired.auth.required, sha256=desired.auth.sha256),)
 
 
+def with_config(users: tuple[EngineUser, ...], desired: GroupDesired) -> tuple[EngineUser, ...]:
+    """The same, in a group that gives its clients part of CONFIG."""
+    return tuple(replace(user, config=desired.config) for user in users) if desired.config else users
+
+
 def users_of_group(group: UserGroupDesired, users: Mapping[str, UserDesired]) -> tuple[EngineUser, ...]:
     """users: by id, at least those of the group that there are. Where none of them has the name default, nobody gets in without
     a name (reference 10.5)."""
