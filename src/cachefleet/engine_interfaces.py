@@ -105,6 +105,9 @@ class EngineDriver(Protocol):
     async def probe(self, at: Address, clustered: bool) -> NodeView:
         """One look; never raises (cancellation excepted), an unreachable node is a view with a reason."""
 
+    async def measure(self, at: Address) -> Mapping[str, float]:
+        """All numbers that the engine tells of itself, by its own names (engines.measurements). Raises EngineRefused."""
+
     async def resize(self, at: Address, spec: NodeSpec) -> None:
         """Give the running node the memory of this spec, without an interruption."""
 

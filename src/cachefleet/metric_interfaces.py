@@ -7,9 +7,20 @@ from typing import Protocol
 
 from cachefleet.metrics.values import Value
 from cachefleet.model.metric import Block, ListedSeries, MetricName, Resolution, Series
+from cachefleet.model.observed import Usage
 from cachefleet.model.resource import Scope
 
 Points = Mapping[int, Value]  # epoch seconds, at which the time begins that a value is for
+
+
+class Machine(Protocol):
+    """The place where processes run, and what they use of it."""
+
+    def usage(self, incarnation: str) -> Usage | None:
+        """None for one that does not run here. Cheap."""
+
+    def free_bytes(self) -> int:
+        """Memory of the place that could be had without swapping, 0 not known."""
 
 
 class MetricStore(Protocol):

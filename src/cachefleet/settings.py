@@ -20,6 +20,9 @@ class SettingsError(Exception):
     """A setting that is unknown or of the wrong type; the message names it."""
 
 
+INTERVALS_S = (1, 2, 5, 10, 30, 60)  # between measurements: minutes are whole numbers of them
+
+
 def _check_positive(section: msgspec.Struct, name: str, but: tuple[str, ...] = ()) -> None:
     """Every number of the section but those. Raises ValueError."""
     for key in section.__struct_fields__:
@@ -160,6 +163,16 @@ class AuditSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         _check_positive(self, "audit", but=("reads",))
 
 
+class MetricSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is measured of caches."""
+
+    interval_s: int = 60  # how often each node is; a group's tag cachefleet:metrics-interval-s wins
+
+    def __post_init__(self) -> None:
+        if self.interval_s not in INTERVALS_S:
+            raise ValueError(f"metrics.interval_s is {self.interval_s}; it is one of {', '.join(map(str, INTERVALS_S))}")
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that can be set. Section names are the field names."""
 
@@ -176,6 +189,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     archive: ArchiveSettings = ArchiveSettings()
     transit: TransitSettings = TransitSettings()
     audit: AuditSettings = AuditSettings()
+    metrics: MetricSettings = MetricSettings()
     node_types: dict[str, NodeTypeSetting] = {}
 
     @property
@@ -193,6 +207,7 @@ _SECTIONS: dict[str, type] = {
     "api": ApiSettings,
     "archive": ArchiveSettings,
     "audit": AuditSettings,
+    "metrics": MetricSettings,
     "transit": TransitSettings,
 }
 

@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cachefleet.api.names import quoted
-from cachefleet.model import config_access, memcached_snapshots, proof, saving
+from cachefleet.model import config_access, memcached_snapshots, metric_interval, proof, saving
 from cachefleet.model.errors import AwsError, invalid_value
 from cachefleet.model.vpc import MEMBERS, read_members
+from cachefleet.settings import INTERVALS_S
 
 if TYPE_CHECKING:
     from types_boto3_elasticache.type_defs import TagTypeDef
@@ -25,8 +26,8 @@ _RESERVED = "aws:"
 
 # Tags that ask for something beyond ElastiCache: how slots are rebalanced and how fast they move (here), another port or subnet
 # group (relocation), the proof of a snapshot (model.proof), what becomes of the data in a stop of everything (model.saving),
-# snapshots of Memcached (model.memcached_snapshots), what clients get of CONFIG (model.config_access), further members of a
-# security group (model.vpc).
+# snapshots of Memcached (model.memcached_snapshots), how often nodes are measured (model.metric_interval), what clients get of
+# CONFIG (model.config_access), further members of a security group (model.vpc).
 _OURS = "cachefleet:"
 BALANCE, BY_LOAD = "cachefleet:balance", "load"
 PACE, GENTLE = "cachefleet:reshard", "gentle"
@@ -40,6 +41,7 @@ _KNOWN = (
     saving.WANTED,
     saving.ASKED,
     memcached_snapshots.ASKED,
+    metric_interval.TAG,
     config_access.ASKED,
 )
 _RESULTS = (*proof.RESULTS, *saving.RESULTS)
@@ -81,6 +83,9 @@ def read_tags(
                 f"{field}: {key} can only be {memcached_snapshots.ON}, so that a Memcached cluster can have snapshots; leave "
                 "the tag out where it shall have none."
             )
+        if key == metric_interval.TAG and not (text.isdecimal() and int(text) in INTERVALS_S):
+            choices = ", ".join(map(str, INTERVALS_S))
+            raise invalid_value(f"{field}: {key} is one of {choices}: how often the nodes are measured, in seconds.")
         if key == config_access.ASKED and text not in config_access.VALUES:
             raise invalid_value(
                 f"{field}: {key} can only be {config_access.GET}, so that clients may read harmless parameters, or "

@@ -29,8 +29,8 @@ from cachefleet.app.audit_log import AuditLog, audit_file
 from cachefleet.app.certificate_authority import AuthorityUnusable, CertificateAuthority
 from cachefleet.app.engine_passwords import DerivedPasswords
 from cachefleet.app.iam_module import IamModule
-from cachefleet.app.loadable_module import LoadableModule
 from cachefleet.app.installation import AlreadyRunning, Credentials, FolderLost, Installation, ServiceLock
+from cachefleet.app.loadable_module import LoadableModule
 from cachefleet.app.logs import configure_logs, log_file
 from cachefleet.app.metrics import open_metrics
 from cachefleet.app.sealing import KeySealer
@@ -55,6 +55,7 @@ from cachefleet.policies.credential import Credential
 from cachefleet.settings import Settings
 from cachefleet.snapshot_interfaces import TransferFailed, Transfers
 from cachefleet.store import SqlStore, StoreError, is_shared, open_store
+from cachefleet.telemetry.collector import Collector, Sources
 
 log = structlog.get_logger()
 FOLDER_LOOK_S = 2.0
@@ -190,7 +191,7 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
         # What exists now lives as long as the process: keep the garbage collector from walking it again and again.
         gc.collect()
         gc.freeze()
-        control = asyncio.create_task(parts.leadership.run(controller.lead))
+        control = asyncio.create_task(parts.leadership.run(partial(_lead, controller, Collector(parts.sources, metrics))))
         stack.push_async_callback(_end, control)
         for path, why in catalogue.skipped():
             if path in settings.engines.binaries:
@@ -209,6 +210,15 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
             await _end(control)
             await _leave(folder.lock, host, settings.data_dir)
         log.info("service stops; caches go on")
+
+
+async def _lead(controller: Controller, collector: Collector) -> None:
+    """One term of leadership."""
+    measuring = asyncio.create_task(collector.run())
+    try:
+        await controller.lead()
+    finally:
+        await _end(measuring)
 
 
 async def _adopt(host: LocalHost) -> None:
@@ -233,6 +243,7 @@ class Parts(msgspec.Struct, frozen=True):
     keys: AccessKeys
     iam_module: IamModule
     config_module: LoadableModule
+    sources: Sources
 
 
 async def _refuses_key(transfers: Transfers, name: str) -> str:
@@ -294,6 +305,7 @@ async def _assemble(settings: Settings, folder: Folder, clock: Clock, stack: Asy
         shared_store=store.shared,
     )
     controller = Controller(seams)
+    sources = Sources(store=store, machine=host, resp=resp, memcached=memcached, clock=clock, settings=settings)
     return Parts(
         store,
         host,
@@ -306,6 +318,7 @@ async def _assemble(settings: Settings, folder: Folder, clock: Clock, stack: Asy
         keys,
         iam_module,
         config_module,
+        sources,
     )
 
 

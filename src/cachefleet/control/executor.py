@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from cachefleet.control.observer import driver_of
 from cachefleet.control.seams import Seams
-from cachefleet.control.specs import data_bytes, form_of, node_address, node_spec, seed_of
+from cachefleet.control.specs import data_bytes, node_spec, seed_of
 from cachefleet.engine_interfaces import SEED_PIPE, Build, EngineRefused, NodeSpec, RespDriver
 from cachefleet.interfaces import Deposed, HostRefused
 from cachefleet.model import plan as actions
@@ -24,6 +24,7 @@ from cachefleet.model.observed import Address
 from cachefleet.model.row import GroupRow
 from cachefleet.model.transit import NodeCertificate
 from cachefleet.planning.memcached import discovery_node
+from cachefleet.planning.node_addresses import form_of, node_address
 
 log = structlog.get_logger()
 A = TypeVar("A", bound=actions.Action)

@@ -13,7 +13,7 @@ from cachefleet.control.iam_book import IamBook
 from cachefleet.control.load_meter import LoadMeter, Reading
 from cachefleet.control.pulse import Pulse
 from cachefleet.control.seams import Seams
-from cachefleet.control.specs import data_bytes, form_of, node_address
+from cachefleet.control.specs import data_bytes
 from cachefleet.control.user_book import UserBook
 from cachefleet.engine_interfaces import EngineDriver
 from cachefleet.interfaces import NoAddresses
@@ -25,6 +25,7 @@ from cachefleet.model.transit import Issuance
 from cachefleet.planning.addresses import wanted
 from cachefleet.planning.endpoint_ports import reader_port
 from cachefleet.planning.memcached import discovery_node
+from cachefleet.planning.node_addresses import form_of, node_address
 from cachefleet.planning.pending import applied
 from cachefleet.reference.node_types import node_type
 

@@ -15,11 +15,11 @@ import structlog
 from msgspec.structs import replace
 
 from cachefleet.control.seams import Seams
-from cachefleet.control.specs import node_address
 from cachefleet.model.group import Shape
 from cachefleet.model.row import GroupRow, SnapshotRow
 from cachefleet.model.snapshot import Manifest
 from cachefleet.model.snapshot_file import KeyVersion, SnapshotFile
+from cachefleet.planning.node_addresses import node_address
 from cachefleet.planning.snapshotting import Source, sources
 from cachefleet.snapshot_interfaces import TransferFailed
 

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from cachefleet.engine_interfaces import NodeSpec
-from cachefleet.model.group import Engine, Form, GroupDesired, NodeMemory, Shape, incarnation
+from cachefleet.model.group import Engine, GroupDesired, Shape
 from cachefleet.model.observed import Address
 from cachefleet.model.row import GroupRow
 from cachefleet.model.slots import common
 from cachefleet.model.snapshot_file import Restore
 from cachefleet.planning.memcached_restoring import node_file
+from cachefleet.planning.node_addresses import address_of, form_of
 from cachefleet.reference import parameters
 from cachefleet.reference.engines import family_of
 from cachefleet.reference.node_types import NodeType, node_type
@@ -41,12 +42,6 @@ def data_bytes(desired: GroupDesired, own_types: Mapping[str, NodeTypeSetting]) 
     return parameters.usable_memory_bytes(effective_parameters(desired, group_node_type(desired, own_types)))
 
 
-def form_of(desired: GroupDesired, known: NodeMemory) -> Form:
-    """What its current launch is made of; before the first, what the group asks for."""
-    clustered = desired.cluster_mode != "disabled"
-    return known.form or Form(desired.engine, desired.engine_version, desired.port, clustered, desired.transit)
-
-
 def seed_of(desired: GroupDesired, restore: Restore, node: str) -> Seed:
     """What this node loads at its start. Slots that its shard shall own decide; a group without slots has everything, and of a
     Memcached cluster each node what the node in the same place had."""
@@ -57,17 +52,6 @@ def seed_of(desired: GroupDesired, restore: Restore, node: str) -> Seed:
     shard = next(shard for shard in desired.shards if any(member.name == node for member in shard.nodes))
     files = tuple(file for file in restore.files if not file.slots or common(file.slots, shard.slots))
     return Seed(files, shard.slots)
-
-
-def node_address(row: GroupRow, node: str) -> Address:
-    known = row.memory.nodes[node]
-    launch = incarnation(row.desired.uid, node, known.launches)
-    return _address(row, known, launch)
-
-
-def _address(row: GroupRow, known: NodeMemory, launch: str) -> Address:
-    form = form_of(row.desired, known)
-    return Address(known.address, form.port, launch, form.transit, row.memory.encrypted_links)
 
 
 def node_spec(
@@ -84,7 +68,7 @@ def node_spec(
     return NodeSpec(
         name=name,
         incarnation=launch,
-        address=_address(row, known, launch),
+        address=address_of(row, known, launch),
         zone=known.zone,
         clustered=form.clustered,
         cluster_nodes=len(desired.nodes),

@@ -55,6 +55,9 @@ class DiscoveryDriver:
             raise EngineRefused(f"{spec.name} has no certificate, so it cannot be started with TLS")
         return Rendering(argv=(*argv, folder), files={**files, **self.certificate_files(spec.certificate)})
 
+    async def measure(self, at: Address) -> Mapping[str, float]:
+        return {}  # it is no node of the cache
+
     async def probe(self, at: Address, clustered: bool) -> NodeView:
         try:
             lines = await self._connections.ask(at, _CONFIG)

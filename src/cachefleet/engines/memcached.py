@@ -15,6 +15,7 @@ from cachefleet.engines import memcached_config
 from cachefleet.engines.connections import reason
 from cachefleet.engines.conversation import ConnectionEnded
 from cachefleet.engines.line_connections import Exchange, LineConnections
+from cachefleet.engines.measurements import numbers
 from cachefleet.engines.trust import Trust
 from cachefleet.model.observed import Address, NodeView
 from cachefleet.model.transit import NodeCertificate
@@ -54,6 +55,12 @@ class MemcachedDriver:
             threads=int(stats.get("threads", "-1")),
             certificate=self._connections.certificate(at),
         )
+
+    async def measure(self, at: Address) -> Mapping[str, float]:
+        try:
+            return numbers(_stats(await self._connections.ask(at, _STATS)))
+        except (OSError, ConnectionEnded) as error:
+            raise EngineRefused(f"stats did not reach {at}: {reason(error)}") from error
 
     async def resize(self, at: Address, spec: NodeSpec) -> None:
         """Items stay, but for those that do not fit any more."""

@@ -22,6 +22,7 @@ from cachefleet.engines.connection import Command, Connection, ErrorReply
 from cachefleet.engines.connections import Connections, reason
 from cachefleet.engines.conversation import ConnectionEnded
 from cachefleet.engines.listening import cut_strays, listen
+from cachefleet.engines.measurements import readings
 from cachefleet.engines.mode_change import IntoCluster, ModeVerbs, OutOfCluster
 from cachefleet.engines.replication import ReplicationVerbs
 from cachefleet.engines.slot_migration import SlotMigrationVerbs
@@ -102,6 +103,10 @@ class ValkeyDriver:
                     await cut_strays(self._connections, at)
             connection.last_view = view
         return view
+
+    async def measure(self, at: Address) -> Mapping[str, float]:
+        (told,) = await self._connections.call(at, ("INFO", "everything"))
+        return readings(str(told))
 
     def pulse(self, at: Address) -> bool | None:
         return self._connections.pulse(at)

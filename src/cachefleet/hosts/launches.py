@@ -14,8 +14,9 @@ from cachefleet.hosts import processes
 from cachefleet.hosts.folders import Folders
 from cachefleet.hosts.processes import Launch
 from cachefleet.hosts.residents import Resident, end_residents, group_exists, kill_all, residents
+from cachefleet.hosts.usage import usage
 from cachefleet.interfaces import Deposed, HostRefused, Permit, always
-from cachefleet.model.observed import Activity, ProcessView
+from cachefleet.model.observed import Activity, ProcessView, Usage
 
 
 def uid_of(incarnation: str) -> str:
@@ -52,6 +53,10 @@ class Launches:
         """See interfaces.Host.activity."""
         launch = self._get(incarnation)
         return processes.activity(launch.pid) if launch is not None and launch.held else None
+
+    def usage(self, incarnation: str) -> Usage | None:
+        launch = self._get(incarnation)
+        return usage(launch.pid) if launch is not None and launch.held else None
 
     def on_exit(self, callback: Callable[[str], None]) -> None:
         self._callbacks.append(callback)

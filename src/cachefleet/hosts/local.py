@@ -24,10 +24,11 @@ from cachefleet.hosts.guards import Guards, Identity
 from cachefleet.hosts.launches import Launches
 from cachefleet.hosts.network import PLACES, Registry
 from cachefleet.hosts.spread import Spreader
+from cachefleet.hosts.usage import free_bytes
 from cachefleet.hosts.zones_out import FILE_NAME, ZonesOut
 from cachefleet.interfaces import Deposed, HostRefused, Permit, always
 from cachefleet.model.guard import Guard
-from cachefleet.model.observed import Activity, ProcessView
+from cachefleet.model.observed import Activity, ProcessView, Usage
 from cachefleet.settings import HostSettings
 
 _log = structlog.get_logger()
@@ -142,6 +143,12 @@ class LocalHost:
 
     def activity(self, incarnation: str) -> Activity | None:
         return self._launches.activity(incarnation)
+
+    def usage(self, incarnation: str) -> Usage | None:
+        return self._launches.usage(incarnation)
+
+    def free_bytes(self) -> int:
+        return free_bytes()
 
     def zones_out(self) -> frozenset[str]:
         """See interfaces.Host: those that an operator has declared lost, for a drill. All zones are this one machine."""

@@ -75,6 +75,16 @@ class Activity(msgspec.Struct, frozen=True):
     cpu_s: float = 0.0  # processor time that it has used so far
 
 
+class Usage(msgspec.Struct, frozen=True):
+    """What a process has used since it began, and has at present."""
+
+    cpu_s: float  # processor time of all its threads, and of children that have ended
+    main_cpu_s: float  # of its first thread
+    major_faults: int  # times that it waited for a page from a disk
+    resident_bytes: int
+    swapped_bytes: int
+
+
 class Silence(msgspec.Struct, frozen=True):
     """A process that runs and does not answer."""
 

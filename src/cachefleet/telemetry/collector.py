@@ -1,0 +1,161 @@
+"""Asks every node for its numbers when their time has come, and records what follows. Only where the control loop runs.
+
+Each interval ends at a multiple of its length: what is measured at 12:01:00 is recorded for 12:00:00, the interval's begin, as
+CloudWatch does. Over the connections that probes use; decides nothing about caches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping
+
+import msgspec
+import structlog
+
+from cachefleet.clock import Clock
+from cachefleet.engine_interfaces import EngineDriver, EngineRefused
+from cachefleet.interfaces import Store, StoreError
+from cachefleet.metric_interfaces import Machine, Metrics
+from cachefleet.metrics.formulas import Reading, Values, node_values
+from cachefleet.metrics.groups import Member, group_values, lag_s
+from cachefleet.model.group import GroupDesired, Shape, incarnation
+from cachefleet.model.metric import NODES, Series
+from cachefleet.model.metric_interval import interval_s
+from cachefleet.model.observed import Usage
+from cachefleet.model.resource import GROUP_KINDS, Key, Kind
+from cachefleet.model.row import GroupRow
+from cachefleet.planning.node_addresses import node_address
+from cachefleet.reference.node_types import node_type
+from cachefleet.settings import Settings
+
+ROWS_S = 5.0  # how old the list of groups may be
+TIMEOUT_S = 2.0
+_AT_ONCE = 32  # groups
+_NOTHING_USED = Usage(0.0, 0.0, 0, 0, 0)
+
+log = structlog.get_logger()
+
+
+class Sources(msgspec.Struct, frozen=True, kw_only=True):
+    store: Store
+    machine: Machine
+    resp: EngineDriver
+    memcached: EngineDriver
+    clock: Clock
+    settings: Settings
+
+
+class Collector:
+    """run() for each term of leadership, until cancelled."""
+
+    def __init__(self, sources: Sources, metrics: Metrics) -> None:
+        self._sources = sources
+        self._metrics = metrics
+        self._rows: dict[Key, GroupRow] = {}
+        self._rows_at = -math.inf
+        self._before: dict[str, Reading] = {}  # by incarnation
+        self._since = math.inf  # epoch seconds: since when everything has been measured
+
+    async def run(self) -> None:
+        """Readings of an earlier term are too old to be compared with."""
+        self._before.clear()
+        clock = self._sources.clock
+        self._since = clock.now()
+        while True:
+            tick = math.floor(clock.now()) + 1
+            await clock.sleep(max(0.0, tick - clock.now()))
+            try:
+                await self.collect(tick)
+            except StoreError as error:
+                log.warning("nothing was measured: the store failed", why=str(error))
+            except Exception:
+                log.exception("measuring failed")
+
+    async def collect(self, tick: int) -> None:
+        """All groups whose interval ends at this epoch second. Raises StoreError."""
+        if self._sources.clock.monotonic() - self._rows_at >= ROWS_S:
+            await self._look()
+        due = [row for row in self._rows.values() if tick % self._interval_s(row) == 0]
+        gate = asyncio.Semaphore(_AT_ONCE)
+
+        async def measure(row: GroupRow) -> None:
+            async with gate:
+                await self._measure(row, tick)
+
+        await asyncio.gather(*map(measure, due))
+
+    async def _look(self) -> None:
+        keys = await self._sources.store.keys(GROUP_KINDS)
+        rows = await asyncio.gather(*map(self._sources.store.get, keys))
+        self._rows = {key: row for key, row in zip(keys, rows, strict=True) if row is not None}
+        self._rows_at = self._sources.clock.monotonic()
+        launches = {launch for row in self._rows.values() for launch in _launches(row).values()}
+        self._before = {launch: reading for launch, reading in self._before.items() if launch in launches}
+
+    def _interval_s(self, row: GroupRow) -> int:
+        return interval_s(row.tags, self._sources.settings.metrics.interval_s)
+
+    async def _measure(self, row: GroupRow, tick: int) -> None:
+        seconds = self._interval_s(row)
+        launches = _launches(row)
+        readings = await asyncio.gather(*(self._read(row, name, launch) for name, launch in launches.items()))
+        found = {name: reading for name, reading in zip(launches, readings, strict=True) if reading is not None}
+        streams = {name: reading.told for name, reading in found.items()}
+        members: list[Member] = []
+        for shard in row.desired.shards:
+            for node in shard.nodes:
+                if node.name not in found:
+                    continue
+                now = msgspec.structs.replace(found[node.name], lag_s=lag_s(node.name, streams, shard))
+                values = self._values(row, node.name, launches[node.name], now)
+                members.append(Member(shard.shard_id, bool(now.told.get("primary")), values))
+                cluster = node.name if row.key.kind is Kind.REPLICATION_GROUP else row.key.name
+                self._record(row.key, tick - seconds, seconds, {"CacheClusterId": cluster, "CacheNodeId": node.node_id}, values)
+        if row.key.kind is Kind.REPLICATION_GROUP:
+            for dimensions, values in group_values(row.key.name, members):
+                self._record(row.key, tick - seconds, seconds, dimensions, values)
+
+    def _record(self, key: Key, at: int, seconds: int, dimensions: Mapping[str, str], values: Values) -> None:
+        series = Series(key.account, key.region, NODES, tuple(sorted(dimensions.items())))
+        self._metrics.record(series, at, values, fine=seconds < 60)
+
+    async def _read(self, row: GroupRow, name: str, launch: str) -> Reading | None:
+        """None for a node that does not answer: a gap."""
+        sources = self._sources
+        driver = sources.memcached if row.desired.shape is Shape.MEMCACHED else sources.resp
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                told = await driver.measure(node_address(row, name))
+        except (EngineRefused, TimeoutError):
+            return None
+        kind = node_type(row.desired.node_type, sources.settings.node_types)
+        return Reading(
+            at_s=sources.clock.monotonic(),
+            told=told,
+            usage=sources.machine.usage(launch),
+            free_bytes=sources.machine.free_bytes(),
+            vcpus=kind.vcpu if kind is not None else 1,
+        )
+
+    def _values(self, row: GroupRow, name: str, launch: str, now: Reading) -> Values:
+        before = self._before.get(launch) or self._at_start(row.memory.nodes[name].launched_at, now)
+        self._before[launch] = now
+        return node_values(row.desired.engine, before, now)
+
+    def _at_start(self, launched_at: float, now: Reading) -> Reading | None:
+        """Of a launch that we saw begin: it had counted nothing then."""
+        if launched_at < self._since:
+            return None
+        up_s = max(0.0, self._sources.clock.now() - launched_at)
+        return Reading(at_s=now.at_s - up_s, told={}, usage=_NOTHING_USED)
+
+
+def _launches(row: GroupRow) -> dict[str, str]:
+    """Of its nodes that were launched; a Memcached cluster's discovery endpoint is no node."""
+    known = row.memory.nodes
+    return {
+        node.name: incarnation(row.desired.uid, node.name, known[node.name].launches)
+        for node in row.desired.nodes
+        if node.name in known and known[node.name].launches and not known[node.name].ended_at
+    }
