@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.engine.groups import address, delete, describe, replication_group
-from tests.faults.remains import NFT, network, rules
+from tests.faults.remains import NFT, claims, network, rules
 from tests.fixtures.doors import ALLOWED, DEFAULT, FORBIDDEN, Place, await_door, enters, need_guards, permission, security_group
 from tests.fixtures.machine import data_folder
 from tests.fixtures.service import Service, running_service, wait_for
@@ -24,9 +28,14 @@ def service() -> Iterator[Service]:
 
 
 def tables(service: Service) -> list[str]:
+    return [name for name in tables_of(network(service)) if name.endswith("_guard")]
+
+
+def tables_of(number: int) -> list[str]:
     assert NFT is not None
     listed = subprocess.run([NFT, "list", "tables", "ip"], capture_output=True, text=True, check=True).stdout
-    return [line.split()[-1] for line in listed.splitlines() if f"cachefleet_{network(service)}_guard" in line]
+    names = [line.split()[-1] for line in listed.splitlines()]
+    return [name for name in names if name in (f"cachefleet_{number}", f"cachefleet_{number}_guard")]
 
 
 def primary(group: dict[str, Any]) -> Place:
@@ -122,6 +131,71 @@ def test_nothing_is_left_after_a_deletion_or_a_stop(service: Service) -> None:
         assert tables(service) == []
         service.start()
         delete(service.client(), "shop")
+
+
+def kill_everything(service: Service) -> None:
+    """As a machine's memory killer does, or somebody with kill -9."""
+    service.kill()
+    for pid in service.engine_pids(children=True):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    wait_for("all engines are gone", lambda: not service.engine_pids(children=True))
+
+
+@contextmanager
+def another() -> Iterator[Service]:
+    with data_folder() as data, running_service(data) as running:
+        yield running
+
+
+def test_rules_of_one_who_lives_are_nobodys_business(service: Service) -> None:
+    """Also while its control plane is dead."""
+    with security_group(service, permission(f"{ALLOWED}/32")) as group:
+        create(service, group)
+        where = primary(available(service))
+        before = rules(service)
+        with another():
+            assert rules(service) == before
+        service.kill()
+        with another():
+            assert rules(service) == before
+            assert not enters(where, FORBIDDEN)
+        service.start()
+        delete(service.client(), "shop")
+
+
+def test_whoever_starts_next_sweeps_the_rules_of_the_dead(service: Service) -> None:
+    with security_group(service, permission(f"{ALLOWED}/32")) as group:
+        create(service, group)
+        where = primary(available(service))
+        kill_everything(service)
+        assert tables_of(network(service))
+        with another():
+            assert tables_of(network(service)) == []
+            assert claims(service)
+        service.start()
+        assert primary(available(service)) == where
+        await_door(where, ALLOWED, is_open=True)
+        assert not enters(where, FORBIDDEN)
+        delete(service.client(), "shop")
+
+
+def test_whoever_starts_next_sweeps_what_a_deleted_folder_left() -> None:
+    with data_folder() as data:
+        service = Service(data / "gone")
+        service.start()
+        need_guards(service)
+        made = service.client("ec2").create_security_group(GroupName="cache", Description="test")
+        create(service, made["GroupId"])
+        available(service)
+        kill_everything(service)
+        number, files = network(service), [Path(file) for file in claims(service)]
+        assert tables_of(number)
+        assert files
+        shutil.rmtree(service.data)
+        with another():
+            assert tables_of(number) == []
+            assert not any(file.exists() for file in files)
 
 
 def test_where_it_is_switched_off_it_is_said_and_nobody_is_refused() -> None:

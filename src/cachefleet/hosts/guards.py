@@ -27,12 +27,20 @@ _UID = re.compile(r"[A-Za-z0-9_]{1,64}", re.ASCII)
 _PREFIX = "g_"
 
 
+def group_id_of(network: int) -> int:
+    return _GROUPS + network
+
+
+def guard_table(network: int) -> str:
+    return f"cachefleet_{network}_guard"
+
+
 class Identity:
     """By what the kernel knows connections of the installation that has 127.N.0.0/16."""
 
     def __init__(self, network: int) -> None:
         self.network = network
-        self.group_id = _GROUPS + network
+        self.group_id = group_id_of(network)
         self.user_id = os.geteuid()
 
     @property
@@ -51,8 +59,9 @@ class Guards(KernelTable[str, Guard]):
     """By the uid of the group. Lives in one event loop. permit: asked before a change."""
 
     def __init__(self, identity: Identity, permit: Permit = always) -> None:
-        name = f"cachefleet_{identity.network}_guard"
-        super().__init__(name, partial(script, identity), partial(parse, identity), "of security groups", permit)
+        super().__init__(
+            guard_table(identity.network), partial(script, identity), partial(parse, identity), "of security groups", permit
+        )
 
     async def usable(self) -> bool:
         """Whether rules such as ours can be put in place and read back."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from cachefleet.interfaces import HostRefused, Permit, always
@@ -38,7 +38,6 @@ class KernelTable(Generic[K, V]):
         self._script = script
         self._parse = parse
         self._purpose = purpose
-        self._nft = shutil.which("nft") or shutil.which("nft", path="/usr/sbin:/sbin:/usr/local/sbin")
         self._wanted: dict[K, V] = {}
         self._standing: dict[K, V] = {}
         self._changes = 0  # of _wanted
@@ -56,7 +55,7 @@ class KernelTable(Generic[K, V]):
         probe = f"{self._table}_probe"
         text = f"{self._script(probe, rules)}delete table ip {probe}\n"
         for arguments, said in ((("-f", "-"), text), (("-j", "list", "tables", "ip"), "")):
-            if self._nft is None or (await self._run(*arguments, text=said))[0]:
+            if (await self._run(*arguments, text=said))[0]:
                 return False
         return True
 
@@ -107,7 +106,7 @@ class KernelTable(Generic[K, V]):
         self._standing, self._applied = rules, changes
 
     async def _run(self, *arguments: str, text: str = "") -> tuple[int, str]:
-        return await asyncio.to_thread(_call, [self._nft or "nft", *arguments], text)
+        return await asyncio.to_thread(run_nft, arguments, text)
 
 
 def without(table: str) -> str:
@@ -115,10 +114,15 @@ def without(table: str) -> str:
     return f"add table ip {table}\ndelete table ip {table}"
 
 
-def _call(argv: list[str], text: str) -> tuple[int, str]:
-    """(exit status, what was printed, or why it failed)."""
+def run_nft(arguments: Sequence[str], text: str = "") -> tuple[int, str]:
+    """(exit status, what was printed, or why it failed). text: the program's input. Blocking."""
+    program = shutil.which("nft") or shutil.which("nft", path="/usr/sbin:/sbin:/usr/local/sbin")
+    if program is None:
+        return 1, "there is no program nft"
     try:
-        done = subprocess.run(argv, input=text, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+        done = subprocess.run(
+            [program, *arguments], input=text, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         return 1, str(error)
     return done.returncode, done.stderr if done.returncode else done.stdout

@@ -22,6 +22,7 @@ from cachefleet.hosts.files import replace_file
 from cachefleet.hosts.folders import Folders
 from cachefleet.hosts.guards import Guards, Identity
 from cachefleet.hosts.launches import Launches
+from cachefleet.hosts.leftovers import sweep
 from cachefleet.hosts.network import PLACES, Registry
 from cachefleet.hosts.spread import Spreader
 from cachefleet.hosts.usage import free_bytes
@@ -59,6 +60,7 @@ class LocalHost:
         self._launches = Launches(self._folders, permit)
         self._cursors = Cursors(self._data_dir / "addresses.json")
         self._zones_out = ZonesOut(self._data_dir / FILE_NAME)
+        self._has_swept = False
         self._can_spread = False
         self._guards_usable = False
         self._watch: asyncio.Task[None] | None = None
@@ -77,6 +79,9 @@ class LocalHost:
         processes.set_inherited_limits()
         await asyncio.to_thread(self._folders.make_root)
         number = await asyncio.to_thread(self._registry.claim, self._settings.network)
+        if not self._has_swept:
+            self._has_swept = True
+            await asyncio.to_thread(sweep, self._registry)
         self._pool = AddressPool(number, self._cursors.read())
         await self._end_watch()
         self._spreader = Spreader(number, self._permit)
@@ -90,6 +95,7 @@ class LocalHost:
         """See interfaces.Host. Rules in the kernel and the claim on the network stay, too."""
         await self._end_watch()
         await self._launches.close()
+        self._registry.leave()
 
     async def _end_watch(self) -> None:
         if self._watch is not None:

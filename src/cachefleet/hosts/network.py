@@ -1,7 +1,8 @@
 """Decides which 127.N.0.0/16 this installation has, among all installations of this machine, and remembers it for ever.
 
 A claim is a file N in a machine-wide folder that holds the data folder's path; the data folder holds N. A claim whose data
-folder is gone, or says another N, is stale and may be taken over. Blocking: LocalHost calls it in a thread.
+folder is gone, or says another N, is stale and may be taken over. Who works with a network has a shared lock on its claim,
+which the kernel lets go of when the process ends. Blocking: LocalHost calls it in a thread.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -32,6 +33,7 @@ class Registry:
         self._data_dir = data_dir
         self._record = data_dir / "network"
         self._places = places
+        self._held = -1  # descriptor of the claim that is ours
 
     def claim(self, wanted: int) -> int:
         """N of 127.N.0.0/16. wanted: 0 for any free one. The one that this data folder has is kept. Raises HostRefused."""
@@ -54,16 +56,59 @@ class Registry:
                     )
                 )
             if had and _claimant(mine / str(number)) == str(self._data_dir):
+                self._hold(mine / str(number))
                 return number  # nothing to write: caches can be stopped on a full disk, too
             try:
                 replace_file(mine / str(number), f"{self._data_dir}\n".encode(), 0o644)
                 replace_file(self._record, f"{number}\n".encode())
             except OSError as error:
                 raise HostRefused(f"127.{number}.0.0/16 cannot be claimed: {error}") from error
+            self._hold(mine / str(number))
             return number
+
+    def leave(self) -> None:
+        """The claim stays, though nobody works with it now."""
+        if self._held != -1:
+            os.close(self._held)
+            self._held = -1
+
+    def sweep(self, is_inhabited: Callable[[int, Collection[str]], bool], clear: Callable[[int], bool]) -> list[int]:
+        """Clear networks of other installations that nobody works with, and take stale claims away; those networks. Nobody
+        claims or comes back meanwhile. is_inhabited: whether anything is alive of who has this network and one of these data
+        folders; clear: takes away what else is left of it, and says whether there was something. Raises HostRefused."""
+        with self._locked():
+            ours = _number(self._record)
+            swept = []
+            for number, claims in self._claims().items():
+                if number == ours or any(map(_is_held, claims)) or is_inhabited(number, list(claims.values())):
+                    continue
+                stale = [claim for claim, folder in claims.items() if not _stands(Path(folder), number)]
+                removed = [claim for claim in stale if _remove(claim)]
+                if clear(number) or removed:
+                    swept.append(number)
+            return swept
+
+    def _claims(self) -> dict[int, dict[Path, str]]:
+        """Every claim that can be read, and the data folder that it names, by number."""
+        found: dict[int, dict[Path, str]] = {}
+        for place in self._places:
+            with suppress(OSError):
+                for claim in sorted(place.iterdir()):
+                    folder = _claimant(claim) if claim.name.isdecimal() and claim.name.isascii() else ""
+                    if folder.startswith("/"):
+                        found.setdefault(int(claim.name), {})[claim] = folder
+        return found
+
+    def _hold(self, claim: Path) -> None:
+        """Where that cannot be done, processes and sockets alone tell that we are alive."""
+        self.leave()
+        with suppress(OSError):
+            self._held = os.open(claim, _READ)
+            fcntl.flock(self._held, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
     def release(self) -> None:
         """Give the claim up: the data folder is to be deleted."""
+        self.leave()
         with self._locked():
             number = _number(self._record)
             for place in self._places:
@@ -156,6 +201,28 @@ def _claimant(claim: Path) -> str:
         return ""
     with os.fdopen(descriptor, errors="replace") as file:
         return file.read(4096).strip()
+
+
+def _is_held(claim: Path) -> bool:
+    """Whether somebody works with it. One that cannot be asked: believe it."""
+    try:
+        descriptor = os.open(claim, _READ)
+    except OSError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _remove(claim: Path) -> bool:
+    with suppress(OSError):
+        claim.unlink()
+        return True
+    return False
 
 
 def _number(record: Path) -> int:

@@ -42,11 +42,15 @@ def parse(listing: str) -> Rules:
     return rules
 
 
+def spread_table(network: int) -> str:
+    return f"cachefleet_{network}"
+
+
 class Spreader(KernelTable[tuple[str, int], tuple[str, ...]]):
     """The table of one installation. Lives in one event loop. permit: asked before a change."""
 
     def __init__(self, network: int, permit: Permit = always) -> None:
-        super().__init__(f"cachefleet_{network}", script, parse, "that spread connections", permit)
+        super().__init__(spread_table(network), script, parse, "that spread connections", permit)
 
     async def usable(self) -> bool:
         """Whether rules such as ours can be put in place and read back."""
