@@ -11,7 +11,6 @@ from cachefleet.clock import Clock, Entropy
 from cachefleet.engine_interfaces import Build, Catalogue
 from cachefleet.interfaces import Store
 from cachefleet.metric_interfaces import Metrics, NoMetrics
-from cachefleet.metric_interfaces import Metrics, NoMetrics
 from cachefleet.model.resource import Key, Scope
 from cachefleet.policies.document import Policy
 from cachefleet.settings import Settings
@@ -66,7 +65,6 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     network: int = 0  # N of the 127.N.0.0/16 in which nodes have their addresses
     # access_interfaces.AccessStrings.read
     read_access: Callable[[Sequence[str], Sequence[Build]], Awaitable[list[AccessReading]]] = no_reader
-    metrics: Metrics = NoMetrics()
     metrics: Metrics = NoMetrics()
     shared: bool = False  # the controller may be another service's: leave word in the transaction, too
 
