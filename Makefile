@@ -51,6 +51,7 @@ up: $(RUNTIME)
 
 test: $(TESTING)
 	@scripts/install-test-engines
+	@scripts/install-test-clients
 	@$(BIN)/python -m pytest $(or $(ARGS),$(EVERY_TEST))
 
 simulate: $(TESTING)
