@@ -15,10 +15,11 @@ from msgspec.structs import replace
 from cachefleet.control.backups import Backups
 from cachefleet.control.departures import forget_users
 from cachefleet.control.executor import Executor
+from cachefleet.control.guard_book import GuardBook
 from cachefleet.control.iam_book import IamBook
 from cachefleet.control.leadership import LEASE
 from cachefleet.control.load_meter import LoadMeter
-from cachefleet.control.observer import observe
+from cachefleet.control.observer import Books, observe
 from cachefleet.control.pulse import Pulse
 from cachefleet.control.queue import KeyedQueue
 from cachefleet.control.seams import Seams
@@ -55,12 +56,12 @@ class Controller:
         self._pulse = self._fresh_pulse()
         self._meter = LoadMeter(seams.clock, seams.resp, seams.host, seams.settings.control)
         self._backups = Backups(seams, self.wake)
-        self._users = UserBook(seams.store)
-        self._tokens = IamBook(seams.store, seams.holders, seams.clock)
+        self._books = Books(UserBook(seams.store), IamBook(seams.store, seams.holders, seams.clock), self._fresh_guards())
         seams.host.on_exit(self._exited)
 
     def wake(self, key: Key) -> None:
-        """The row changed: look at it at once."""
+        """The row changed, or something that it refers to: look at it at once."""
+        self._books.guards.hear()
         if key.kind in GROUP_KINDS:
             self._queue.add(key)
         if key.kind in GROUP_KINDS or key.kind is Kind.SNAPSHOT:
@@ -68,6 +69,9 @@ class Controller:
 
     def _fresh_pulse(self) -> Pulse:
         return Pulse(self._seams.clock, self._seams.host, self._seams.settings.control, self.wake, self._interrupt)
+
+    def _fresh_guards(self) -> GuardBook:
+        return GuardBook(self._seams.store, self._seams.host.can_guard, self._seams.clock)
 
     def _interrupt(self, key: Key) -> None:
         """Something changed that actions under way may wait for in vain: they are broken off, and planned anew."""
@@ -95,6 +99,7 @@ class Controller:
         self._trouble.clear()
         self._refusals.clear()
         self._pulse = self._fresh_pulse()
+        self._books = replace(self._books, guards=self._fresh_guards())
         for driver in (self._seams.resp, self._seams.memcached, self._seams.discovery):
             await driver.close()  # what is known of a connection is of that term, too
         await self._seams.host.adopt()
@@ -103,6 +108,7 @@ class Controller:
             if row is not None:
                 self._keys[row.desired.uid] = key
                 self._seams.host.keep(row.desired.uid, held(row.memory))
+                self._books.guards.note(row)
                 self._queue.add(key)
 
     async def run(self) -> None:
@@ -148,7 +154,7 @@ class Controller:
         if row is None:
             return None
         self._keys[row.desired.uid] = key
-        observed = await observe(self._seams, self._pulse, self._meter, self._users, self._tokens, row)
+        observed = await observe(self._seams, self._pulse, self._meter, self._books, row)
         observed = replace(observed, refusals=self._refusals.pop(key, {}))
         plan = plan_group(
             key.name,
@@ -161,6 +167,8 @@ class Controller:
         )
         before, row = row, await self._save(row, plan, token)
         self._seams.host.keep(row.desired.uid, [] if plan.finished else held(plan.memory))
+        for other in self._books.guards.note(row, gone=plan.finished):
+            self._queue.add(other)
         if plan.finished:
             self._pulse.watch(row.desired.uid, key, {})
             self._keys.pop(row.desired.uid, None)

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from cachefleet.control.guarding import group_openings
+from cachefleet.control.guard_book import GuardBook
 from cachefleet.control.iam_book import IamBook
 from cachefleet.control.load_meter import LoadMeter, Reading
 from cachefleet.control.pulse import Pulse
@@ -33,10 +33,18 @@ ASK_AGAIN_S = 4.0  # a silent node: TCP's own retries would take ever longer whe
 # connection does not
 
 
-async def observe(seams: Seams, pulse: Pulse, meter: LoadMeter, book: UserBook, tokens: IamBook, row: GroupRow) -> Observed:
+class Books(msgspec.Struct, frozen=True):
+    """What is remembered of the store between looks."""
+
+    users: UserBook
+    tokens: IamBook
+    guards: GuardBook
+
+
+async def observe(seams: Seams, pulse: Pulse, meter: LoadMeter, books: Books, row: GroupRow) -> Observed:
     desired, memory = row.desired, row.memory
-    users = await book.users_of(row)
-    rules = await tokens.rules_of(row, users)  # may take a moment: before, and not after, nodes are looked at
+    users = await books.users.users_of(row)
+    rules = await books.tokens.rules_of(row, users)  # may take a moment: before, and not after, nodes are looked at
     processes = seams.host.inspect(desired.uid)
     targets = {} if desired.deleting else _targets(seams, row, processes)
     pulse.watch(desired.uid, row.key, {target.incarnation: (target.driver, target.address) for target in targets.values()})
@@ -62,7 +70,7 @@ async def observe(seams: Seams, pulse: Pulse, meter: LoadMeter, book: UserBook, 
         spread=_spread(seams, desired, memory),
         can_spread=seams.host.can_spread,
         guard=seams.host.guards().get(desired.uid),
-        openings=await group_openings(seams, row),
+        openings=await books.guards.openings_of(row),
         counting={name: reading.counting[at.incarnation] for name, at in targets.items() if at.incarnation in reading.counting},
         loads=reading.loads,
         beside_us=reading.beside_us,

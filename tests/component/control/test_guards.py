@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cachefleet.control.guard_book import FRESH_S
 from cachefleet.model.guard import Guard, Opening
 from cachefleet.model.network import default_security_group_id
 from cachefleet.model.resource import Kind
@@ -10,13 +11,17 @@ from cachefleet.model.vpc import MEMBERS, SecurityGroupDesired, SecurityRule
 from tests.component.control.stage import KEY, Stage, on_stage
 
 
-async def rules(stage: Stage, group_id: str, *rules: SecurityRule, tags: dict[str, str] | None = None) -> None:
+async def rules(
+    stage: Stage, group_id: str, *rules: SecurityRule, tags: dict[str, str] | None = None, heard: bool = True
+) -> None:
     key = KEY.scope.key(Kind.SECURITY_GROUP, group_id)
     desired = SecurityGroupDesired("vpc-1", "name", "text", ingress=rules)
     async with stage.store.transaction() as transaction:
         before = await stage.store.get(key)
         row = Row(key=key, desired=desired, tags=tags or {}, version=0 if before is None else before.version)
         await (transaction.insert(row) if before is None else transaction.update(row))
+    if heard:
+        stage.controller.wake(KEY)
 
 
 def standing(stage: Stage) -> Guard:
@@ -62,6 +67,20 @@ async def test_rules_of_rows_decide(stage: Stage) -> None:
     await stage.settle()
     nodes = {f"{known.address}/32" for known in (await stage.row()).memory.nodes.values()}
     assert set(let_in(stage)) == nodes
+
+
+@on_stage
+async def test_a_change_is_seen_though_its_word_was_lost(stage: Stage) -> None:
+    stage.machine.can_guard = True
+    default = default_security_group_id(KEY.scope)
+    await rules(stage, default)
+    await stage.create()
+    await stage.settle()
+    assert standing(stage).openings == ()
+    await rules(stage, default, SecurityRule("sgr-1", cidr="10.0.0.0/8"), heard=False)
+    stage.clock.pass_time(FRESH_S)
+    await stage.settle()
+    assert let_in(stage) == ("10.0.0.0/8",)
 
 
 @on_stage
