@@ -139,8 +139,8 @@ class Provider(redis.credentials.StreamingCredentialProvider):
 
     def __init__(self, user: str, cache: str, who: Credentials) -> None:
         self._user, self._cache = user, cache
-        events = Session().get_component("event_emitter")
-        self._signer = RequestSigner(ServiceId("elasticache"), REGION, "elasticache", "v4", who, events)
+        self._events = Session().get_component("event_emitter")  # a signer does not keep it
+        self._signer = RequestSigner(ServiceId("elasticache"), REGION, "elasticache", "v4", who, self._events)
         self._tell: Callable[[Any], None] | None = None
 
     def get_credentials(self) -> tuple[str] | tuple[str, str]:
