@@ -80,6 +80,15 @@ def percentile(value: Value, percent: float) -> float | None:
     return value.highest
 
 
+def distribution(value: Value) -> list[tuple[float, float]] | None:
+    """(measurement, how many were like it) in ascending order. None where only sums are known."""
+    if value.lowest == value.highest:
+        return [(value.lowest, value.count)]
+    if value.counts is None:
+        return None
+    return [(min(max(_middle(bucket), value.lowest), value.highest), value.counts[bucket]) for bucket in sorted(value.counts)]
+
+
 def _together(values: Iterable[Value]) -> Counts | None:
     """None when of one of them no more is known than its sum."""
     counts: Counts = {}

@@ -1,0 +1,185 @@
+"""Nodes are measured when their time has come: gaps where they do not answer, nothing twice, nothing of an earlier term."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, cast
+
+from msgspec.structs import replace
+
+from cachefleet.engine_interfaces import EngineDriver, EngineRefused
+from cachefleet.metrics.values import Value
+from cachefleet.model.group import GroupMemory, NodeMemory
+from cachefleet.model.metric import MetricName, Series
+from cachefleet.model.metric_interval import TAG
+from cachefleet.model.observed import Address, Usage
+from cachefleet.model.resource import Kind, Scope
+from cachefleet.model.row import GroupRow, Row
+from cachefleet.settings import MetricSettings, Settings
+from cachefleet.telemetry.collector import Collector, Sources
+from tests.fakes.clock import ManualClock
+from tests.fakes.store import MemoryStore
+from tests.unit.planning.groups import replicated
+
+SCOPE = Scope("000000000000", "local-1")
+KEY = SCOPE.key(Kind.REPLICATION_GROUP, "demo")
+BEGIN = 1_700_000_040.0  # a full minute
+
+
+class Driver:
+    """Counts a hit a second since 0; `silent` nodes do not answer."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.clock = clock
+        self.silent: set[str] = set()
+        self.started: dict[str, float] = {}
+        self.asked = 0
+
+    async def measure(self, at: Address) -> Mapping[str, float]:
+        self.asked += 1
+        if at.host in self.silent:
+            raise EngineRefused("no answer")
+        up_s = self.clock.now() - self.started.get(at.launch, BEGIN)
+        return {"keyspace_hits": up_s, "keyspace_misses": 0.0, "used_memory": 1.0, "primary": float(at.host == "h1")}
+
+
+class Machine:
+    def usage(self, incarnation: str) -> Usage | None:
+        return None
+
+    def free_bytes(self) -> int:
+        return 0
+
+
+class Recorded:
+    """metric_interfaces.Metrics that remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.told: dict[tuple[tuple[str, str], ...], dict[float, dict[str, Value]]] = {}
+        self.fine: set[bool] = set()
+
+    def record(self, series: Series, at: float, values: Mapping[MetricName, Value], *, fine: bool = False) -> None:
+        found = self.told.setdefault(series.dimensions, {})
+        assert at not in found
+        found[at] = {name.name: value for name, value in values.items()}
+        self.fine.add(fine)
+
+    def hits(self, node: str) -> dict[float, float]:
+        """Second since BEGIN -> hits."""
+        told = self.told.get((("CacheClusterId", node), ("CacheNodeId", "0001")), {})
+        return {at - BEGIN: values["CacheHits"].total for at, values in told.items() if "CacheHits" in values}
+
+
+class Stage:
+    def __init__(self, tags: Mapping[str, str] | None = None) -> None:
+        self.clock, self.store, self.recorded = ManualClock(BEGIN + 0.5), MemoryStore(), Recorded()
+        self.driver = Driver(self.clock)
+        nodes = {
+            name: NodeMemory("a", host, launches=1, launched_at=BEGIN + 1)
+            for name, host in (("demo-001", "h1"), ("demo-002", "h2"))
+        }
+        self.row: GroupRow = Row(key=KEY, desired=replicated(2), memory=GroupMemory(nodes=nodes), tags=dict(tags or {}))
+        self.settings = Settings(metrics=MetricSettings())
+
+    def collector(self) -> Collector:
+        driver = cast(EngineDriver, self.driver)
+        sources = Sources(
+            store=self.store,
+            machine=Machine(),
+            resp=driver,
+            memcached=driver,
+            clock=self.clock,
+            settings=self.settings,
+        )
+        return Collector(sources, cast(Any, self.recorded))
+
+    async def run(self, seconds: float, collector: Collector | None = None) -> None:
+        task = asyncio.create_task((collector or self.collector()).run())
+        await self.clock.advance(seconds)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    async def put(self) -> None:
+        async with self.store.transaction() as transaction:
+            self.row = await transaction.insert(self.row)
+
+
+def test_each_interval_is_recorded_at_its_begin_and_nothing_is_lost() -> None:
+    async def body() -> None:
+        stage = Stage()
+        await stage.put()
+        await stage.run(185)
+        assert stage.recorded.hits("demo-001") == {0: 60, 60: 60, 120: 60}
+        assert stage.recorded.hits("demo-002") == stage.recorded.hits("demo-001")
+        assert stage.recorded.fine == {False}
+
+    asyncio.run(body())
+
+
+def test_a_tag_makes_it_finer_for_its_group() -> None:
+    async def body() -> None:
+        stage = Stage({TAG: "5"})
+        await stage.put()
+        await stage.run(26)
+        assert stage.recorded.hits("demo-001") == {0: 5, 5: 5, 10: 5, 15: 5, 20: 5}
+        assert stage.recorded.fine == {True}
+
+    asyncio.run(body())
+
+
+def test_a_node_that_does_not_answer_is_a_gap_and_its_counts_come_later() -> None:
+    async def body() -> None:
+        stage = Stage()
+        await stage.put()
+        collector = stage.collector()
+        running = asyncio.create_task(collector.run())
+        await stage.clock.advance(65)
+        stage.driver.silent = {"h2"}
+        await stage.clock.advance(60)
+        stage.driver.silent = set()
+        await stage.clock.advance(60)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        assert stage.recorded.hits("demo-001") == {0: 60, 60: 60, 120: 60}
+        assert stage.recorded.hits("demo-002") == {0: 60, 120: 120}
+
+    asyncio.run(body())
+
+
+def test_a_launch_that_began_before_us_is_compared_with_what_we_saw_first() -> None:
+    async def body() -> None:
+        stage = Stage()
+        nodes = {name: replace_node(node, BEGIN - 100) for name, node in stage.row.memory.nodes.items()}
+        stage.row = replace(stage.row, memory=GroupMemory(nodes=nodes))
+        await stage.put()
+        await stage.run(130)
+        assert stage.recorded.hits("demo-001") == {60: 60}
+        assert 0 not in stage.recorded.hits("demo-001")
+
+    asyncio.run(body())
+
+
+def test_another_launch_counts_from_its_start() -> None:
+    async def body() -> None:
+        stage = Stage()
+        await stage.put()
+        collector = stage.collector()
+        running = asyncio.create_task(collector.run())
+        await stage.clock.advance(65)
+        node = stage.row.memory.nodes["demo-001"]
+        again = NodeMemory("a", node.address, launches=2, launched_at=stage.clock.now())
+        stage.driver.started["u1.demo-001.2"] = stage.clock.now()
+        memory = GroupMemory(nodes={**stage.row.memory.nodes, "demo-001": again})
+        async with stage.store.transaction() as transaction:
+            await transaction.update(replace(stage.row, memory=memory))
+        await stage.clock.advance(60)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        assert stage.recorded.hits("demo-001") == {0: 60, 60: 54.5}
+
+    asyncio.run(body())
+
+
+def replace_node(node: NodeMemory, launched_at: float) -> NodeMemory:
+    return NodeMemory(node.zone, node.address, launches=node.launches, launched_at=launched_at)
