@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import ssl
 
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # as model.transit has it, which would import more
 _State = tuple[tuple[int, int], ...]
 
 
@@ -38,6 +39,7 @@ class Encryption:
     def _contexts(self) -> tuple[ssl.SSLContext, ssl.SSLContext]:
         to_clients, to_nodes = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         to_clients.minimum_version = to_nodes.minimum_version = ssl.TLSVersion.TLSv1_2
+        to_clients.set_ciphers(CIPHERS)
         to_clients.load_cert_chain(self._files[0])
         to_nodes.load_verify_locations(self._files[1])
         return to_clients, to_nodes

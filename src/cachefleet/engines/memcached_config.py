@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from cachefleet.engine_interfaces import Build, EngineRefused, NodeSpec, Rendering
-from cachefleet.model.transit import NodeCertificate
+from cachefleet.model.transit import CIPHERS, NodeCertificate
 
 CERTIFIED_KEY = "node.pem"  # one file, replaced in one step: whoever reads it never has a key of another certificate
 
@@ -71,7 +71,7 @@ def render(spec: NodeSpec, build: Build, user: str, open_files: int) -> Renderin
         words += ["-Z"]
         files = certificate_files(spec.certificate)
         # Names without a folder: the user that it becomes can pass the folder that it works in, but none above.
-        encrypted = [f"ssl_chain_cert={CERTIFIED_KEY}", f"ssl_key={CERTIFIED_KEY}"]
+        encrypted = [f"ssl_chain_cert={CERTIFIED_KEY}", f"ssl_key={CERTIFIED_KEY}", f"ssl_ciphers={CIPHERS}"]
     words += ["-o", ",".join([*_extended(parameters), f"slab_chunk_max={chunk_bytes}", *encrypted])]
     return Rendering(argv=(build.binary, *words), files=files, owner=user if files else "")
 

@@ -109,6 +109,7 @@ def _ports(spec: NodeSpec, folder: str) -> Iterator[Directive]:
         yield directive, posixpath.join(folder, name)
     yield "tls-auth-clients", "no"  # they show who they are as users
     yield "tls-protocols", TLS_PROTOCOLS
+    yield "tls-ciphers", transit.CIPHERS
     links = "yes" if at.encrypted_links else "no"
     yield "tls-replication", links
     yield "tls-cluster", links

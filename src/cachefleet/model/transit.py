@@ -13,6 +13,7 @@ PREFERRED = "preferred"
 REQUIRED = "required"
 STEPS = (OFF, PREFERRED, REQUIRED)  # a group goes from one to the next, and back in the same way
 HIGHEST_PREFERRED_PORT = 65_534
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2, in OpenSSL's words: keys that outlive no connection, no CBC
 
 
 def plain_port(transit: str, port: int) -> int:

@@ -11,7 +11,7 @@ from cachefleet.engine_interfaces import Build, NodeSpec
 from cachefleet.engines.memcached_config import item_sizes, render
 from cachefleet.model.group import Engine
 from cachefleet.model.observed import Address
-from cachefleet.model.transit import NodeCertificate
+from cachefleet.model.transit import CIPHERS, NodeCertificate
 
 MB = 1_048_576
 BUILD = Build(Engine.MEMCACHED, "1.6.18", "/usr/bin/memcached", "PATH")
@@ -114,6 +114,6 @@ def test_with_tls_its_one_file_is_whose_it_becomes() -> None:
     rendering = render(spec, BUILD, "nobody", 1000)
     assert rendering.files == {"node.pem": b"certificate\nkey\n"}
     assert rendering.owner == "nobody"
-    assert after(list(rendering.argv), "-o").endswith("ssl_chain_cert=node.pem,ssl_key=node.pem")
+    assert after(list(rendering.argv), "-o").endswith(f"ssl_chain_cert=node.pem,ssl_key=node.pem,ssl_ciphers={CIPHERS}")
     assert render(spec, BUILD, "", 1000).owner == ""
     assert not any(word in str(rendering.argv) for word in ("key\n", "certificate\n"))
