@@ -52,6 +52,8 @@ def read_authorization(request: HttpRequest) -> Authorization:
     fields = _fields(header)
     access_key_id, date, region, service = _credential(fields["Credential"])
     signed = tuple(fields["SignedHeaders"].split(";"))
+    if "x-amz-target" in request.headers and "x-amz-target" not in signed:  # else the operation could be changed on the way
+        raise _incomplete("'x-amz-target' must be a 'SignedHeader' in the AWS Authorization.")
     stamp, at = _date(request.headers, signed)
     if date != stamp[:8]:
         raise mismatch(
