@@ -28,8 +28,7 @@ _FILTERS: Mapping[str, Values[tuple[str, str]]] = {
 @operation(
     "DescribeAvailabilityZones",
     service="ec2",
-    effective=("Filters", "ZoneNames", "ZoneIds", "AllAvailabilityZones"),
-    refused=DRY_RUN,
+    effective=("Filters", "ZoneNames", "ZoneIds", "AllAvailabilityZones", DRY_RUN),
 )
 async def describe_availability_zones(context: Context, request: Mapping[str, Any]) -> dict[str, Any]:
     region = context.scope.region

@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 from cachefleet.api.context import Context
 from cachefleet.api.names import quoted
 from cachefleet.api.paging import Page, page_sequence, read_marker
-from cachefleet.api.registry import Refusal
 from cachefleet.api.tag_rules import read_tags
 from cachefleet.model.errors import AwsError, invalid_value
 from cachefleet.model.network import new_id
@@ -22,8 +21,8 @@ from cachefleet.model.network import new_id
 T = TypeVar("T")
 Values = Callable[[T], Iterable[str]]  # what a resource has for a filter
 
-DRY_RUN: Mapping[str, Refusal] = {"DryRun": Refusal("requests cannot be tried without effect; leave it out", (False,))}
-PAGES = ("Filters", "MaxResults", "NextToken")
+DRY_RUN = "DryRun"  # see dry_run
+PAGES = ("Filters", "MaxResults", "NextToken", DRY_RUN)
 _FEWEST, _MOST = 5, 1000
 _MOST_VALUES = 200
 

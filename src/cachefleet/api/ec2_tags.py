@@ -26,7 +26,7 @@ _TYPES = {"vpc": "vpc", "subnet": "subnet", "sg": "security-group", "sgr": "secu
 Change = Callable[[Mapping[str, str]], dict[str, str]]
 
 
-@operation("CreateTags", service="ec2", effective=("Resources", "Tags"), refused=DRY_RUN)
+@operation("CreateTags", service="ec2", effective=("Resources", "Tags", DRY_RUN))
 async def create_tags(context: Context, request: Mapping[str, Any]) -> dict[str, Any]:
     more = read_tags(request["Tags"], of_network=True)
     if MEMBERS in more and any(not name.startswith("sg-") for name in request["Resources"]):
@@ -34,7 +34,7 @@ async def create_tags(context: Context, request: Mapping[str, Any]) -> dict[str,
     return await _change(context, request["Resources"], lambda tags: added(tags, more))
 
 
-@operation("DeleteTags", service="ec2", effective=("Resources", "Tags"), refused=DRY_RUN)
+@operation("DeleteTags", service="ec2", effective=("Resources", "Tags", DRY_RUN))
 async def delete_tags(context: Context, request: Mapping[str, Any]) -> dict[str, Any]:
     asked = request.get("Tags")
 
@@ -44,7 +44,7 @@ async def delete_tags(context: Context, request: Mapping[str, Any]) -> dict[str,
     return await _change(context, request["Resources"], lambda tags: {key: tags[key] for key in tags if keeps(key, tags[key])})
 
 
-@operation("DescribeTags", service="ec2", effective=PAGES, refused=DRY_RUN)
+@operation("DescribeTags", service="ec2", effective=PAGES)
 async def describe_tags(context: Context, request: Mapping[str, Any]) -> dict[str, Any]:
     there = {f"{name} {key}": (name, key, text) for name, tags in (await _all(context)).items() for key, text in tags.items()}
     found = chosen(

@@ -78,7 +78,7 @@ async def load_subnet(context: Context, subnet_id: str) -> SubnetRow:
 
 
 async def load_security_group(context: Context, group_id: str) -> SecurityGroupRow:
-    """Raises InvalidGroup.NotFound."""
+    """Raises InvalidGroup.NotFound, InvalidGroupId.Malformed."""
     row: SecurityGroupRow | None = await context.store.get(context.scope.key(Kind.SECURITY_GROUP, group_id))
     if row is None and group_id == default_security_group_id(context.scope):
         return _built_in_group(context)
@@ -96,6 +96,8 @@ def no_subnet(subnet_id: str) -> AwsError:
 
 
 def no_group(group_id: str) -> AwsError:
+    if not group_id.startswith("sg-"):
+        return AwsError("InvalidGroupId.Malformed", f"Invalid id: {quoted(group_id)} (expecting 'sg-...')")
     return AwsError("InvalidGroup.NotFound", f"The security group {quoted(group_id)} does not exist")
 
 

@@ -13,6 +13,7 @@ import msgspec
 
 from cachefleet.api.authorization import authorize
 from cachefleet.api.context import Context
+from cachefleet.api.dry_run import on_trial, would_succeed
 from cachefleet.interfaces import Conflict
 from cachefleet.model.errors import AwsError, invalid_value
 
@@ -68,7 +69,7 @@ def require(service: str, name: str) -> Operation:
 async def dispatch(context: Context, service: str, name: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
     """Run an operation; again, from its first check on, when a row that it read was changed by someone else before it wrote.
 
-    Raises AwsError: InvalidAction for one that is not built, AccessDenied (of EC2: UnauthorizedOperation),
+    Raises AwsError: InvalidAction for one that is not built, AccessDenied (of EC2: UnauthorizedOperation), DryRunOperation,
     InvalidParameterValue for a member that has no effect yet, ServiceUnavailable when the row never stands still."""
     found = require(service, name)
     await authorize(context, service, name, request)
@@ -84,6 +85,9 @@ async def dispatch(context: Context, service: str, name: str, request: Mapping[s
         if attempt:
             await authorize(context, service, name, request)  # it may hang on what has changed
         try:
+            if request.get("DryRun"):
+                await found.handler(on_trial(context), request)
+                raise would_succeed()
             reply: Mapping[str, Any] = await found.handler(context, request)
         except Conflict:
             continue

@@ -17,8 +17,8 @@ from cachefleet.api.ec2_requests import DRY_RUN, PAGES, Values, asked_tags, chos
 from cachefleet.api.names import quoted
 from cachefleet.api.registry import operation
 from cachefleet.api.security_groups import asked_group
-from cachefleet.api.security_rules import read_rules, show_rule, spoken
-from cachefleet.model.errors import AwsError, invalid_combination, invalid_value
+from cachefleet.api.security_rules import read_description, read_rules, show_rule, spoken
+from cachefleet.model.errors import AwsError, invalid_combination
 from cachefleet.model.row import SecurityGroupRow
 from cachefleet.model.vpc import SecurityRule
 
@@ -36,9 +36,7 @@ _WHICH = (
 _RECORDED = {"IpPermissions": "kept and shown; caches connect to nobody but each other"}
 
 
-@operation(
-    "AuthorizeSecurityGroupIngress", service="ec2", effective=(*_WHICH, "GroupName", "TagSpecifications"), refused=DRY_RUN
-)
+@operation("AuthorizeSecurityGroupIngress", service="ec2", effective=(*_WHICH, "GroupName", "TagSpecifications", DRY_RUN))
 async def authorize_security_group_ingress(context: Context, request: Mapping[str, Any]) -> dict[str, Any]:
     return await _authorize(context, request, egress=False)
 
@@ -46,17 +44,14 @@ async def authorize_security_group_ingress(context: Context, request: Mapping[st
 @operation(
     "AuthorizeSecurityGroupEgress",
     service="ec2",
-    effective=("GroupId", "TagSpecifications"),
+    effective=("GroupId", "TagSpecifications", DRY_RUN),
     recorded=_RECORDED,
-    refused=DRY_RUN,
 )
 async def authorize_security_group_egress(context: Context, request: Mapping[str, Any]) -> dict[str, Any]:
     return await _authorize(context, request, egress=True)
 
 
-@operation(
-    "RevokeSecurityGroupIngress", service="ec2", effective=(*_WHICH, "GroupName", "SecurityGroupRuleIds"), refused=DRY_RUN
-)
+@operation("RevokeSecurityGroupIngress", service="ec2", effective=(*_WHICH, "GroupName", "SecurityGroupRuleIds", DRY_RUN))
 async def revoke_security_group_ingress(context: Context, request: Mapping[str, Any]) -> dict[str, Any]:
     return await _revoke(context, request, egress=False)
 
@@ -64,15 +59,14 @@ async def revoke_security_group_ingress(context: Context, request: Mapping[str, 
 @operation(
     "RevokeSecurityGroupEgress",
     service="ec2",
-    effective=("GroupId", "SecurityGroupRuleIds"),
+    effective=("GroupId", "SecurityGroupRuleIds", DRY_RUN),
     recorded=_RECORDED,
-    refused=DRY_RUN,
 )
 async def revoke_security_group_egress(context: Context, request: Mapping[str, Any]) -> dict[str, Any]:
     return await _revoke(context, request, egress=True)
 
 
-@operation("ModifySecurityGroupRules", service="ec2", effective=("GroupId", "SecurityGroupRules"), refused=DRY_RUN)
+@operation("ModifySecurityGroupRules", service="ec2", effective=("GroupId", "SecurityGroupRules", DRY_RUN))
 async def modify_security_group_rules(context: Context, request: Mapping[str, Any]) -> dict[str, Any]:
     row = await asked_group(context, request)
     known = await _groups_of(context, row)
@@ -91,7 +85,25 @@ async def modify_security_group_rules(context: Context, request: Mapping[str, An
     return {"Return": True}
 
 
-@operation("DescribeSecurityGroupRules", service="ec2", effective=("SecurityGroupRuleIds", *PAGES), refused=DRY_RUN)
+@operation(
+    "UpdateSecurityGroupRuleDescriptionsIngress",
+    service="ec2",
+    effective=("GroupId", "GroupName", "IpPermissions", "SecurityGroupRuleDescriptions", DRY_RUN),
+)
+async def update_security_group_rule_descriptions_ingress(context: Context, request: Mapping[str, Any]) -> dict[str, Any]:
+    return await _describe_anew(context, request, egress=False)
+
+
+@operation(
+    "UpdateSecurityGroupRuleDescriptionsEgress",
+    service="ec2",
+    effective=("GroupId", "GroupName", "IpPermissions", "SecurityGroupRuleDescriptions", DRY_RUN),
+)
+async def update_security_group_rule_descriptions_egress(context: Context, request: Mapping[str, Any]) -> dict[str, Any]:
+    return await _describe_anew(context, request, egress=True)
+
+
+@operation("DescribeSecurityGroupRules", service="ec2", effective=("SecurityGroupRuleIds", *PAGES))
 async def describe_security_group_rules(context: Context, request: Mapping[str, Any]) -> dict[str, Any]:
     rows = (await networks.security_groups(context)).values()
     rules = {
@@ -137,20 +149,48 @@ async def _revoke(context: Context, request: Mapping[str, Any], *, egress: bool)
                 raise _no_rule(rule_id)
         gone = [rule for rule in rules if rule.rule_id in ids]
     else:
-        known = await _groups_of(context, row)
-        asked = read_rules(request, lambda pair: _source(pair, known, row))
-        there = {rule.what: rule for rule in rules}
-        for rule in asked:
-            if rule.what not in there:
-                raise AwsError(
-                    "InvalidPermission.NotFound", f"The specified rule {spoken(rule)} does not exist in this security group."
-                )
-        gone = [there[rule.what] for rule in asked]
+        gone = [there for there, _ in await _those_asked(context, request, row, rules)]
     await _store(context, _with_rules(row, [rule for rule in rules if rule not in gone], egress=egress))
     return {
         "Return": True,
         "RevokedSecurityGroupRules": [_revoked(rule) for rule in _view(row, gone, egress=egress)],
     }
+
+
+async def _describe_anew(context: Context, request: Mapping[str, Any], *, egress: bool) -> dict[str, Any]:
+    """A description that is left out is taken away."""
+    row = await asked_group(context, request)
+    rules = _rules(row, egress=egress)
+    by_id = request.get("SecurityGroupRuleDescriptions") or ()
+    if bool(by_id) == bool(request.get("IpPermissions")):
+        raise invalid_combination("Exactly one of IpPermissions and SecurityGroupRuleDescriptions must be given.")
+    if by_id:
+        texts = {asked.get("SecurityGroupRuleId") or "": read_description(asked.get("Description") or "") for asked in by_id}
+        for rule_id in texts:
+            if all(rule.rule_id != rule_id for rule in rules):
+                raise _no_rule(rule_id)
+    else:
+        texts = {there.rule_id: asked.description for there, asked in await _those_asked(context, request, row, rules)}
+    changed = [replace(rule, description=texts.get(rule.rule_id, rule.description)) for rule in rules]
+    async with context.store.transaction() as transaction:
+        await networks.put(transaction, _with_rules(row, changed, egress=egress))
+    return {"Return": True}
+
+
+async def _those_asked(
+    context: Context, request: Mapping[str, Any], row: SecurityGroupRow, rules: Sequence[SecurityRule]
+) -> list[tuple[SecurityRule, SecurityRule]]:
+    """(the rule that is there, as it is asked for) for each that the request's permissions name. Raises
+    InvalidPermission.NotFound."""
+    known = await _groups_of(context, row)
+    there = {rule.what: rule for rule in rules}
+    asked = read_rules(request, lambda pair: _source(pair, known, row))
+    for rule in asked:
+        if rule.what not in there:
+            raise AwsError(
+                "InvalidPermission.NotFound", f"The specified rule {spoken(rule)} does not exist in this security group."
+            )
+    return [(there[rule.what], rule) for rule in asked]
 
 
 async def _store(context: Context, row: SecurityGroupRow, sources: Sequence[SecurityGroupRow] = ()) -> SecurityGroupRow:
@@ -251,5 +291,5 @@ def _revoked(shown: Mapping[str, Any]) -> dict[str, Any]:
 
 def _no_rule(rule_id: str) -> AwsError:
     if not rule_id.startswith("sgr-"):
-        return invalid_value(f"SecurityGroupRuleId: {quoted(rule_id)} is not the id of a rule; ids look like sgr-0a1b2c3d.")
+        return AwsError("InvalidSecurityGroupRuleId.Malformed", f"Invalid id: {quoted(rule_id)} (expecting 'sgr-...')")
     return AwsError("InvalidSecurityGroupRuleId.NotFound", f"The security group rule ID {quoted(rule_id)} does not exist")

@@ -25,9 +25,7 @@ _TEXT = re.compile(r"[a-zA-Z0-9 ._\-:/()#,@\[\]+=&;{}!$*]{1,255}", re.ASCII)
 _MOST_GROUPS = 2500  # of one account and region, as in AWS
 
 
-@operation(
-    "CreateSecurityGroup", service="ec2", effective=("GroupName", "Description", "VpcId", "TagSpecifications"), refused=DRY_RUN
-)
+@operation("CreateSecurityGroup", service="ec2", effective=("GroupName", "Description", "VpcId", "TagSpecifications", DRY_RUN))
 async def create_security_group(context: Context, request: Mapping[str, Any]) -> dict[str, Any]:
     name = _asked_text(request.get("GroupName"), "GroupName")
     description = _asked_text(request.get("Description"), "Description")
@@ -54,7 +52,7 @@ async def create_security_group(context: Context, request: Mapping[str, Any]) ->
     return {"GroupId": row.key.name, "SecurityGroupArn": group_arn(context.scope, row.key.name), "Tags": show_tags(row.tags)}
 
 
-@operation("DescribeSecurityGroups", service="ec2", effective=("GroupIds", "GroupNames", *PAGES), refused=DRY_RUN)
+@operation("DescribeSecurityGroups", service="ec2", effective=("GroupIds", "GroupNames", *PAGES))
 async def describe_security_groups(context: Context, request: Mapping[str, Any]) -> dict[str, Any]:
     rows = await networks.security_groups(context)
     ids = [*(request.get("GroupIds") or ()), *(_by_name(context, rows, name) for name in request.get("GroupNames") or ())]
@@ -63,7 +61,7 @@ async def describe_security_groups(context: Context, request: Mapping[str, Any])
     return {"SecurityGroups": [_view(row) for _, row in shown], **token}
 
 
-@operation("DeleteSecurityGroup", service="ec2", effective=("GroupId", "GroupName"), refused=DRY_RUN)
+@operation("DeleteSecurityGroup", service="ec2", effective=("GroupId", "GroupName", DRY_RUN))
 async def delete_security_group(context: Context, request: Mapping[str, Any]) -> dict[str, Any]:
     row = await asked_group(context, request)
     group_id = row.key.name

@@ -113,7 +113,7 @@ def _read(permission: Mapping[str, Any], find_group: FindGroup) -> Iterator[Secu
         raise AwsError("InvalidPrefixListID.NotFound", "PrefixListIds: there are no prefix lists; use IpRanges.")
 
     def rule(source: Mapping[str, Any], cidr: str = "", cidr6: str = "", group_id: str = "") -> SecurityRule:
-        return SecurityRule("", protocol, first, last, cidr, cidr6, group_id, _text(source.get("Description") or ""))
+        return SecurityRule("", protocol, first, last, cidr, cidr6, group_id, read_description(source.get("Description") or ""))
 
     for source in permission.get("IpRanges") or ():
         yield rule(source, cidr=str(read_network(source.get("CidrIp") or "", "CidrIp")))
@@ -160,7 +160,8 @@ def _network6(text: str) -> str:
         raise invalid_value(f"CidrIpv6: {quoted(text)} is not an IPv6 network such as ::/0.") from None
 
 
-def _text(text: str) -> str:
+def read_description(text: str) -> str:
+    """Of a rule. Raises InvalidParameterValue."""
     if len(text) > _TEXT_LENGTH or not all(map(is_writable, text)):
         raise invalid_value(f"Description: at most {_TEXT_LENGTH} characters without control characters are allowed.")
     return text

@@ -31,8 +31,7 @@ _RESERVED_ADDRESSES = 5  # of every subnet, in AWS
 @operation(
     "CreateSubnet",
     service="ec2",
-    effective=("VpcId", "CidrBlock", "AvailabilityZone", "AvailabilityZoneId", "TagSpecifications"),
-    refused=DRY_RUN,
+    effective=("VpcId", "CidrBlock", "AvailabilityZone", "AvailabilityZoneId", "TagSpecifications", DRY_RUN),
 )
 async def create_subnet(context: Context, request: Mapping[str, Any]) -> dict[str, Any]:
     vpc = await networks.load_vpc(context, request["VpcId"])
@@ -55,7 +54,7 @@ async def create_subnet(context: Context, request: Mapping[str, Any]) -> dict[st
     return {"Subnet": _view(context, stored)}
 
 
-@operation("DescribeSubnets", service="ec2", effective=("SubnetIds", *PAGES), refused=DRY_RUN)
+@operation("DescribeSubnets", service="ec2", effective=("SubnetIds", *PAGES))
 async def describe_subnets(context: Context, request: Mapping[str, Any]) -> dict[str, Any]:
     rows = await networks.subnets(context)
     found = chosen(rows, request, request.get("SubnetIds"), _filters(context), lambda row: row.tags, networks.no_subnet)
@@ -63,7 +62,7 @@ async def describe_subnets(context: Context, request: Mapping[str, Any]) -> dict
     return {"Subnets": [_view(context, row) for _, row in shown], **token}
 
 
-@operation("DeleteSubnet", service="ec2", effective=("SubnetId",), refused=DRY_RUN)
+@operation("DeleteSubnet", service="ec2", effective=("SubnetId", DRY_RUN))
 async def delete_subnet(context: Context, request: Mapping[str, Any]) -> dict[str, Any]:
     row = await networks.load_subnet(context, request["SubnetId"])
     subnet_id = row.key.name

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cachefleet.api.context import Context
-from cachefleet.api.ec2_requests import DRY_RUN, PAGES
+from cachefleet.api.ec2_requests import PAGES
 from cachefleet.api.names import quoted
 from cachefleet.api.registry import Handler, operation
 from cachefleet.model.errors import AwsError
@@ -31,4 +31,4 @@ for _name, _reply, _ids, _code in (
     ("DescribeInternetGateways", "InternetGateways", "InternetGatewayIds", "InvalidInternetGatewayID.NotFound"),
     ("DescribeNetworkInterfaces", "NetworkInterfaces", "NetworkInterfaceIds", "InvalidNetworkInterfaceID.NotFound"),
 ):
-    operation(_name, service="ec2", effective=(_ids, *PAGES), refused=DRY_RUN)(_absent(_reply, _ids, _code))
+    operation(_name, service="ec2", effective=(_ids, *PAGES))(_absent(_reply, _ids, _code))

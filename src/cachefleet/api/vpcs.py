@@ -35,9 +35,8 @@ _NO_DNS = "kept and shown; there is no DNS of a VPC here"
 @operation(
     "CreateVpc",
     service="ec2",
-    effective=("CidrBlock", "TagSpecifications"),
+    effective=("CidrBlock", "TagSpecifications", DRY_RUN),
     refused={
-        **DRY_RUN,
         "InstanceTenancy": Refusal("there are no instances; use default", ("default",)),
         "AmazonProvidedIpv6CidrBlock": Refusal("only IPv4 is supported", (False,)),
     },
@@ -62,7 +61,7 @@ async def create_vpc(context: Context, request: Mapping[str, Any]) -> dict[str, 
     return {"Vpc": _view(context, stored)}
 
 
-@operation("DescribeVpcs", service="ec2", effective=("VpcIds", *PAGES), refused=DRY_RUN)
+@operation("DescribeVpcs", service="ec2", effective=("VpcIds", *PAGES))
 async def describe_vpcs(context: Context, request: Mapping[str, Any]) -> dict[str, Any]:
     found = chosen(
         await networks.vpcs(context), request, request.get("VpcIds"), _filters(context), lambda row: row.tags, networks.no_vpc
@@ -71,7 +70,7 @@ async def describe_vpcs(context: Context, request: Mapping[str, Any]) -> dict[st
     return {"Vpcs": [_view(context, row) for _, row in shown], **token}
 
 
-@operation("DeleteVpc", service="ec2", effective=("VpcId",), refused=DRY_RUN)
+@operation("DeleteVpc", service="ec2", effective=("VpcId", DRY_RUN))
 async def delete_vpc(context: Context, request: Mapping[str, Any]) -> dict[str, Any]:
     row = await networks.load_vpc(context, request["VpcId"])
     vpc_id = row.key.name
@@ -114,7 +113,7 @@ async def modify_vpc_attribute(context: Context, request: Mapping[str, Any]) -> 
     return {}
 
 
-@operation("DescribeVpcAttribute", service="ec2", effective=("VpcId", "Attribute"), refused=DRY_RUN)
+@operation("DescribeVpcAttribute", service="ec2", effective=("VpcId", "Attribute", DRY_RUN))
 async def describe_vpc_attribute(context: Context, request: Mapping[str, Any]) -> dict[str, Any]:
     row = await networks.load_vpc(context, request["VpcId"])
     members = {member[0].lower() + member[1:]: member for member in _ATTRIBUTES}

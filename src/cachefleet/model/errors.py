@@ -32,6 +32,7 @@ _NOT_400 = {
     "RequestExpired": 400,
     "AccessDenied": 403,
     "UnauthorizedOperation": 403,
+    "DryRunOperation": 412,
     "NoSuchEntity": 404,
     "EntityAlreadyExists": 409,
     "DeleteConflict": 409,
