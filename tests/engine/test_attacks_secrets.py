@@ -6,30 +6,83 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
+from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import contextmanager
+from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import msgspec
 import pytest
+import redis
+from botocore.exceptions import ClientError
 
 from cachefleet.app.engine_passwords import KEY_FILE, DerivedPasswords
-from tests.engine.groups import await_healthy, describe, replication_group
+from cachefleet.model.group import Engine
+from tests.engine.engine_processes import build_of
+from tests.engine.groups import address, await_available, await_healthy, describe, replication_group
 from tests.engine.snapshots import snapshot
 from tests.fixtures.service import Service, running_service, wait_for
+
+TOKENS = ("the-1st-token!&#$^<of>-16", "the-2nd-token!&#$^<of>-16")
+PASSWORDS = ("the-1st-password'&#$^<of>%", "the-2nd-password'&#$^<of>%", "the-3rd-password'&#$^<of>%")
+WRONG = ("too'short<&%", 'a-token-with-a-"-in-its-midst', "a-password-with-an-@-in-it")  # refused, and no less secret
 
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Service]:
-    """With a group that has lived: a failover, a snapshot in the archive, a node that was killed."""
+    """With a group that has lived: a failover, a snapshot in the archive, a node that was killed; and one with users."""
     with tempfile.TemporaryDirectory(prefix="cachefleet-test-") as folder, running_service(Path(folder)) as running:
         client = running.client()
         more = {"NumCacheClusters": 2, "AutomaticFailoverEnabled": True, "AtRestEncryptionEnabled": True}
-        with replication_group(client, "safe", **more), snapshot(client, "kept", ReplicationGroupId="safe"):
+        with (
+            replication_group(client, "safe", **more),
+            snapshot(client, "kept", ReplicationGroupId="safe"),
+            _with_users(client),
+        ):
             os.kill(running.pid_of("safe-001"), signal.SIGKILL)
             wait_for("its replica took over", lambda: _primary(client) == "safe-002")
             await_healthy(client, "safe")
             yield running
+
+
+@contextmanager
+def _with_users(client: Any) -> Iterator[None]:
+    """A cache that had a token, then another one, then users whose passwords changed; and requests that were refused."""
+    build_of(Engine.REDIS, "7.0")
+    user = {"UserId": "told", "UserName": "told", "Engine": "redis", "AccessString": "on ~* +@all"}
+    for more in (
+        {"Passwords": [WRONG[0]]},
+        {"AuthenticationMode": {"Type": "password", "Passwords": [WRONG[2]]}},
+        {"AccessString": f"on >{PASSWORDS[0]} ~* +@all", "Passwords": [PASSWORDS[0]]},
+    ):
+        with pytest.raises(ClientError):
+            client.create_user(**{**user, **more})
+    with pytest.raises(ClientError):
+        client.modify_replication_group(ReplicationGroupId="safe", AuthToken=WRONG[1])
+    client.create_user(**user, Passwords=list(PASSWORDS[:2]))
+    client.create_user_group(UserGroupId="team", Engine="redis", UserIds=["told", "default"])
+    shape = {"Engine": "redis", "EngineVersion": "7.0", "TransitEncryptionEnabled": True, "NumCacheClusters": 2}
+    with replication_group(client, "tokened", AuthToken=TOKENS[0], **shape):
+        for change in (
+            {"AuthToken": TOKENS[1], "AuthTokenUpdateStrategy": "ROTATE"},
+            {"AuthToken": TOKENS[1], "AuthTokenUpdateStrategy": "SET"},
+            {"UserGroupIdsToAdd": ["team"], "AuthTokenUpdateStrategy": "DELETE"},
+        ):
+            client.modify_replication_group(ReplicationGroupId="tokened", ApplyImmediately=True, **change)
+            group = await_available(client, "tokened")
+        client.modify_user(UserId="told", Passwords=[PASSWORDS[2]])
+        await_available(client, "tokened")
+        where = address(group["NodeGroups"][0]["PrimaryEndpoint"])
+        with redis.Redis(*where, username="told", password=PASSWORDS[2], ssl=True, ssl_cert_reqs="none") as told:
+            told.set("key", "value")
+        wrong = redis.Redis(*where, username="told", password=TOKENS[0], ssl=True, ssl_cert_reqs="none")
+        with wrong, pytest.raises(redis.exceptions.AuthenticationError):
+            wrong.ping()
+        yield
+    client.delete_user_group(UserGroupId="team")
 
 
 def _primary(client: Any) -> str:
@@ -52,12 +105,24 @@ def hidden(service: Service) -> dict[str, bytes]:
         found[f"the nodes' password of {launch}"] = passwords.peer(launch).encode()
     keys = [file.read_text().strip().splitlines()[-1] for file in (service.data / "keys").rglob("*.key")]
     assert keys
-    return found | {f"snapshot key {number}": key.encode() for number, key in enumerate(keys)}
+    found |= {f"snapshot key {number}": key.encode() for number, key in enumerate(keys)}
+    return found | {f"what {name} have": name.encode() for name in (*TOKENS, *PASSWORDS, *WRONG)}
+
+
+def spellings(text: bytes) -> set[bytes]:
+    """As a form, markup, JSON or a header may have it."""
+    plain = text.decode()
+    json = msgspec.json.encode(plain)[1:-1]
+    return {text, quote_plus(plain).encode(), quote(plain).encode(), escape(plain).encode(), json, b64encode(text)}
 
 
 def holders(service: Service, places: dict[str, bytes]) -> list[str]:
     return [
-        f"{what} in {where}" for what, text in hidden(service).items() for where, content in places.items() if text in content
+        f"{what} in {where}"
+        for what, text in hidden(service).items()
+        for spelling in spellings(text)
+        for where, content in places.items()
+        if spelling in content
     ]
 
 
@@ -106,6 +171,8 @@ def test_no_reply_holds_a_secret(service: Service) -> None:
         "events": client.describe_events(Duration=60),
         "tags": client.list_tags_for_resource(ResourceName=arn),
         "status": service.told(),
+        "users": client.describe_users(),
+        "user groups": client.describe_user_groups(),
     }
     assert holders(service, {name: str(reply).encode() for name, reply in replies.items()}) == []
 
@@ -125,3 +192,31 @@ def test_a_process_that_crashes_leaves_no_dump(service: Service) -> None:
             line for line in Path(f"/proc/{pid}/limits").read_text().splitlines() if line.startswith("Max core file size")
         ]
         assert limit.split()[4] == "0"
+
+
+def test_a_crash_leaves_no_memory_behind(service: Service) -> None:
+    """An engine and the service itself, each by a signal for which the kernel would write a dump. What an engine logs when it
+    crashes has no secret either."""
+    assert service.process is not None
+    client = service.client()
+    pid = service.pid_of("tokened-001")
+    folders = {Path(f"/proc/{each}/cwd").readlink() for each in everyone(service)}
+    folders |= {service.data, Path.cwd(), Path("/"), Path("/tmp"), Path("/var/crash"), Path("/var/lib/systemd/coredump")}
+    before = dumps(folders)
+    with (Path(f"/proc/{pid}/cwd").readlink() / "engine.log").open("rb") as log:
+        os.kill(pid, signal.SIGSEGV)
+        wait_for("its replica took over", lambda: not Path(f"/proc/{pid}").exists())
+        said = log.read()
+    assert b"crashed by signal: 11" in said
+    assert holders(service, {"the log of the crash": said}) == []
+    await_healthy(client, "tokened")
+    service.process.send_signal(signal.SIGSEGV)
+    assert service.process.wait(10) == -signal.SIGSEGV
+    service.process = None
+    service.start()
+    await_healthy(client, "tokened")
+    assert dumps(folders) == before
+
+
+def dumps(folders: set[Path]) -> set[str]:
+    return {str(path) for folder in folders if folder.is_dir() for path in folder.iterdir() if "core" in path.name.lower()}

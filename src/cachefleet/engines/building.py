@@ -122,7 +122,7 @@ def _working_folder(folder: Path) -> Iterator[Path]:
     """Empty, for us alone, and gone afterwards; so is what one that was killed has left. Raises BuildFailed."""
     work = folder / _WORK
     work.mkdir(mode=0o700, exist_ok=True)
-    with (folder / f"{_WORK}.lock").open("w") as lock:
+    with os.fdopen(os.open(folder / f"{_WORK}.lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "wb") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -62,7 +62,7 @@ def compiled_module(source: ModuleSource, folder: Path) -> Path:
         missing = ["a C compiler", "the headers of the C library"]
         raise ToolsMissing(told_missing(f"{source.called} cannot be compiled here", missing))
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (folder / f".{source.name}.lock").open("w") as lock:
+    with os.fdopen(os.open(folder / f".{source.name}.lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # several services of one data folder
         if not place.exists():
             _compile(compiler, source, place)

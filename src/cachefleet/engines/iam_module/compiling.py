@@ -50,7 +50,7 @@ def module_file(folder: Path) -> Path:
         missing = ["a C compiler", "the headers of the C library"]
         raise ToolsMissing(told_missing("the module for IAM authentication cannot be compiled here", missing))
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (folder / ".iam.lock").open("w") as lock:
+    with os.fdopen(os.open(folder / ".iam.lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # several services of one data folder
         if not place.exists():
             _compile(compiler, place)
