@@ -5,7 +5,8 @@ The semantics follow CloudWatch's metric math. Every error names what is wrong; 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
+from graphlib import CycleError, TopologicalSorter
 
 from cachefleet.metrics.expression_functions import FUNCTIONS, Scene, Search, search_of
 from cachefleet.metrics.expression_syntax import (
@@ -46,6 +47,15 @@ def needed(node: Node, ids: Mapping[str, bool]) -> set[str]:
         wanted = call.arguments[0].value if call.arguments and isinstance(call.arguments[0], Text) else ""
         found |= {name for name, is_metric in ids.items() if is_metric and wanted in name}
     return found
+
+
+def order(needs: Mapping[str, Set[str]]) -> list[str]:
+    """The ids so that each comes after those that it is computed from. Raises ExpressionError for a circle."""
+    try:
+        return list(TopologicalSorter(needs).static_order())
+    except CycleError as error:
+        circle = " -> ".join(reversed(error.args[1]))
+        raise ExpressionError(f"Expressions refer to each other in a circle: {circle[:500]}") from None
 
 
 def searches(node: Node) -> list[Search]:

@@ -52,6 +52,10 @@ def label_fault(label: str) -> str:
     return ""
 
 
+def is_dynamic(label: str) -> bool:
+    return _PART.search(label) is not None
+
+
 def read_timezone(text: str) -> timezone | None:
     """Of "+0130". None for what is none."""
     found = _TIMEZONE.fullmatch(text)

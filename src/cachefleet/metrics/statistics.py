@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from cachefleet.metrics.values import Value, distribution, merged, percentile
+from cachefleet.metrics.values import Value, bucket_of, distribution, merged, percentile
 
 SIMPLE: Mapping[str, Callable[[Value], float]] = {
     "SampleCount": lambda value: value.count,
@@ -96,8 +96,9 @@ def series_of(statistic: Statistic, values: Mapping[int, Value]) -> dict[int, fl
 def _within(statistic: Statistic, value: Value, parts: Iterable[_Part]) -> list[_Part]:
     """Of the measurements those between the bounds: above low, up to high."""
     if statistic.absolute:
-        low, high = statistic.low, statistic.high
-        return [part for part in parts if (low is None or part[0] > low) and (high is None or part[0] <= high)]
+        place = float if value.counts is None else bucket_of  # a bound that is a measurement itself is in its bucket
+        low, high = (None if bound is None else place(bound) for bound in (statistic.low, statistic.high))
+        return [part for part in parts if (low is None or place(part[0]) > low) and (high is None or place(part[0]) <= high)]
     first, last = _ranks(statistic, value)
     kept: list[_Part] = []
     seen = 0.0

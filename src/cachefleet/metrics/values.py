@@ -48,7 +48,7 @@ def measured(numbers: Mapping[float, float]) -> Value:
     """Of measurements -> how often each. At least one, with a count above zero."""
     counts: Counts = {}
     for number, times in numbers.items():
-        bucket = _bucket(number)
+        bucket = bucket_of(number)
         counts[bucket] = counts.get(bucket, 0.0) + times
     total, count = sum(number * times for number, times in numbers.items()), sum(numbers.values())
     return Value(total, count, min(numbers), max(numbers), counts if len(numbers) > 1 else None)
@@ -97,13 +97,14 @@ def _together(values: Iterable[Value]) -> Counts | None:
         if parts is None:
             if value.lowest != value.highest:
                 return None
-            parts = {_bucket(value.lowest): value.count}
+            parts = {bucket_of(value.lowest): value.count}
         for bucket, times in parts.items():
             counts[bucket] = counts.get(bucket, 0.0) + times
     return counts
 
 
-def _bucket(number: float) -> int:
+def bucket_of(number: float) -> int:
+    """In the order of numbers."""
     if number == 0:
         return 0
     exponent = _AWAY + math.ceil(math.log(abs(number)) / _BASE)
