@@ -167,6 +167,7 @@ class MetricSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is measured of caches."""
 
     interval_s: int = 60  # how often each node is; a group's tag cachefleet:metrics-interval-s wins
+    open: bool = False  # GET /metrics answers everybody, not only who shows the token in metrics.token
 
     def __post_init__(self) -> None:
         if self.interval_s not in INTERVALS_S:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import socket
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 import redis
+from prometheus_client.parser import text_string_to_metric_families
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -142,3 +144,36 @@ def test_memcached_nodes_each_for_itself(service: Service) -> None:
     expected = {"CmdSet": 10, "CmdGet": 15, "GetHits": 10, "GetMisses": 5, "DeleteHits": 1, "NewItems": 10}
     counted(service, expected, CacheClusterId="mem", CacheNodeId="0001")
     assert measured(service, CacheClusterId="mem", CacheNodeId="0002")["CmdGet"].total == 0
+
+
+def scraped(service: Service, token: str | None = None) -> tuple[int, str]:
+    """Status and text of GET /metrics; token: None for that of the data folder."""
+    shown = (service.data / "metrics.token").read_text().strip() if token is None else token
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=10)
+    try:
+        connection.request("GET", "/metrics", headers={"Authorization": f"Bearer {shown}"} if shown else {})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
+
+
+def test_prometheus_scrapes_every_node_with_the_token_of_the_data_folder(service: Service) -> None:
+    assert (service.data / "metrics.token").stat().st_mode & 0o777 == 0o600
+    assert [scraped(service, token)[0] for token in ("", "wrong", "é")] == [401, 401, 401]
+
+    def samples() -> dict[tuple[str, str], Any]:
+        status, text = scraped(service)
+        assert status == 200
+        found = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+        return {(sample.name, sample.labels.get("node", "")): sample for sample in found}
+
+    wait_for("both groups are scraped", lambda: {"shop-001", "mem.0002"} <= {node for _, node in samples()}, 30)
+    found = samples()
+    hits = found["cachefleet_node_keyspace_hits_total", "shop-001"]
+    assert hits.value == 700
+    wanted = {"group": "shop", "shard": "0001", "role": "primary", "zone": "local-1a", "engine": "valkey", "region": "local-1"}
+    assert wanted.items() <= hits.labels.items()
+    assert found["cachefleet_node_keyspace_hits_total", "mem.0001"].value == 10
+    assert found["cachefleet_node_up", "shop-002"].value == 1
+    assert found["cachefleet_process_cpu_seconds_total", ""].value > 0

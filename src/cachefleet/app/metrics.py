@@ -1,16 +1,24 @@
-"""Opens what metrics are kept in: a file beside the database, or the same database where several services share one."""
+"""What metrics are kept in (a file beside the database, or the same database where several services share one), and who may
+scrape them."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import hmac
+import os
+import tempfile
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 from cachefleet.clock import Clock, Entropy
 from cachefleet.settings import Settings
 from cachefleet.store import open_metric_store
+from cachefleet.telemetry.exposition import Exposition
 from cachefleet.telemetry.recorder import Recorder
 
 FILE = "metrics.db"
+SCRAPERS_FILE = "metrics.token"
 
 
 async def open_metrics(settings: Settings, clock: Clock, entropy: Entropy, stack: AsyncExitStack) -> Recorder:
@@ -21,6 +29,35 @@ async def open_metrics(settings: Settings, clock: Clock, entropy: Entropy, stack
     task = asyncio.create_task(recorder.run())
     stack.push_async_callback(_end, task)
     return recorder
+
+
+class Scrapes:
+    """Who may read GET /metrics: whoever shows the token of the data folder, or everybody by the setting metrics.open."""
+
+    def __init__(self, settings: Settings, entropy: Entropy, exposition: Exposition) -> None:
+        """Raises OSError."""
+        self._open = settings.metrics.open
+        self._expected = f"Bearer {_token(settings.data_dir / SCRAPERS_FILE, entropy)}".encode()
+        self._exposition = exposition
+
+    def answer(self, authorization: str) -> bytes | None:
+        """None for who may not."""
+        if not self._open and not hmac.compare_digest(authorization.encode(), self._expected):
+            return None
+        return self._exposition.text()
+
+
+def _token(file: Path, entropy: Entropy) -> str:
+    """Made when it is not there; several services of one data folder may do so at once."""
+    descriptor, fresh = tempfile.mkstemp(prefix=".metrics-", dir=file.parent)  # 0600
+    try:
+        os.write(descriptor, f"{entropy.hex(32)}\n".encode())
+        os.close(descriptor)
+        with contextlib.suppress(FileExistsError):
+            os.link(fresh, file)
+    finally:
+        Path(fresh).unlink()
+    return file.read_text().strip()
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -23,48 +23,29 @@ import cachefleet.api.operations  # noqa: F401  (registers them)
 from cachefleet.api.context import Caller, Context
 from cachefleet.api.reasons import reasons
 from cachefleet.api.registry import dispatch, require
-from cachefleet.app.access_keys import AccessKeys
 from cachefleet.app.access_reader import EngineAccessStrings
 from cachefleet.app.audit_log import AuditLog, audit_file
-from cachefleet.app.certificate_authority import AuthorityUnusable, CertificateAuthority
-from cachefleet.app.engine_passwords import DerivedPasswords
-from cachefleet.app.iam_module import IamModule
-from cachefleet.app.installation import AlreadyRunning, Credentials, FolderLost, Installation, ServiceLock
-from cachefleet.app.loadable_module import LoadableModule
+from cachefleet.app.installation import AlreadyRunning, FolderLost, Installation, ServiceLock
 from cachefleet.app.logs import configure_logs, log_file
-from cachefleet.app.metrics import open_metrics
-from cachefleet.app.sealing import KeySealer
-from cachefleet.app.services import Membership, ServiceInfo, TooManyServices, is_dead
-from cachefleet.app.transfers import WorkerTransfers
+from cachefleet.app.metrics import Scrapes, open_metrics
+from cachefleet.app.parts import Folder, StartFailed, assemble, refuses_key
+from cachefleet.app.services import Membership, ServiceInfo, TooManyServices
 from cachefleet.clock import Clock, SystemClock, SystemEntropy
 from cachefleet.control.controller import Controller
-from cachefleet.control.leadership import Leadership
-from cachefleet.control.seams import Seams
-from cachefleet.engines.catalogue import BUILT_FOLDER, InstalledEngines
-from cachefleet.engines.config_module import CONFIG_SOURCE
-from cachefleet.engines.discovery import DiscoveryDriver, node_list_file
-from cachefleet.engines.memcached import MemcachedDriver
-from cachefleet.engines.trust import Trust
-from cachefleet.engines.valkey import ValkeyDriver
 from cachefleet.gateway.audit import Auditor
 from cachefleet.gateway.gateway import Gateway
 from cachefleet.gateway.server import serve
 from cachefleet.hosts.local import LocalHost
 from cachefleet.interfaces import HostRefused
-from cachefleet.policies.credential import Credential
 from cachefleet.settings import Settings
-from cachefleet.snapshot_interfaces import TransferFailed, Transfers
-from cachefleet.store import SqlStore, StoreError, is_shared, open_store
-from cachefleet.telemetry.collector import Collector, Sources
+from cachefleet.store import StoreError, is_shared
+from cachefleet.telemetry.collector import Collector
+from cachefleet.telemetry.exposition import Exposition
 
 log = structlog.get_logger()
 FOLDER_LOOK_S = 2.0
 
 __all__ = ["AlreadyRunning", "FolderLost", "Running", "StartFailed", "run_service"]
-
-
-class StartFailed(Exception):
-    """The service cannot start; the message says what to change."""
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -106,18 +87,6 @@ def run_service(settings: Settings, announce: Callable[[Running], None]) -> int:
     return 0
 
 
-class Folder(msgspec.Struct, frozen=True):
-    """What this service has in its data folder."""
-
-    installation: Installation
-    credentials: Credentials
-    lock: ServiceLock
-    member: Membership
-
-    def lost(self) -> bool:
-        return self.lock.lost() or self.member.lost()
-
-
 def _join(settings: Settings, stack: ExitStack) -> Membership:
     try:
         return stack.enter_context(Membership(settings.data_dir, SystemEntropy()))
@@ -144,9 +113,10 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
         loop.add_signal_handler(number, stop.set)
     clock, entropy = SystemClock(), SystemEntropy()
     async with AsyncExitStack() as stack:
-        parts = await _assemble(settings, folder, clock, stack)
+        parts = await assemble(settings, folder, clock, stack)
         store, host, catalogue, controller = parts.store, parts.host, parts.catalogue, parts.controller
         keys = parts.keys
+        exposition = Exposition(clock)
         metrics = await open_metrics(settings, clock, entropy, stack)
         await _adopt(host)
         reader = EngineAccessStrings(clock)
@@ -163,7 +133,7 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
                 settings=settings,
                 catalogue=catalogue,
                 refuses=host.refuses,
-                refuses_key=partial(_refuses_key, parts.transfers),
+                refuses_key=partial(refuses_key, parts.transfers),
                 refuses_tokens=parts.iam_module.refuses,
                 refuses_config=parts.config_module.refuses,
                 network=host.network,
@@ -187,11 +157,13 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
             reasons,
             auditor.tell,
             parts.certificates.authorities,
+            Scrapes(settings, entropy, exposition).answer,
         )
         # What exists now lives as long as the process: keep the garbage collector from walking it again and again.
         gc.collect()
         gc.freeze()
-        control = asyncio.create_task(parts.leadership.run(partial(_lead, controller, Collector(parts.sources, metrics))))
+        collector = Collector(parts.sources, metrics, exposition)
+        control = asyncio.create_task(parts.leadership.run(partial(_lead, controller, collector)))
         stack.push_async_callback(_end, control)
         for path, why in catalogue.skipped():
             if path in settings.engines.binaries:
@@ -229,126 +201,6 @@ async def _adopt(host: LocalHost) -> None:
         log.warning("security groups are recorded, not enforced", why=host.why_no_guard)
 
 
-class Parts(msgspec.Struct, frozen=True):
-    """What a service consists of, but for its gateway."""
-
-    store: SqlStore
-    host: LocalHost
-    catalogue: InstalledEngines
-    leadership: Leadership
-    controller: Controller
-    transfers: Transfers
-    certificates: CertificateAuthority
-    sealer: KeySealer
-    keys: AccessKeys
-    iam_module: IamModule
-    config_module: LoadableModule
-    sources: Sources
-
-
-async def _refuses_key(transfers: Transfers, name: str) -> str:
-    """Context.refuses_key."""
-    try:
-        await transfers.newest_key(name)
-    except TransferFailed as error:
-        return str(error)
-    return ""
-
-
-async def _assemble(settings: Settings, folder: Folder, clock: Clock, stack: AsyncExitStack) -> Parts:
-    """Whatever has to be closed is, with the stack. Raises as _open."""
-    store = await _open(settings, folder.installation, clock)
-    stack.push_async_callback(store.close)
-    leadership = Leadership(
-        store,
-        clock,
-        folder.member.holder,
-        settings.control.lease_s,
-        is_dead=partial(is_dead, settings.data_dir),
-        sole=not store.shared,
-        changed=folder.member.leads,
-    )
-    host = LocalHost(settings.data_dir, settings.host, clock, permit=leadership.permit)
-    stack.push_async_callback(host.close)
-    entropy = SystemEntropy()
-    sealer = KeySealer.of(settings.data_dir, entropy)
-    keys = AccessKeys(_root(settings, folder.credentials), store, sealer, clock)
-    iam_module = IamModule(settings.data_dir)
-    config_module = LoadableModule(settings.data_dir, CONFIG_SOURCE, "engines cannot give clients part of CONFIG")
-    catalogue = InstalledEngines(settings.engines, built=settings.data_dir / BUILT_FOLDER)
-    passwords = DerivedPasswords.of(settings.data_dir)
-    certificates = _certificates(settings, clock)
-    trust = Trust(certificates.authorities)
-    resp = ValkeyDriver(settings.control.cluster_node_timeout_ms, leadership.permit, passwords, trust)
-    memcached, discovery = MemcachedDriver(trust=trust), DiscoveryDriver(trust=trust)
-    transfers = WorkerTransfers(settings.data_dir, settings.archive, clock, passwords, certificates.authorities)
-    for close in (resp.close, memcached.close, discovery.close, transfers.close):
-        stack.push_async_callback(close)
-    seams = Seams(
-        store=store,
-        authority=leadership,
-        host=host,
-        catalogue=catalogue,
-        resp=resp,
-        memcached=memcached,
-        discovery=discovery,
-        node_list_file=node_list_file,
-        transfers=transfers,
-        clock=clock,
-        entropy=entropy,
-        settings=settings,
-        holders=keys,
-        iam_module=iam_module.file,
-        has_iam_module=iam_module.is_there,
-        config_module=config_module.file,
-        certificates=certificates,
-        shared_store=store.shared,
-    )
-    controller = Controller(seams)
-    sources = Sources(store=store, machine=host, resp=resp, memcached=memcached, clock=clock, settings=settings)
-    return Parts(
-        store,
-        host,
-        catalogue,
-        leadership,
-        controller,
-        transfers,
-        certificates,
-        sealer,
-        keys,
-        iam_module,
-        config_module,
-        sources,
-    )
-
-
-def _certificates(settings: Settings, clock: Clock) -> CertificateAuthority:
-    """Raises StartFailed."""
-    try:
-        return CertificateAuthority.of(settings.data_dir, settings.transit, clock)
-    except AuthorityUnusable as error:
-        raise StartFailed(f"encryption in transit: {error}") from None
-
-
-async def _open(settings: Settings, installation: Installation, clock: Clock) -> SqlStore:
-    """Raises StoreError; StartFailed for a database whose caches live in another data folder."""
-    url = settings.database_url or f"sqlite+aiosqlite:///{settings.data_dir / 'cachefleet.db'}"
-    store = await open_store(url, clock)
-    if settings.database_url:
-        try:
-            owner, place = await store.claim(installation.identity, str(settings.data_dir))
-            if owner != installation.identity:
-                raise StartFailed(
-                    f"the caches of this database belong to the data folder {place}; with {settings.data_dir} each would be "
-                    f"started a second time. Use --data {place}. If that folder is lost and none of its caches runs any more: "
-                    f"write {owner} to {settings.data_dir / 'installation'}"
-                )
-        except BaseException:
-            await store.close()
-            raise
-    return store
-
-
 async def _watch(folder: Folder, clock: Clock, stop: asyncio.Event) -> None:
     """Until the data folder is no longer the one that was locked."""
     while not folder.lost():
@@ -381,15 +233,3 @@ def _admit(service: str, operation: str) -> None:
 async def _end(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-def _root(settings: Settings, credentials: Credentials) -> Credential:
-    """The first user, whose key the data folder has; all others are rows."""
-    return Credential(
-        access_key_id=credentials.access_key_id,
-        secret_access_key=credentials.secret_access_key,
-        account=settings.account,
-        arn=f"arn:aws:iam::{settings.account}:root",
-        user_id=settings.account,
-        is_root=True,
-    )

@@ -38,11 +38,19 @@ BODY_TIMEOUT_S = 30.0
 
 _REPORT = "/status"
 _AUTHORITIES = "/ca.pem"
-_METHODS = {"/": ("POST", "GET"), "/healthz": ("GET", "HEAD"), _AUTHORITIES: ("GET", "HEAD"), _REPORT: ("GET",)}
+_METRICS = "/metrics"
+_METHODS = {
+    "/": ("POST", "GET"),
+    "/healthz": ("GET", "HEAD"),
+    _AUTHORITIES: ("GET", "HEAD"),
+    _REPORT: ("GET",),
+    _METRICS: ("GET",),
+}
 _OPERATION_METHODS = ("POST",)  # where the path names an operation
 _REPORT_OPERATION = "GetStatus"  # as the audit log calls it
 _TEXT = "text/plain; charset=utf-8"
 _PEM = "application/x-pem-file"
+_EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"  # of Prometheus
 _CLOSE = (b"connection", b"close")
 
 log = structlog.get_logger("cachefleet.gateway")
@@ -82,11 +90,13 @@ class Gateway:
         report: Report | None = None,
         audit: Callable[[Call], None] | None = None,
         authorities: Callable[[], str] = str,
+        metrics: Callable[[str], bytes | None] = lambda authorization: None,
     ) -> None:
         """admit: refuses (service, operation) by raising AwsError, before anything else is said of the request's input.
         report: what GET /status answers, as JSON, to who signs it. audit: told of every call, as soon as it is known how it
-        ends. authorities: what GET /ca.pem answers,
-        to anybody: by whom clients know caches with TLS."""
+        ends. authorities: what GET /ca.pem answers, to anybody: by whom clients know caches with TLS. metrics: what GET
+        /metrics answers to who shows this Authorization header, None when it is not the right one."""
+        self._metrics = metrics
         self._authorities = authorities
         self._audit = audit or (lambda call: None)
         self._lockout = Lockout(clock, settings.api.wrong_signatures, settings.api.lockout_s)
@@ -108,7 +118,7 @@ class Gateway:
         started = self._clock.monotonic()
         head = read_head(scope)
         trace = _Trace(self._request_id(), self._codecs.for_errors(head), source_address=(scope.get("client") or ("",))[0])
-        aside = _aside(scope, self._authorities)
+        aside = _aside(scope, self._authorities, self._metrics)
         try:
             reply = aside or await self._answer(scope, head, receive, trace)
         except Disconnected:
@@ -236,19 +246,30 @@ def _call(scope: AsgiScope, trace: _Trace) -> Call:
     )
 
 
-def _aside(scope: AsgiScope, authorities: Callable[[], str]) -> Reply | None:
+def _aside(scope: AsgiScope, authorities: Callable[[], str], metrics: Callable[[str], bytes | None]) -> Reply | None:
     """The answer to what is no API request: the health check, other paths, other methods."""
     methods = _OPERATION_METHODS if _names_an_operation(scope) else _METHODS.get(scope["path"])
     if methods is None:
         return Reply(
-            404, _TEXT, b"Not found. The API answers POST /, GET /status, GET /ca.pem and the health check GET /healthz.\n"
+            404,
+            _TEXT,
+            b"Not found. The API answers POST /, GET /status, GET /ca.pem, GET /metrics and the health check GET /healthz.\n",
         )
     if scope["method"] not in methods:
         allowed = ", ".join(methods).encode()
         return Reply(405, _TEXT, b"Method not allowed; use " + allowed + b".\n", ((b"allow", allowed),))
     if scope["path"] == _AUTHORITIES:
         return Reply(200, _PEM, authorities().encode())
+    if scope["path"] == _METRICS:
+        return _exposed(metrics(dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")))
     return Reply(200, _TEXT, b"ok") if scope["path"] == "/healthz" else None
+
+
+def _exposed(text: bytes | None) -> Reply:
+    if text is not None:
+        return Reply(200, _EXPOSITION, text)
+    why = b"Show the token of the data folder's file metrics.token: Authorization: Bearer TOKEN.\n"
+    return Reply(401, _TEXT, why, ((b"www-authenticate", b"Bearer"),))
 
 
 def _names_an_operation(scope: AsgiScope) -> bool:

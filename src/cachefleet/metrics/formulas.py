@@ -178,7 +178,7 @@ def _of_commands(before: Reading | None, now: Reading) -> Values:
         risen, used = _risen(before, now, field), _risen(before, now, f"{stem}.usec")
         if risen is None or used is None:
             return {}  # reset between the two
-        for family in _families(stem.removeprefix("cmdstat_")):
+        for family in families_of(stem.removeprefix("cmdstat_")):
             calls[family] += risen
             microseconds[family] += used
     made: Values = {}
@@ -189,7 +189,7 @@ def _of_commands(before: Reading | None, now: Reading) -> Values:
     return made
 
 
-def _families(command: str) -> tuple[str, ...]:
+def families_of(command: str) -> tuple[str, ...]:
     return _FAMILIES_OF.get(command, ())
 
 

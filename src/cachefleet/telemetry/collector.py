@@ -19,7 +19,7 @@ from cachefleet.interfaces import Store, StoreError
 from cachefleet.metric_interfaces import Machine, Metrics
 from cachefleet.metrics.formulas import Reading, Values, node_values
 from cachefleet.metrics.groups import Member, group_values, lag_s
-from cachefleet.model.group import GroupDesired, Shape, incarnation
+from cachefleet.model.group import DesiredNode, DesiredShard, Shape, incarnation
 from cachefleet.model.metric import NODES, Series
 from cachefleet.model.metric_interval import interval_s
 from cachefleet.model.observed import Usage
@@ -28,6 +28,7 @@ from cachefleet.model.row import GroupRow
 from cachefleet.planning.node_addresses import node_address
 from cachefleet.reference.node_types import node_type
 from cachefleet.settings import Settings
+from cachefleet.telemetry.exposition import Exposition, NodeLabels
 
 ROWS_S = 5.0  # how old the list of groups may be
 TIMEOUT_S = 2.0
@@ -49,9 +50,10 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
 class Collector:
     """run() for each term of leadership, until cancelled."""
 
-    def __init__(self, sources: Sources, metrics: Metrics) -> None:
+    def __init__(self, sources: Sources, metrics: Metrics, exposition: Exposition) -> None:
         self._sources = sources
         self._metrics = metrics
+        self._exposition = exposition
         self._rows: dict[Key, GroupRow] = {}
         self._rows_at = -math.inf
         self._before: dict[str, Reading] = {}  # by incarnation
@@ -103,15 +105,20 @@ class Collector:
         found = {name: reading for name, reading in zip(launches, readings, strict=True) if reading is not None}
         streams = {name: reading.told for name, reading in found.items()}
         members: list[Member] = []
+        exposed: list[tuple[NodeLabels, Reading | None]] = []
         for shard in row.desired.shards:
             for node in shard.nodes:
                 if node.name not in found:
+                    if node.name in launches:
+                        exposed.append((_labels(row, shard, node, None), None))
                     continue
                 now = msgspec.structs.replace(found[node.name], lag_s=lag_s(node.name, streams, shard))
                 values = self._values(row, node.name, launches[node.name], now)
+                exposed.append((_labels(row, shard, node, now), now))
                 members.append(Member(shard.shard_id, bool(now.told.get("primary")), values))
                 cluster = node.name if row.key.kind is Kind.REPLICATION_GROUP else row.key.name
                 self._record(row.key, tick - seconds, seconds, {"CacheClusterId": cluster, "CacheNodeId": node.node_id}, values)
+        self._exposition.tell(exposed, seconds)
         if row.key.kind is Kind.REPLICATION_GROUP:
             for dimensions, values in group_values(row.key.name, members):
                 self._record(row.key, tick - seconds, seconds, dimensions, values)
@@ -149,6 +156,17 @@ class Collector:
             return None
         up_s = max(0.0, self._sources.clock.now() - launched_at)
         return Reading(at_s=now.at_s - up_s, told={}, usage=_NOTHING_USED)
+
+
+def _labels(row: GroupRow, shard: DesiredShard, node: DesiredNode, now: Reading | None) -> NodeLabels:
+    """The role is the one that it says it has, or else the one that it has by our books."""
+    role = ""
+    if row.desired.shape is not Shape.MEMCACHED:
+        ours = row.memory.shards.get(shard.shard_id)
+        primary = bool(now.told.get("primary")) if now is not None else ours is not None and ours.primary == node.name
+        role = "primary" if primary else "replica"
+    zone = row.memory.nodes[node.name].zone
+    return NodeLabels(row.key.account, row.key.region, row.key.name, shard.shard_id, node.name, role, zone, row.desired.engine)
 
 
 def _launches(row: GroupRow) -> dict[str, str]:

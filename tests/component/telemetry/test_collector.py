@@ -18,6 +18,7 @@ from cachefleet.model.resource import Kind, Scope
 from cachefleet.model.row import GroupRow, Row
 from cachefleet.settings import MetricSettings, Settings
 from cachefleet.telemetry.collector import Collector, Sources
+from cachefleet.telemetry.exposition import Exposition
 from tests.fakes.clock import ManualClock
 from tests.fakes.store import MemoryStore
 from tests.unit.planning.groups import replicated
@@ -74,6 +75,7 @@ class Recorded:
 class Stage:
     def __init__(self, tags: Mapping[str, str] | None = None) -> None:
         self.clock, self.store, self.recorded = ManualClock(BEGIN + 0.5), MemoryStore(), Recorded()
+        self.exposition = Exposition(self.clock)
         self.driver = Driver(self.clock)
         nodes = {
             name: NodeMemory("a", host, launches=1, launched_at=BEGIN + 1)
@@ -92,7 +94,7 @@ class Stage:
             clock=self.clock,
             settings=self.settings,
         )
-        return Collector(sources, cast(Any, self.recorded))
+        return Collector(sources, cast(Any, self.recorded), self.exposition)
 
     async def run(self, seconds: float, collector: Collector | None = None) -> None:
         task = asyncio.create_task((collector or self.collector()).run())
@@ -183,3 +185,23 @@ def test_another_launch_counts_from_its_start() -> None:
 
 def replace_node(node: NodeMemory, launched_at: float) -> NodeMemory:
     return NodeMemory(node.zone, node.address, launches=node.launches, launched_at=launched_at)
+
+
+def test_a_node_that_is_silent_or_gone_is_not_scraped_as_if_it_were_there() -> None:
+    async def body() -> None:
+        stage = Stage()
+        await stage.put()
+        running = asyncio.create_task(stage.collector().run())
+        await stage.clock.advance(65)
+        text = stage.exposition.text().decode()
+        assert text.count("cachefleet_node_up{") == 2 and text.count("cachefleet_node_keyspace_hits_total{") == 2
+        stage.driver.silent = {"h2"}
+        await stage.clock.advance(60)
+        text = stage.exposition.text().decode()
+        assert text.count("cachefleet_node_up{") == 2 and text.count("cachefleet_node_keyspace_hits_total{") == 1
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await stage.clock.advance(200)  # another service leads
+        assert "cachefleet_node_up{" not in stage.exposition.text().decode()
+
+    asyncio.run(body())

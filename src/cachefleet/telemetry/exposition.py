@@ -1,0 +1,96 @@
+"""What Prometheus scrapes: each node's last reading, and this process. Told by the collector; decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector as Source
+
+from cachefleet.clock import Clock
+from cachefleet.metrics.formulas import Reading
+from cachefleet.metrics.prometheus import COMMAND_SECONDS, COMMANDS, OF_MEMCACHED, OF_RESP, UP, Family, commands
+from cachefleet.model.group import Engine
+
+LABELS = ("account", "region", "group", "shard", "node", "role", "zone", "engine")
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class NodeLabels(msgspec.Struct, frozen=True):
+    account: str
+    region: str
+    group: str
+    shard: str
+    node: str
+    role: str  # primary, replica; "" of Memcached
+    zone: str
+    engine: Engine
+
+    def values(self) -> tuple[str, ...]:
+        return tuple(str(getattr(self, name)) for name in LABELS)
+
+
+class _Latest(msgspec.Struct, frozen=True):
+    """reading: None for one that did not answer. until: of the clock that is never set; forgotten from then on."""
+
+    labels: NodeLabels
+    reading: Reading | None
+    until: float
+
+
+class Exposition(Source):
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._latest: dict[tuple[str, str, str, str], _Latest] = {}
+        self._registry = CollectorRegistry(auto_describe=False)
+        ProcessCollector(namespace="cachefleet", registry=self._registry)
+        self._registry.register(self)
+
+    def tell(self, nodes: Iterable[tuple[NodeLabels, Reading | None]], interval_s: float) -> None:
+        """Nodes of a group that were just measured, or did not answer. A node that nobody speaks of any more is forgotten."""
+        until = self._clock.monotonic() + 2.5 * interval_s
+        for labels, reading in nodes:
+            name = labels.account, labels.region, labels.group, labels.node
+            self._latest[name] = _Latest(labels, reading, until)
+
+    def text(self) -> bytes:
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterable[Metric]:
+        now = self._clock.monotonic()
+        self._latest = {name: latest for name, latest in self._latest.items() if latest.until > now}
+        latest = list(self._latest.values())
+        up = GaugeMetricFamily(UP, "1 for a node that answered when it was measured last.", labels=LABELS)
+        for one in latest:
+            up.add_metric(one.labels.values(), float(one.reading is not None))
+        yield up
+        made: dict[str, Metric] = {}
+        for one in latest:
+            if one.reading is not None:
+                for family in OF_MEMCACHED if one.labels.engine is Engine.MEMCACHED else OF_RESP:
+                    _add(made, family, one.labels, one.reading)
+        yield from made.values()
+        yield from _commands(one for one in latest if one.reading is not None)
+
+
+def _add(made: dict[str, Metric], family: Family, labels: NodeLabels, reading: Reading) -> None:
+    number = family.number(reading)
+    if number is None:
+        return
+    if family.name not in made:
+        kind = CounterMetricFamily if family.counter else GaugeMetricFamily
+        made[family.name] = kind(family.name, family.help, labels=LABELS)
+    made[family.name].add_metric(labels.values(), number)  # type: ignore[attr-defined]
+
+
+def _commands(latest: Iterable[_Latest]) -> Iterable[Metric]:
+    names = (*LABELS, "family")
+    calls = CounterMetricFamily(COMMANDS, "Commands by family, as CloudWatch has them.", labels=names)
+    seconds = CounterMetricFamily(COMMAND_SECONDS, "Time that the engine ran them.", labels=names)
+    for one in latest:
+        for family, number, spent_s in commands(one.reading) if one.reading is not None else ():
+            calls.add_metric((*one.labels.values(), family), number)
+            seconds.add_metric((*one.labels.values(), family), spent_s)
+    return calls, seconds
