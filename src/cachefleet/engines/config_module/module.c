@@ -1,4 +1,4 @@
-/* The module that gives clients the harmless part of CONFIG: a command filter and two commands, for Valkey and Redis from 6.2.
+/* The module that gives clients the harmless part of CONFIG: a command filter and two commands, for Valkey and Redis from 7.0.
  *
  * CONFIG itself stays withheld from clients. What is harmless of it, by names.c, the filter turns into a command of its own,
  * which rules of users (ACL) give or withhold as any other; all else stays as it is, and the engine refuses it:
@@ -55,8 +55,7 @@ static size_t (*CallReplyLength)(engine_reply *reply);
 static engine_reply *(*CallReplyArrayElement)(engine_reply *reply, size_t which);
 static const char *(*CallReplyStringPtr)(engine_reply *reply, size_t *size);
 static void (*FreeCallReply)(engine_reply *reply);
-static int (*ReplyWithArray)(engine_context *context, long count);
-static int (*ReplyWithMap)(engine_context *context, long count); /* NULL before Redis 7.0 */
+static int (*ReplyWithMap)(engine_context *context, long count);
 static int (*ReplyWithStringBuffer)(engine_context *context, const char *text, size_t size);
 static int (*ReplyWithCallReply)(engine_context *context, engine_reply *reply);
 static int (*ReplyWithError)(engine_context *context, const char *text);
@@ -65,31 +64,29 @@ static int (*WrongArity)(engine_context *context);
 static const struct {
     const char *name;
     void *place;
-    int dispensable;
 } wanted[] = {
-    {"IsModuleNameBusy", &IsModuleNameBusy, 0},
-    {"SetModuleAttribs", &SetModuleAttribs, 0},
-    {"SetModuleOptions", &SetModuleOptions, 0},
-    {"CreateCommand", &CreateCommand, 0},
-    {"RegisterCommandFilter", &RegisterCommandFilter, 0},
-    {"CommandFilterArgsCount", &CommandFilterArgsCount, 0},
-    {"CommandFilterArgGet", &CommandFilterArgGet, 0},
-    {"CommandFilterArgReplace", &CommandFilterArgReplace, 0},
-    {"CommandFilterArgDelete", &CommandFilterArgDelete, 0},
-    {"CreateString", &CreateString, 0},
-    {"StringPtrLen", &StringPtrLen, 0},
-    {"Call", &Call, 0},
-    {"CallReplyType", &CallReplyType, 0},
-    {"CallReplyLength", &CallReplyLength, 0},
-    {"CallReplyArrayElement", &CallReplyArrayElement, 0},
-    {"CallReplyStringPtr", &CallReplyStringPtr, 0},
-    {"FreeCallReply", &FreeCallReply, 0},
-    {"ReplyWithArray", &ReplyWithArray, 0},
-    {"ReplyWithMap", &ReplyWithMap, 1},
-    {"ReplyWithStringBuffer", &ReplyWithStringBuffer, 0},
-    {"ReplyWithCallReply", &ReplyWithCallReply, 0},
-    {"ReplyWithError", &ReplyWithError, 0},
-    {"WrongArity", &WrongArity, 0},
+    {"IsModuleNameBusy", &IsModuleNameBusy},
+    {"SetModuleAttribs", &SetModuleAttribs},
+    {"SetModuleOptions", &SetModuleOptions},
+    {"CreateCommand", &CreateCommand},
+    {"RegisterCommandFilter", &RegisterCommandFilter},
+    {"CommandFilterArgsCount", &CommandFilterArgsCount},
+    {"CommandFilterArgGet", &CommandFilterArgGet},
+    {"CommandFilterArgReplace", &CommandFilterArgReplace},
+    {"CommandFilterArgDelete", &CommandFilterArgDelete},
+    {"CreateString", &CreateString},
+    {"StringPtrLen", &StringPtrLen},
+    {"Call", &Call},
+    {"CallReplyType", &CallReplyType},
+    {"CallReplyLength", &CallReplyLength},
+    {"CallReplyArrayElement", &CallReplyArrayElement},
+    {"CallReplyStringPtr", &CallReplyStringPtr},
+    {"FreeCallReply", &FreeCallReply},
+    {"ReplyWithMap", &ReplyWithMap},
+    {"ReplyWithStringBuffer", &ReplyWithStringBuffer},
+    {"ReplyWithCallReply", &ReplyWithCallReply},
+    {"ReplyWithError", &ReplyWithError},
+    {"WrongArity", &WrongArity},
 };
 
 /* --- what is harmless --- */
@@ -162,10 +159,7 @@ static int get(engine_context *context, engine_string **words, int count) {
         engine_reply *answer = is_named(words + 1, count - 1, config_name(i)) ? ask(context, config_name(i)) : NULL;
         if (answer) answers[found++] = answer;
     }
-    if (ReplyWithMap)
-        ReplyWithMap(context, found);
-    else
-        ReplyWithArray(context, 2 * found);
+    ReplyWithMap(context, found);
     for (long i = 0; i < found; i++) {
         for (size_t which = 0; which < 2; which++) {
             size_t size = 0;
@@ -198,7 +192,7 @@ static int find_functions(engine_context *context) {
     for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted); i++) {
         char name[64] = "RedisModule_";
         strncat(name, wanted[i].name, sizeof(name) - strlen(name) - 1);
-        if (find(name, wanted[i].place) != DONE && !wanted[i].dispensable) return FAILED;
+        if (find(name, wanted[i].place) != DONE) return FAILED;
     }
     return DONE;
 }

@@ -1,4 +1,4 @@
-/* Names that are harmless, of all versions from 6.2 on; whatever is not here is withheld, so also what a new version brings.
+/* Names that are harmless, of all versions from 7.0 on; whatever is not here is withheld, so also what a new version brings.
  *
  * Not here: passwords and users (masterauth, requirepass, masteruser), what makes hashes guessable (hash-seed), paths
  * (dir, logfile, tls-key-file), addresses and ports (bind, port, replica-announce-ip), the machine (server-cpulist), and
@@ -79,7 +79,6 @@ static const parameter parameters[] = {
     {"list-max-listpack-size", SET},
     {"list-max-ziplist-size", SET},
     {"loglevel", READ},
-    {"lua-replicate-commands", READ},
     {"lua-time-limit", READ},
     {"maxclients", READ},
     {"maxmemory", READ},
