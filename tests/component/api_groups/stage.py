@@ -30,7 +30,8 @@ from cachefleet.interfaces import AnyRow, Store
 from cachefleet.model.fragment import Fragment
 from cachefleet.model.resource import Key, Kind, Scope
 from cachefleet.model.row import GroupRow
-from tests.component.api.stage import Stage, _model, on_each_store
+from cachefleet.protocol.service import service as service_model
+from tests.component.api.stage import Stage, on_each_store
 from tests.fakes.api import call
 from tests.unit.api.rows import available
 
@@ -41,7 +42,7 @@ class GroupStage(Stage):
     async def call(self, name: str, /, service: Any = "elasticache", **request: Any) -> dict[str, Any]:
         """The reply as a client would have it, checked against the service model's output shape."""
         reply: dict[str, Any] = built(await call(self.context, name, service, **request))
-        report = ParamValidator().validate(reply, _model(service).operation_model(name).output_shape)
+        report = ParamValidator().validate(reply, service_model(service).model.operation_model(name).output_shape)
         assert not report.has_errors(), report.generate_report()
         return reply
 

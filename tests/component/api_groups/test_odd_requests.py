@@ -19,7 +19,7 @@ from cachefleet.model.errors import AwsError
 from cachefleet.model.group import SLOTS
 from cachefleet.model.resource import GROUP_KINDS, Kind
 from cachefleet.model.snapshot import SnapshotState
-from tests.component.api.stage import _model
+from cachefleet.protocol.service import service as service_model
 from tests.component.api_groups.snapshot_stage import SnapshotStage
 from tests.fakes.clock import ManualClock
 from tests.fakes.store import MemoryStore
@@ -98,7 +98,7 @@ def of_shape(shape: Shape, member: str) -> st.SearchStrategy[Any]:
 @functools.cache
 def requests(name: str) -> st.SearchStrategy[dict[str, Any]]:
     """Few members at a time, so that more than the first check is reached."""
-    shape = _model("elasticache").operation_model(name).input_shape
+    shape = service_model("elasticache").model.operation_model(name).input_shape
     members = {member: of_shape(below, member) for member, below in shape.members.items()}
     needed = {*shape.required_members, *NEEDED.get(name, ())}
     built = sorted(set(members) - set(OPERATIONS["elasticache", name].refused))
