@@ -17,7 +17,7 @@ from tests.engine.groups import address, delete, describe, replication_group
 from tests.faults.remains import NFT, claims, network, rules
 from tests.fixtures.doors import ALLOWED, DEFAULT, FORBIDDEN, Place, await_door, enters, need_guards, permission, security_group
 from tests.fixtures.machine import data_folder
-from tests.fixtures.service import Service, running_service, wait_for
+from tests.fixtures.service import CACHEFLEET, Service, running_service, wait_for
 
 
 @pytest.fixture
@@ -207,3 +207,18 @@ def test_where_it_is_switched_off_it_is_said_and_nobody_is_refused() -> None:
             assert enters(where, FORBIDDEN)
             assert "security groups: recorded, not enforced: host.guard is never" in service.told()
             delete(service.client(), "shop")
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None or os.geteuid() != 0, reason="needs to give up a capability")
+def test_without_the_capability_rules_are_recorded_and_that_is_said() -> None:
+    without = ("setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin", "--", CACHEFLEET)
+    with data_folder() as data, running_service(data, program=without) as service, security_group(service) as group:
+        create(service, group)
+        where = primary(available(service))
+        assert enters(where, FORBIDDEN)
+        assert tables_of(network(service)) == []
+        assert "security groups: recorded, not enforced: nftables may not be used here" in service.told()
+        assert "CAP_NET_ADMIN" in service.told()
+        shown = service.client("ec2").describe_security_groups(GroupIds=[group])["SecurityGroups"]
+        assert shown[0]["IpPermissions"] == []
+        delete(service.client(), "shop")
