@@ -30,7 +30,7 @@ def measure(data: Path) -> Iterator[Row]:
         for number in range(GROUPS):
             create(client, f"idle{number}", PAIR)
         wait_for("all are available", lambda: available(client) == GROUPS, 60)
-        _pass(SETTLE_S)
+        pause(SETTLE_S)
         engines = list(service.engine_pids())
         shares = [_shares([pid], engines) for _ in range(SPANS)]
         yield Row(figure="20 nodes: control plane's share of a core", unit="%", values=[own for own, _ in shares], target=2)
@@ -42,7 +42,7 @@ def measure(data: Path) -> Iterator[Row]:
         )
 
 
-def _pass(seconds: float) -> None:
+def pause(seconds: float) -> None:
     select.select([], [], [], seconds)
 
 
@@ -50,6 +50,6 @@ def _shares(*crowds: list[int]) -> tuple[float, ...]:
     """Percent of a core that each crowd of processes used over SPAN_S."""
     before = [sum(map(spent_s, pids)) for pids in crowds]
     begun = time.perf_counter()
-    _pass(SPAN_S)
+    pause(SPAN_S)
     span_s = time.perf_counter() - begun
     return tuple(100 * (sum(map(spent_s, pids)) - spent) / span_s for pids, spent in zip(crowds, before, strict=True))
