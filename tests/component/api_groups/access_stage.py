@@ -7,12 +7,14 @@ from typing import Any
 from msgspec.structs import replace
 
 from cachefleet.model.access import Admitted, AuthTokens, admitted_users
+from cachefleet.model.group import Engine
 from cachefleet.model.resource import Kind
 from cachefleet.model.row import GroupRow
 from cachefleet.planning.users import users_of_group, users_without_group
 from tests.component.api_groups.stage import GroupStage, one
 from tests.fakes.catalogue import BUILDS, StaticCatalogue
 
+_CALLBACKS = {Engine.VALKEY: ("auth-callback",)}
 PASSWORD, OTHER = "a-password-of-16", "another-password"
 ACCESS = "on ~app::* -@all +@read"
 
@@ -29,8 +31,8 @@ async def user(stage: GroupStage, user_id: str) -> dict[str, Any]:
 
 
 def with_tls(stage: GroupStage) -> None:
-    """Every engine that is installed can do TLS."""
-    able = [replace(build, capabilities=build.capabilities | {"tls"}) for build in BUILDS]
+    """Every engine that is installed can do TLS, and lets modules check tokens where it is Valkey."""
+    able = [replace(build, capabilities=build.capabilities | {"tls", *_CALLBACKS.get(build.engine, ())}) for build in BUILDS]
     stage.context = replace(stage.context, catalogue=StaticCatalogue(able))
 
 

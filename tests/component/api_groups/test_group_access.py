@@ -156,8 +156,7 @@ async def test_users_of_a_group_that_is_added(stage: GroupStage) -> None:
 async def test_which_caches_can_have_a_user_group(stage: GroupStage) -> None:
     with_tls(stage)
     await create_user(stage, "app", AccessString="on ~a +get (~b +set)")
-    await create_user(stage, "iam", Passwords=None, AuthenticationMode={"Type": "iam"})
-    for name, engine, users in (("team", "redis", ["default", "app"]), ("vk", "valkey", ["app"]), ("iams", "valkey", ["iam"])):
+    for name, engine, users in (("team", "redis", ["default", "app"]), ("vk", "valkey", ["app"])):
         await stage.call("CreateUserGroup", UserGroupId=name, Engine=engine, UserIds=users)
     base = {"ReplicationGroupId": "demo", "ReplicationGroupDescription": "d", "CacheNodeType": NODE_TYPE, "NumCacheClusters": 1}
     tls = {"TransitEncryptionEnabled": True}
@@ -168,7 +167,6 @@ async def test_which_caches_can_have_a_user_group(stage: GroupStage) -> None:
         ("UserGroupNotFound", "none", {**tls, "UserGroupIds": ["none"]}),
         (VALUE, "at most one", {**tls, "UserGroupIds": ["team", "vk"]}),
         (COMBINATION, "Redis OSS", {**tls, **redis, "UserGroupIds": ["vk"]}),
-        (COMBINATION, "IAM", {**tls, "UserGroupIds": ["iams"]}),
         (VALUE, "access string of user app", {**tls, "Engine": "redis", "EngineVersion": "6.2", "UserGroupIds": ["team"]}),
     ):
         await stage.refused(code, rule, "CreateReplicationGroup", **base, **request)
