@@ -1,7 +1,7 @@
 """What measuring costs. The control plane: 10 groups 1+1 (20 nodes), its processor time while every node is measured once a
-second less that while they are measured once a minute, alternating, over the samples taken; from that the share of a core that 200
-nodes would take every 10 s. The engine: requests a second (redis-benchmark, 50 connections, 16 requests in flight) of a
-single node that is measured every 10 s over the same of that node measured every 60 s, alternating.
+second less that while they are measured once a minute, alternating, over the samples taken; from that the share of a core
+that 200 nodes would take every 10 s. The engine: requests a second (redis-benchmark, 50 connections, 16 requests in flight)
+of a single node that is measured every 10 s over the same of that node measured every 60 s, alternating.
 """
 
 from __future__ import annotations
