@@ -17,7 +17,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from cachefleet.engines.iam_module.compiling import module_file
+from cachefleet.engines.iam_module import IAM_SOURCE
+from cachefleet.engines.module_compiling import compiled_module
 from cachefleet.model.group import Engine
 from cachefleet.model.iam_rules import IamRules, day_keys
 from tests.engine.engine_processes import build_of, free_address
@@ -63,7 +64,7 @@ def node() -> Iterator[tuple[str, int, bytes]]:
         (folder / "node.conf").write_text(
             f'port 0\ntls-port {address.port}\nbind {address.host}\nsave ""\ntls-auth-clients no\n'
             f"tls-ca-cert-file {folder}/ca.pem\ntls-cert-file {folder}/node.pem\ntls-key-file {folder}/node.key\n"
-            f"loadmodule {module_file(folder / 'modules')}\n"
+            f"loadmodule {compiled_module(IAM_SOURCE, folder / 'modules')}\n"
             f"user default off -@all\nuser cachefleet on >{OURS} ~* &* +@all\nuser anna on resetpass ~* &* +@all\n"
         )
         log = folder / "output"

@@ -19,7 +19,8 @@ from botocore.signers import RequestSigner
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from cachefleet.engines.iam_module.compiling import module_file
+from cachefleet.engines.iam_module import IAM_SOURCE
+from cachefleet.engines.module_compiling import compiled_module
 from cachefleet.model.group import Engine
 from cachefleet.model.iam_rules import DayKey, IamRules, day_keys
 from tests.engine.engine_processes import Client, build_of, free_address
@@ -94,7 +95,7 @@ def engine(version: tuple[Engine, str], under: Sequence[str] = ()) -> Iterator[N
     with data_folder() as folder:
         address = free_address(6379)
         config = folder / "node.conf"
-        module = module_file(folder / "modules")
+        module = compiled_module(IAM_SOURCE, folder / "modules")
         config.write_text(CONFIG.format(host=address.host, port=address.port, module=module, ours=OURS))
         log = folder / "output"
         with log.open("wb") as output:

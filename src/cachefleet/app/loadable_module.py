@@ -17,7 +17,8 @@ log = structlog.get_logger()
 
 
 class LoadableModule:
-    """file and is_there are functions of control.seams.Seams, refuses is one of api.context.Context.
+    """file and is_there are functions of control.seams.Seams (iam_module, has_iam_module, config_module), refuses is one of
+    api.context.Context (refuses_tokens, refuses_config).
 
     without: what engines cannot do where it cannot be made, for the log."""
 

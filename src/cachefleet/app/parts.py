@@ -14,7 +14,6 @@ import cachefleet.api.operations  # noqa: F401  (registers them)
 from cachefleet.app.access_keys import AccessKeys
 from cachefleet.app.certificate_authority import AuthorityUnusable, CertificateAuthority
 from cachefleet.app.engine_passwords import DerivedPasswords
-from cachefleet.app.iam_module import IamModule
 from cachefleet.app.installation import Credentials, Installation, ServiceLock
 from cachefleet.app.loadable_module import LoadableModule
 from cachefleet.app.sealing import KeySealer
@@ -27,6 +26,7 @@ from cachefleet.control.seams import Seams
 from cachefleet.engines.catalogue import BUILT_FOLDER, InstalledEngines
 from cachefleet.engines.config_module import CONFIG_SOURCE
 from cachefleet.engines.discovery import DiscoveryDriver, node_list_file
+from cachefleet.engines.iam_module import IAM_SOURCE
 from cachefleet.engines.memcached import MemcachedDriver
 from cachefleet.engines.trust import Trust
 from cachefleet.engines.valkey import ValkeyDriver
@@ -66,7 +66,7 @@ class Parts(msgspec.Struct, frozen=True):
     certificates: CertificateAuthority
     sealer: KeySealer
     keys: AccessKeys
-    iam_module: IamModule
+    iam_module: LoadableModule
     config_module: LoadableModule
     sources: Sources
 
@@ -98,7 +98,7 @@ async def assemble(settings: Settings, folder: Folder, clock: Clock, stack: Asyn
     entropy = SystemEntropy()
     sealer = KeySealer.of(settings.data_dir, entropy)
     keys = AccessKeys(_root(settings, folder.credentials), store, sealer, clock)
-    iam_module = IamModule(settings.data_dir)
+    iam_module = LoadableModule(settings.data_dir, IAM_SOURCE, "engines cannot check IAM tokens")
     config_module = LoadableModule(settings.data_dir, CONFIG_SOURCE, "engines cannot give clients part of CONFIG")
     catalogue = InstalledEngines(settings.engines, built=settings.data_dir / BUILT_FOLDER)
     passwords = DerivedPasswords.of(settings.data_dir)

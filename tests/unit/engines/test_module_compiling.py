@@ -1,0 +1,70 @@
+"""How our modules for engines get compiled: once, whole or not at all, and with a message where they cannot be."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from cachefleet.engines.build_tools import ToolsMissing
+from cachefleet.engines.config_module import CONFIG_SOURCE
+from cachefleet.engines.iam_module import IAM_SOURCE
+from cachefleet.engines.module_compiling import ModuleSource, NotCompiled, compiled_module
+
+every_source = pytest.mark.parametrize("source", [IAM_SOURCE, CONFIG_SOURCE], ids=lambda source: source.name)
+
+
+@pytest.fixture(autouse=True)
+def _compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that writes what it was asked for into its output, and fails when the file `broken` is there."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "cc").write_text(
+        f"#!/bin/sh\necho run >>{tmp_path}/runs\n"
+        f"[ -e {tmp_path}/broken ] && echo 'names.c:1: error: no' >&2 && exit 1\n"
+        'while [ $# -gt 0 ]; do [ "$1" = -o ] && out="$2"; shift; done\necho module >"$out"\n'
+    )
+    (tmp_path / "bin" / "cc").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.delenv("CC", raising=False)
+
+
+@every_source
+def test_it_is_compiled_once(source: ModuleSource, tmp_path: Path) -> None:
+    first = compiled_module(source, tmp_path / "data" / "modules")
+    assert first.read_text() == "module\n" and first.stat().st_mode & 0o777 == 0o700
+    assert compiled_module(source, first.parent) == first
+    assert (tmp_path / "runs").read_text().count("run") == 1
+    assert first.parent.stat().st_mode & 0o077 == 0
+
+
+def test_each_has_a_file_of_its_own(tmp_path: Path) -> None:
+    made = {compiled_module(source, tmp_path / "modules").name for source in (IAM_SOURCE, CONFIG_SOURCE)}
+    assert {name.partition("-")[0] for name in made} == {"iam", "config"}
+
+
+@every_source
+def test_what_the_compiler_refuses_leaves_nothing(source: ModuleSource, tmp_path: Path) -> None:
+    (tmp_path / "broken").touch()
+    with pytest.raises(NotCompiled, match=rf"{source.called} .*names\.c:1: error: no"):
+        compiled_module(source, tmp_path / "modules")
+    assert [path.name for path in (tmp_path / "modules").iterdir()] == [f".{source.name}.lock"]
+    (tmp_path / "broken").unlink()
+    assert compiled_module(source, tmp_path / "modules").exists()
+
+
+@every_source
+def test_without_a_compiler_it_says_what_to_install(
+    source: ModuleSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ToolsMissing, match=rf"{source.called} .* apt-get install gcc libc6-dev"):
+        compiled_module(source, tmp_path / "modules")
+
+
+@every_source
+def test_every_source_is_there_and_comes_along(source: ModuleSource) -> None:
+    there = {path.name for path in source.folder.iterdir() if path.suffix in (".c", ".h")}
+    assert there == {*source.sources, *source.headers}
+    packaged = (Path(__file__).parents[3] / "pyproject.toml").read_text()
+    assert f"engines/{source.folder.name}/*.c" in packaged and f"engines/{source.folder.name}/*.h" in packaged
