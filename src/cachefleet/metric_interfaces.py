@@ -52,6 +52,9 @@ class Metrics(Protocol):
     def record(self, series: Series, at: float, values: Mapping[MetricName, Value], *, fine: bool = False) -> None:
         """at: epoch seconds. fine: kept by the second for a while, else by the minute. Stored within seconds."""
 
+    def is_full(self) -> bool:
+        """Whether so much waits to be stored that values of more series may be lost."""
+
     async def points(
         self, series: Sequence[Series], names: Sequence[MetricName], resolution: Resolution, start: float, end: float
     ) -> dict[tuple[Series, MetricName], Points]:
@@ -68,6 +71,9 @@ class NoMetrics:
 
     def record(self, series: Series, at: float, values: Mapping[MetricName, Value], *, fine: bool = False) -> None:
         """Forgets it."""
+
+    def is_full(self) -> bool:
+        return False
 
     async def points(
         self, series: Sequence[Series], names: Sequence[MetricName], resolution: Resolution, start: float, end: float

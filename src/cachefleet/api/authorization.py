@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cachefleet.api.condition_values import asks_for_resources, values_of_request, values_of_resource
+from cachefleet.api.condition_values import asks_for_resources, values_of_action, values_of_request, values_of_resource
 from cachefleet.api.context import Context
-from cachefleet.api.permissions import needs
+from cachefleet.api.permissions import action_of, needs
 from cachefleet.api.request_resources import Asked, asked_for
 from cachefleet.interfaces import AnyRow
 from cachefleet.model.errors import AwsError
@@ -38,13 +38,13 @@ async def authorize(context: Context, service: str, operation: str, request: Map
     known = needs(service, operation)
     if known is not None and known.free:
         return
-    own = f"{service}:{operation}"
+    own = action_of(service, operation)
     if known is None:
         raise _refusal(context, Asked(own, "*"), Decision.NOT_ALLOWED)
     asked = await asked_for(context, service, own, known.named, request)
     if len(asked) > MAX_RESOURCES:
         raise AwsError("ValidationError", f"The request names {len(asked)} resources; at most {MAX_RESOURCES} are taken.")
-    values = values_of_request(context, request)
+    values = {**values_of_request(context, request), **values_of_action(own, request)}
     reads = asks_for_resources(key for policy in caller.policies for key in policy.keys)
     for one in asked:
         of_it = await _values_of(context, service, one, request) if reads else {}

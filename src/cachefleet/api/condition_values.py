@@ -45,6 +45,11 @@ def values_of_request(context: Context, request: Mapping[str, Any]) -> dict[str,
     return values
 
 
+def values_of_action(action: str, request: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Keys that one action alone has."""
+    return _texts({"cloudwatch:namespace": request.get("Namespace")} if action == "cloudwatch:PutMetricData" else {})
+
+
 def _request_tags(request: Mapping[str, Any]) -> list[tuple[str, str]]:
     listed = list(request.get("Tags") or ())
     for part in request.get("TagSpecifications") or ():  # EC2's form

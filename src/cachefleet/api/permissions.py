@@ -166,7 +166,26 @@ _EC2: dict[str, Needs] = {
     "UpdateSecurityGroupRuleDescriptionsIngress": _EC2_GROUP,
 }
 
-_TABLES = {"elasticache": _ELASTICACHE, "iam": _IAM, "ec2": _EC2, "sts": {"GetCallerIdentity": Needs(free=True)}}
+_MONITORING: dict[str, Needs] = {
+    "GetMetricData": _NOTHING,
+    "GetMetricStatistics": _NOTHING,
+    "ListMetrics": _NOTHING,
+    "PutMetricData": _NOTHING,
+}
+
+_TABLES = {
+    "elasticache": _ELASTICACHE,
+    "iam": _IAM,
+    "ec2": _EC2,
+    "sts": {"GetCallerIdentity": Needs(free=True)},
+    "monitoring": _MONITORING,
+}
+_PREFIXES = {"monitoring": "cloudwatch"}  # where actions do not begin with the signing name
+
+
+def action_of(service: str, operation: str) -> str:
+    """As policies call it. service: the signing name."""
+    return f"{_PREFIXES.get(service, service)}:{operation}"
 
 
 def needs(service: str, operation: str) -> Needs | None:

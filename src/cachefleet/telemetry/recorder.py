@@ -1,8 +1,9 @@
 """metric_interfaces.Metrics: collects values in memory, hands them to the store in blocks, and reads both.
 
 Each value goes into a block of every fineness from its own on. A block is written again, whole, as long as its time lasts; each
-process writes its own, so nobody has to read before writing, and those of several are merged when they are read. What was not
-written yet when a process dies is lost: FLUSH_S of values.
+process writes its own, so nobody has to read before writing, and those of several are merged when they are read. Only a block
+that was let go of is read before it is written again, for a value that came late. What was not written yet when a process dies
+is lost: FLUSH_S of values.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ FLUSH_S = 10.0
 PRUNE_S = 3600.0
 _AT_ONCE = 200  # blocks in one transaction
 _MAX_HEADS = 200_000  # blocks that wait for a database that cannot be used
+_RESERVED_HEADS = 10_000  # of these, for what is measured here
 
 _Head = tuple[Series, int, int]  # resolution in seconds, begin
 
@@ -39,6 +41,7 @@ class Recorder:
         self._writer = writer
         self._heads: dict[_Head, Columns] = {}
         self._dirty: dict[_Head, None] = {}  # in the order in which they became so
+        self._late: set[_Head] = set()  # heads that may lack what was written of them before
         self._last_at: dict[Series, float] = {}
         self._lost = 0
         self._flushing = asyncio.Lock()
@@ -52,9 +55,14 @@ class Recorder:
             if head not in self._heads and len(self._heads) >= _MAX_HEADS:
                 self._lost += len(values)
                 continue
+            if head not in self._heads and self._is_over(begin, resolution.block_s):
+                self._late.add(head)
             add(self._heads.setdefault(head, {}), (int(at) - begin) // resolution.seconds, values)
             self._dirty[head] = None
         self._last_at[series] = max(at, self._last_at.get(series, 0.0))
+
+    def is_full(self) -> bool:
+        return len(self._heads) > _MAX_HEADS - _RESERVED_HEADS
 
     async def run(self) -> None:
         pruned_at = float("-inf")
@@ -98,18 +106,26 @@ class Recorder:
     async def _block(self, head: _Head) -> Block:
         await asyncio.sleep(0)  # a block takes about a millisecond, and there may be hundreds
         series, resolution_s, begin = head
+        if head in self._late:
+            before = await self._store.blocks([series], resolution_s, begin, begin + 1)
+            own = [_read(block) for block in before if block.writer == self._writer]
+            self._heads[head] = joined([*own, self._heads[head]])
+            self._late.discard(head)
         self._dirty.pop(head, None)  # from here on, whatever comes has to be written by the next flush
         columns = self._heads[head]
         return Block(series, resolution_s, begin, self._writer, tuple(sorted(columns)), encoded(columns))
 
     def _let_go(self) -> None:
         """Of blocks whose time is over, one block longer for what comes late."""
-        now = self._clock.now()
         spans = {resolution.seconds: resolution.block_s for resolution in RESOLUTIONS}
-        for head in [head for head in self._heads if head[2] + 2 * spans[head[1]] < now and head not in self._dirty]:
+        for head in [head for head in self._heads if self._is_over(head[2], spans[head[1]]) and head not in self._dirty]:
             del self._heads[head]
         current = {head[0] for head in self._heads}
         self._last_at = {series: at for series, at in self._last_at.items() if series in current}
+
+    def _is_over(self, begin: int, block_s: int) -> bool:
+        """Whether a block is let go of once it is written."""
+        return begin + 2 * block_s < self._clock.now()
 
     async def _prune(self) -> None:
         now = self._clock.now()
@@ -126,7 +142,8 @@ class Recorder:
         stored = await self._store.blocks(series, resolution.seconds, begin, int(end) + 1)
         found: dict[tuple[Series, int], list[Columns]] = {}
         for block in stored:
-            if block.writer != self._writer or (block.series, block.resolution_s, block.begins_at) not in self._heads:
+            head = block.series, block.resolution_s, block.begins_at
+            if block.writer != self._writer or head not in self._heads or head in self._late:
                 found.setdefault((block.series, block.begins_at), []).append(_read(block))
         wanted = set(series)
         for (one, seconds, at), columns in self._heads.items():
