@@ -14,7 +14,7 @@ from copy import deepcopy
 from typing import Any
 from urllib.parse import urlencode
 
-from botocore.model import ListShape, Shape, StructureShape
+from botocore.model import ListShape, MapShape, Shape, StructureShape
 from botocore.serialize import create_serializer
 
 from cachefleet import api
@@ -25,7 +25,7 @@ from cachefleet.policies.credential import Credential
 from cachefleet.protocol.service import service
 from tests.contract.shape_values import for_client
 from tests.fakes.entropy import SeededEntropy
-from tests.fixtures.gateway import KEY, NOW, Answer, ask_async, sign
+from tests.fixtures.gateway import KEY, NOW, URL, Answer, ask_async, sign
 
 NUMBERS = [-(2**31), -1, 0, 1, 2, 3, 5, 6, 20, 40, 100, 101, 501, 6379, 11211, 65536, 2**31 - 1]
 TIMES = [-62_135_596_800.0, 0.0, NOW - 60, NOW, NOW + 60, 253_402_300_799.0]
@@ -54,12 +54,18 @@ class Chooser:
             return {name: self.value(shape.members[name]) for name in wanted}
         if isinstance(shape, ListShape):
             return [self.value(shape.member) for _ in range(self.chance.choice([0, 1, 1, 2, 3]))]
+        if isinstance(shape, MapShape):
+            return {self.chance.choice(self._texts): self.value(shape.value) for _ in range(self.chance.choice([0, 1, 2]))}
         if shape.type_name == "boolean":
             return self.chance.random() < 0.5
         if shape.type_name == "timestamp":
             return self.chance.choice(TIMES)
         if shape.type_name in ("integer", "long"):
             return self.chance.choice(NUMBERS)
+        if shape.type_name in ("float", "double"):
+            return self.chance.choice([*NUMBERS, 0.1, 1e300, 5e-324])
+        if shape.type_name == "blob":
+            return self.chance.choice(self._texts).encode()
         if self.ids and self.chance.random() < 0.5:
             return self.chance.choice(self.ids)
         return self.chance.choice(shape.enum if shape.enum and self.chance.random() < 0.7 else self._texts)
@@ -89,5 +95,7 @@ async def send(gateway: Gateway, signing_name: str, name: str, asked: Mapping[st
     served = service(signing_name)
     operation = served.operation(name)
     serializer = create_serializer(served.model.protocol, False)
-    wire = serializer.serialize_to_request(for_client(operation.input_shape, asked), operation)["body"]
-    return await ask_async(gateway, sign(urlencode(wire).encode(), service=signing_name))
+    wire = serializer.serialize_to_request(for_client(operation.input_shape, asked), operation)
+    body = wire["body"] if isinstance(wire["body"], bytes) else urlencode(wire["body"]).encode()
+    url = URL.rstrip("/") + wire["url_path"]
+    return await ask_async(gateway, sign(body, url=url, service=signing_name, headers=wire["headers"]))

@@ -197,7 +197,12 @@ def _write(out: bytearray, value: Any) -> None:
     elif isinstance(value, list):
         _write_head(out, 4, len(value))
         for item in value:
-            _write(out, item)
+            if type(item) is float:  # nearly all that there is in large replies
+                out += _DOUBLE.pack(0xFB, item)
+            elif type(item) is Moment:
+                out += _MOMENT.pack(0xC1, 0xFB, item.seconds)
+            else:
+                _write(out, item)
     elif isinstance(value, dict):
         _write_head(out, 5, len(value))
         for key, item in value.items():
