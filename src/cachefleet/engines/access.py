@@ -147,6 +147,8 @@ def is_withheld(command: str) -> bool:
     whole, _, part = command.partition("|")
     if whole == "config" and part in _CONFIG_COMMANDS:
         return False
+    if whole.startswith(f"{RESERVED}."):  # of our modules
+        return True
     return whole in _WITHHELD or part in (*_WITHHELD_PARTS.get(whole, ()), *(_MIGRATION_PARTS if whole == "cluster" else ()))
 
 

@@ -48,7 +48,9 @@ def test_what_is_kept_means_the_same_and_is_kept_again(written: str, kept: str) 
         ("reset", "reset"),
         ("skip-sanitize-payload", "broken payloads"),
         ("+config", "kept from all"),
-        ("+CONFIG|GET", "kept from all"),
+        ("+CONFIG|REWRITE", "kept from all"),
+        ("-config|resetstat", "kept from all"),
+        ("+Cachefleet.CONFIG-set", "kept from all"),
         ("-debug", "kept from all"),
         ("+cluster|setslot", "kept from all"),
         ("+cluster|migrateslots", "kept from all"),
@@ -66,7 +68,7 @@ def test_what_nobody_may_write(written: str, why: str) -> None:
 
 
 def test_parts_that_all_may_have_can_be_named() -> None:
-    for rule in ("+acl|whoami", "+cluster|slots", "+acl", "+cluster", "-acl", "+client|list"):
+    for rule in ("+acl|whoami", "+cluster|slots", "+acl", "+cluster", "-acl", "+client|list", "+config|get", "-config|set"):
         assert rule in read_words(f"on {rule}").rules
 
 

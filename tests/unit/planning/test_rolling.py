@@ -238,6 +238,23 @@ def test_a_version_that_does_not_start_is_taken_back(nodes: int) -> None:
     assert len(set(addresses)) == nodes
 
 
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_the_module_for_config_comes_and_goes_by_a_roll(nodes: int) -> None:
+    world = created(replicated(nodes, failover=nodes > 1))
+    assert world.write(1)
+    for config in ("get", "set", ""):
+        before = {name: known.launches for name, known in world.memory.nodes.items()}
+        world.desired = msgspec.structs.replace(world.desired, config=config)
+        watch(world)
+        forms = {known.form.config for known in world.memory.nodes.values() if known.form is not None}
+        assert forms == {bool(config)} and world.status.state == "available"
+        launched = {name for name, known in world.memory.nodes.items() if known.launches != before[name]}
+        assert launched == (set() if config == "set" else set(before)), "what is only of rules needs no launch"
+        assert world.write(2) and all(world.of(node.name).data >= {1} for node in world.desired.nodes)
+    told = "".join(world.events)
+    assert all(f"applying modification to CONFIG for clients to {config}" in told for config in ("get", "set", "off"))
+
+
 def test_a_version_is_not_taken_back_once_a_primary_has_it() -> None:
     world = created(old(replicated(2)))
     upgrade(world)
