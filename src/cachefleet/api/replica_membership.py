@@ -28,7 +28,7 @@ from cachefleet.api.handovers import awaited_primary, require_settled
 from cachefleet.api.placement import check_zones, fill
 from cachefleet.api.replication_group_topology import MAX_REPLICAS
 from cachefleet.api.subnet_groups import subnet_group_zones
-from cachefleet.api.tag_rules import added, read_tags
+from cachefleet.api.tag_rules import added, read_other_tags
 from cachefleet.model.errors import AwsError, invalid_combination, invalid_value
 from cachefleet.model.group import DesiredNode, Shape
 from cachefleet.model.row import GroupRow
@@ -49,7 +49,7 @@ async def add_replica(context: Context, cluster: str, request: Mapping[str, Any]
     usable = await subnet_group_zones(context, row.desired.subnet_group)
     zone = request.get("PreferredAvailabilityZone") or ""
     check_zones([zone] if zone else [], usable, zones(context.scope.region), "PreferredAvailabilityZone")
-    tags = read_tags(request.get("Tags") or ())
+    tags = read_other_tags(request.get("Tags") or (), "a member of a group")
     _check_addition(row, cluster, request)
     (shard,) = row.desired.shards
     present = [node.zone for node in shard.nodes]

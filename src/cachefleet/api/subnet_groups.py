@@ -14,7 +14,7 @@ from cachefleet.api import names, networks
 from cachefleet.api.context import Context
 from cachefleet.api.paging import cut, page_of, reply
 from cachefleet.api.registry import operation
-from cachefleet.api.tag_rules import read_tags
+from cachefleet.api.tag_rules import read_other_tags
 from cachefleet.interfaces import Conflict, NameTaken, Transaction
 from cachefleet.model.errors import AwsError, invalid_value
 from cachefleet.model.group import GroupDesired
@@ -51,7 +51,7 @@ async def create_cache_subnet_group(context: Context, request: CreateCacheSubnet
     row: SubnetGroupRow = Row(
         key=context.scope.key(Kind.SUBNET_GROUP, name),
         desired=SubnetGroupDesired(description, chosen[0].desired.vpc_id, _as_members(chosen)),
-        tags=read_tags(request.get("Tags", ())),
+        tags=read_other_tags(request.get("Tags", ()), "a subnet group"),
     )
     if name == DEFAULT_SUBNET_GROUP:
         raise _already_exists(name)

@@ -97,6 +97,13 @@ def read_tags(
     return read
 
 
+def read_other_tags(tags: Sequence[Mapping[str, Any]], what: str) -> dict[str, str]:
+    """Of a creation of something that is no cache, or only a member of one. Raises as read_tags."""
+    read = read_tags(tags)
+    check_saving(read, saves=False, what=what)
+    return read
+
+
 def added(tags: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
     """Raises TagQuotaPerResourceExceeded."""
     all_tags = {**tags, **more}

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from cachefleet.api.context import Context
 from cachefleet.api.paging import page_of, page_sequence, reply
 from cachefleet.api.registry import operation
-from cachefleet.api.tag_rules import read_tags
+from cachefleet.api.tag_rules import read_other_tags
 from cachefleet.api.user_group_rules import builds_of, check_engines, check_members, check_users, members_of, versions_of
 from cachefleet.api.user_inputs import identifier, user_engine
 from cachefleet.api.user_rows import (
@@ -49,7 +49,7 @@ _SOURCE = "user-group"
 async def create_user_group(context: Context, request: CreateUserGroupMessageTypeDef) -> dict[str, Any]:
     group_id = identifier(request["UserGroupId"], "UserGroupId")
     engine = user_engine(request["Engine"])
-    tags = read_tags(request.get("Tags") or ())
+    tags = read_other_tags(request.get("Tags") or (), "a user group")
     book = await load_book(context)
     members = _asked_users(book, request.get("UserIds") or (), "UserIds")
     desired = UserGroupDesired(engine=engine, user_ids=members, before=members)

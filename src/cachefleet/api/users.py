@@ -14,7 +14,7 @@ from cachefleet.api.context import Context
 from cachefleet.api.names import folded, quoted
 from cachefleet.api.paging import page_of, page_sequence, reply
 from cachefleet.api.registry import operation
-from cachefleet.api.tag_rules import read_tags
+from cachefleet.api.tag_rules import read_other_tags
 from cachefleet.api.user_group_rules import builds_of, check_members, check_users, members_of
 from cachefleet.api.user_inputs import (
     Proof,
@@ -92,7 +92,7 @@ async def create_user(context: Context, request: CreateUserMessageTypeDef) -> di
         sha256=proof.sha256,
     )
     _check_proof(user_id, desired)
-    tags = read_tags(request.get("Tags") or ())
+    tags = read_other_tags(request.get("Tags") or (), "a user")
     row: UserRow = Row(key=context.scope.key(Kind.USER, user_id), desired=await _with_access(context, desired, ()), tags=tags)
     if user_id == DEFAULT_USER:
         raise _already_exists(user_id)

@@ -7,7 +7,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from cachefleet.model.resource import Kind
-from tests.component.api_groups.stage import GroupStage, on_groups
+from tests.component.api_groups.stage import GroupStage, on_groups, one
 
 TAG = "cachefleet:allow-config"
 VALUE, COMBINATION = "InvalidParameterValue", "InvalidParameterCombination"
@@ -140,7 +140,15 @@ async def test_a_cluster_takes_it_along_into_its_group_and_out_of_it(stage: Grou
 
 
 @on_groups
-async def test_a_snapshot_has_none(stage: GroupStage) -> None:
+async def test_nothing_else_is_created_with_it(stage: GroupStage) -> None:
     await made(stage)
-    request = {"SnapshotName": "one", "ReplicationGroupId": "demo", "Tags": tags()}
-    await stage.refused(VALUE, "is for a replication group", "CreateSnapshot", **request)
+    known = one(await stage.call("DescribeCacheSubnetGroups", CacheSubnetGroupName="default"))
+    subnet = known["Subnets"][0]["SubnetIdentifier"]
+    for operation, request in {
+        "CreateSnapshot": {"SnapshotName": "one", "ReplicationGroupId": "demo"},
+        "CreateCacheCluster": {"CacheClusterId": "demo-009", "ReplicationGroupId": "demo"},
+        "CreateUser": {"UserId": "u", "UserName": "u", "Engine": "redis", "AccessString": "on", "NoPasswordRequired": True},
+        "CreateUserGroup": {"UserGroupId": "g", "Engine": "redis", "UserIds": ["default"]},
+        "CreateCacheSubnetGroup": {"CacheSubnetGroupName": "s", "CacheSubnetGroupDescription": "-", "SubnetIds": [subnet]},
+    }.items():
+        await stage.refused(VALUE, "is for a replication group", operation, Tags=tags(), **request)
