@@ -18,7 +18,8 @@ from msgspec.structs import replace
 from cachefleet.app.certificate_authority import CertificateAuthority
 from cachefleet.clock import SystemClock
 from cachefleet.engine_interfaces import EngineRefused
-from cachefleet.engines.iam_module.compiling import module_file
+from cachefleet.engines.iam_module import IAM_SOURCE
+from cachefleet.engines.module_compiling import compiled_module
 from cachefleet.engines.trust import Trust
 from cachefleet.engines.valkey import ValkeyDriver
 from cachefleet.model.access import CLOSED, OPEN, EngineUser, fingerprint
@@ -41,7 +42,7 @@ USERS = (CLOSED, ANNA, WRITER)
 @pytest.fixture
 def module(tmp_path: Path) -> str:
     require_compiler()
-    return str(module_file(tmp_path / "modules"))
+    return str(compiled_module(IAM_SOURCE, tmp_path / "modules"))
 
 
 @asynccontextmanager

@@ -136,3 +136,17 @@ def test_nothing_that_is_said_breaks_the_reading(first: str, second: str) -> Non
 @given(st.lists(st.text(alphabet="0123456789abc-[>< :@,.", max_size=12), min_size=8, max_size=14))
 def test_no_line_of_cluster_nodes_breaks_the_reading(words: list[str]) -> None:
     assert replies.parse_cluster(" ".join(words), {}).ok is False
+
+
+@pytest.mark.parametrize(
+    ("modules", "expected"),
+    [
+        ("# Modules\r\nmodule:name=cachefleet-iam,ver=1,api=1,filters=0\r\n", True),
+        ("module:name=search,ver=1\r\nmodule:name=cachefleet-iam,ver=1,api=1\r\n", True),
+        ("# Modules\r\n", False),
+        ("module:name=cachefleet-iam-not,ver=1\r\n", False),
+        ("module:name=x,path=module:name=cachefleet-iam,ver=1\r\n", False),
+    ],
+)
+def test_the_module_for_tokens_is_known_by_its_name(modules: str, expected: bool) -> None:
+    assert replies.has_iam_module(modules) is expected

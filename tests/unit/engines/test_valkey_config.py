@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -201,3 +202,13 @@ def test_no_value_breaks_out_of_its_line(value: str) -> None:
     assert len(found) == len(lines(VALKEY_9, parameters={"notify-keyspace-events": "K"}))
     line = next(line for line in found if line.startswith("notify-keyspace-events "))
     assert line.isprintable()
+
+
+@pytest.mark.parametrize("version", [VALKEY_9, VALKEY_8, REDIS_7])
+def test_the_module_for_tokens_is_loaded_where_the_engine_can(version: Build) -> None:
+    """Another engine would not start with it."""
+    able = msgspec.structs.replace(version, capabilities=version.capabilities | {"auth-callback"})
+    directive = "loadmodule /data/modules/iam-1.so"
+    assert directive in lines(able, iam_module="/data/modules/iam-1.so")
+    assert not [line for line in lines(able) if line.startswith("loadmodule")]
+    assert not [line for line in lines(version, iam_module="/data/modules/iam-1.so") if line.startswith("loadmodule")]
