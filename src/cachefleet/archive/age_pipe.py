@@ -1,4 +1,4 @@
-"""Age encryption (age-encryption.org/v1, X25519) of a stream that is pushed, and decryption of one that is pulled.
+"""Age decryption (age-encryption.org/v1, X25519) of a stream that is pulled; and keys. Encryption: age_seal.py.
 
 The library pulls from a file and pushes into another, so it works in a thread of its own at the other end of a pipe: no more
 than the pipe's buffer is in memory. Called by sealing.py.
@@ -12,19 +12,13 @@ import os
 import threading
 from collections.abc import Callable
 from io import BufferedReader, FileIO, IOBase
-from typing import Any, BinaryIO, Protocol, cast
+from typing import BinaryIO, Protocol, cast
 
 import pyrage
 
 _PIPE_BYTES = 1 << 20
 _BUFFER_BYTES = 256 << 10
 _CHUNK_BYTES = 64 << 10
-
-
-class Sink(Protocol):
-    """Where sealed bytes go."""
-
-    def write(self, data: bytes) -> object: ...
 
 
 class Source(Protocol):
@@ -39,48 +33,6 @@ class AgeError(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.not_for_it = message.startswith("No matching keys")  # the library has one class for all
-
-
-class Encryptor:
-    """write and close pass on what the sink raised."""
-
-    def __init__(self, sink: Sink, recipient: str) -> None:
-        """Raises ValueError for a recipient that is none."""
-        try:
-            key = pyrage.x25519.Recipient.from_str(recipient)
-        except pyrage.RecipientError:
-            raise ValueError(f"{recipient!r} is no age recipient (age1...)") from None
-        self._end = _FarEnd(sink)
-        reading, writing = _pipe()
-        source = BufferedReader(reading, _BUFFER_BYTES)
-        self._pipe = writing
-        self._thread = _serve(
-            "archive-encrypt", source, lambda: pyrage.encrypt_io(_file(source), _file(self._end), [key]), self._end
-        )
-
-    def write(self, data: bytes) -> None:
-        try:
-            _write_all(self._pipe, data)
-        except OSError:  # the thread has ended early
-            self._join()
-            raise
-
-    def close(self) -> None:
-        """Everything is in the sink."""
-        self._pipe.close()
-        self._join()
-
-    def abort(self) -> None:
-        """The sink gets nothing any more. Raises nothing."""
-        self._end.over = True
-        self._pipe.close()
-        self._thread.join()
-
-    def _join(self) -> None:
-        self._pipe.close()
-        self._thread.join()
-        if self._end.error is not None:
-            raise self._end.error
 
 
 class Decryptor:
@@ -129,28 +81,18 @@ class _Given(Exception):
 
 
 class _FarEnd:
-    """What the thread reads from or writes to, and why it ended."""
+    """What the thread reads from, and why it ended."""
 
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
+    def __init__(self, source: Source) -> None:
+        self._source = source
         self.over = False
         self.error: BaseException | None = None
 
     def read(self, size_bytes: int = -1) -> bytes:
-        return cast(bytes, self._call(self._stream.read, size_bytes if size_bytes > 0 else _CHUNK_BYTES))
-
-    def write(self, data: bytes) -> int:
-        self._call(self._stream.write, data)
-        return len(data)
-
-    def flush(self) -> None:
-        """Nothing is held back here."""
-
-    def _call(self, action: Callable[[Any], object], argument: object) -> object:
         if self.over:
             raise _Given
         try:
-            return action(argument)
+            return self._source.read(size_bytes if size_bytes > 0 else _CHUNK_BYTES)
         except BaseException as error:
             self.error = error  # the library would make text of it
             raise

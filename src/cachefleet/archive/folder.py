@@ -18,6 +18,7 @@ from cachefleet.archive.streams import ArchiveError, Data
 
 UNFINISHED = ".part"
 _BUFFER_BYTES = 1 << 20
+_WRITE_BACK_BYTES = 8 << 20
 _ATTEMPTS = 100  # to put a file into a folder that others take away while it is empty, where locks are not known
 _FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up", errno.EFBIG: "files may not be that big"}
 _LASTING = frozenset(
@@ -96,6 +97,7 @@ class _FileWriter:
         self._file = file
         self._fresh = _unfinished(file)
         self._stream: BufferedWriter | None = None
+        self._since_bytes = 0  # the kernel was told to begin
         try:
             self._stream = _create(root, self._fresh)
         except OSError as error:
@@ -106,6 +108,10 @@ class _FileWriter:
             raise ArchiveError(f"{self._file} was closed already", permanent=True)
         try:
             self._stream.write(data)
+            self._since_bytes += len(data)
+            if self._since_bytes >= _WRITE_BACK_BYTES:
+                self._since_bytes = 0
+                _write_back(self._stream.fileno())
         except OSError as error:
             raise _failure("be written", self._file, error) from error
 
@@ -175,6 +181,14 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _write_back(descriptor: int) -> None:
+    """Begin to bring to the disk what was written, without waiting, and forget what is there already. Else the kernel would
+    begin when there are gigabytes of it, most of them would be left for the end, and memory that others use for files would
+    fill with what nobody reads soon. Raises OSError."""
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _prune(root: Path, folder: Path) -> None:
