@@ -63,7 +63,8 @@ async def get_metric_data(context: Context, request: dict[str, Any]) -> dict[str
             page.next = here
             break
         query = returned[number]
-        lines = await evaluation.lines(query, _ahead(evaluation, returned[number:], page.left))
+        ahead = [] if evaluation.has(query) else _ahead(evaluation, returned[number:], page.left)
+        lines = await evaluation.lines(query, ahead)
         labels = _labels(query, lines, Owner(context.scope.account, context.scope.region), zone)
         _show(page, here, query, list(zip(labels, lines, strict=True)), newest_first)
         if page.next is not None:

@@ -63,6 +63,10 @@ class Evaluation:
         value = self._values[query.query_id]
         return list(value) if isinstance(value, tuple) else [value] if isinstance(value, Line) else []
 
+    def has(self, query: Query) -> bool:
+        """Whether it was read or computed already."""
+        return query.query_id in self._values
+
     def points(self, query: Query) -> int:
         """How many a metric may have."""
         return len(self._window(query.wanted.period_s).times(self._span.now)) if query.wanted is not None else 0

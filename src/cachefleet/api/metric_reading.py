@@ -20,6 +20,8 @@ from cachefleet.model.metric import MetricName, Series
 _BLOCKS = 24  # of one portion: each takes about a millisecond
 
 _Group = tuple[tuple[Series, ...], Window]
+_Found = Mapping[tuple[Series, MetricName], Mapping[int, Value]]
+_Columns = Sequence[Mapping[int, Value]]
 
 
 async def read_lines(context: Context, wanted: Sequence[Wanted], start: float, end: float, now: float) -> list[Line]:
@@ -31,15 +33,16 @@ async def read_lines(context: Context, wanted: Sequence[Wanted], start: float, e
     points: list[dict[int, float]] = [{} for _ in wanted]
     for batch, span in _batches(groups):
         series = [source for sources, _ in batch for source in sources]
-        numbers = [number for group in batch for number in groups[group]]
-        names = {name for number in numbers for name in stored_names(wanted[number].metric.name, wanted[number].unit)}
+        asked = {(wanted[number].metric.name, wanted[number].unit) for group in batch for number in groups[group]}
+        names = [name for one in sorted(asked) for name in stored_names(*one)]
         for begin, finish in _portions(span, len(batch)):
-            found = await context.metrics.points(series, list(names), span.resolution, begin, finish)
+            found = await context.metrics.points(series, names, span.resolution, begin, finish)
             await asyncio.sleep(0)
-            for group in batch:
+            columns = _by_group(found, [sources for sources, _ in batch])
+            for place, group in enumerate(batch):
                 for number in groups[group]:
                     one = wanted[number]
-                    values = _joined(found, group[0], stored_names(one.metric.name, one.unit))
+                    values = _joined(columns.get((place, one.metric.name), {}), one.unit)
                     points[number].update(series_of(one.statistic, binned(values, span.start, span.period_s)))
     return [Line(points[number], one.period_s, _subject(one)) for number, one in enumerate(wanted)]
 
@@ -47,14 +50,28 @@ async def read_lines(context: Context, wanted: Sequence[Wanted], start: float, e
 async def read_values(context: Context, wanted: Wanted, start: float, end: float, now: float) -> dict[str, dict[int, Value]]:
     """Unit -> the values of each period, of one metric; wanted.statistic does not matter. Raises StoreError."""
     span, sources = window(start, end, wanted.period_s, now), stored(context, wanted.metric)
+    names = stored_names(wanted.metric.name, wanted.unit)
     made: dict[str, dict[int, Value]] = {}
     for begin, finish in _portions(span, 1):
-        names = stored_names(wanted.metric.name, wanted.unit)
         found = await context.metrics.points(sources, names, span.resolution, begin, finish)
         await asyncio.sleep(0)
-        for name in names:
-            if values := _joined(found, sources, [name]):
-                made.setdefault(name.unit, {}).update(binned(values, span.start, span.period_s))
+        for by_unit in _by_group(found, [sources]).values():
+            for unit in by_unit:
+                made.setdefault(unit, {}).update(binned(_joined(by_unit, unit), span.start, span.period_s))
+    return made
+
+
+def _by_group(found: _Found, groups: Sequence[Sequence[Series]]) -> dict[tuple[int, str], dict[str, list[Mapping[int, Value]]]]:
+    """(place of the group, metric's name) -> unit -> what its series have."""
+    made: dict[tuple[int, str], dict[str, list[Mapping[int, Value]]]] = {}
+    there = {series for series, _ in found}
+    places: dict[Series, list[int]] = {}
+    for place, sources in enumerate(groups):
+        for source in there.intersection(sources):
+            places.setdefault(source, []).append(place)
+    for (series, name), column in found.items():
+        for place in places[series]:
+            made.setdefault((place, name.name), {}).setdefault(name.unit, []).append(column)
     return made
 
 
@@ -80,11 +97,9 @@ def _blocks(begin: int, end: int, span: Window) -> int:
     return (end - begin) // span.resolution.block_s + 1
 
 
-def _joined(
-    found: Mapping[tuple[Series, MetricName], Mapping[int, Value]], sources: Sequence[Series], names: Sequence[MetricName]
-) -> Mapping[int, Value]:
-    """All series and units as one."""
-    columns = [found[series, name] for series in sources for name in names if (series, name) in found]
+def _joined(by_unit: Mapping[str, _Columns], unit: str) -> Mapping[int, Value]:
+    """All series as one; unit "": all units, too."""
+    columns = [column for one, several in by_unit.items() if unit in ("", one) for column in several]
     if len(columns) == 1:
         return columns[0]
     values: dict[int, list[Value]] = {}

@@ -7,7 +7,7 @@ nothing was measured, so gaps stay gaps. Most columns hardly change from one tim
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 
 import msgspec
 
@@ -46,8 +46,8 @@ def encoded(columns: Columns) -> bytes:
     return zlib.compress(_ENCODER.encode(stored), _LEVEL)
 
 
-def decoded(data: bytes) -> Columns:
-    """Raises Damaged."""
+def decoded(data: bytes, names: Set[MetricName] | None = None) -> Columns:
+    """names: only these; None all. Raises Damaged."""
     try:
         stored = _DECODER.decode(zlib.decompress(data))
         return {
@@ -56,6 +56,7 @@ def decoded(data: bytes) -> Columns:
                 for time, value in zip(one.times, one.values, strict=True)
             }
             for one in stored
+            if names is None or MetricName(one.name, one.unit) in names
         }
     except (zlib.error, msgspec.DecodeError, ValueError) as error:
         raise Damaged(str(error)) from None

@@ -208,12 +208,17 @@ def _names(text: str) -> tuple[MetricName, ...]:
 
 async def _rows(connection: AsyncConnection, series: Any) -> list[Any]:
     """Of series_table, those that there are of these."""
-    wanted = sorted(map(_identity, series))
-    identity = sa.tuple_(series_table.c.account, series_table.c.region, series_table.c.namespace, series_table.c.dimensions)
+    wanted: dict[tuple[str, str, str], list[str]] = {}
+    for one in series:
+        account, region, namespace, dimensions = _identity(one)
+        wanted.setdefault((account, region, namespace), []).append(dimensions)
     found: list[Any] = []
-    for first in range(0, len(wanted), _AT_ONCE):
-        query = sa.select(series_table).where(identity.in_(wanted[first : first + _AT_ONCE]))
-        found += (await connection.execute(query)).all()
+    for (account, region, namespace), several in sorted(wanted.items()):
+        table = series_table.c
+        there = (table.account == account, table.region == region, table.namespace == namespace)
+        for first in range(0, len(several), _AT_ONCE):
+            query = sa.select(series_table).where(*there, table.dimensions.in_(several[first : first + _AT_ONCE]))
+            found += (await connection.execute(query)).all()
     return found
 
 

@@ -9,7 +9,7 @@ is lost: FLUSH_S of values.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 import structlog
 
@@ -141,18 +141,18 @@ class Recorder:
         begin = int(start) // resolution.block_s * resolution.block_s
         stored = await self._store.blocks(series, resolution.seconds, begin, int(end) + 1)
         found: dict[tuple[Series, int], list[Columns]] = {}
+        asked = set(names)
         for block in stored:
             head = block.series, block.resolution_s, block.begins_at
             if block.writer != self._writer or head not in self._heads or head in self._late:
-                found.setdefault((block.series, block.begins_at), []).append(_read(block))
+                found.setdefault((block.series, block.begins_at), []).append(_read(block, asked))
         wanted = set(series)
         for (one, seconds, at), columns in self._heads.items():
             if one in wanted and seconds == resolution.seconds and begin <= at < end:
-                found.setdefault((one, at), []).append(columns)
+                found.setdefault((one, at), []).append({name: column for name, column in columns.items() if name in asked})
         made: dict[tuple[Series, MetricName], dict[int, Value]] = {}
-        asked = set(names)
         for (one, at), parts in sorted(found.items()):
-            for name, column in joined(_only(parts, asked)).items():
+            for name, column in joined(parts).items():
                 points = made.setdefault((one, name), {})
                 for time in sorted(column):
                     moment = at + time * resolution.seconds
@@ -167,13 +167,9 @@ class Recorder:
         return await self._store.listed(scope, namespace, since, after, limit)
 
 
-def _only(parts: Iterable[Columns], names: set[MetricName]) -> Iterable[Columns]:
-    return ({name: column for name, column in columns.items() if name in names} for columns in parts)
-
-
-def _read(block: Block) -> Columns:
+def _read(block: Block, names: Set[MetricName] | None = None) -> Columns:
     try:
-        return decoded(block.data)
+        return decoded(block.data, names)
     except Damaged as error:
         log.error("a block of metrics is damaged", series=str(block.series), begins_at=block.begins_at, why=str(error))
         return {}
