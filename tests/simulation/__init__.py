@@ -13,6 +13,7 @@ format, the pool of addresses. What is simulated, and where:
     engine.py       Valkey with cluster mode disabled; replication.py: its log, partial and full syncs
     slots.py        sets of slots; open_slots.py: moves key by key; slot_jobs.py: atomic migration
     cluster.py      cluster mode enabled; gossip.py: the bus; election.py: who becomes primary
+    encryption.py   TLS as far as it decides who can connect to whom: ports, certificates and who believes them
     memcached.py    Memcached and its configuration endpoint
     store.py        latency, failures and lost answers over tests/fakes/store.py or a real database
     writers.py      clients that write unique values and remember what was acknowledged
@@ -24,7 +25,7 @@ format, the pool of addresses. What is simulated, and where:
     checkers.py     the other invariants; convergence.py: what "healed" means
     scenario.py     one run; world.py: its parts; plane.py: a control plane; mutants.py: broken ones
 
-Not modelled: values and keys (a write is a number), memory and eviction, buffers that overflow, replicas of replicas, TLS and
+Not modelled: values and keys (a write is a number), memory and eviction, buffers that overflow, replicas of replicas,
 users, disks, half-open bus links, kernels that lie about processes. Virtual time hides how long our own code
 takes: that is what the tests with real engines and the bench are for.
 """

@@ -10,7 +10,7 @@ from cachefleet.engines.key_migration import KeyMigration
 from cachefleet.model.group import DesiredShard, SlotMove
 from cachefleet.model.plan import Stop
 from cachefleet.model.slots import union
-from cachefleet.planning import books, clustered, lifecycle, mesh, move_ends, rolling
+from cachefleet.planning import books, clustered, group, lifecycle, mesh, move_ends, rolling
 from cachefleet.planning.draft import Draft
 
 
@@ -114,6 +114,29 @@ def keeps_temporaries() -> list[Any]:
         return done
 
     return [patch.object(rolling, "_finish_shard", never)]
+
+
+def encrypts_early() -> list[Any]:
+    """Nodes reach each other with TLS as soon as that is asked for, whether all can or not."""
+
+    def at_once(draft: Draft) -> None:
+        draft.memory.encrypted_links = bool(draft.desired.transit)
+
+    return [patch.object(group, "choose_links", at_once)]
+
+
+def links_in_the_clear() -> list[Any]:
+    """Only clients ever get TLS."""
+
+    def never(draft: Draft) -> None:
+        draft.memory.encrypted_links = False
+
+    return [patch.object(group, "choose_links", never)]
+
+
+def keeps_certificates() -> list[Any]:
+    """A launch shows for ever what it began with."""
+    return [patch.object(group, "certify", lambda draft: None)]
 
 
 def forgets_the_departed() -> list[Any]:

@@ -23,7 +23,9 @@ from cachefleet.model.slots import count as slot_count
 from cachefleet.model.slots import first_of, union, without
 from cachefleet.model.snapshot import SnapshotDesired, SnapshotSource, SnapshotState
 from cachefleet.model.snapshot_file import Restore
+from cachefleet.model.transit import STEPS
 from cachefleet.planning.slot_targets import balanced, grown, shrunk
+from cachefleet.reference.engines import version_numbers
 from tests.simulation import groups
 from tests.simulation.groups import ZONES
 
@@ -179,6 +181,17 @@ def upgrade(row: GroupRow, chance: Random) -> GroupRow | None:
         return None
     engine, version = chance.choice(newer)
     return modifying(replace(row, desired=replace(desired, engine=engine, engine_version=version)))
+
+
+def transit(row: GroupRow, chance: Random) -> GroupRow | None:
+    """One step to or from TLS that is required; of engines that can change it."""
+    desired = row.desired
+    first = {Engine.REDIS: (7, 0), Engine.VALKEY: (7, 2)}.get(desired.engine)
+    if first is None or version_numbers(desired.engine_version) < first:
+        return None
+    present = STEPS.index(desired.transit)
+    asked = chance.choice([step for step in (present - 1, present + 1) if 0 <= step < len(STEPS)])
+    return modifying(replace(row, desired=replace(desired, transit=STEPS[asked])))
 
 
 def everything(row: GroupRow, chance: Random) -> GroupRow | None:

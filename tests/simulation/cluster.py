@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any, ClassVar
 
@@ -24,10 +24,18 @@ class ClusterEngine(Engine):
     """It starts as a primary without slots that knows nobody."""
 
     def __init__(
-        self, process: Process, config: dict[str, str], chance: Random, tuning: Tuning, witness: Witness, build: Build
+        self,
+        process: Process,
+        config: dict[str, str],
+        chance: Random,
+        tuning: Tuning,
+        witness: Witness,
+        build: Build,
+        files: Callable[[], Mapping[str, bytes]],
     ) -> None:
-        super().__init__(process, config, chance, tuning, witness, build)
-        self.bus = Bus(process, chance, int(config["cluster-node-timeout"]) / 1000, self._bus_said)
+        super().__init__(process, config, chance, tuning, witness, build, files)
+        self.bus = Bus(process, chance, int(config["cluster-node-timeout"]) / 1000, self._bus_said, self.transit)
+        self.replication.way = self._way
         self.bus.on_lost = self._follow
         self.elections = Elections(
             self.bus, self._won, lambda: len(self.replication.stream), self._unlinked_s, self.pause, self.took_over
@@ -78,6 +86,12 @@ class ClusterEngine(Engine):
         if state.state == "up":
             return 0.0
         return state.now_s - state.down_since_s if state.down_since_s >= 0 else math.inf
+
+    def _way(self) -> tuple[int, bool]:
+        """To its primary: as that says where it serves."""
+        primary = self.bus.table.get(self.bus.me.primary_id)
+        known = primary.port if primary is not None else 0
+        return known or self.process.port, self.transit.replicates_encrypted
 
     # --- roles ---
 
@@ -177,9 +191,12 @@ class ClusterEngine(Engine):
             slots += self.open_slots.text()
         link = "connected" if not peer.asked_s or peer is self.bus.me else "disconnected"
         return (
-            f"{peer.engine_id} {peer.host}:{self.process.port}@{self.process.port + BUS_OFFSET} {','.join(flags)} "
+            f"{peer.engine_id} {peer.host}:{self._port_of(peer)}@{self.process.port + BUS_OFFSET} {','.join(flags)} "
             f"{peer.primary_id or '-'} 0 0 {peer.epoch} {link}{slots}\n"
         )
+
+    def _port_of(self, peer: Peer) -> int:
+        return self.transit.announced if peer is self.bus.me else peer.port or self.process.port
 
     def state(self, by: str, words: list[str]) -> Any:
         self.bus.refresh()

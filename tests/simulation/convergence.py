@@ -6,6 +6,7 @@ from __future__ import annotations
 from cachefleet.control.specs import data_bytes
 from cachefleet.model.group import DesiredShard, EndpointRole, Form, Shape
 from cachefleet.model.row import GroupRow
+from cachefleet.model.transit import plain_port, tls_port
 from cachefleet.planning.memcached import DISCOVERY
 from tests.simulation.cluster import ClusterEngine
 from tests.simulation.engine import Engine
@@ -44,7 +45,7 @@ def _made_otherwise(world: World, uid: str, row: GroupRow) -> str:
         known_uid, name = named(process.incarnation)
         if known_uid == uid and name not in names and (desired.shape is not Shape.MEMCACHED or not name.endswith(DISCOVERY)):
             return f"{name} runs, which is no node of the group"
-    form = Form(desired.engine, desired.engine_version, desired.port, desired.shape is Shape.CLUSTERED)
+    form = Form(desired.engine, desired.engine_version, desired.port, desired.shape is Shape.CLUSTERED, desired.transit)
     size_bytes = data_bytes(desired, {})
     for name in names if desired.shape is not Shape.MEMCACHED else ():
         engine = _engine(world, uid, name)
@@ -54,7 +55,30 @@ def _made_otherwise(world: World, uid: str, row: GroupRow) -> str:
             return f"{name} is said to be of another form"
         if engine.config["maxmemory"] != str(size_bytes):
             return f"{name} has not the memory of its node type"
+        why = _encrypted_otherwise(world, row, engine)
+        if why:
+            return f"{name} {why}"
     return ""
+
+
+def _encrypted_otherwise(world: World, row: GroupRow, engine: Engine) -> str:
+    """Its ports, how it reaches the others, and what it shows."""
+    desired = row.desired
+    expected = {plain_port(desired.transit, PORT): False, tls_port(desired.transit, PORT): True}
+    expected.pop(0, None)
+    if engine.process.ports != expected:
+        return f"listens on {engine.process.ports}"
+    if not desired.transit:
+        return ""
+    if not engine.transit.replicates_encrypted and (engine.is_clustered or engine.replication.follows):
+        return "replicates without TLS"
+    if engine.is_clustered and not engine.transit.gossips_encrypted:
+        return "speaks with the others without TLS"
+    shown = engine.transit.shown
+    if shown["series"] != world.certificates.series:
+        return "shows an old certificate"
+    missing = {engine.host, *row.memory.endpoints.values()} - set(shown["addresses"])
+    return f"shows a certificate without {sorted(missing)}" if missing else ""
 
 
 def _engine(world: World, uid: str, node: str) -> Engine | None:

@@ -6,16 +6,17 @@ know is a violation: it cannot fall behind the drivers unnoticed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from random import Random
 from typing import Any, ClassVar, Protocol
 
 from cachefleet.engine_interfaces import Build
 from cachefleet.model.group import Engine as Kind
+from tests.simulation.encryption import Ports
 from tests.simulation.network import End
 from tests.simulation.process import Process
 from tests.simulation.replication import OFFSET_UNIT, Change, Replication, Tuning
-from tests.simulation.resp import OK, Commands, encoded
+from tests.simulation.resp import OK, QUIET, QUIET_PAIRS, Commands, encoded
 from tests.simulation.slots import ALL, Mask
 
 _BULK = 4  # commands that are told of as one
@@ -54,10 +55,17 @@ class Witness(Protocol):
 
 
 class Engine:
-    """config: the directives of its configuration file. build: which engine it is."""
+    """config: the directives of its configuration file. build: which engine it is. files: of its folder, as they are now."""
 
     def __init__(
-        self, process: Process, config: dict[str, str], chance: Random, tuning: Tuning, witness: Witness, build: Build
+        self,
+        process: Process,
+        config: dict[str, str],
+        chance: Random,
+        tuning: Tuning,
+        witness: Witness,
+        build: Build,
+        files: Callable[[], Mapping[str, bytes]],
     ) -> None:
         self.process = process
         self.config = config
@@ -71,9 +79,11 @@ class Engine:
         self.superseded = False  # the engines have elected another one meanwhile
         self.by_hand = False  # somebody else than a control plane made it primary
         self._bind = config["bind"].split()
+        self.transit = Ports(process, config, files)
         self.replication = Replication(process, chance, tuning, lambda before, after: witness.loaded(self, before, after))
         self.replication.feeds_nobody = lambda: int(config.get("repl-diskless-sync-delay", "0")) > 60
         self.replication.quiet = lambda: self.paused or self.script_since_s > 0
+        self.replication.way = lambda: (self.replication.follows_port, self.transit.replicates_encrypted)
         self._pauses: dict[str, float] = {}  # purpose -> until when
         self._blocked: list[tuple[End, tuple[Any, ...]]] = []
 
@@ -141,7 +151,7 @@ class Engine:
         """It listens now."""
         self.replication.start()
         host, port = self.config.get("replicaof", " 0").split(" ")
-        self.replication.follow(host if port != "0" else "")
+        self.replication.follow(host if port != "0" else "", int(port))
 
     # --- connections ---
 
@@ -179,7 +189,7 @@ class Engine:
     def _answer(self, end: End, words: list[str], *, quiet: bool = False) -> Any:
         handler = self.handlers.get(words[0])
         by = end.peer.owner.party
-        if not quiet and words[0] not in _QUIET and tuple(words[:2]) not in _QUIET_PAIRS:
+        if not quiet and words[0] not in QUIET and tuple(words[:2]) not in QUIET_PAIRS:
             self.witness.commanded(self, by, words)
         if handler is None:
             self.witness.unknown(self, words)
@@ -280,16 +290,16 @@ class Engine:
         return lines
 
     def _source_port(self) -> int:
-        return self.process.port if self.replication.follows else 0
+        return self.replication.way()[0] if self.replication.follows else 0
 
     def client(self, by: str, words: list[str]) -> Any:
         verb = words[0]
         if verb == "LIST":
             open_ends = [end for end in self.process.ends if end.open and end.peer.owner.party == "clients"]
-            return "".join(f"id=1 laddr={end.address}:{self.process.port} fd=8\n" for end in open_ends)
+            return "".join(f"id=1 laddr={end.address}:{end.port} fd=8\n" for end in open_ends)
         if verb == "KILL":
-            host = words[2].rpartition(":")[0]
-            self.cut_clients(host)
+            host, _, port = words[2].rpartition(":")
+            self.cut_clients(host, int(port))
         elif verb == "PAUSE":
             self.pause(int(words[1]) / 1000, "client")
         elif verb == "UNPAUSE":
@@ -307,9 +317,9 @@ class Engine:
             del self._pauses[known]
         self._answer_blocked()
 
-    def cut_clients(self, host: str) -> None:
+    def cut_clients(self, host: str, port: int) -> None:
         for end in self.process.ends:
-            if end.open and end.address == host and end.peer.owner.party == "clients":
+            if end.open and (end.address, end.port) == (host, port) and end.peer.owner.party == "clients":
                 end.close()
 
     def configure(self, by: str, words: list[str]) -> Any:
@@ -318,12 +328,12 @@ class Engine:
             return [name, " ".join(self.process.listens) if name == "bind" else self.config.get(name, "")]
         if name != "bind":
             self.config.update(zip(words[1::2], words[2::2], strict=True))
+            if "tls-cert-file" in words:
+                self.transit.read()
             return OK
         wanted = words[2].split()
-        for host in wanted:
-            holder = self.process.network.listener(host, self.process.port)
-            if holder is not None and holder is not self.process:
-                return "-ERR Failed to bind to specified addresses."
+        if not all(map(self.process.is_free, wanted)):
+            return "-ERR Failed to bind to specified addresses."
         for host in [host for host in self.process.listens if host not in wanted]:
             self.process.deafen(host)
         for host in wanted:
@@ -367,7 +377,7 @@ class Engine:
                 self.replication.lead()
         else:
             self.by_hand = False
-            self.replication.follow(words[0] if words[1] != "0" else "")
+            self.replication.follow(words[0] if words[1] != "0" else "", int(words[1]))
         return OK
 
     handlers: ClassVar[dict[str, Callable[[Any, str, list[str]], Any]]] = {
@@ -379,22 +389,3 @@ class Engine:
         "FUNCTION": function,
         "DBSIZE": size,
     }
-
-
-_QUIET = frozenset({"PING", "INFO", "DBSIZE"})
-_QUIET_PAIRS = frozenset(
-    {
-        ("CONFIG", "GET"),
-        ("CLIENT", "LIST"),
-        ("CLIENT", "SETNAME"),
-        ("CLUSTER", "INFO"),
-        ("CLUSTER", "NODES"),
-        ("CLUSTER", "MYID"),
-        ("CLUSTER", "GETSLOTMIGRATIONS"),
-        ("CLUSTER", "SLOT-STATS"),
-        ("CLUSTER", "GETKEYSINSLOT"),
-        ("CLUSTER", "COUNTKEYSINSLOT"),
-        ("FUNCTION", "LIST"),
-        ("CLUSTER", "GETSLOTMIGRATIONS"),
-    }
-)

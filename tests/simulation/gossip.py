@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 
+from tests.simulation.encryption import Ports
+from tests.simulation.network import Listener
 from tests.simulation.process import Process
 from tests.simulation.slots import ALL, NONE, Mask, has
 
@@ -38,6 +40,7 @@ class Peer(msgspec.Struct):
     heard_s: float = 0.0
     reports: dict[str, float] = {}  # who says that it fails, and when that was said last
     voted_s: float = -1e9  # when we voted for one of its replicas
+    port: int = 0  # where it says that it serves
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -50,14 +53,23 @@ class Header(msgspec.Struct, frozen=True):
     epoch: int
     current_epoch: int
     slots: Mask
+    port: int
 
 
 class Bus:
     """me: the node itself, also in the table. on_lost(winner): all our slots, or our primary's, are another's now.
     on_less(slots): these of our own are."""
 
-    def __init__(self, process: Process, chance: Random, timeout_s: float, other: Callable[[str, Header, Any], None]) -> None:
-        self.process, self.chance, self.timeout_s = process, chance, timeout_s
+    def __init__(
+        self,
+        process: Process,
+        chance: Random,
+        timeout_s: float,
+        other: Callable[[str, Header, Any], None],
+        transit: Ports,
+    ) -> None:
+        self.process, self.chance, self.timeout_s, self.transit = process, chance, timeout_s, transit
+        self._links: dict[str, Listener] = {}  # by address: the process that we have a link to
         self._other = other  # messages that are not the bus's own business
         self.me = Peer(f"{chance.getrandbits(160):040x}", process.party)
         self.table: dict[str, Peer] = {self.me.engine_id: self.me}
@@ -147,12 +159,34 @@ class Bus:
     def header(self) -> Header:
         me = self.me
         source = me if me.primary else self.table.get(me.primary_id, me)
-        return Header(me.engine_id, me.host, me.primary, me.primary_id, source.epoch, self.current_epoch, source.slots)
+        return Header(
+            me.engine_id,
+            me.host,
+            me.primary,
+            me.primary_id,
+            source.epoch,
+            self.current_epoch,
+            source.slots,
+            self.transit.announced,
+        )
 
     def post(self, host: str, kind: str, body: Any = None) -> None:
         if kind in ("PING", "PONG", "MEET"):
             body = [(peer.engine_id, peer.host, peer.suspected or peer.failed) for peer in self.others() if not peer.handshake]
-        self.process.network.post(self.process.party, host, self.process.port + BUS_OFFSET, ("BUS", kind, self.header(), body))
+        if self._is_linked(host):
+            self.process.network.post(
+                self.process.party, host, self.process.port + BUS_OFFSET, ("BUS", kind, self.header(), body)
+            )
+
+    def _is_linked(self, host: str) -> bool:
+        """A link that there is stays as it is; a new one is made where both sides mean the same."""
+        listener = self.process.network.listener(host, self.process.port + BUS_OFFSET)
+        if listener is not None and self._links.get(host) is not listener:
+            other = getattr(getattr(listener, "program", None), "transit", None)
+            if isinstance(other, Ports) and other.gossips_encrypted != self.transit.gossips_encrypted:
+                return False
+            self._links[host] = listener
+        return True
 
     def broadcast(self, kind: str, body: Any = None) -> None:
         for peer in self.others():
@@ -168,6 +202,8 @@ class Bus:
                 else:
                     self.post(peer.host, "MEET")
             elif peer.asked_s:
+                if now_s - peer.asked_s > self.timeout_s / 2:
+                    self._links.pop(peer.host, None)
                 if now_s - peer.asked_s > self.timeout_s:
                     peer.suspected = True
                 self.post(peer.host, "PING")
@@ -188,7 +224,7 @@ class Bus:
             sender = self._recognise(header)
         if sender is None:
             return
-        sender.host = header.host
+        sender.host, sender.port = header.host, header.port
         self.current_epoch = max(self.current_epoch, header.current_epoch)
         if kind in ("PING", "MEET"):
             self.post(header.host, "PONG")

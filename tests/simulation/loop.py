@@ -16,6 +16,7 @@ from typing import Any
 
 START_S = 1000.0
 EPOCH_S = 1_700_000_000.0
+_TLS = frozenset({"ssl", "ssl_shutdown_timeout"})
 _PATIENCE_S = 30.0  # real seconds that work in a thread may take
 
 
@@ -46,7 +47,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         super().__init__(selectors.SelectSelector())
-        self.connect: Callable[[Callable[[], asyncio.BaseProtocol], str, int], Any] | None = None
+        self.connect: Callable[[Callable[[], asyncio.BaseProtocol], str, int, bool], Any] | None = None
         self.outside = 0
         self._now_s = START_S
         self._timers: list[tuple[float, int, asyncio.Handle]] = []
@@ -112,8 +113,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         actor.deferred = []
 
     async def create_connection(self, protocol_factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:
-        assert self.connect is not None and not options, "connections of another kind are not simulated"
-        return await self.connect(protocol_factory, host, port)
+        assert self.connect is not None and not options.keys() - _TLS, "connections of another kind are not simulated"
+        return await self.connect(protocol_factory, host, port, options.get("ssl") is not None)
 
     def after(self, delay_s: float, callback: Callable[..., None], *args: Any) -> None:
         """On nobody's behalf: it happens whoever is stalled."""

@@ -154,6 +154,7 @@ def _no_forgetting() -> list[Any]:
 
 
 _RESTORES = ("restore, then lose something",)
+_STEPS = ("transit", "step with TLS, then lose a node")
 _MOVES = ("move slots, then lose an end",)
 MUTANTS: dict[str, Mutant] = {
     "promotes without ending the old process": Mutant(
@@ -187,6 +188,11 @@ MUTANTS: dict[str, Mutant] = {
         change_mutants.rolls_primaries, frozenset({"primary rolled"}), ("upgrade",)
     ),
     "keeps temporary replicas": Mutant(change_mutants.keeps_temporaries, frozenset({"not converged"}), ("upgrade",)),
+    "encrypts links before all nodes can": Mutant(change_mutants.encrypts_early, frozenset({"not converged"}), _STEPS),
+    "never encrypts links": Mutant(change_mutants.links_in_the_clear, frozenset({"not converged"}), ("transit",)),
+    "keeps certificates for ever": Mutant(
+        change_mutants.keeps_certificates, frozenset({"not converged"}), ("transit", "rotate")
+    ),
     "makes restored groups available without their data": Mutant(
         snapshot_mutants.restores_nothing, frozenset({"restored less"}), _RESTORES
     ),

@@ -35,16 +35,16 @@ class Listener(Owner, Protocol):
 
 
 class End:
-    """One side of a connection. address: what the connecting side connected to; both ends know it."""
+    """One side of a connection. address, port: what the connecting side connected to; both ends know it."""
 
-    __slots__ = ("_arrivals", "_last_s", "_network", "address", "open", "owner", "peer", "state")
+    __slots__ = ("_arrivals", "_last_s", "_network", "address", "open", "owner", "peer", "port", "state")
 
-    def __init__(self, network: Network, owner: Owner, address: str) -> None:
+    def __init__(self, network: Network, owner: Owner, address: str, port: int) -> None:
         self._network = network
         self._arrivals: deque[tuple[float, Any]] = deque()  # on the way to the peer
         self._last_s = 0.0
         self.owner = owner
-        self.address = address
+        self.address, self.port = address, port
         self.open = True
         self.peer: End
         self.state: Any = None  # the owner's
@@ -108,6 +108,7 @@ class Network:
         self._chance = chance
         self._latency_s = latency_s
         self._listeners: dict[tuple[str, int], Listener] = {}
+        self._encrypted: set[tuple[str, int]] = set()  # where TLS is spoken, and nothing else
         self._cut: dict[tuple[str, str], int] = {}
         self._slow: dict[tuple[str, str], float] = {}
         self.last_cut_s: dict[tuple[str, str], float] = {}  # when a path was cut or slow last
@@ -157,9 +158,15 @@ class Network:
     def listener(self, host: str, port: int) -> Listener | None:
         return self._listeners.get((host, port))
 
-    def listen(self, listener: Listener, host: str, port: int) -> bool:
+    def speaks_tls(self, host: str, port: int) -> bool:
+        return (host, port) in self._encrypted
+
+    def listen(self, listener: Listener, host: str, port: int, *, encrypted: bool = False) -> bool:
         """False: another one listens there."""
-        return self._listeners.setdefault((host, port), listener) is listener
+        if self._listeners.setdefault((host, port), listener) is not listener:
+            return False
+        (self._encrypted.add if encrypted else self._encrypted.discard)((host, port))
+        return True
 
     def deafen(self, listener: Listener, host: str, port: int) -> None:
         if self._listeners.get((host, port)) is listener:
@@ -183,21 +190,21 @@ class Network:
 
     # --- connecting ---
 
-    def dial(self, owner: Owner, host: str, port: int, done: Callable[[End | None], None]) -> None:
-        """done(end), or done(None) when nobody listens there. Never answers while packets get lost."""
-        self.loop.after(self.latency(owner.party, host), self._knock, owner, host, port, done)
+    def dial(self, owner: Owner, host: str, port: int, done: Callable[[End | None], None], *, encrypted: bool = False) -> None:
+        """done(end), or done(None) when nobody listens there, or for something else. Never answers while packets get lost."""
+        self.loop.after(self.latency(owner.party, host), self._knock, owner, host, port, encrypted, done)
 
-    def _knock(self, owner: Owner, host: str, port: int, done: Callable[[End | None], None]) -> None:
+    def _knock(self, owner: Owner, host: str, port: int, encrypted: bool, done: Callable[[End | None], None]) -> None:
         listener = self._listeners.get((host, port))
         party = listener.party if listener is not None else host
         wait_s = self.retry_s(owner.party, party) or self.retry_s(party, owner.party)
         if wait_s:
-            self.loop.after(wait_s, self._knock, owner, host, port, done)
+            self.loop.after(wait_s, self._knock, owner, host, port, encrypted, done)
             return
-        if listener is None:
+        if listener is None or self.speaks_tls(host, port) != encrypted:
             self.loop.after(self.latency(party, owner.party), done, None)
             return
-        near, far = End(self, owner, host), End(self, listener, host)
+        near, far = End(self, owner, host, port), End(self, listener, host, port)
         near.peer, far.peer = far, near
         listener.accepted(far)
         if isinstance(owner, Listener):
@@ -205,7 +212,7 @@ class Network:
         self.loop.after(self.latency(party, owner.party), done, near)
 
 
-async def dialled(network: Network, owner: Owner, host: str, port: int) -> End:
+async def dialled(network: Network, owner: Owner, host: str, port: int, *, encrypted: bool = False) -> End:
     """Raises ConnectionRefusedError."""
     future: asyncio.Future[End | None] = network.loop.create_future()
 
@@ -215,7 +222,7 @@ async def dialled(network: Network, owner: Owner, host: str, port: int) -> End:
         elif end is not None:
             end.close()
 
-    network.dial(owner, host, port, done)
+    network.dial(owner, host, port, done, encrypted=encrypted)
     end = await future
     if end is None:
         raise ConnectionRefusedError(111, "Connection refused")

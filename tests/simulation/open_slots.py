@@ -123,6 +123,8 @@ class OpenSlots:
         broken = "-IOERR error or timeout reading to target instance"
         if not isinstance(target, type(engine)) or network.is_cut(engine.host, host) or target.process.still:
             return broken
+        if network.speaks_tls(host, port) != engine.transit.gossips_encrypted:
+            return broken
         answer = target.restore(keys)
         return broken if network.is_cut(host, engine.host) else answer
 

@@ -18,12 +18,14 @@ from tests.simulation.groups import any_group
 from tests.simulation.world import World
 
 MOST_GROUPS = 3
+_TRANSIT, _ROTATION = 0.12, 0.03  # how often beside another wish
 
 
 class Operators:
     def __init__(self, world: World, chance: Random) -> None:
         self._world, self._chance = world, chance
         self._snapshots = 0
+        self._transit_chance = world.chance("transit")
 
     async def any(self) -> None:
         """A wish for one of the groups."""
@@ -31,6 +33,7 @@ class Operators:
         if not uids:
             return
         uid = self._chance.choice(uids)
+        await self._perhaps_transit(uid)
         kinds: dict[Callable[[str], Awaitable[None]], float] = {
             self.hand_over: 6,
             self.reboot: 4,
@@ -79,6 +82,27 @@ class Operators:
             self._world.wake(stored.key)
             return
 
+    # --- encryption in transit ---
+
+    async def _perhaps_transit(self, uid: str) -> None:
+        """Beside other wishes, and by chance of its own: what these are stays what it was."""
+        what = self._transit_chance.random()
+        if what < _TRANSIT:
+            await self.transit(uid)
+        elif what < _TRANSIT + _ROTATION:
+            await self.rotate(uid)
+
+    async def transit(self, uid: str) -> None:
+        """TransitEncryptionEnabled and TransitEncryptionMode, a step further."""
+        change = changes.transit
+        if await self._alter(uid, "takes a step with TLS", lambda row, _: change(row, self._transit_chance)):
+            self._world.encrypting.add(uid)
+
+    async def rotate(self, uid: str) -> None:
+        """`cachefleet ca rotate`. uid: of a group, which does not matter."""
+        self._world.trace.note("operator rotates all certificates")
+        self._world.certificates.rotate()
+
     # --- other nodes ---
 
     async def replicas(self, uid: str) -> None:
@@ -106,13 +130,13 @@ class Operators:
     async def everything(self, uid: str) -> None:
         await self._alter(uid, "changes all", changes.everything)
 
-    async def _alter(self, uid: str, what: str, change: Callable[[GroupRow, Random], GroupRow | None]) -> None:
-        """A change that the API takes only of an available group."""
+    async def _alter(self, uid: str, what: str, change: Callable[[GroupRow, Random], GroupRow | None]) -> bool:
+        """A change that the API takes only of an available group. Whether it did."""
         while True:
             row = await self._world.row(uid)
             changed = change(row, self._chance) if row is not None and changes.may_change(row) else None
             if changed is None:
-                return
+                return False
             try:
                 stored = await self._world.database.change(
                     partial(_update_members, changed, member_names(changed.key, changed.desired))
@@ -122,7 +146,7 @@ class Operators:
             self._world.trace.note(f"operator {what} of {uid}: {', '.join(node.name for node in changed.desired.nodes)}")
             self._world.checkers.committed(stored)
             self._world.wake(stored.key)
-            return
+            return True
 
     # --- snapshots ---
 

@@ -18,6 +18,7 @@ from cachefleet.interfaces import Store
 from cachefleet.model.resource import Key
 from cachefleet.settings import Settings
 from tests.fakes.entropy import SeededEntropy
+from tests.simulation.encryption import Belief, Certificates
 from tests.simulation.host import SimHost
 from tests.simulation.loop import ACTOR, Actor, VirtualClock, VirtualLoop
 from tests.simulation.machine import Machine
@@ -40,6 +41,7 @@ class Plane(Actor):
         clock: VirtualClock,
         catalogue: Catalogue,
         settings: Settings,
+        certificates: Certificates,
         transfers: Callable[[Plane], SimTransfers],
         is_dead: Callable[[str], bool],
         broke: Callable[[str], None],
@@ -48,6 +50,7 @@ class Plane(Actor):
         self._loop, self._machine, self._cables = loop, machine, cables
         self._database, self._clock, self._catalogue, self._settings = database, clock, catalogue, settings
         self._is_dead, self._broke = is_dead, broke
+        self._certificates = certificates
         self._transfers = transfers(self)
         self.alive = True
         self.trouble_s = -1e9  # when it was killed, or stood still last
@@ -74,7 +77,7 @@ class Plane(Actor):
         store = cast(Store, StoreLink(self._database, self.name, lambda: self.alive))
         leadership = Leadership(store, self._clock, self.name, self._settings.control.lease_s, is_dead=self._is_dead)
         self._host = SimHost(self._machine, self.name, lambda: self.alive, leadership.permit)
-        resp = ValkeyDriver(self._settings.control.cluster_node_timeout_ms, leadership.permit)
+        resp = ValkeyDriver(self._settings.control.cluster_node_timeout_ms, leadership.permit, trust=Belief())
         self.controller = Controller(
             Seams(
                 store=store,
@@ -90,6 +93,7 @@ class Plane(Actor):
                 entropy=SeededEntropy(),
                 settings=self._settings,
                 shared_store=True,
+                certificates=self._certificates,
             )
         )
         await leadership.run(self.controller.lead)

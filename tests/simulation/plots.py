@@ -32,6 +32,8 @@ class Plots:
             "snapshot of a replica that is cut off": self.snapshot_of_one_cut_off,
             "restore, then lose something": self.lose_while_restoring,
         }
+        self.by_chance = tuple(self.kinds)
+        self.kinds["step with TLS, then lose a node"] = self.lose_while_encrypting  # operators take such steps by chance
 
     def _primary(self) -> Engine | None:
         """One that has replicas, if there is any."""
@@ -133,6 +135,16 @@ class Plots:
         """An upgrade is asked for; some way into it, something happens to a node of a group."""
         await self._operators.wish("upgrade")
         await self._world.clock.sleep(self._chance.uniform(0.0, 4.0))
+        running = [engine for engine in self._world.engines.values() if engine.process.running]
+        if running:
+            engine = self._chance.choice(running)
+            self._trouble(engine, [other.host for other in self._world.checkers.rivals(engine)])
+
+    async def lose_while_encrypting(self) -> None:
+        """Some steps towards TLS or back; in one of them something happens to a node, or to us."""
+        for _ in range(self._chance.randint(1, 3)):
+            await self._operators.wish("transit")
+            await self._world.clock.sleep(self._chance.choice((0.5, 4.0, 4.0)) * self._chance.random())
         running = [engine for engine in self._world.engines.values() if engine.process.running]
         if running:
             engine = self._chance.choice(running)

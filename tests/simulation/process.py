@@ -28,7 +28,8 @@ class Process:
         self.incarnation = incarnation
         self.pid = pid
         self.party = host
-        self.port = 0
+        self.port = 0  # that of its group
+        self.ports: dict[int, bool] = {}  # on which it listens, and whether with TLS; without any on that of its group
         self.running = True
         self.frozen = False
         self.busy = False
@@ -117,8 +118,16 @@ class Process:
 
     # --- sockets ---
 
+    @property
+    def _open_ports(self) -> dict[int, bool]:
+        return self.ports or {self.port: False}
+
     def listen(self, host: str) -> bool:
-        if not self.network.listen(self, host, self.port):
+        """On all its ports, or on none."""
+        heard = [self.network.listen(self, host, port, encrypted=encrypted) for port, encrypted in self._open_ports.items()]
+        if not all(heard):
+            for port in self._open_ports:
+                self.network.deafen(self, host, port)
             return False
         if host not in self.listens:
             self.listens.append(host)
@@ -126,7 +135,13 @@ class Process:
 
     def deafen(self, host: str) -> None:
         self.listens.remove(host)
-        self.network.deafen(self, host, self.port)
+        for port in self._open_ports:
+            self.network.deafen(self, host, port)
+
+    def is_free(self, host: str) -> bool:
+        """Nobody else listens there."""
+        holders = [self.network.listener(host, port) for port in self._open_ports]
+        return all(holder is None or holder is self for holder in holders)
 
     def accepted(self, end: End) -> None:
         self.ends = [known for known in self.ends if known.open]

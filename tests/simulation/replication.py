@@ -71,6 +71,8 @@ class Replication:
         self.replid2, self.second = "", -1
         self.primary = False
         self.follows = ""
+        self.follows_port = process.port
+        self.way: Callable[[], tuple[int, bool]] = lambda: (self.follows_port, False)  # port, and whether with TLS
         self.state = "none"  # none | connect | syncing | loading | up
         self.cached = False  # it knows an offset that it can go on from
         self.link: End | None = None
@@ -104,10 +106,11 @@ class Replication:
         self.primary, self.follows = True, ""
         self._unlink("none")
 
-    def follow(self, host: str) -> None:
-        """REPLICAOF host; "" to wait for a role."""
-        if not self.primary and self.follows == host and self.state != "none":
+    def follow(self, host: str, port: int = 0) -> None:
+        """REPLICAOF host port; "" to wait for a role. A link to another port is made anew."""
+        if not self.primary and (self.follows, self.follows_port) == (host, port) and self.state != "none":
             return
+        self.follows_port = port
         if self.primary or self.state == "up":
             self.cached = True
             self.down_since_s = -1.0 if self.primary else self.now_s
@@ -188,7 +191,8 @@ class Replication:
 
     def _connect(self) -> None:
         self._attempts += 1
-        self._process.network.dial(self._process, self.follows, self._process.port, self._answer_for(self._attempts))
+        port, encrypted = self.way()
+        self._process.network.dial(self._process, self.follows, port, self._answer_for(self._attempts), encrypted=encrypted)
 
     def _answer_for(self, attempt: int) -> Callable[[End | None], None]:
         return lambda end: self._process.do(self._connected, attempt, end)

@@ -8,6 +8,25 @@ import libvalkey
 
 OK = "+OK"  # a str that begins with + is a status, one with - an error; every other str is a bulk string
 
+# Commands that change nothing and are asked all the time.
+QUIET = frozenset({"PING", "INFO", "DBSIZE"})
+QUIET_PAIRS = frozenset(
+    {
+        ("CONFIG", "GET"),
+        ("CLIENT", "LIST"),
+        ("CLIENT", "SETNAME"),
+        ("CLUSTER", "INFO"),
+        ("CLUSTER", "NODES"),
+        ("CLUSTER", "MYID"),
+        ("CLUSTER", "GETSLOTMIGRATIONS"),
+        ("CLUSTER", "SLOT-STATS"),
+        ("CLUSTER", "GETKEYSINSLOT"),
+        ("CLUSTER", "COUNTKEYSINSLOT"),
+        ("FUNCTION", "LIST"),
+        ("CLUSTER", "GETSLOTMIGRATIONS"),
+    }
+)
+
 
 class Commands:
     """Cuts what arrives on one connection into commands."""

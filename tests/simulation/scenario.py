@@ -139,7 +139,7 @@ class _Scenario:
         elif self._only:
             self._begin(self._chance.choice(self._only))
         elif what < 0.35:
-            self._begin(self._chance.choice(list(self._plots.kinds)))
+            self._begin(self._chance.choice(self._plots.by_chance))
         else:
             self._faults.any()
 

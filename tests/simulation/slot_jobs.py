@@ -76,8 +76,8 @@ class Migrations:
         name = f"{self._engine.chance.getrandbits(160):040x}"
         job = Job(name, slots, bus.me.engine_id, target_id, True, "connecting", self._now())
         self._add(job)
-        network = self._engine.process.network
-        network.dial(self._engine.process, target.host, self._engine.process.port, self._dialled_for(job))
+        process, encrypted = self._engine.process, self._engine.transit.replicates_encrypted
+        process.network.dial(process, target.host, target.port or process.port, self._dialled_for(job), encrypted=encrypted)
         return OK
 
     def _add(self, job: Job) -> None:

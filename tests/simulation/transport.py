@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any
 
+from tests.simulation.encryption import proven
 from tests.simulation.loop import ACTOR, Actor
 from tests.simulation.network import End, Network, dialled
 
@@ -24,12 +25,16 @@ class Wire(asyncio.Transport):
         self._protocol = protocol
         self._context = copy_context()
         self._over = False
+        self.peer_certificate: dict[str, Any] | None = None
         self.end: End
 
     def write(self, data: Any) -> None:
         if any(verb in data for verb in _VERBS):
             self._acts(self.party)
         self.end.send(bytes(data))
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self.peer_certificate if name == "peercert" else default
 
     def is_closing(self) -> bool:
         return self._over
@@ -69,15 +74,21 @@ class Cables:
         self._wires: dict[str, list[Wire]] = {}
         self._pulled: set[str] = set()
 
-    async def connect(self, factory: Any, host: str, port: int) -> tuple[Wire, asyncio.Protocol]:
-        """As loop.create_connection. Raises OSError."""
+    async def connect(self, factory: Any, host: str, port: int, encrypted: bool) -> tuple[Wire, asyncio.Protocol]:
+        """As loop.create_connection. Raises OSError; ssl.SSLError is one."""
         actor = ACTOR.get()
         assert actor is not None, "only control planes make connections this way"
         protocol: asyncio.Protocol = factory()
         wire = Wire(actor, self._network, protocol, self._acts)
         if actor.name in self._pulled:
             raise OSError(101, "Network is unreachable")
-        wire.end = await dialled(self._network, wire, host, port)
+        wire.end = await dialled(self._network, wire, host, port, encrypted=encrypted)
+        if encrypted:
+            try:
+                wire.peer_certificate = proven(wire.end)
+            except OSError:
+                wire.end.close()
+                raise
         if actor.name in self._pulled:
             wire.end.close()
             raise OSError(101, "Network is unreachable")

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from cachefleet.control.leadership import LEASE
 from cachefleet.engine_interfaces import Build, Rendering
 from cachefleet.engines.capabilities import capabilities
+from cachefleet.engines.valkey_config import CONFIG_FILE
 from cachefleet.interfaces import Lease
 from cachefleet.model.group import DesiredShard, EndpointRole, GroupDesired, Shape
 from cachefleet.model.resource import Key, Kind, Scope
@@ -20,6 +21,7 @@ from tests.fakes.catalogue import BUILDS, StaticCatalogue
 from tests.fakes.store import MemoryStore
 from tests.simulation.checkers import Checkers
 from tests.simulation.cluster import ClusterEngine
+from tests.simulation.encryption import Certificates
 from tests.simulation.engine import Engine as SimEngine
 from tests.simulation.loop import VirtualClock, VirtualLoop
 from tests.simulation.machine import Machine
@@ -39,7 +41,7 @@ from tests.simulation.writers import Client, ClusterWriter, Writer
 
 SCOPE = Scope("000000000000", "local-1")
 PORT = 6379
-
+WAYS = ((PORT, False), (PORT + 1, True), (PORT, True))
 
 _BUILDS = {
     build.binary.rpartition("/")[2]: replace(build, capabilities=capabilities(build.engine, build.version)) for build in BUILDS
@@ -59,6 +61,7 @@ class World:
         self.machine = Machine(self.loop, self.network, self.trace, self.chance("machine"), self._boot)
         self.database_clock = VirtualClock(self.loop)
         self.database = Database(MemoryStore(self.database_clock), self.loop, self.chance("store"), self)
+        self.certificates = Certificates(self.clock.now)
         self.cables = Cables(self.network, self._acts)
         self.loop.connect = self.cables.connect
         self.settings = Settings(control=ControlSettings())
@@ -78,6 +81,7 @@ class World:
         self.planes: list[Plane] = []
         self.writers: list[Writer] = []
         self.groups: dict[str, Key] = {}  # by uid
+        self.encrypting: set[str] = set()  # those that have or had TLS
         self._engine_chance = self.chance("engines")
         self._writer_chance = self.chance("writers")
         self.tuning = Tuning()
@@ -109,17 +113,16 @@ class World:
             process.party, process.port = listening(files["nodes.json"])
             process.program = Discovery(process, lambda: files["nodes.json"])
         else:
-            (content,) = rendering.files.values()
             assert build is not None, program
-            self._boot_engine(process, _directives(content.decode()), build)
+            self._boot_engine(process, _directives(rendering.files[CONFIG_FILE].decode()), build)
             self.engines[process.incarnation].seeded = bool(rendering.pipes)
             self.snapshots.booted(process.incarnation, seeded=bool(rendering.pipes))
 
     def _boot_engine(self, process: Process, config: dict[str, str], build: Build) -> None:
         process.party = config["bind"].split()[0]
-        process.port = int(config["port"])
         kind = ClusterEngine if config.get("cluster-enabled") == "yes" else SimEngine
-        engine = kind(process, config, self._engine_chance, self.tuning, self.checkers, build)
+        files = self.machine.files[process.incarnation]
+        engine = kind(process, config, self._engine_chance, self.tuning, self.checkers, build, lambda: files)
         process.program = engine
         self.engines[process.incarnation] = engine
         self.checkers.booted(engine)
@@ -171,6 +174,7 @@ class World:
             self.clock,
             StaticCatalogue(),
             self.settings,
+            self.certificates,
             self._transfers,
             self._is_dead,
             lambda why: self.trace.violation("broken", why),
@@ -197,6 +201,8 @@ class World:
         kind = Kind.CACHE_CLUSTER if desired.shape is Shape.MEMCACHED else Kind.REPLICATION_GROUP
         key = SCOPE.key(kind, name)
         self.groups[desired.uid] = key
+        if desired.transit:
+            self.encrypting.add(desired.uid)
         names = [node.name for node in desired.nodes]
         row = await self.database.change(lambda transaction: transaction.insert(GroupRow(key=key, desired=desired), names))
         self.committed(row)
@@ -225,12 +231,17 @@ class World:
     def write_to(self, uid: str, shard: DesiredShard, slots: tuple[int, ...], interval_s: float, patience_s: float) -> None:
         """A client that begins with the slots of that shard."""
         known = Client(self.next_write, self.checkers.acked, interval_s, patience_s)
+        ways = lambda: self.ways(uid)  # noqa: E731
         if shard.slots:
             seeds = lambda: self.addresses(uid)  # noqa: E731
-            self.writers.append(ClusterWriter(self.network, self._writer_chance, PORT, known, seeds, slots))
+            self.writers.append(ClusterWriter(self.network, self._writer_chance, ways, known, seeds, slots))
         else:
             where = lambda: self.endpoint(uid, EndpointRole.PRIMARY)  # noqa: E731
-            self.writers.append(Writer(self.network, self._writer_chance, PORT, known, where))
+            self.writers.append(Writer(self.network, self._writer_chance, ways, known, where))
+
+    def ways(self, uid: str) -> tuple[tuple[int, bool], ...]:
+        """Ports, and whether with TLS, that clients of the group try: more than one since it has been asked for TLS."""
+        return WAYS if uid in self.encrypting else WAYS[:1]
 
     def addresses(self, uid: str) -> list[str]:
         """Of all nodes, once clients know of them."""

@@ -5,7 +5,7 @@ A patient one waits long for an answer: it is the one whom a frozen primary woul
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
@@ -14,6 +14,7 @@ import msgspec
 from tests.simulation.network import End, Network
 
 _FIRST_PAUSE_S = 0.02
+Ways = Callable[[], Sequence[tuple[int, bool]]]
 
 
 class Client(msgspec.Struct, frozen=True):
@@ -30,8 +31,10 @@ class Writer:
 
     party = "clients"
 
-    def __init__(self, network: Network, chance: Random, port: int, client: Client, where: Callable[[], str]) -> None:
-        self._network, self._chance, self._port, self._client = network, chance, port, client
+    def __init__(self, network: Network, chance: Random, ways: Ways, client: Client, where: Callable[[], str]) -> None:
+        """ways: ports, and whether with TLS; the next one is tried when one is refused."""
+        self._network, self._chance, self._ways, self._client = network, chance, ways, client
+        self._refusals = 0
         self._where, self._slot, self._asking = where, 0, False
         self._end: End | None = None
         self._attempt = 0
@@ -52,7 +55,9 @@ class Writer:
             if not host:
                 self._later(0.2)
                 return
-            self._network.dial(self, host, self._port, self._answer_for(self._attempt))
+            ways = self._ways()
+            port, encrypted = ways[self._refusals % len(ways)]
+            self._network.dial(self, host, port, self._answer_for(self._attempt), encrypted=encrypted)
         else:
             self._end.send(("SET", self._client.numbers(self._slot), self._slot, self._asking))
             self._asking = False
@@ -66,6 +71,7 @@ class Writer:
             if end is not None:
                 end.close()
         elif end is None:
+            self._refusals += 1
             self._later(_FIRST_PAUSE_S)
         else:
             self._end = end
@@ -115,7 +121,7 @@ class ClusterWriter(Writer):
         self,
         network: Network,
         chance: Random,
-        port: int,
+        ways: Ways,
         client: Client,
         seeds: Callable[[], list[str]],
         slots: tuple[int, ...],
@@ -124,7 +130,7 @@ class ClusterWriter(Writer):
         self._homes: dict[int, str] = {}  # slot -> where its last write was answered, or sent to
         self._ask = ""  # where to ask the next time only
         self._strayed = False  # the connection is to such a one
-        super().__init__(network, chance, port, client, self._next)
+        super().__init__(network, chance, ways, client, self._next)
         self._slot = slots[0]
 
     def _next(self) -> str:
