@@ -57,6 +57,17 @@ def test_a_primary_and_a_replica_serve_the_same_keys(engine: Engine, version: st
 
 
 @every_version
+@by_socket
+def test_values_come_as_they_are_and_other_replicas_get_them_compressed(engine: Engine, version: str, diskless: str) -> None:
+    value = b"again and " * 1000
+    with bare_engine(build_of(engine, version), "--repl-diskless-sync", diskless) as node:
+        node.client().set("key", value)
+        with open_stream(node.address, version=node.build.version, timeout_s=10) as chunks:
+            assert node.client().config_get("rdbcompression") == {"rdbcompression": "yes"}
+            assert value in b"".join(chunks)
+
+
+@every_version
 def test_leaving_ends_the_engines_work(engine: Engine, version: str) -> None:
     with bare_engine(build_of(engine, version), "--repl-diskless-sync", "yes", "--rdb-key-save-delay", "500") as node:
         fill(node, 20_000)
@@ -101,9 +112,20 @@ def test_a_replica_without_its_primary_refuses(engine: Engine, version: str) -> 
     with (
         bare_engine(build_of(engine, version), "--replicaof", at.host, str(at.port)) as node,
         pytest.raises(StreamBroken, match=f"{node.address} refuses a snapshot: NOMASTERLINK"),
+        kept_as_it_was(node),
         open_stream(node.address, version=node.build.version, timeout_s=10) as chunks,
     ):
         next(chunks)
+
+
+@contextmanager
+def kept_as_it_was(node: BareEngine) -> Iterator[None]:
+    """Also by who is refused."""
+    before = node.client().config_get("*")
+    try:
+        yield
+    finally:
+        assert node.client().config_get("*") == before
 
 
 def test_nobody_there() -> None:

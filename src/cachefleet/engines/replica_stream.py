@@ -1,5 +1,8 @@
 """A node's data as an RDB stream: asks as a replica does that wants a snapshot and nothing after it.
 
+Engines compress values (LZF) where they are to send them, which takes as long as all else that they do for it, and what follows
+compresses better. So a node is told to leave that out, and once it has begun, to go back to it for its other replicas.
+
 Blocks, so it runs in a process of its own; the engine's bytes are passed on as they are, never looked into, and never kept
 longer than one chunk. Called by the worker that makes backups.
 """
@@ -8,7 +11,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Protocol
 
 from cachefleet.engines.capabilities import version_numbers
@@ -55,21 +58,30 @@ def open_stream(
     us. A primary serves this, and a replica in sync. Raises StreamBroken at once when the node refuses, or has no role yet (it
     would send its emptiness).
     """
-    with _faults_of(at, timeout_s):
-        connection = connect(at, timeout_s, authorities)
-    with connection:
-        source = SnapshotWire(at, connection, alive)
-        with _faults_of(at, timeout_s):
+
+    @contextmanager
+    def wire() -> Iterator[SnapshotWire]:
+        with connect(at, timeout_s, authorities) as connection:
+            opened = SnapshotWire(at, connection, alive)
             if login is not None:
-                source.log_in(*login)
-            source.ask_for_snapshot(version)
-        yield _watched(source, at, timeout_s)
+                opened.log_in(*login)
+            yield opened
+
+    with ExitStack() as stack:
+        with _faults_of(at, timeout_s):
+            source = stack.enter_context(wire())
+            source.compress_values(False)
+            try:
+                source.ask_for_snapshot(version)
+                chunks = source.chunks()  # its process has what it was told when it was forked
+            finally:
+                with wire() as other:  # the first one is a replica's by now
+                    other.compress_values(True)
+        yield _watched(chunks, at, timeout_s)
 
 
-def _watched(source: SnapshotWire, at: Address, timeout_s: float) -> Iterator[bytes]:
+def _watched(chunks: Iterator[bytes], at: Address, timeout_s: float) -> Iterator[bytes]:
     """Faults of the connection only: one of who takes the chunks stays what it is."""
-    with _faults_of(at, timeout_s):
-        chunks = source.chunks()
     while True:
         with _faults_of(at, timeout_s):
             chunk = next(chunks, b"")
@@ -114,6 +126,10 @@ class SnapshotWire:
         if head.startswith("-"):
             raise StreamBroken(f"{self._at} refuses the user {name}: {head[1:]}")
 
+    def compress_values(self, wanted: bool) -> None:
+        """In RDBs that are begun from now on. True is what engines do of themselves, and nobody else changes it."""
+        self._call("CONFIG", "SET", "rdbcompression", "yes" if wanted else "no")
+
     def ask_for_snapshot(self, version: str) -> None:
         delay = self._call("CONFIG", "GET", "repl-diskless-sync-delay")
         if FEED_NOBODY_S in delay:
@@ -125,6 +141,7 @@ class SnapshotWire:
         self._send("SYNC")
 
     def chunks(self) -> Iterator[bytes]:
+        """Waits until the node has begun."""
         head = self._line()
         while not head:
             self._alive()
