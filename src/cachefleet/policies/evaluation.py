@@ -12,7 +12,7 @@ import msgspec
 
 from cachefleet.policies.conditions import holds
 from cachefleet.policies.document import Policy, Statement
-from cachefleet.policies.patterns import Values, matches, matches_arn, tokens
+from cachefleet.policies.patterns import Values, matches_arn, matches_text
 
 
 class Decision(Enum):
@@ -44,7 +44,8 @@ def decide(policies: Iterable[Policy], question: Question) -> Decision:
 
 def concerns(statement: Statement, action: str) -> bool:
     """Whether it says something of that action, on whatever resource."""
-    return any(matches(tokens(pattern, None), action.lower()) for pattern in statement.actions) is not statement.except_actions
+    asked = action.lower()
+    return any(matches_text(pattern, asked, None) for pattern in statement.actions) is not statement.except_actions
 
 
 def _applies(statement: Statement, question: Question, variables: bool) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 Values = Mapping[str, tuple[str, ...]]  # condition keys in lower case -> what the request has for them; never empty
 
@@ -81,7 +82,34 @@ def matches_arn(pattern: str, arn: str, values: Values | None) -> bool:
     anything. "*" is everything, also what is no ARN."""
     if pattern == "*":
         return True
-    wanted, given = _COLON.split(pattern, ARN_PARTS - 1), arn.split(":", ARN_PARTS - 1)
+    given = _parts_of(arn)
     if len(given) != ARN_PARTS:
         return False
-    return all(matches(tokens(part, values), text) for part, text in zip(wanted, given, strict=False))
+    return all(matches_text(part, text, values) for part, text in zip(_parts_wanted(pattern), given, strict=False))
+
+
+def matches_text(pattern: str, text: str, values: Values | None) -> bool:
+    """As matches, of a pattern that is not read yet; most have no wildcard, and are soon compared."""
+    if values is not None and "${" in pattern:
+        return matches(tokens(pattern, values), text)
+    if "*" not in pattern and "?" not in pattern:
+        return pattern == text
+    return matches(_plain_tokens(pattern), text)
+
+
+# The same few patterns are asked about again and again, for many users and caches.
+
+
+@lru_cache(4096)
+def _plain_tokens(pattern: str) -> tuple[str, ...]:
+    return tuple(tokens(pattern, None))
+
+
+@lru_cache(4096)
+def _parts_wanted(pattern: str) -> tuple[str, ...]:
+    return tuple(_COLON.split(pattern, ARN_PARTS - 1))
+
+
+@lru_cache(64)
+def _parts_of(arn: str) -> tuple[str, ...]:
+    return tuple(arn.split(":", ARN_PARTS - 1))
