@@ -98,6 +98,7 @@ class Controller:
         self._keys.clear()
         self._trouble.clear()
         self._refusals.clear()
+        self._books.tokens.forget()
         self._pulse = self._fresh_pulse()
         self._books = replace(self._books, guards=self._fresh_guards())
         for driver in (self._seams.resp, self._seams.memcached, self._seams.discovery):

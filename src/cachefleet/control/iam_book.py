@@ -2,11 +2,12 @@
 
 An access key that is switched off, or a policy that is changed, is known to all nodes a few seconds later, whichever service
 changed it; between two looks at the keys what was found stays. What policies say of a key's owner is decided anew only when it,
-the cache's tags or the users have changed: it takes some 40 us for each user.
+the cache's tags or the users have changed. With very many of them that takes seconds: nobody waits for it, a failover least.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -25,6 +26,7 @@ from cachefleet.policies.connecting import Subject, changes_with_time, connects_
 from cachefleet.policies.credential import Credential
 
 FRESH_S = 5.0
+PATIENCE_S = 0.02
 CAPACITY = 1024  # groups
 WORK_S = 0.005  # in one go; others of this process wait so long
 
@@ -62,30 +64,58 @@ class IamBook:
         self._holders = holders
         self._clock = clock
         self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._looks: dict[str, asyncio.Task[None]] = {}
 
     def __len__(self) -> int:
         return len(self._known)
 
+    def forget(self) -> None:
+        """Somebody else may have acted since."""
+        for look in self._looks.values():
+            look.cancel()
+        self._looks.clear()
+        self._known.clear()
+
     async def rules_of(self, row: GroupRow, users: Sequence[EngineUser]) -> IamRules | None:
-        """None where no node can have to check tokens: clients never send them in the clear. Raises StoreError."""
+        """None where no node can have to check tokens, since clients never send them in the clear, and where it is not known
+        yet. Raises StoreError."""
         if row.desired.shape is Shape.MEMCACHED or not row.desired.transit:
             return None
         ids = tuple(user.user_id for user in users if user.iam)
         if not ids:
             self._known.pop(row.desired.uid, None)
             return _rules(row, ids, ())
-        known, now_s = self._known.get(row.desired.uid), self._clock.monotonic()
-        if known is not None and known.ids == ids and now_s - known.at < FRESH_S:
+        known = self._known.get(row.desired.uid)
+        if known is not None and known.ids == ids and self._clock.monotonic() - known.at < FRESH_S:
             return known.rules
-        fresh = await self._look(row, ids, now_s, known)
-        self._known[row.desired.uid] = fresh
-        self._known.move_to_end(row.desired.uid)
+        known = await self._renewed(row, ids)
+        return known.rules if known is not None and known.ids == ids else None
+
+    async def _renewed(self, row: GroupRow, ids: tuple[str, ...]) -> _Known | None:
+        """What is known after a moment, the same as before when the look goes on."""
+        uid = row.desired.uid
+        look = self._looks.get(uid)
+        if look is None:
+            look = self._looks[uid] = asyncio.create_task(self._renew(row, ids))
+            look.add_done_callback(_hear)
+        done, _ = await asyncio.wait({look}, timeout=PATIENCE_S)
+        for one in done:
+            one.result()
+        return self._known.get(uid)
+
+    async def _renew(self, row: GroupRow, ids: tuple[str, ...]) -> None:
+        uid = row.desired.uid
+        try:
+            self._known[uid] = await self._look(row, ids, self._known.get(uid))
+        finally:
+            if self._looks.get(uid) is asyncio.current_task():
+                del self._looks[uid]
+        self._known.move_to_end(uid)
         if len(self._known) > CAPACITY:
             self._known.popitem(last=False)
-        return fresh.rules
 
-    async def _look(self, row: GroupRow, ids: tuple[str, ...], at: float, known: _Known | None) -> _Known:
-        """at: when it began, so that it counts from then on."""
+    async def _look(self, row: GroupRow, ids: tuple[str, ...], known: _Known | None) -> _Known:
+        at = self._clock.monotonic()  # what is found counts from the begin on
         subjects = _Subjects(Subject(row.key.arn, row.tags), await self._users(row, ids), row.key.region)
         now_s = self._clock.now()
         present = days(now_s)
@@ -111,6 +141,12 @@ class IamBook:
         wanted = set(ids)
         found: list[UserRow] = await self._store.rows(Kind.USER, row.key.scope)
         return {user.key.name: Subject(user.key.arn, user.tags) for user in found if user.key.name in wanted}
+
+
+def _hear(look: asyncio.Task[None]) -> None:
+    """Whoever waited has heard what failed; the next one who asks looks again."""
+    if not look.cancelled():
+        look.exception()
 
 
 def _made(subjects: _Subjects, holder: Credential, now_s: float, present: tuple[str, ...], before: _Made | None) -> _Made:

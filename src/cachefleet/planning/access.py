@@ -38,6 +38,8 @@ def admit(draft: Draft) -> None:
         elif rules is not None and view.iam_rules not in (None, rules.fingerprint()):
             agreed = False
             draft.act(TellIamRules(node=name, rules=rules))
+        elif rules is None and any(user.iam for user in users):
+            agreed = False  # it is not known yet what they are to be told
     _renew_those_that_check_none(draft, views)
     if not agreed:
         known = draft.memory.admitted

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from cachefleet.control import iam_book
 from cachefleet.control.iam_book import CAPACITY, FRESH_S, IamBook
+from cachefleet.interfaces import StoreError
 from cachefleet.model.access import CLOSED, EngineUser
 from cachefleet.model.group import DesiredNode, DesiredShard, Engine, GroupDesired, Shape
 from cachefleet.model.iam_rules import EVERYBODY, IamRules
@@ -37,13 +38,22 @@ def holder(key: str, text: str = ALL, secret: str = "secret") -> Credential:
     return Credential(key, secret, "000000000000", f"arn:aws:iam::000000000000:user/{key}", key, policies=(read_policy(text),))
 
 
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow this machine is."""
+    monkeypatch.setattr(iam_book, "PATIENCE_S", 30.0)
+
+
 class Holders:
     def __init__(self, *found: Credential) -> None:
         self.found: Sequence[Credential] = found
         self.asked = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
 
     async def all(self) -> Sequence[Credential]:
         self.asked += 1
+        await self.gate.wait()
         return self.found
 
 
@@ -253,3 +263,49 @@ async def test_others_get_their_turn_while_it_decides(fixture: Fixture) -> None:
     await fixture.rules()
     task.cancel()
     assert turns >= 20
+
+
+@with_book(holder("AKIAALL"))
+async def test_nobody_waits_for_a_look_that_takes_long(fixture: Fixture) -> None:
+    """What was known counts until then; where nothing was, or of other users, it is not known yet."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(iam_book, "PATIENCE_S", 0.001)
+        fixture.holders.gate.clear()
+        assert await fixture.book.rules_of(fixture.row, USERS) is None
+        assert await fixture.book.rules_of(fixture.row, USERS) is None
+        assert fixture.holders.asked == 1, "it is looked once, not by all who ask"
+        fixture.holders.gate.set()
+        patch.setattr(iam_book, "PATIENCE_S", 30.0)
+        first = await fixture.rules()
+        assert keys_of(first) == {"AKIAALL": EVERYBODY}
+        fixture.holders.gate.clear()
+        fixture.holders.found = ()
+        patch.setattr(iam_book, "PATIENCE_S", 0.001)
+        assert await fixture.rules(later_s=FRESH_S) is first
+        assert await fixture.book.rules_of(fixture.row, (CLOSED, BERT)) is None
+        fixture.holders.gate.set()
+        patch.setattr(iam_book, "PATIENCE_S", 30.0)
+        assert (await fixture.rules()).keys == ()
+
+
+@with_book(holder("AKIAALL"))
+async def test_a_look_that_failed_is_made_again(fixture: Fixture) -> None:
+    rows = fixture.store.rows
+
+    async def broken(*asked: object) -> list[object]:
+        raise StoreError("the database is away")
+
+    fixture.store.rows = broken  # type: ignore[method-assign, assignment]
+    for _ in range(2):
+        with pytest.raises(StoreError):
+            await fixture.rules()
+    fixture.store.rows = rows  # type: ignore[method-assign]
+    assert keys_of(await fixture.rules()) == {"AKIAALL": EVERYBODY}
+
+
+@with_book(holder("AKIAALL"))
+async def test_in_another_term_it_looks_anew(fixture: Fixture) -> None:
+    await fixture.rules()
+    fixture.holders.found = ()
+    fixture.book.forget()
+    assert (await fixture.rules()).keys == ()

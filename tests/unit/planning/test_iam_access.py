@@ -31,7 +31,7 @@ class TokenWorld(World):
         self.told: dict[str, str] = {}
         self.shall((OPEN,), NOBODY)
 
-    def shall(self, users: tuple[EngineUser, ...], rules: IamRules) -> None:
+    def shall(self, users: tuple[EngineUser, ...], rules: IamRules | None) -> None:
         self.users = users
         self.seen |= {"users": users, "iam_rules": rules}
         self.seen["can_check_tokens"] = self.has_module and any(user.iam for user in users)
@@ -89,6 +89,18 @@ def test_a_change_is_done_only_when_the_rules_are_told_too() -> None:
     assert world.status.state == "modifying"
     world.run()
     assert world.memory.admitted.fingerprint == fingerprint((CLOSED, ANNA))
+
+
+def test_a_change_is_not_done_while_it_is_not_known_what_to_tell() -> None:
+    world = settled(replicated(2), has_module=True)
+    world.shall((CLOSED, ANNA), None)
+    for _ in range(5):
+        plan = world.step()
+    assert plan.actions == () and plan.look_again_s <= 0.5
+    assert world.status.state == "modifying"
+    world.shall((CLOSED, ANNA), RULES)
+    world.run()
+    assert world.told_all() == {RULES.fingerprint()}
 
 
 def test_one_that_comes_back_is_told() -> None:
