@@ -16,21 +16,13 @@ from cachefleet.metrics.dimensions import sources
 from cachefleet.metrics.periods import PERIOD_RULE, is_period
 from cachefleet.metrics.statistics import Statistic, read_statistic
 from cachefleet.model.errors import AwsError
-from cachefleet.model.metric import MetricName, Series
+from cachefleet.model.metric import UNITS, MetricName, Series
 
 Refuse = Callable[[str], AwsError]
 
 MAX_DIMENSIONS = 30
 NAME_LENGTH = 255
 VALUE_LENGTH = 1024
-_SIZES = ("Bytes", "Kilobytes", "Megabytes", "Gigabytes", "Terabytes", "Bits", "Kilobits", "Megabits", "Gigabits", "Terabits")
-UNITS = (
-    *("Seconds", "Microseconds", "Milliseconds"),
-    *_SIZES,
-    *("Percent", "Count"),
-    *(f"{size}/Second" for size in _SIZES),
-    *("Count/Second", "None"),
-)
 STATISTIC_RULE = "SampleCount, Average, Sum, Minimum, Maximum, p99, tm99, tc99, ts99, wm99, TM(10%:90%), PR(:300), IQM"
 
 

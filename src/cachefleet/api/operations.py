@@ -1,6 +1,7 @@
 """Importing this module registers every operation that is built. A new noun is added here."""
 
 from cachefleet.api import (
+    alarms,
     availability_zones,
     cache_cluster_creation,
     cache_cluster_modification,
@@ -40,6 +41,7 @@ from cachefleet.api import (
 )
 
 __all__ = [
+    "alarms",
     "availability_zones",
     "cache_cluster_creation",
     "cache_cluster_modification",

@@ -167,10 +167,18 @@ _EC2: dict[str, Needs] = {
 }
 
 _MONITORING: dict[str, Needs] = {
+    "DeleteAlarms": _NOTHING,
+    "DescribeAlarmHistory": _NOTHING,
+    "DescribeAlarms": _NOTHING,
+    "DescribeAlarmsForMetric": _NOTHING,
+    "DisableAlarmActions": _NOTHING,
+    "EnableAlarmActions": _NOTHING,
     "GetMetricData": _NOTHING,
     "GetMetricStatistics": _NOTHING,
     "ListMetrics": _NOTHING,
+    "PutMetricAlarm": _NOTHING,
     "PutMetricData": _NOTHING,
+    "SetAlarmState": _NOTHING,
 }
 
 _TABLES = {

@@ -10,10 +10,11 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import structlog
@@ -28,17 +29,20 @@ from cachefleet.app.audit_log import AuditLog, audit_file
 from cachefleet.app.installation import AlreadyRunning, FolderLost, Installation, ServiceLock
 from cachefleet.app.logs import configure_logs, log_file
 from cachefleet.app.metrics import Scrapes, open_metrics
-from cachefleet.app.parts import Folder, StartFailed, assemble, refuses_key
+from cachefleet.app.parts import Folder, Parts, StartFailed, assemble, refuses_key
 from cachefleet.app.services import Membership, ServiceInfo, TooManyServices
-from cachefleet.clock import Clock, SystemClock, SystemEntropy
+from cachefleet.clock import Clock, Entropy, SystemClock, SystemEntropy
 from cachefleet.control.controller import Controller
+from cachefleet.engines.catalogue import InstalledEngines
 from cachefleet.gateway.audit import Auditor
 from cachefleet.gateway.gateway import Gateway
 from cachefleet.gateway.server import serve
 from cachefleet.hosts.local import LocalHost
 from cachefleet.interfaces import HostRefused
+from cachefleet.metric_interfaces import Metrics
 from cachefleet.settings import Settings
 from cachefleet.store import StoreError, is_shared
+from cachefleet.telemetry.alarm_watch import AlarmWatch
 from cachefleet.telemetry.collector import Collector
 from cachefleet.telemetry.exposition import Exposition
 
@@ -114,41 +118,17 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
     clock, entropy = SystemClock(), SystemEntropy()
     async with AsyncExitStack() as stack:
         parts = await assemble(settings, folder, clock, stack)
-        store, host, catalogue, controller = parts.store, parts.host, parts.catalogue, parts.controller
-        keys = parts.keys
+        host, controller = parts.host, parts.controller
         exposition = Exposition(clock)
         metrics = await open_metrics(settings, clock, entropy, stack)
         await _adopt(host)
-        reader = EngineAccessStrings(clock)
         audit = AuditLog(audit_file(settings.data_dir, folder.member.number), settings.audit, clock)
         stack.callback(audit.close)
         auditor = Auditor(audit.write, clock, entropy, settings.account, reads=settings.audit.reads)
 
-        def context(caller: Caller) -> Context:
-            return Context(
-                caller=caller,
-                store=store,
-                clock=clock,
-                entropy=entropy,
-                settings=settings,
-                catalogue=catalogue,
-                refuses=host.refuses,
-                refuses_key=partial(refuses_key, parts.transfers),
-                refuses_tokens=parts.iam_module.refuses,
-                refuses_config=parts.config_module.refuses,
-                network=host.network,
-                unguarded=lambda: host.why_no_guard,
-                read_access=reader.read,
-                shared=store.shared,
-                wake=controller.wake,
-                sealer=parts.sealer,
-                metrics=metrics,
-                users_changed=keys.forget,
-            )
-
         gateway = Gateway(
-            keys.find,
-            context,
+            parts.keys.find,
+            _contexts(settings, parts, metrics, clock, entropy),
             dispatch,
             clock,
             entropy,
@@ -163,14 +143,10 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
         gc.collect()
         gc.freeze()
         collector = Collector(parts.sources, metrics, exposition)
-        control = asyncio.create_task(parts.leadership.run(partial(_lead, controller, collector)))
+        alarms = AlarmWatch(parts.store, metrics, clock, settings.api.memcached_nodes)
+        control = asyncio.create_task(parts.leadership.run(partial(_lead, controller, collector.run, alarms.run)))
         stack.push_async_callback(_end, control)
-        for path, why in catalogue.skipped():
-            if path in settings.engines.binaries:
-                log.warning("engine of the settings cannot be used", path=path, why=why)
-        log.info(
-            "service started", process=os.getpid(), engines=[f"{build.engine} {build.version}" for build in catalogue.builds()]
-        )
+        _log_start(settings, parts.catalogue)
         loop.call_soon(started)
         control.add_done_callback(lambda _: stop.set())
         watch = asyncio.create_task(_watch(folder, clock, stop))
@@ -184,13 +160,54 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
         log.info("service stops; caches go on")
 
 
-async def _lead(controller: Controller, collector: Collector) -> None:
-    """One term of leadership."""
-    measuring = asyncio.create_task(collector.run())
+def _contexts(
+    settings: Settings, parts: Parts, metrics: Metrics, clock: Clock, entropy: Entropy
+) -> Callable[[Caller], Context]:
+    """What operations of a caller are given."""
+    reader = EngineAccessStrings(clock)
+
+    def context(caller: Caller) -> Context:
+        return Context(
+            caller=caller,
+            store=parts.store,
+            clock=clock,
+            entropy=entropy,
+            settings=settings,
+            catalogue=parts.catalogue,
+            refuses=parts.host.refuses,
+            refuses_key=partial(refuses_key, parts.transfers),
+            refuses_tokens=parts.iam_module.refuses,
+            refuses_config=parts.config_module.refuses,
+            network=parts.host.network,
+            unguarded=lambda: parts.host.why_no_guard,
+            read_access=reader.read,
+            shared=parts.store.shared,
+            wake=parts.controller.wake,
+            sealer=parts.sealer,
+            metrics=metrics,
+            users_changed=parts.keys.forget,
+        )
+
+    return context
+
+
+def _log_start(settings: Settings, catalogue: InstalledEngines) -> None:
+    for path, why in catalogue.skipped():
+        if path in settings.engines.binaries:
+            log.warning("engine of the settings cannot be used", path=path, why=why)
+    log.info(
+        "service started", process=os.getpid(), engines=[f"{build.engine} {build.version}" for build in catalogue.builds()]
+    )
+
+
+async def _lead(controller: Controller, *beside: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """One term of leadership. beside: what runs as long, and never ends by itself."""
+    tasks = [asyncio.create_task(run()) for run in beside]
     try:
         await controller.lead()
     finally:
-        await _end(measuring)
+        for task in tasks:
+            await _end(task)
 
 
 async def _adopt(host: LocalHost) -> None:

@@ -6,6 +6,14 @@ import msgspec
 
 NODES = "AWS/ElastiCache"  # the namespace of what is measured here
 DAY_S = 86400
+_SIZES = ("Bytes", "Kilobytes", "Megabytes", "Gigabytes", "Terabytes", "Bits", "Kilobits", "Megabits", "Gigabits", "Terabits")
+UNITS = (
+    *("Seconds", "Microseconds", "Milliseconds"),
+    *_SIZES,
+    *("Percent", "Count"),
+    *(f"{size}/Second" for size in _SIZES),
+    *("Count/Second", "None"),
+)
 
 
 class Series(msgspec.Struct, frozen=True, order=True):

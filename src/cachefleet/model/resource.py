@@ -21,6 +21,7 @@ class Kind(StrEnum):
     IAM_USER = "iam-user"  # of the whole account; no ARN of ElastiCache has this word
     USER = "user"
     USER_GROUP = "usergroup"
+    ALARM = "alarm"  # CloudWatch's
 
 
 GROUP_KINDS = (Kind.REPLICATION_GROUP, Kind.CACHE_CLUSTER)

@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from cachefleet.model.alarm import AlarmDesired
 from cachefleet.model.group import GroupDesired, GroupMemory, GroupStatus, Shape
 from cachefleet.model.iam import IamUserDesired
 from cachefleet.model.network import SubnetGroupDesired
@@ -46,6 +47,7 @@ SecurityGroupRow = Row[SecurityGroupDesired]
 IamUserRow = Row[IamUserDesired]
 UserRow = Row[UserDesired]
 UserGroupRow = Row[UserGroupDesired]
+AlarmRow = Row[AlarmDesired]
 
 # The type of a kind's desired document; the store decodes by it.
 DESIRED_TYPES: dict[Kind, type] = {
@@ -59,4 +61,5 @@ DESIRED_TYPES: dict[Kind, type] = {
     Kind.IAM_USER: IamUserDesired,
     Kind.USER: UserDesired,
     Kind.USER_GROUP: UserGroupDesired,
+    Kind.ALARM: AlarmDesired,
 }

@@ -104,7 +104,7 @@ class Recorder:
         self._let_go()
 
     async def _block(self, head: _Head) -> Block:
-        await asyncio.sleep(0)  # a block takes about a millisecond, and there may be hundreds
+        await self._clock.sleep(0)  # a block takes about a millisecond, and there may be hundreds
         series, resolution_s, begin = head
         if head in self._late:
             before = await self._store.blocks([series], resolution_s, begin, begin + 1)

@@ -1,0 +1,202 @@
+"""Alarms through the gateway, and their states as time passes and values come or stay away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cachefleet.metrics.values import single
+from cachefleet.model.metric import NODES, MetricName, Series
+from cachefleet.telemetry.alarm_watch import AlarmWatch
+from tests.component.metrics.stage import CBOR, JSON, QUERY, Refused, Stage, on_stage
+from tests.fakes.api import ACCOUNT, REGION
+
+HITS = {"Namespace": "mine", "MetricName": "heat", "Dimensions": [{"Name": "place", "Value": "attic"}]}
+SERIES = Series(ACCOUNT, REGION, "mine", (("place", "attic"),))
+RULE: dict[str, Any] = {
+    **HITS,
+    "Statistic": "Average",
+    "Period": 60,
+    "EvaluationPeriods": 3,
+    "DatapointsToAlarm": 2,
+    "Threshold": 50.0,
+    "ComparisonOperator": "GreaterThanThreshold",
+}
+
+
+class Watched:
+    """The stage with alarms evaluated as time passes."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.watch = AlarmWatch(stage.context.store, stage.recorder, stage.clock, 40)
+
+    async def minute(self, value: float | None, series: Series = SERIES, name: str = "heat") -> str:
+        """The value of the minute that begins now; the state of the alarm "hot" once it is over."""
+        if value is not None:
+            self.stage.recorder.record(series, self.stage.clock.now(), {MetricName(name): single(value)})
+        self.stage.clock.pass_time(60.0)
+        return await self.state()
+
+    async def state(self) -> str:
+        self.stage.clock.pass_time(5.0)
+        await self.watch.look()
+        self.stage.clock.pass_time(-5.0)
+        return str((await self.stage.call("DescribeAlarms", AlarmNames=["hot"]))["MetricAlarms"][0]["StateValue"])
+
+
+@pytest.mark.parametrize("wire", [QUERY, JSON, CBOR])
+def test_an_alarm_comes_back_as_it_was_put(tmp_path: Path, wire: str) -> None:
+    @on_stage
+    async def run(stage: Stage) -> None:
+        await an_alarm_comes_back_as_it_was_put(stage, wire)
+
+    run(tmp_path)
+
+
+async def an_alarm_comes_back_as_it_was_put(stage: Stage, wire: str) -> None:
+    stage.wire = wire
+    await stage.call("PutMetricAlarm", AlarmName="hot", AlarmDescription="too hot", TreatMissingData="breaching", **RULE)
+    (found,) = (await stage.call("DescribeAlarms"))["MetricAlarms"]
+    assert {name: found[name] for name in RULE} == RULE
+    assert (found["AlarmDescription"], found["TreatMissingData"]) == ("too hot", "breaching")
+    assert (found["StateValue"], found["ActionsEnabled"]) == ("INSUFFICIENT_DATA", True)
+    assert found["AlarmArn"] == f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:hot"
+    assert (await stage.call("DescribeAlarmsForMetric", **HITS))["MetricAlarms"] == [found]
+    assert (await stage.call("DescribeAlarmsForMetric", **HITS, Period=300))["MetricAlarms"] == []
+
+
+@on_stage
+async def test_two_of_three_bad_minutes_make_an_alarm_and_two_good_ones_end_it(stage: Stage) -> None:
+    watched = Watched(stage)
+    await stage.call("PutMetricAlarm", AlarmName="hot", **RULE)
+    assert await watched.state() == "INSUFFICIENT_DATA"
+    states = [await watched.minute(value) for value in (10.0, 90.0, 10.0, 90.0, 90.0, 10.0, 10.0, 10.0)]
+    assert states == ["OK", "OK", "OK", "ALARM", "ALARM", "ALARM", "OK", "OK"]
+    history = (await stage.call("DescribeAlarmHistory", AlarmName="hot"))["AlarmHistoryItems"]
+    assert [item["HistorySummary"] for item in history] == [
+        "Alarm updated from ALARM to OK",
+        "Alarm updated from OK to ALARM",
+        "Alarm updated from INSUFFICIENT_DATA to OK",
+        'Alarm "hot" created',
+    ]
+    changes = await stage.call("DescribeAlarmHistory", HistoryItemType="StateUpdate", MaxRecords=2, ScanBy="TimestampAscending")
+    assert len(changes["AlarmHistoryItems"]) == 2
+    rest = await stage.call(
+        "DescribeAlarmHistory",
+        HistoryItemType="StateUpdate",
+        MaxRecords=2,
+        ScanBy="TimestampAscending",
+        NextToken=changes["NextToken"],
+    )
+    assert [item["HistorySummary"] for item in rest["AlarmHistoryItems"]] == ["Alarm updated from ALARM to OK"]
+
+
+@pytest.mark.parametrize(
+    ("missing", "states"),
+    [
+        ("missing", ["OK", "OK", "OK", "OK", "OK", "INSUFFICIENT_DATA"]),
+        ("ignore", ["OK", "OK", "OK", "OK", "OK", "OK"]),
+        ("notBreaching", ["OK", "OK", "OK", "OK", "OK", "OK"]),
+        ("breaching", ["ALARM", "ALARM", "ALARM", "ALARM", "ALARM", "ALARM"]),
+    ],
+)
+def test_what_becomes_of_an_alarm_without_values(tmp_path: Path, missing: str, states: list[str]) -> None:
+    @on_stage
+    async def run(stage: Stage) -> None:
+        await what_becomes_of_an_alarm_without_values(stage, missing, states)
+
+    run(tmp_path)
+
+
+async def what_becomes_of_an_alarm_without_values(stage: Stage, missing: str, states: list[str]) -> None:
+    watched = Watched(stage)
+    await stage.call("PutMetricAlarm", AlarmName="hot", TreatMissingData=missing, **{**RULE, "DatapointsToAlarm": 2})
+    found = [await watched.minute(value) for value in (10.0, None, None, None, None, None)]
+    assert found == states
+
+
+@on_stage
+async def test_a_state_that_was_set_holds_until_the_next_evaluation(stage: Stage) -> None:
+    watched = Watched(stage)
+    await stage.call("PutMetricAlarm", AlarmName="hot", **RULE)
+    assert await watched.minute(10.0) == "OK"
+    await stage.call(
+        "SetAlarmState", AlarmName="hot", StateValue="ALARM", StateReason="a drill", StateReasonData='{"by": "me"}'
+    )
+    (found,) = (await stage.call("DescribeAlarms", StateValue="ALARM"))["MetricAlarms"]
+    assert (found["StateReason"], found["StateReasonData"]) == ("a drill", '{"by": "me"}')
+    assert await watched.state() == "OK"
+
+
+@on_stage
+async def test_an_alarm_on_a_cluster_takes_its_nodes_together(stage: Stage) -> None:
+    watched = Watched(stage)
+    rule = {**RULE, "Namespace": NODES, "MetricName": "Evictions", "Statistic": "Sum", "EvaluationPeriods": 1}
+    rule |= {"DatapointsToAlarm": 1, "Dimensions": [{"Name": "CacheClusterId", "Value": "mem"}]}
+    await stage.call("PutMetricAlarm", AlarmName="hot", **rule)
+    nodes = [
+        Series(ACCOUNT, REGION, NODES, (("CacheClusterId", "mem"), ("CacheNodeId", number))) for number in ("0001", "0002")
+    ]
+    stage.recorder.record(nodes[0], stage.clock.now(), {MetricName("Evictions", "Count"): single(30.0)})
+    stage.recorder.record(nodes[1], stage.clock.now(), {MetricName("Evictions", "Count"): single(30.0)})
+    assert await watched.minute(None) == "ALARM"
+
+
+@on_stage
+async def test_names_prefixes_states_and_pages(stage: Stage) -> None:
+    for number in range(7):
+        await stage.call("PutMetricAlarm", AlarmName=f"alarm-{number}", **RULE)
+    await stage.call("PutMetricAlarm", AlarmName="other", **RULE)
+    first = await stage.call("DescribeAlarms", AlarmNamePrefix="alarm-", MaxRecords=5)
+    second = await stage.call("DescribeAlarms", AlarmNamePrefix="alarm-", MaxRecords=5, NextToken=first["NextToken"])
+    names = [alarm["AlarmName"] for page in (first, second) for alarm in page["MetricAlarms"]]
+    assert names == [f"alarm-{number}" for number in range(7)] and "NextToken" not in second
+    found = await stage.call("DescribeAlarms", AlarmNames=["other", "alarm-3", "none"])
+    assert [alarm["AlarmName"] for alarm in found["MetricAlarms"]] == ["alarm-3", "other"]
+    assert (await stage.call("DescribeAlarms", StateValue="OK"))["MetricAlarms"] == []
+    assert (await stage.call("DescribeAlarms", AlarmTypes=["CompositeAlarm"]))["MetricAlarms"] == []
+    await stage.call("DisableAlarmActions", AlarmNames=["other"])
+    assert not (await stage.call("DescribeAlarms", AlarmNames=["other"]))["MetricAlarms"][0]["ActionsEnabled"]
+    with pytest.raises(Refused, match="no alarm") as refusal:
+        await stage.call("DeleteAlarms", AlarmNames=["other", "none"])
+    assert (refusal.value.code, refusal.value.status) == ("ResourceNotFound", 404)
+    await stage.call("DeleteAlarms", AlarmNames=["other", "alarm-0"])
+    assert len((await stage.call("DescribeAlarms"))["MetricAlarms"]) == 6
+
+
+@pytest.mark.parametrize(
+    ("code", "rule", "changes"),
+    [
+        ("MissingParameter", "MetricName", {"MetricName": None}),
+        ("MissingParameter", "Threshold", {"Threshold": None}),
+        ("InvalidParameterCombination", "Exactly one", {"Statistic": None}),
+        ("InvalidParameterCombination", "Exactly one", {"ExtendedStatistic": "p99"}),
+        ("InvalidParameterValue", "ExtendedStatistic", {"Statistic": None, "ExtendedStatistic": "p101"}),
+        ("InvalidParameterValue", "Period", {"Period": 45}),
+        ("InvalidParameterValue", "EvaluationPeriods", {"EvaluationPeriods": 0}),
+        ("InvalidParameterValue", "86400", {"EvaluationPeriods": 1441}),
+        ("InvalidParameterValue", "DatapointsToAlarm", {"DatapointsToAlarm": 4}),
+        ("InvalidParameterValue", "ComparisonOperator", {"ComparisonOperator": "Equal"}),
+        ("InvalidParameterValue", "TreatMissingData", {"TreatMissingData": "zero"}),
+        ("InvalidParameterValue", "Unit", {"Unit": "Parsec"}),
+        ("InvalidParameterCombination", "EvaluateLowSampleCountPercentile", {"EvaluateLowSampleCountPercentile": "ignore"}),
+        ("InvalidParameterValue", "AlarmActions", {"AlarmActions": ["arn:aws:sns:local-1:0:topic"]}),
+        ("InvalidParameterValue", "Metrics", {"Metrics": [{"Id": "m1", "Expression": "1"}]}),
+        ("InvalidParameterValue", "AlarmName", {"AlarmName": "x" * 256}),
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused(tmp_path: Path, code: str, rule: str, changes: dict[str, Any]) -> None:
+    @on_stage
+    async def run(stage: Stage) -> None:
+        await what_cannot_be_evaluated_is_refused(stage, code, rule, changes)
+
+    run(tmp_path)
+
+
+async def what_cannot_be_evaluated_is_refused(stage: Stage, code: str, rule: str, changes: dict[str, Any]) -> None:
+    request = {key: value for key, value in {"AlarmName": "hot", **RULE, **changes}.items() if value is not None}
+    await stage.refused(code, rule, "PutMetricAlarm", **request)
+    assert (await stage.call("DescribeAlarms"))["MetricAlarms"] == []
