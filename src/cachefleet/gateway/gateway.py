@@ -17,6 +17,7 @@ from cachefleet.api.context import Caller, Context
 from cachefleet.clock import Clock, Entropy
 from cachefleet.gateway.audit import Call
 from cachefleet.gateway.exchange import AsgiScope, Disconnected, Receive, Reply, Send, read_head, read_request, send_reply
+from cachefleet.gateway.large_replies import LargeReplies, is_large
 from cachefleet.gateway.lockout import Lockout
 from cachefleet.interfaces import StoreError
 from cachefleet.model.errors import AwsError
@@ -109,6 +110,7 @@ class Gateway:
         self._entropy = entropy
         self._limits = settings.api
         self._codecs = Codecs()
+        self._large = LargeReplies()
         service(DEFAULT)  # read the large model now, so that the first request does not wait for it
 
     async def app(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
@@ -163,7 +165,10 @@ class Gateway:
             _, trace.parameters = trace.codec.decode(served, inflated(request, most), partial(self._admitted, trace))
             caller = _caller(claim, credential, trace)
             trace.result = await self._dispatch(self._context(caller), claim.service, trace.operation, trace.parameters)
-            body = trace.codec.encode(served, trace.operation, trace.result, trace.request_id)
+            if is_large(trace.result):
+                body = await self._large.encode(request, served, trace.operation, trace.result, trace.request_id)
+            else:
+                body = trace.codec.encode(served, trace.operation, trace.result, trace.request_id)
             return Reply(200, trace.codec.content_type if body else "", body, trace.codec.headers)
         except AwsError as error:
             return _refusal(error, trace)
