@@ -13,6 +13,7 @@ from cachefleet.api.context import Context
 from cachefleet.api.metric_inputs import Metric, checked_unit, read_metric, refuse_value
 from cachefleet.api.names import quoted
 from cachefleet.api.registry import Refusal, operation
+from cachefleet.metrics.periods import AHEAD_S
 from cachefleet.metrics.values import Value, measured, single
 from cachefleet.model.errors import AwsError, invalid_combination
 from cachefleet.model.metric import DAY_S, MetricName
@@ -20,7 +21,6 @@ from cachefleet.model.metric import DAY_S, MetricName
 MAX_METRICS = 1000
 MAX_VALUES = 150
 OLDEST_S = 14 * DAY_S
-NEWEST_S = 2 * 3600
 SMALLEST, LARGEST = 8.515920e-109, 1.174271e108
 _NAMESPACE = re.compile(r"[0-9A-Za-z.\-_/#: ]+", re.ASCII)
 _HIGH, _STANDARD = 1, 60  # StorageResolution
@@ -69,7 +69,7 @@ async def put_metric_data(context: Context, request: dict[str, Any]) -> dict[str
 def _datum(context: Context, namespace: str, given: Mapping[str, Any], where: str, now: float) -> Datum:
     metric = read_metric(context, {**given, "Namespace": namespace}, f"{where}.", refuse_value)
     at = float(given.get("Timestamp", now))
-    if not now - OLDEST_S <= at <= now + NEWEST_S:
+    if not now - OLDEST_S <= at <= now + AHEAD_S:
         raise refuse_value(
             f"The parameter {where}.Timestamp must specify a time no more than two weeks in the past, and no more than two "
             "hours in the future."

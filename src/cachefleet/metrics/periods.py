@@ -15,6 +15,7 @@ from cachefleet.model.metric import DAY_S, RESOLUTIONS, Resolution
 SHORT_S = (1, 5, 10, 20, 30)
 PERIOD_RULE = "must be 1, 5, 10, 20, 30 or a multiple of 60"
 MINUTE_S = 60
+AHEAD_S = 2 * 3600  # no value is of a later time
 _START_STEPS = ((15 * DAY_S, 60), (63 * DAY_S, 300))  # (younger than, is rounded down to whole); older ones to whole hours
 _OLDEST_STEP_S = 3600
 
@@ -45,14 +46,15 @@ def rounded_start(start: float, period_s: int, now: float) -> int:
 
 
 def window(start: float, end: float, period_s: int, now: float) -> Window:
-    """period_s: see is_period. It begins no earlier than with the point that has the oldest values that may be left."""
+    """period_s: see is_period. It begins no earlier than with the point that has the oldest values that may be left, and ends
+    no later than there may be values."""
     first = rounded_start(start, period_s, now)
     fits = [one for one in RESOLUTIONS if period_s % one.seconds == 0 and first % one.seconds == 0]
     resolution = fits[-1]  # the coarsest is kept for longest, and read fastest
     oldest = math.floor(now) - resolution.kept_s
     if first < oldest:
         first += (oldest - first) // period_s * period_s
-    return Window(first, max(first, math.ceil(end)), period_s, resolution)
+    return Window(first, max(first, math.ceil(min(end, now + AHEAD_S + 1))), period_s, resolution)
 
 
 def count(start: float, end: float, period_s: int) -> int:

@@ -64,5 +64,11 @@ def test_windows_have_points_of_whole_values(age_s: float, length_s: float, peri
     assert len(times) <= found.resolution.kept_s // period_s + 2
 
 
+def test_it_ends_no_later_than_there_may_be_values() -> None:
+    assert window(NOW - 60, 253_402_300_799.0, 1, NOW).end == NOW + 7201
+    ahead = window(NOW + 86400, NOW + 2 * 86400, 60, NOW)
+    assert (list(ahead.times(NOW)), ahead.end) == ([], ahead.start)
+
+
 def test_points_asked_for() -> None:
     assert (count(0, 86400, 60), count(0, 86401, 60), count(0, 59, 60)) == (1440, 1441, 1)
