@@ -1,4 +1,4 @@
-"""The metrics API behind the real gateway and over a real recorder, given inputs of the right shape with wrong contents: no 500.
+"""The metrics API behind the real gateway, over a real recorder, given inputs of the right shape with wrong contents: no 500.
 
 Requests are good ones with some members replaced, dropped or added; times reach from the year 1 to 9999.
 """
