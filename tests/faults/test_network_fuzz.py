@@ -8,6 +8,8 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +17,10 @@ import pytest
 from cachefleet.api import networks
 from cachefleet.api.context import Context
 from cachefleet.api.registry import OPERATIONS
+from cachefleet.gateway.gateway import Gateway
 from cachefleet.model.resource import Kind
 from cachefleet.protocol.service import service
+from cachefleet.store import open_store
 from tests.fakes.api import make_context
 from tests.fakes.clock import ManualClock
 from tests.faults.drawn_requests import Chooser, make_real_gateway, send
@@ -50,6 +54,13 @@ GOOD: dict[str, list[dict[str, Any]]] = {
     "DescribeVpcAttribute": [{"Attribute": "enableDnsSupport"}],
     "ModifySubnetAttribute": [{"MapPublicIpOnLaunch": {"Value": True}}],
     "ModifySecurityGroupRules": [{"SecurityGroupRules": [{"SecurityGroupRule": {**TCP, "CidrIpv4": "10.9.0.0/16"}}]}],
+    **{
+        f"UpdateSecurityGroupRuleDescriptions{way}": [
+            {"SecurityGroupRuleDescriptions": [{"Description": "x"}]},
+            {"IpPermissions": [{**TCP, "IpRanges": FROM[:1]}]},
+        ]
+        for way in ("Ingress", "Egress")
+    },
     "CreateTags": [{"Tags": [{"Key": "team", "Value": "x"}]}],
     "DeleteTags": [{"Tags": [{"Key": "team"}]}],
     "CreateReplicationGroup": [{**CACHE, "ReplicationGroupId": "demo"}],
@@ -63,6 +74,13 @@ GOOD: dict[str, list[dict[str, Any]]] = {
 NAMES = {"VpcId": "vpc-", "SubnetId": "subnet-", "GroupId": "sg-"}
 LISTS = {"SubnetIds": "subnet-", "SecurityGroupIds": "sg-", "SecurityGroupRuleIds": "sgr-", "Resources": ""}
 _RULE = re.compile(r"<securityGroupRuleId>(sgr-[0-9a-f]+)</securityGroupRuleId>.*?<groupId>(sg-[0-9a-f]+)</groupId>")
+DELETING: dict[str, list[dict[str, Any]]] = {name: [{}] for name in ("DeleteVpc", "DeleteSubnet", "DeleteSecurityGroup")}
+PAIR = {"IpPermissions": [{**TCP, "UserIdGroupPairs": [{}]}]}  # is given a group by `refer`
+RACING = {
+    **{name: GOOD[name] for name in GOOD if name.startswith(("Create", "Delete", "ModifyCache")) and "Tags" not in name},
+    **DELETING,
+    "AuthorizeSecurityGroupIngress": [PAIR],
+}
 CACHES = [name for name in GOOD if "Cache" in name or "Replication" in name]
 
 
@@ -75,11 +93,16 @@ def refer(chooser: Chooser, name: str, asked: dict[str, Any], rules: Mapping[str
         if member in members and known and not describes and chooser.chance.random() < 0.8:
             chosen = chooser.chance.choice(known)
             asked[member] = [chosen] if member in LISTS else chosen
+    groups = [known for known in chooser.ids if known.startswith("sg-")]
+    for permission in asked.get("IpPermissions") or ():
+        for pair in permission.get("UserIdGroupPairs") or ():
+            if groups:
+                pair["GroupId"] = chooser.chance.choice(groups)
     if name == "DescribeVpcAttribute":
         asked["VpcId"] = next((known for known in chooser.ids if known.startswith("vpc-")), "vpc-1")
-    if rules and name.startswith(("Revoke", "ModifySecurity")):
+    if rules and name.startswith(("Revoke", "ModifySecurity", "UpdateSecurity")):
         rule_id, asked["GroupId"] = chooser.chance.choice(sorted(rules.items()))
-        for update in asked.get("SecurityGroupRules", ()):
+        for update in (*asked.get("SecurityGroupRules", ()), *asked.get("SecurityGroupRuleDescriptions", ())):
             update["SecurityGroupRuleId"] = rule_id
         if "SecurityGroupRuleIds" in asked:
             asked["SecurityGroupRuleIds"] = [rule_id]
@@ -141,3 +164,39 @@ async def dangling(context: Context) -> list[str]:
             f"{cache.key.name}: {name}" for name in networks.security_groups_of(context, cache.desired) if name not in groups
         ]
     return found
+
+
+AT_ONCE = 6
+ROUNDS = 120
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_no_requests_at_once_break_a_network(seed: int, tmp_path: Path) -> None:
+    """Over a real database: of a request that refers to something and one that deletes it only one is carried out."""
+    chooser = Chooser(seed, TEXTS, RACING)
+    worked: Counter[str] = Counter()
+
+    async def one(gateway: Gateway, name: str, rules: dict[str, str]) -> None:
+        signing_name = "elasticache" if name in CACHES else "ec2"
+        request = refer(chooser, name, deepcopy(dict(chooser.chance.choice(RACING[name]))), rules)
+        answer = await send(gateway, signing_name, name, request)
+        assert answer.status < 500, (seed, name, request, answer.text)
+        worked[name] += answer.status == 200
+        chooser.learn(answer.text)
+        rules |= dict(_RULE.findall(answer.text))
+
+    async def scenario() -> None:
+        store = await open_store(f"sqlite+aiosqlite:///{tmp_path / 'test.db'}", ManualClock(NOW))
+        try:
+            context = make_context(store=store, clock=ManualClock(NOW))
+            gateway = make_real_gateway(context)
+            rules: dict[str, str] = {}
+            for _ in range(ROUNDS):
+                names = [chooser.chance.choice(sorted(RACING)) for _ in range(AT_ONCE)]
+                await asyncio.gather(*(one(gateway, name, rules) for name in names))
+                assert await dangling(context) == [], (seed, names)
+        finally:
+            await store.close()
+
+    asyncio.run(scenario())
+    assert all(worked[name] for name in RACING), worked
