@@ -137,6 +137,12 @@ def test_a_group_with_cluster_mode_gives_it_on_every_node(elasticache: Any) -> N
         assert cluster.config_set("notify-keyspace-events", "KEA", target_nodes=redis.RedisCluster.ALL_NODES)
         for node in cluster.get_nodes():
             assert cluster.config_get("notify-keyspace-events", target_nodes=node) == {"notify-keyspace-events": "AKE"}
+        grown = {"ReplicationGroupId": "cfg-shards", "NodeGroupCount": 3, "ApplyImmediately": True}
+        elasticache.modify_replication_group_shard_configuration(**grown)
+        await_healthy(elasticache, "cfg-shards", 60)  # slots move past the module
+        with redis.RedisCluster(*address(group["ConfigurationEndpoint"]), decode_responses=True) as later:
+            assert len(later.get_primaries()) == 3
+            assert all(later.config_get("maxmemory-policy", target_nodes=node) for node in later.get_nodes())
 
 
 @pytest.mark.parametrize(("engine", "version"), [("valkey", "8.0"), ("redis", "7.0")])
