@@ -6,7 +6,6 @@ and GetMetricStatistics.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 
 from cachefleet.api.context import Context
@@ -37,7 +36,7 @@ async def read_lines(context: Context, wanted: Sequence[Wanted], start: float, e
         names = [name for one in sorted(asked) for name in stored_names(*one)]
         for begin, finish in _portions(span, len(batch)):
             found = await context.metrics.points(series, names, span.resolution, begin, finish)
-            await asyncio.sleep(0)
+            await context.clock.sleep(0)
             columns = _by_group(found, [sources for sources, _ in batch])
             for place, group in enumerate(batch):
                 for number in groups[group]:
@@ -54,7 +53,7 @@ async def read_values(context: Context, wanted: Wanted, start: float, end: float
     made: dict[str, dict[int, Value]] = {}
     for begin, finish in _portions(span, 1):
         found = await context.metrics.points(sources, names, span.resolution, begin, finish)
-        await asyncio.sleep(0)
+        await context.clock.sleep(0)
         for by_unit in _by_group(found, [sources]).values():
             for unit in by_unit:
                 made.setdefault(unit, {}).update(binned(_joined(by_unit, unit), span.start, span.period_s))
