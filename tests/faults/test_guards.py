@@ -196,6 +196,9 @@ def test_whoever_starts_next_sweeps_what_a_deleted_folder_left() -> None:
         with another():
             assert tables_of(number) == []
             assert not any(file.exists() for file in files)
+        subprocess.run([str(NFT), "add", "table", "ip", f"cachefleet_{number}_guard"], check=True)
+        with another():  # nobody claims it any more
+            assert tables_of(number) == []
 
 
 def test_where_it_is_switched_off_it_is_said_and_nobody_is_refused() -> None:

@@ -1,12 +1,14 @@
 """What installations that were killed left on this machine: tables in the kernel, and claims on networks whose folder is gone.
 
 A network counts as dead only when nobody holds its claim, no process works in its folder or has its group id, and nothing
-listens in it. Whatever cannot be known counts as life. Blocking: LocalHost calls it in a thread.
+listens in it. Tables that nobody claims any more are looked at in the same way. Whatever cannot be known counts as life.
+Blocking: LocalHost calls it in a thread.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
@@ -25,13 +27,15 @@ _log = structlog.get_logger()
 _PROC = Path("/proc")
 _DELETED = " (deleted)"
 _LISTENS = "0A"
+_OURS = re.compile(r"cachefleet_([0-9]{1,3})(?:_guard)?", re.ASCII)
 Nft = Callable[[Sequence[str]], tuple[int, str]]  # arguments -> exit status and output
 
 
 def sweep(registry: Registry, nft: Nft = run_nft) -> None:
     """Take away what is left of dead installations. Never fails: what cannot be taken away stays."""
     try:
-        swept = registry.sweep(Machine().is_inhabited, Tables(nft).remove)
+        tables = Tables(nft)
+        swept = registry.sweep(Machine().is_inhabited, tables.remove, tables.networks)
     except (OSError, HostRefused, ValueError) as error:
         _log.warning("leftovers of other installations stay", why=str(error))
     else:
@@ -100,6 +104,11 @@ class Tables:
         for name in found:
             self._nft(["delete", "table", "ip", name])
         return bool(found)
+
+    @property
+    def networks(self) -> set[int]:
+        """N of every installation that has one, at the first look."""
+        return {int(found[1]) for found in map(_OURS.fullmatch, self._standing) if found is not None}
 
     @cached_property
     def _standing(self) -> set[str]:

@@ -72,14 +72,22 @@ class Registry:
             os.close(self._held)
             self._held = -1
 
-    def sweep(self, is_inhabited: Callable[[int, Collection[str]], bool], clear: Callable[[int], bool]) -> list[int]:
+    def sweep(
+        self,
+        is_inhabited: Callable[[int, Collection[str]], bool],
+        clear: Callable[[int], bool],
+        littered: Collection[int] = (),
+    ) -> list[int]:
         """Clear networks of other installations that nobody works with, and take stale claims away; those networks. Nobody
         claims or comes back meanwhile. is_inhabited: whether anything is alive of who has this network and one of these data
-        folders; clear: takes away what else is left of it, and says whether there was something. Raises HostRefused."""
+        folders; clear: takes away what else is left of it, and says whether there was something; littered: networks in which
+        something may be left, claimed or not. Raises HostRefused."""
         with self._locked():
             ours = _number(self._record)
             swept = []
-            for number, claims in self._claims().items():
+            found = self._claims()
+            for number in sorted({*found, *littered}):
+                claims = found.get(number, {})
                 if number == ours or any(map(_is_held, claims)) or is_inhabited(number, list(claims.values())):
                     continue
                 stale = [claim for claim, folder in claims.items() if not _stands(Path(folder), number)]

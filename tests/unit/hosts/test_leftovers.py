@@ -40,8 +40,8 @@ class Around:
             (self.root / name / "network").unlink()
             (self.root / name).rmdir()
 
-    def sweep(self) -> list[int]:
-        return self.ours.sweep(self._is_inhabited, self._clear)
+    def sweep(self, *littered: int) -> list[int]:
+        return self.ours.sweep(self._is_inhabited, self._clear, littered)
 
     def claims(self) -> set[int]:
         return {int(file.name) for place in self.places if place.is_dir() for file in place.iterdir() if file.name.isdecimal()}
@@ -108,6 +108,12 @@ def test_a_service_that_is_killed_lets_go(around: Around) -> None:
     assert around.sweep() == [63]
 
 
+def test_tables_that_nobody_claims_are_taken_away_from_the_dead_only(around: Around) -> None:
+    around.inhabited.add(70)
+    assert around.sweep(50, 69, 70) == [69]
+    assert around.asked == {69: [], 70: []}
+
+
 def test_a_false_claim_of_somebody_else_opens_no_door(around: Around) -> None:
     """In the place that everybody may write to, on the network of one who lives."""
     living = around.install("living", 64)
@@ -172,6 +178,7 @@ def test_tables_are_removed_by_name() -> None:
         return 0, json.dumps({"nftables": [{"metainfo": {}}, *({"table": {"family": "ip", "name": name}} for name in names)]})
 
     tables = Tables(nft)
+    assert tables.networks == {7, 8, 77}
     assert [tables.remove(number) for number in (7, 8, 9)] == [True, True, False]
     assert asked == [
         ["-j", "list", "tables", "ip"],
