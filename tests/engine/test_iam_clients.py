@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,21 @@ def state(where: tuple[str, int], service: Service) -> list[Any]:
     """[sum of the rules, open connections, let in, refused, ended for their time]"""
     with operator(where, service) as ours:
         return list(ours.execute_command("CACHEFLEET.IAM", "STATE"))
+
+
+@pytest.mark.usefixtures("_environment")
+def test_the_recipe_of_the_documents_works(groups: dict[str, Any], ca: Path) -> None:
+    """As it is written there, with the access key where botocore looks for it."""
+    page = (Path(__file__).parents[2] / "docs" / "access.md").read_text()
+    recipe = page.partition("### redis-py\n")[2].partition("\nThe access key")[0]
+    program, _, connecting_lines = textwrap.dedent(recipe).partition("\nredis.Redis(")
+    found: dict[str, Any] = {}
+    exec(program, found)
+    assert 'credential_provider=Iam("shop-app", "shop"), ssl=True, ssl_ca_certs="ca.pem"' in connecting_lines
+    where = primary(groups["single"])
+    more = {"credential_provider": found["Iam"]("gina", "single"), "ssl": True, "ssl_ca_certs": str(ca)}
+    with redis.Redis(*where, **more) as client:
+        assert client.acl_whoami() in ("gina", b"gina")
 
 
 @pytest.mark.parametrize("protocol", [2, 3], ids=["AUTH", "HELLO"])

@@ -228,6 +228,25 @@ def test_a_user_leaves_a_group_and_comes_back(elasticache: Any, groups: dict[str
     assert all(let_in(places, cache, "bert", app)), "the group is active when it is let in"
 
 
+def test_a_user_that_is_deleted_is_out(elasticache: Any, groups: dict[str, Any], people: People) -> None:
+    places = nodes_of(elasticache, groups["shop"])
+    create_iam_user(elasticache, "dora")
+    elasticache.modify_user_group(UserGroupId="iam-team", UserIdsToAdd=["dora"])
+    await_group(elasticache, "iam-team")
+    app = people.add("app", connecting("shop", "dora"))
+    await_in(places, "shop", "dora", app)
+    with client(places[0], shown("shop", "dora", app), "dora") as inside:
+        assert inside.ping()
+        elasticache.delete_user(UserId="dora")
+        await_group(elasticache, "iam-team")
+        assert not any(let_in(places, "shop", "dora", app))
+        with pytest.raises(redis.exceptions.ConnectionError):
+            inside.ping()
+    create_iam_user(elasticache, "dora")  # somebody else with that name
+    assert not any(let_in(places, "shop", "dora", app)), "who is in no user group of this cache"
+    elasticache.delete_user(UserId="dora")
+
+
 def test_a_user_shows_tokens_then_a_password_then_tokens(elasticache: Any, groups: dict[str, Any], people: People) -> None:
     """Whenever it is active again, one of both is right, and never the other."""
     places = nodes_of(elasticache, groups["shop"])

@@ -69,7 +69,9 @@ class AccessVerbs:
         self._connections.renew(at)
 
     async def tell_iam_rules(self, at: Address, rules: IamRules) -> None:
-        """Raises EngineRefused."""
+        """Raises EngineRefused. An engine that does not know the command would quote the keys, to its log too."""
+        if not (await self._connections.identity(at)).checks_tokens:
+            raise EngineRefused(f"{at} has no module that checks IAM tokens")
         await self._connections.call(at, (*IAM_COMMAND, "RULES", rules.text()))
 
 
