@@ -57,35 +57,52 @@ class Collector:
         self._rows: dict[Key, GroupRow] = {}
         self._rows_at = -math.inf
         self._before: dict[str, Reading] = {}  # by incarnation
+        self._measuring: set[Key] = set()
+        self._gate = asyncio.Semaphore(_AT_ONCE)
         self._since = math.inf  # epoch seconds: since when everything has been measured
 
     async def run(self) -> None:
         """Readings of an earlier term are too old to be compared with."""
         self._before.clear()
+        self._measuring.clear()
         clock = self._sources.clock
         self._since = clock.now()
-        while True:
-            tick = math.floor(clock.now()) + 1
-            await clock.sleep(max(0.0, tick - clock.now()))
-            try:
-                await self.collect(tick)
-            except StoreError as error:
-                log.warning("nothing was measured: the store failed", why=str(error))
-            except Exception:
-                log.exception("measuring failed")
+        last = math.floor(clock.now())
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                tick = math.floor(clock.now()) + 1
+                await clock.sleep(max(0.0, tick - clock.now()))
+                await self._refresh()
+                last = min(last, tick - 1)  # the clock may have been set back
+                for row in self._due(last, tick):
+                    tasks.create_task(self._collect(row, tick))
+                last = tick
 
-    async def collect(self, tick: int) -> None:
-        """All groups whose interval ends at this epoch second. Raises StoreError."""
-        if self._sources.clock.monotonic() - self._rows_at >= ROWS_S:
+    async def _refresh(self) -> None:
+        if self._sources.clock.monotonic() - self._rows_at < ROWS_S:
+            return
+        try:
             await self._look()
-        due = [row for row in self._rows.values() if tick % self._interval_s(row) == 0]
-        gate = asyncio.Semaphore(_AT_ONCE)
+        except StoreError as error:
+            log.warning("only known groups are measured: the store failed", why=str(error))
 
-        async def measure(row: GroupRow) -> None:
-            async with gate:
+    def _due(self, last: int, tick: int) -> list[GroupRow]:
+        """Groups of which an interval has ended since `last`. One that is still being measured misses it: a gap of its own."""
+        return [
+            row
+            for key, row in self._rows.items()
+            if key not in self._measuring and tick // self._interval_s(row) > last // self._interval_s(row)
+        ]
+
+    async def _collect(self, row: GroupRow, tick: int) -> None:
+        self._measuring.add(row.key)
+        try:
+            async with self._gate:
                 await self._measure(row, tick)
-
-        await asyncio.gather(*map(measure, due))
+        except Exception:
+            log.exception("a group cannot be measured", group=str(row.key))
+        finally:
+            self._measuring.discard(row.key)
 
     async def _look(self) -> None:
         keys = await self._sources.store.keys(GROUP_KINDS)
@@ -100,8 +117,10 @@ class Collector:
 
     async def _measure(self, row: GroupRow, tick: int) -> None:
         seconds = self._interval_s(row)
+        begin = tick // seconds * seconds - seconds
+        patience_s = min(TIMEOUT_S, 0.8 * seconds)  # a silent node must not cost the others of its group their next value
         launches = _launches(row)
-        readings = await asyncio.gather(*(self._read(row, name, launch) for name, launch in launches.items()))
+        readings = await asyncio.gather(*(self._read(row, name, launch, patience_s) for name, launch in launches.items()))
         found = {name: reading for name, reading in zip(launches, readings, strict=True) if reading is not None}
         streams = {name: reading.told for name, reading in found.items()}
         members: list[Member] = []
@@ -117,22 +136,22 @@ class Collector:
                 exposed.append((_labels(row, shard, node, now), now))
                 members.append(Member(shard.shard_id, bool(now.told.get("primary")), values))
                 cluster = node.name if row.key.kind is Kind.REPLICATION_GROUP else row.key.name
-                self._record(row.key, tick - seconds, seconds, {"CacheClusterId": cluster, "CacheNodeId": node.node_id}, values)
+                self._record(row.key, begin, seconds, {"CacheClusterId": cluster, "CacheNodeId": node.node_id}, values)
         self._exposition.tell(exposed, seconds)
         if row.key.kind is Kind.REPLICATION_GROUP:
             for dimensions, values in group_values(row.key.name, members):
-                self._record(row.key, tick - seconds, seconds, dimensions, values)
+                self._record(row.key, begin, seconds, dimensions, values)
 
     def _record(self, key: Key, at: int, seconds: int, dimensions: Mapping[str, str], values: Values) -> None:
         series = Series(key.account, key.region, NODES, tuple(sorted(dimensions.items())))
         self._metrics.record(series, at, values, fine=seconds < 60)
 
-    async def _read(self, row: GroupRow, name: str, launch: str) -> Reading | None:
+    async def _read(self, row: GroupRow, name: str, launch: str, patience_s: float) -> Reading | None:
         """None for a node that does not answer: a gap."""
         sources = self._sources
         driver = sources.memcached if row.desired.shape is Shape.MEMCACHED else sources.resp
         try:
-            async with asyncio.timeout(TIMEOUT_S):
+            async with asyncio.timeout(patience_s):
                 told = await driver.measure(node_address(row, name))
         except (EngineRefused, TimeoutError):
             return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from typing import Any, cast
+from unittest.mock import patch
 
 from msgspec.structs import replace
 
@@ -26,6 +27,7 @@ from tests.unit.planning.groups import replicated
 SCOPE = Scope("000000000000", "local-1")
 KEY = SCOPE.key(Kind.REPLICATION_GROUP, "demo")
 BEGIN = 1_700_000_040.0  # a full minute
+HUNG = NodeMemory("a", "hung", launches=1, launched_at=BEGIN + 1)
 
 
 class Driver:
@@ -39,6 +41,8 @@ class Driver:
 
     async def measure(self, at: Address) -> Mapping[str, float]:
         self.asked += 1
+        if at.host.startswith("hung"):
+            await asyncio.Event().wait()
         if at.host in self.silent:
             raise EngineRefused("no answer")
         up_s = self.clock.now() - self.started.get(at.launch, BEGIN)
@@ -203,5 +207,57 @@ def test_a_node_that_is_silent_or_gone_is_not_scraped_as_if_it_were_there() -> N
         await asyncio.gather(running, return_exceptions=True)
         await stage.clock.advance(200)  # another service leads
         assert "cachefleet_node_up{" not in stage.exposition.text().decode()
+
+    asyncio.run(body())
+
+
+def test_a_node_that_hangs_costs_nobody_else_a_value() -> None:
+    async def body() -> None:
+        stage = Stage()
+        await stage.put()
+        shop = {name: NodeMemory("a", f"hung-{name}", launches=1, launched_at=BEGIN + 1) for name in stage.row.memory.nodes}
+        key = SCOPE.key(Kind.REPLICATION_GROUP, "shop")
+        async with stage.store.transaction() as transaction:
+            await transaction.insert(Row(key=key, desired=stage.row.desired, memory=GroupMemory(nodes=shop), tags={TAG: "1"}))
+        await stage.run(305)
+        assert stage.recorded.hits("demo-001") == {0: 60, 60: 60, 120: 60, 180: 60, 240: 60}
+
+    asyncio.run(body())
+
+
+def test_a_node_that_hangs_is_given_less_time_than_its_interval() -> None:
+    async def body() -> None:
+        stage = Stage({TAG: "1"})
+        stage.row = replace(stage.row, memory=GroupMemory(nodes={**stage.row.memory.nodes, "demo-002": HUNG}))
+        await stage.put()
+        running = asyncio.create_task(stage.collector().run())
+        with patch("cachefleet.telemetry.collector.asyncio.timeout", wraps=asyncio.timeout) as patience:
+            await stage.clock.advance(1)
+        assert {call.args[0] for call in patience.call_args_list} == {0.8}
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(body())
+
+
+def test_no_interval_is_missed_when_the_database_is_slow() -> None:
+    async def body() -> None:
+        stage = Stage()
+        await stage.put()
+        collector = stage.collector()
+        running = asyncio.create_task(collector.run())
+        await stage.clock.advance(58)
+        keys = stage.store.keys
+
+        async def slow(*args: Any) -> Any:
+            await stage.clock.sleep(3)
+            return await keys(*args)
+
+        cast(Any, stage.store).keys = slow
+        await stage.clock.advance(70)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        found = stage.recorded.hits("demo-001")
+        assert list(found) == [0, 60] and sum(found.values()) >= 120
 
     asyncio.run(body())
