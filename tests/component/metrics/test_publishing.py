@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import msgspec
+import pytest
 
 from cachefleet.model.metric import DAY_S
-from tests.component.metrics.stage import CBOR, JSON, NOW, QUERY, Stage, hidden, math, metric, on_stage, pairs
+from cachefleet.telemetry import recorder
+from tests.component.metrics.stage import CBOR, JSON, NOW, QUERY, Refused, Stage, hidden, math, metric, on_stage, pairs
 
 
 @on_stage
@@ -146,9 +149,11 @@ async def test_namespaces_and_numbers_of_metrics(stage: Stage) -> None:
 
 @on_stage
 async def test_what_could_not_be_stored_is_not_taken(stage: Stage) -> None:
-    class Full:
-        def is_full(self) -> bool:
-            return True
-
-    stage.context = msgspec.structs.replace(stage.context, metrics=Full())
-    await stage.refused("ServiceUnavailable", "try again", "PutMetricData", Namespace="mine", MetricData=[DATUM])
+    taken = 0
+    with mock.patch.multiple(recorder, _MAX_HEADS=30, _RESERVED_HEADS=10):
+        with pytest.raises(Refused, match="try again") as refusal:
+            for taken in range(100):
+                await stage.put("Jobs", Value=1, Dimensions=pairs(Queue=f"{taken:02}"))
+        assert (refusal.value.code, refusal.value.status) == ("ServiceUnavailable", 503)
+        assert await stage.values(math("e1", "SUM(SEARCH('{mine,Queue}', 'Sum', 60))")) == {"e1": {0: taken}}
+        assert 0 < taken < 10
