@@ -23,6 +23,7 @@ MESSAGE_TIMEOUT_S = 60.0  # first byte (or connection) to the end of the request
 MAX_HEAD_BYTES = 64 << 10
 MAX_CONNECTIONS = 256  # beyond: who keeps us waiting is closed for who comes; API requests are answered 503 where nobody does
 REFUSED_CONNECTIONS = 384  # beyond: closed unheard
+MAX_PIPELINED = 4  # requests that wait for the answer to an earlier one; no SDK sends any
 PATIENCE_S = 1.0  # who has taken longer over a request is closed first when there are too many
 GRACE_S = 1
 
@@ -76,6 +77,10 @@ class _Server(uvicorn.Server):
                     await self._stop.wait()
 
 
+class _Pipelined(Exception):
+    """More requests than anybody needs, who has not waited for an answer: each costs us more than them."""
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """HTTP/1.1 with a limit on the head's size and on the time that a whole request may take to arrive."""
 
@@ -113,6 +118,12 @@ class BoundedProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
             self.send_400_response(f"The request's head is larger than {MAX_HEAD_BYTES} bytes.")
+
+    def on_message_begin(self) -> None:
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self.transport.abort()
+            raise _Pipelined  # ends the parser, too
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         self._in_head = False

@@ -126,7 +126,8 @@ SLOW = {
     "is slow with its body": b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\nAct",
     "is slow with its next request": HIDDEN + b"POST / HT",
     "has had its answer": HIDDEN,
-    "reads no answer": HIDDEN * 200,
+    "reads no answer": HIDDEN * server.MAX_PIPELINED,
+    "asks for more than it can read": HIDDEN * 200,
 }
 
 
