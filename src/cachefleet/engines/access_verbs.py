@@ -59,8 +59,9 @@ class AccessVerbs:
             ("CONFIG", "SET", "masteruser", PEER),
             ("CONFIG", "SET", "masterauth", peer),
             *(() if PEER in names else _NEW_LINKS),
-            *(("ACL", "SETUSER", name, *access.user_rules(user, capabilities)) for name, user in wanted.items()),
+            # With the mark of before: who is cut short from here on does not say any more that it has those users.
             *((("ACL", "DELUSER", *gone),) if gone else ()),
+            *(("ACL", "SETUSER", name, *access.user_rules(user, capabilities)) for name, user in wanted.items()),
         ]
         await self._connections.call(at, *commands)
         for name in _to_cut(wanted, cut, before if access.seen_mark(names) else None):

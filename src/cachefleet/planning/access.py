@@ -17,20 +17,23 @@ from cachefleet.planning.users import swapped
 
 
 def admit(draft: Draft) -> None:
-    """Tell those that answer; once all nodes have agreed, remember it. One that is silent holds that up until it is given up;
-    one that is launched later starts with the users of then."""
+    """Tell those that answer; once all nodes have agreed, remember it. One that is silent, busy or given up holds that up until
+    its process has ended: it might still let somebody in. One that is launched later starts with the users of then."""
     if draft.desired.shape is Shape.MEMCACHED:
         return
     users, rules = draft.observed.users, draft.observed.iam_rules
     wanted = fingerprint(users)
     cut = swapped(draft.memory, users)
-    agreed = True
+    current = {draft.current(name) for name in draft.memory.nodes}
+    agreed = all(process.incarnation in current for process in draft.observed.processes.values() if process.running)
     # Of an earlier version: once a primary knows nodes, replicas that do not know with what to come to it need all data again.
     views = {name: draft.live(name) for name in draft.memory.nodes}
     strangers = any(view is not None and not view.primary and view.access == "" for view in views.values())
     for name, view in views.items():
         if view is None:
-            agreed = agreed and not (draft.running(name) and not draft.is_doomed(name))
+            agreed = agreed and not draft.running(name)
+        elif view.access is None and (view.busy_reply or view.why):  # it has users, and cannot say now which
+            agreed = False
         elif view.access not in (None, wanted):
             agreed = False
             if view.access or not (view.primary and strangers):

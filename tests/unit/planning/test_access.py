@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from msgspec.structs import replace
 
 from cachefleet.model.access import CLOSED, OPEN, EngineUser, fingerprint
 from cachefleet.model.iam_rules import IamRules
+from cachefleet.model.observed import Observed, ProcessView
 from cachefleet.model.plan import Admit, Launch, Plan, TellIamRules
 from cachefleet.planning.group import plan_group
 from tests.unit.planning.groups import replicated
@@ -62,6 +63,56 @@ def test_a_launch_lets_in_the_same_users() -> None:
         world.step()
     assert launches
     assert {launch.users for launch in launches} == {(CLOSED, READER)}
+
+
+def agreed(planned: Plan, users: tuple[EngineUser, ...]) -> bool:
+    """It is shown as done."""
+    return planned.memory.admitted is not None and planned.memory.admitted.fingerprint == fingerprint(users)
+
+
+def seen_with(users: tuple[EngineUser, ...], change: Callable[[World, Observed], Observed]) -> Plan:
+    """A pass over a settled world where all nodes say that they have these users, with that change."""
+    world = settled()
+    observed = world.observe()
+    views = {name: replace(view, access=fingerprint(users)) for name, view in observed.views.items()}
+    observed = change(world, replace(observed, users=users, views=views))
+    return plan_group("demo", True, world.desired, observed, world.memory, world.now, world.rules)
+
+
+def test_it_is_done_when_every_process_says_so() -> None:
+    assert agreed(seen_with((CLOSED, READER), lambda world, observed: observed), (CLOSED, READER))
+
+
+def test_one_that_is_too_busy_to_say_holds_it_up() -> None:
+    def busy(world: World, observed: Observed) -> Observed:
+        view = replace(observed.views["demo-002"], access=None, busy_reply=True, why="BUSY")
+        return replace(observed, views={**observed.views, "demo-002": view})
+
+    planned = seen_with((CLOSED, READER), busy)
+    assert not agreed(planned, (CLOSED, READER))
+    assert admitted(planned) == {}
+
+
+def test_one_that_is_given_up_holds_it_up_until_it_has_ended() -> None:
+    def given_up(world: World, observed: Observed) -> Observed:
+        known = world.memory.nodes["demo-002"]
+        known.given_up = known.launches
+        return observed
+
+    def and_gone(world: World, observed: Observed) -> Observed:
+        observed = given_up(world, observed)
+        name = world.of("demo-002").incarnation
+        return replace(observed, processes={**observed.processes, name: replace(observed.processes[name], running=False)})
+
+    assert not agreed(seen_with((CLOSED, READER), given_up), (CLOSED, READER))
+    assert agreed(seen_with((CLOSED, READER), and_gone), (CLOSED, READER))
+
+
+def test_a_process_that_nobody_remembers_holds_it_up() -> None:
+    def stray(world: World, observed: Observed) -> Observed:
+        return replace(observed, processes={**observed.processes, "u1.demo-009.1": ProcessView("u1.demo-009.1", True, 1)})
+
+    assert not agreed(seen_with((CLOSED, READER), stray), (CLOSED, READER))
 
 
 def test_the_fingerprint_is_of_the_users_and_not_of_their_order() -> None:
