@@ -1,5 +1,5 @@
 """Whom nodes let in, by seeded chance: users change while nodes die, freeze, are busy or given up, and while whoever tells them
-is cut short. The planner, and what AccessVerbs says, are the real ones; engines are a model of ACL in the world of planners' tests.
+is cut short. The planner, and what AccessVerbs says, are real; engines are a model of ACL in the world of the planners' tests.
 
 Once a change is shown as done, no process lets in anybody but those that shall; and every change is done in the end.
 """
