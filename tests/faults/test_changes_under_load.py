@@ -13,7 +13,7 @@ import pytest
 from tests.engine.groups import address, replication_group
 from tests.fixtures.machine import data_folder
 from tests.fixtures.service import Service
-from tests.traffic.changes import LARGE, SMALL, Change, node_type, replicas, shards, version
+from tests.traffic.changes import LARGE, SMALL, Change, config, node_type, replicas, shards, version
 from tests.traffic.traffic import Traffic, traffic
 
 BETWEEN = 100  # operations of each client between two changes
@@ -61,6 +61,14 @@ def test_shards(service: Service, engine: str, asked: str) -> None:
     request = {"NumNodeGroups": 2, "ReplicasPerNodeGroup": 1, "Engine": engine, "EngineVersion": asked}
     with loaded(service, "shards", True, **request) as running:
         change(service, "shards", running, changes)
+        assert running.flaws() == {}
+
+
+@pytest.mark.parametrize("clustered", [False, True], ids=["disabled", "enabled"])
+def test_clients_get_part_of_config(service: Service, clustered: bool) -> None:
+    shape = {"NumNodeGroups": 2, "ReplicasPerNodeGroup": 1} if clustered else {"NumCacheClusters": 2}
+    with loaded(service, "config", clustered, **shape) as running:
+        change(service, "config", running, [config("get"), config("set"), config("")])
         assert running.flaws() == {}
 
 

@@ -16,6 +16,8 @@ from cachefleet.api.group_state import AVAILABLE, MODIFYING, is_primary
 from cachefleet.api.replica_choice import leaving
 from cachefleet.api.replica_targets import Target
 from cachefleet.api.replication_group_topology import member_name
+from cachefleet.engines.capabilities import capabilities
+from cachefleet.model.config_access import COMMAND_FILTERS, VALUES
 from cachefleet.model.group import DesiredNode, DesiredShard, Engine, GroupDesired, Shape, SlotRanges
 from cachefleet.model.resource import Kind
 from cachefleet.model.row import GroupRow, Row, SnapshotRow
@@ -192,6 +194,15 @@ def transit(row: GroupRow, chance: Random) -> GroupRow | None:
     present = STEPS.index(desired.transit)
     asked = chance.choice([step for step in (present - 1, present + 1) if 0 <= step < len(STEPS)])
     return modifying(replace(row, desired=replace(desired, transit=STEPS[asked])))
+
+
+def config(row: GroupRow, chance: Random) -> GroupRow | None:
+    """What clients get of CONFIG; of engines whose modules can give it."""
+    desired = row.desired
+    if COMMAND_FILTERS not in capabilities(desired.engine, desired.engine_version):
+        return None
+    asked = chance.choice([value for value in ("", *VALUES) if value != desired.config])
+    return modifying(replace(row, desired=replace(desired, config=asked)))
 
 
 def everything(row: GroupRow, chance: Random) -> GroupRow | None:

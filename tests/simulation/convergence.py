@@ -45,7 +45,8 @@ def _made_otherwise(world: World, uid: str, row: GroupRow) -> str:
         known_uid, name = named(process.incarnation)
         if known_uid == uid and name not in names and (desired.shape is not Shape.MEMCACHED or not name.endswith(DISCOVERY)):
             return f"{name} runs, which is no node of the group"
-    form = Form(desired.engine, desired.engine_version, desired.port, desired.shape is Shape.CLUSTERED, desired.transit)
+    clustered, config = desired.shape is Shape.CLUSTERED, bool(desired.config)
+    form = Form(desired.engine, desired.engine_version, desired.port, clustered, desired.transit, config=config)
     size_bytes = data_bytes(desired, {})
     for name in names if desired.shape is not Shape.MEMCACHED else ():
         engine = _engine(world, uid, name)

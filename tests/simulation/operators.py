@@ -18,7 +18,7 @@ from tests.simulation.groups import any_group
 from tests.simulation.world import World
 
 MOST_GROUPS = 3
-_TRANSIT, _ROTATION = 0.12, 0.03  # how often beside another wish
+_TRANSIT, _ROTATION, _CONFIG = 0.12, 0.03, 0.04  # how often beside another wish
 
 
 class Operators:
@@ -26,6 +26,7 @@ class Operators:
         self._world, self._chance = world, chance
         self._snapshots = 0
         self._transit_chance = world.chance("transit")
+        self._config_chance = world.chance("config")
 
     async def any(self) -> None:
         """A wish for one of the groups."""
@@ -34,6 +35,8 @@ class Operators:
             return
         uid = self._chance.choice(uids)
         await self._perhaps_transit(uid)
+        if self._config_chance.random() < _CONFIG:
+            await self.config(uid)
         kinds: dict[Callable[[str], Awaitable[None]], float] = {
             self.hand_over: 6,
             self.reboot: 4,
@@ -102,6 +105,13 @@ class Operators:
         """`cachefleet ca rotate`. uid: of a group, which does not matter."""
         self._world.trace.note("operator rotates all certificates")
         self._world.certificates.rotate()
+
+    # --- CONFIG for clients ---
+
+    async def config(self, uid: str) -> None:
+        """The tag cachefleet:allow-config, added, changed or taken away."""
+        change = changes.config
+        await self._alter(uid, "gives clients another part of CONFIG", lambda row, _: change(row, self._config_chance))
 
     # --- other nodes ---
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from cachefleet.model.config_access import ASKED
 from tests.engine.groups import await_healthy
 from tests.fixtures.service import wait_for
 
@@ -63,6 +64,19 @@ def node_type(name: str) -> Change:
         api.modify_replication_group(ReplicationGroupId=group, CacheNodeType=name, ApplyImmediately=True)
 
     return Change(f"node type {name}", ask, lambda group: bool(group["CacheNodeType"] == name))
+
+
+def config(value: str) -> Change:
+    """What clients get of CONFIG, "" nothing."""
+
+    def ask(api: Any, group: str) -> None:
+        (found,) = api.describe_replication_groups(ReplicationGroupId=group)["ReplicationGroups"]
+        if value:
+            api.add_tags_to_resource(ResourceName=found["ARN"], Tags=[{"Key": ASKED, "Value": value}])
+        else:
+            api.remove_tags_from_resource(ResourceName=found["ARN"], TagKeys=[ASKED])
+
+    return Change(f"CONFIG for clients: {value or 'off'}", ask, lambda group: True)
 
 
 def version(engine: str, asked: str) -> Change:
