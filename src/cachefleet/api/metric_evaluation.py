@@ -78,9 +78,7 @@ class Evaluation:
 
     async def _read_lines(self, wanted: Sequence[Wanted]) -> list[Line]:
         """Raises ExpressionError when it is too much."""
-        lines = await read_lines(self._context, wanted, self._span.start, self._span.end, self._span.now)
-        self._work.does(sum(len(line.points) for line in lines))
-        return lines
+        return await read_lines(self._context, wanted, self._span.start, self._span.end, self._span.now, self._work)
 
     async def _computed(self, query: Query) -> Value:
         assert query.node is not None

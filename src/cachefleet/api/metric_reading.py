@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from cachefleet.api.context import Context
 from cachefleet.api.metric_inputs import Wanted, stored, stored_names
-from cachefleet.metrics.lines import Line, Subject
+from cachefleet.metrics.lines import Line, Subject, Work
 from cachefleet.metrics.periods import Window, window
 from cachefleet.metrics.statistics import binned, series_of
 from cachefleet.metrics.values import Value, merged
@@ -23,8 +23,11 @@ _Found = Mapping[tuple[Series, MetricName], Mapping[int, Value]]
 _Columns = Sequence[Mapping[int, Value]]
 
 
-async def read_lines(context: Context, wanted: Sequence[Wanted], start: float, end: float, now: float) -> list[Line]:
-    """In the order of wanted. now: by which it is decided what is how old. Raises StoreError."""
+async def read_lines(
+    context: Context, wanted: Sequence[Wanted], start: float, end: float, now: float, work: Work
+) -> list[Line]:
+    """In the order of wanted. now: by which it is decided what is how old. Raises StoreError, and ExpressionError as soon as
+    there are more points than the work allows."""
     groups: dict[_Group, list[int]] = {}
     for number, one in enumerate(wanted):
         key = stored(context, one.metric), window(start, end, one.period_s, now)
@@ -42,7 +45,9 @@ async def read_lines(context: Context, wanted: Sequence[Wanted], start: float, e
                 for number in groups[group]:
                     one = wanted[number]
                     values = _joined(columns.get((place, one.metric.name), {}), one.unit)
-                    points[number].update(series_of(one.statistic, binned(values, span.start, span.period_s)))
+                    more = series_of(one.statistic, binned(values, span.start, span.period_s))
+                    work.does(len(more))
+                    points[number].update(more)
     return [Line(points[number], one.period_s, _subject(one)) for number, one in enumerate(wanted)]
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 from typing import Any
+from unittest import mock
 
 import pytest
 
+from cachefleet.metrics.lines import Work
 from cachefleet.model.metric import DAY_S
 from tests.component.metrics.stage import CBOR, NOW, Stage, hidden, math, metric, on_stage, pairs
 
@@ -256,6 +258,17 @@ async def test_refusals_of_the_request(stage: Stage) -> None:
         ("Timezone", {"LabelOptions": {"Timezone": "CET"}}),
     ):
         await stage.refused("ValidationError", rule, "GetMetricData", **{**asked, **change})
+
+
+@on_stage
+async def test_reading_ends_where_it_is_too_much(stage: Stage) -> None:
+    for number in range(5):
+        await jobs(stage, "Jobs", {-60 * minute: 1.0 for minute in range(5)}, Queue=str(number))
+    metrics = [hidden(metric(f"m{number}", "Jobs", Queue=str(number))) for number in range(5)]
+    with mock.patch.object(Work.__init__, "__defaults__", (20,)):
+        asked = {"MetricDataQueries": [*metrics, math("e1", "SUM(METRICS())")], "StartTime": NOW - 600, "EndTime": NOW + 60}
+        await stage.refused("ValidationError", "Error in expression 'e1': Too much data", "GetMetricData", **asked)
+    assert (await stage.values(*metrics, math("e1", "SUM(METRICS())")))["e1"][0] == 5
 
 
 @on_stage
