@@ -1,12 +1,13 @@
 """From what an engine and its host tell to CloudWatch's metrics of a node (reference 7.2 to 7.4). Pure.
 
-Gauges are of the moment; counts are how much a counter has risen since the reading before. A counter that fell was reset:
-nobody knows what it had counted, so there is no value, rather than a wrong one.
+Gauges are of the moment; counts are how much a counter has risen since the reading before. A counter that fell was reset, and
+with it all that are reset by the same command: nobody knows what they had counted, so they have no value, rather than a wrong
+one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -94,13 +95,14 @@ _GAUGES: tuple[tuple[str, str, str], ...] = (
     ("SaveInProgress", NONE, "rdb_bgsave_in_progress"),
     ("KeysTracked", COUNT, "tracking_total_keys"),
 )
-_COUNTERS: tuple[tuple[str, str, str], ...] = (
-    ("ActiveDefragHits", COUNT, "active_defrag_hits"),
-    ("AuthenticationFailures", COUNT, "acl_access_denied_auth"),
+_LASTING: tuple[tuple[str, str, str], ...] = (  # CONFIG RESETSTAT leaves them
     ("CommandAuthorizationFailures", COUNT, "acl_access_denied_cmd"),
     ("KeyAuthorizationFailures", COUNT, "acl_access_denied_key"),
     ("ChannelAuthorizationFailures", COUNT, "acl_access_denied_channel"),
     ("DatabaseAuthorizationFailures", COUNT, "acl_access_denied_db"),
+)
+_COUNTERS: tuple[tuple[str, str, str], ...] = (
+    ("ActiveDefragHits", COUNT, "active_defrag_hits"),
     ("CacheHits", COUNT, "keyspace_hits"),
     ("CacheMisses", COUNT, "keyspace_misses"),
     ("ErrorCount", COUNT, "total_error_replies"),
@@ -109,7 +111,6 @@ _COUNTERS: tuple[tuple[str, str, str], ...] = (
     ("ProcessedCommands", COUNT, "total_commands_processed"),
     ("Reclaimed", COUNT, "expired_keys"),
     ("RejectedConnections", COUNT, "rejected_connections"),
-    ("ReplicationBytes", BYTES, "master_repl_offset"),
     ("NetworkBytesIn", BYTES, "total_net_input_bytes"),
     ("NetworkBytesOut", BYTES, "total_net_output_bytes"),
 )
@@ -127,12 +128,18 @@ def _of_resp(before: Reading | None, now: Reading) -> Iterator[Told]:
     yield from _memory(told)
     if told.get("primary") == 0.0:
         yield "ReplicationLag", SECONDS, now.lag_s
+    for name, unit, field in _LASTING:
+        yield name, unit, _risen(before, now, field)
+    yield "AuthenticationFailures", COUNT, _failed_logins(before, now)
+    yield "ReplicationBytes", BYTES, _streamed(before, now)
+    yield "EngineCPUUtilization", PERCENT, _engine_cpu(before, now)
+    if _was_reset(before, now, (*(field for _, _, field in _COUNTERS), *_calls(before))):
+        return
     for name, unit, field in _COUNTERS:
         yield name, unit, _risen(before, now, field)
     hits, misses = _risen(before, now, "keyspace_hits"), _risen(before, now, "keyspace_misses")
     if hits is not None and misses is not None:
         yield "CacheHitRate", PERCENT, 100.0 * hits / (hits + misses) if hits + misses else 0.0
-    yield "EngineCPUUtilization", PERCENT, _engine_cpu(before, now)
 
 
 def _memory(told: Mapping[str, float]) -> Iterator[Told]:
@@ -166,14 +173,44 @@ def _risen(before: Reading | None, now: Reading, field: str) -> float | None:
     return risen if risen >= 0 else None
 
 
+def _failed_logins(before: Reading | None, now: Reading) -> float | None:
+    """Engines before 7.2 count the errors only that they answer with; one that there was not yet is not told."""
+    if "acl_access_denied_auth" in now.told:
+        return _risen(before, now, "acl_access_denied_auth")
+    if before is None or "total_error_replies" not in now.told:
+        return None
+    error = "errorstat_WRONGPASS.count"
+    if _was_reset(before, now, ("total_error_replies", error)):
+        return None
+    return now.told.get(error, 0.0) - before.told.get(error, 0.0)
+
+
+def _streamed(before: Reading | None, now: Reading) -> float | None:
+    """Who joins a stream, or is restored, takes over its place in it: that is nothing that was sent meanwhile."""
+    if before is None or "master_repl_offset" not in before.told:
+        return None
+    followed = bool(before.told.get("master_link_status"))
+    led = bool(before.told.get("primary") and now.told.get("primary"))
+    return _risen(before, now, "master_repl_offset") if followed or led else None
+
+
+def _calls(reading: Reading | None) -> Iterator[str]:
+    for field in reading.told if reading is not None else ():
+        if field.startswith("cmdstat_") and field.endswith(".calls"):
+            yield field
+
+
+def _was_reset(before: Reading | None, now: Reading, fields: Iterable[str]) -> bool:
+    """Whether one of these counters, which are reset together, counts less than it did; the engine leaves out some at zero."""
+    return before is not None and any(now.told.get(field, 0.0) < before.told.get(field, 0.0) for field in fields)
+
+
 def _of_commands(before: Reading | None, now: Reading) -> Values:
     """Calls, and time for each call, by family."""
-    if before is None:
+    if before is None or _was_reset(before, now, (*(field for _, _, field in _COUNTERS), *_calls(before))):
         return {}
     calls, microseconds = dict.fromkeys(FAMILIES, 0.0), dict.fromkeys(FAMILIES, 0.0)
-    for field in now.told:
-        if not (field.startswith("cmdstat_") and field.endswith(".calls")):
-            continue
+    for field in _calls(now):
         stem = field.removesuffix(".calls")
         risen, used = _risen(before, now, field), _risen(before, now, f"{stem}.usec")
         if risen is None or used is None:
@@ -255,5 +292,7 @@ def _of_memcached(before: Reading | None, now: Reading) -> Iterator[Told]:
         yield name, unit, told.get(field)
     if "limit_maxbytes" in told and "bytes" in told:
         yield "UnusedMemory", BYTES, told["limit_maxbytes"] - told["bytes"]
+    if _was_reset(before, now, (field for _, _, field in _MEMCACHED_COUNTERS)):
+        return
     for name, unit, field in _MEMCACHED_COUNTERS:
         yield name, unit, _risen(before, now, field)

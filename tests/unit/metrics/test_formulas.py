@@ -93,10 +93,49 @@ def test_old_engines_count_commands_with_parts_as_one() -> None:
     assert (found["StreamBasedCmds"], found["ClusterBasedCmds"]) == (3, 2)
 
 
-def test_a_counter_that_fell_has_no_value() -> None:
-    found = numbers(now=replace(NOW, told={**NOW.told, "keyspace_hits": 3, "cmdstat_get.calls": 1}))
-    assert "CacheHits" not in found and "CacheHitRate" not in found and found["CacheMisses"] == 30
-    assert "GetTypeCmds" not in found
+def test_once_one_counter_was_reset_no_other_is_believed() -> None:
+    """CONFIG RESETSTAT, after which more hits came than there had been before."""
+    reset = {**NOW.told, "keyspace_hits": 80, "keyspace_misses": 40, "total_commands_processed": 99}
+    found = numbers(now=replace(NOW, told=reset))
+    assert not {"CacheHits", "CacheMisses", "CacheHitRate", "ProcessedCommands", "GetTypeCmds"} & found.keys()
+    assert found["EngineCPUUtilization"] == 50  # it is not reset
+
+
+def test_a_command_that_is_not_counted_any_more_tells_of_a_reset() -> None:
+    before = replace(BEFORE, told={**BEFORE.told, "cmdstat_replicaof.calls": 1, "cmdstat_replicaof.usec": 5})
+    found = numbers(before)
+    assert not {"CacheHits", "GetTypeCmds", "SetTypeCmds"} & found.keys()
+
+
+def test_memcacheds_counters_are_reset_together() -> None:
+    before = Reading(0.0, {"get_hits": 1, "total_items": 4, "total_connections": 9})
+    now = Reading(60.0, {"get_hits": 8, "total_items": 9, "total_connections": 2})
+    assert not {"GetHits", "NewItems"} & numbers(before, now, Engine.MEMCACHED).keys()
+
+
+def replicated(primary: bool, offset: float, link: float = 1.0) -> Reading:
+    told = {**BEFORE.told, "primary": float(primary), "master_repl_offset": offset}
+    return replace(BEFORE, told=told if primary else {**told, "master_link_status": link})
+
+
+def test_a_place_in_the_stream_that_was_taken_over_is_no_replication() -> None:
+    streamed = replicated(primary=True, offset=5e9)
+    assert numbers(replicated(primary=True, offset=4e9), streamed)["ReplicationBytes"] == 1e9
+    assert numbers(replicated(primary=False, offset=4e9), streamed)["ReplicationBytes"] == 1e9  # promoted
+    follows = replicated(primary=False, offset=5e9)
+    assert numbers(replicated(primary=False, offset=4e9), follows)["ReplicationBytes"] == 1e9
+    for joined in (Reading(90.0, {}), replicated(primary=True, offset=0), replicated(primary=False, offset=0, link=0.0)):
+        assert "ReplicationBytes" not in numbers(joined, follows)
+    assert "ReplicationBytes" not in numbers(Reading(90.0, {}), streamed)  # restored with the place that it had
+
+
+def test_wrong_passwords_are_counted_where_the_engine_counts_errors_only() -> None:
+    old = {**NOW.told, "total_error_replies": 9, "errorstat_WRONGPASS.count": 3}
+    assert numbers(now=replace(NOW, told=old))["AuthenticationFailures"] == 3
+    none = {**NOW.told, "total_error_replies": 9}
+    assert numbers(now=replace(NOW, told=none))["AuthenticationFailures"] == 0
+    own = {**old, "acl_access_denied_auth": 2}
+    assert numbers(now=replace(NOW, told=own))["AuthenticationFailures"] == 2
 
 
 def test_without_a_reading_before_there_are_gauges_only() -> None:
