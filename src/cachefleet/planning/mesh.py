@@ -174,8 +174,10 @@ def _replicate(draft: Draft, shard: DesiredShard, views: dict[str, ClusterView])
 
 def _forget(draft: Draft, views: dict[str, ClusterView]) -> None:
     """Identities that are no node's current one belong to ended processes, or to strangers, who are forgotten when they have
-    failed. One of ours that still owns slots is kept until its shard has a successor, or is known to have lost everything."""
+    failed. One of ours that still owns slots is kept until its shard has a successor, or is known to have lost everything: then
+    it is forgotten although its node has not begun anew, which waits for whoever is to own these slots."""
     current = {draft.remembered(node.name).engine_id for node in draft.desired.nodes}
+    ended = {draft.remembered(node.name).engine_id for node in draft.desired.nodes if not draft.running(node.name)}
     if any(draft.running(name) and name not in views for name in draft.memory.nodes):
         return  # somebody's identity may not be known yet
     for name, view in views.items():
@@ -185,7 +187,7 @@ def _forget(draft: Draft, views: dict[str, ClusterView]) -> None:
             sorted(
                 known.engine_id
                 for known in view.nodes.values()
-                if known.engine_id not in current
+                if (known.engine_id not in current or (known.engine_id in ended and known.slots))
                 and not known.handshake
                 and known.engine_id != mine.primary_id
                 and not strange.get(known.engine_id)

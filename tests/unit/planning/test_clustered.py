@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cachefleet.model.group import EndpointRole
+from cachefleet.model.plan import Replicate
 from cachefleet.model.slots import without
 from tests.unit.planning.groups import clustered, created, holder
 from tests.unit.planning.world import World
@@ -132,6 +133,29 @@ def test_a_replica_without_data_begins_empty_when_its_primary_ended_and_the_zone
         if world.runs(second) and world.of(second).primary_id and not world.memory.nodes[second].became_ready:
             break
     assert world.of(second).primary_id == world.of(first).engine_id
+    world.zones_out = frozenset(world.memory.nodes[first].zone[-1])
+    world.kill(first)
+    for _ in range(60):
+        world.step()
+    assert world.memory.shards["0001"].primary == second
+    assert world.of(second).slots == world.desired.shards[0].slots
+    world.zones_out = frozenset()
+    world.settle()
+
+
+def test_a_newcomer_that_has_heard_of_the_dead_owner_begins_empty() -> None:
+    """It believes that the slots are that one's until it forgets it; and that one begins anew only when somebody owns them."""
+    world = created(clustered(3, 1))
+    first, second = "demo-0001-001", "demo-0001-002"
+    world.kill(second)
+    for _ in range(100):
+        plan = world.step(apply=False)
+        for action in plan.actions:
+            if not isinstance(action, Replicate):
+                world.apply(action)
+        if world.runs(second) and world.of(first).engine_id in world.of(second).knows:
+            break
+    assert world.of(second).primary and not world.of(second).slots
     world.zones_out = frozenset(world.memory.nodes[first].zone[-1])
     world.kill(first)
     for _ in range(60):
