@@ -122,8 +122,32 @@ def _asked_text(value: str | None, field: str) -> str:
     return value
 
 
-def _ingress(field: str) -> Values[SecurityGroupRow]:
-    return lambda row: [str(getattr(rule, field)) for rule in row.desired.ingress if getattr(rule, field) not in ("", -1)]
+def _of_rules(direction: str, field: str) -> Values[SecurityGroupRow]:
+    """Values that rules of that direction have; not those of rules for which it says nothing."""
+
+    def values(row: SecurityGroupRow) -> list[str]:
+        found = (getattr(rule, field) for rule in getattr(row.desired, direction))
+        return [str(value) for value in found if value not in ("", -1)]
+
+    return values
+
+
+def _owners(direction: str) -> Values[SecurityGroupRow]:
+    """Of the groups that rules of that direction name."""
+    return lambda row: [row.key.account for rule in getattr(row.desired, direction) if rule.group_id]
+
+
+def _rule_filters(prefix: str, direction: str) -> dict[str, Values[SecurityGroupRow]]:
+    fields = {
+        "cidr": "cidr",
+        "ipv6-cidr": "cidr6",
+        "from-port": "first_port",
+        "to-port": "last_port",
+        "protocol": "protocol",
+        "group-id": "group_id",
+    }
+    filters = {f"{prefix}.{name}": _of_rules(direction, field) for name, field in fields.items()}
+    return {**filters, f"{prefix}.user-id": _owners(direction), f"{prefix}.prefix-list-id": lambda row: []}
 
 
 _FILTERS: Mapping[str, Values[SecurityGroupRow]] = {
@@ -132,11 +156,8 @@ _FILTERS: Mapping[str, Values[SecurityGroupRow]] = {
     "description": lambda row: [row.desired.description],
     "vpc-id": lambda row: [row.desired.vpc_id],
     "owner-id": lambda row: [row.key.account],
-    "ip-permission.cidr": _ingress("cidr"),
-    "ip-permission.from-port": _ingress("first_port"),
-    "ip-permission.to-port": _ingress("last_port"),
-    "ip-permission.protocol": _ingress("protocol"),
-    "ip-permission.group-id": _ingress("group_id"),
+    **_rule_filters("ip-permission", "ingress"),
+    **_rule_filters("egress.ip-permission", "egress"),
 }
 
 

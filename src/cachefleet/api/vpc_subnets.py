@@ -132,6 +132,11 @@ def _filters(context: Context) -> Mapping[str, Values[SubnetRow]]:
         "availability-zone": lambda row: [row.desired.zone],
         "availabilityZone": lambda row: [row.desired.zone],
         "availability-zone-id": lambda row: [zone_id(row.desired.zone)],
+        "availabilityZoneId": lambda row: [zone_id(row.desired.zone)],
+        "available-ip-address-count": lambda row: [str(_room(row))],
+        "subnet-arn": lambda row: [_arn(row)],
+        "ipv6-cidr-block-association.ipv6-cidr-block": lambda row: [],
+        "ipv6-native": lambda row: [word(False)],
         "default-for-az": lambda row: [word(_is_default(context, row))],
         "defaultForAz": lambda row: [word(_is_default(context, row))],
         "map-public-ip-on-launch": lambda row: [word(row.desired.public_addresses)],
@@ -144,18 +149,26 @@ def _is_default(context: Context, row: SubnetRow) -> bool:
     return row.desired.vpc_id == default_vpc_id(context.scope)
 
 
+def _arn(row: SubnetRow) -> str:
+    return f"arn:aws:ec2:{row.key.region}:{row.key.account}:subnet/{row.key.name}"
+
+
+def _room(row: SubnetRow) -> int:
+    return IPv4Network(row.desired.cidr).num_addresses - _RESERVED_ADDRESSES
+
+
 def _view(context: Context, row: SubnetRow) -> dict[str, Any]:
     desired = row.desired
     return {
         "SubnetId": row.key.name,
-        "SubnetArn": f"arn:aws:ec2:{row.key.region}:{row.key.account}:subnet/{row.key.name}",
+        "SubnetArn": _arn(row),
         "VpcId": desired.vpc_id,
         "OwnerId": row.key.account,
         "State": "available",
         "CidrBlock": desired.cidr,
         "AvailabilityZone": desired.zone,
         "AvailabilityZoneId": zone_id(desired.zone),
-        "AvailableIpAddressCount": IPv4Network(desired.cidr).num_addresses - _RESERVED_ADDRESSES,
+        "AvailableIpAddressCount": _room(row),
         "DefaultForAz": _is_default(context, row),
         "MapPublicIpOnLaunch": desired.public_addresses,
         "AssignIpv6AddressOnCreation": False,

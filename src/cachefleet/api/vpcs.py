@@ -148,6 +148,9 @@ def _filters(context: Context) -> Mapping[str, Values[VpcRow]]:
         "vpc-id": lambda row: [row.key.name],
         "cidr": lambda row: [row.desired.cidr],
         "cidr-block-association.cidr-block": lambda row: [row.desired.cidr],
+        "cidr-block-association.association-id": lambda row: [_association(row)],
+        "cidr-block-association.state": lambda row: ["associated"],
+        "ipv6-cidr-block-association.ipv6-cidr-block": lambda row: [],
         "is-default": lambda row: [word(_is_default(context, row))],
         "isDefault": lambda row: [word(_is_default(context, row))],
         "owner-id": lambda row: [row.key.account],
@@ -160,6 +163,10 @@ def _is_default(context: Context, row: VpcRow) -> bool:
     return row.key.name == default_vpc_id(context.scope)
 
 
+def _association(row: VpcRow) -> str:
+    return row.key.name.replace("vpc-", "vpc-cidr-assoc-")
+
+
 def _view(context: Context, row: VpcRow) -> dict[str, Any]:
     cidr = row.desired.cidr
     return {
@@ -169,7 +176,7 @@ def _view(context: Context, row: VpcRow) -> dict[str, Any]:
         "CidrBlock": cidr,
         "CidrBlockAssociationSet": [
             {
-                "AssociationId": row.key.name.replace("vpc-", "vpc-cidr-assoc-"),
+                "AssociationId": _association(row),
                 "CidrBlock": cidr,
                 "CidrBlockState": {"State": "associated"},
             }

@@ -99,3 +99,44 @@ async def test_ids_that_are_none(stage: Stage) -> None:
         ("AuthorizeSecurityGroupIngress", {"GroupId": "cache", "IpPermissions": [from_network("10.0.0.0/8")]}),
     ):
         await stage.refused("InvalidGroupId.Malformed", "expecting 'sg-...'", name, service="ec2", **request)
+
+
+@on_each_store
+async def test_filters(stage: Stage) -> None:
+    vpc, app = await make_vpc(stage), await make_group(stage, "app")
+    subnet, group = await make_subnet(stage, vpc), await make_group(stage, "mine")
+    rules = [
+        permission(IpRanges=[{"CidrIp": "10.0.0.0/8"}], UserIdGroupPairs=[{"GroupId": app}]),
+        {"IpProtocol": "udp", "FromPort": 53, "ToPort": 54, "Ipv6Ranges": [{"CidrIpv6": "fd00::/8"}]},
+    ]
+    await ec2(stage, "AuthorizeSecurityGroupIngress", GroupId=group, IpPermissions=rules)
+
+    async def found(name: str, reply: str, member: str, **filters: str) -> list[str]:
+        asked = [{"Name": key.replace("__", ".").replace("_", "-"), "Values": [value]} for key, value in filters.items()]
+        return [one[member] for one in (await ec2(stage, name, Filters=asked))[reply]]
+
+    async def groups(**filters: str) -> list[str]:
+        return await found("DescribeSecurityGroups", "SecurityGroups", "GroupId", **filters)
+
+    for filters in (
+        {"ip_permission__cidr": "10.0.*"},
+        {"ip_permission__ipv6_cidr": "fd00::/8"},
+        {"ip_permission__from_port": "53"},
+        {"ip_permission__to_port": "54"},
+        {"ip_permission__protocol": "udp"},
+        {"ip_permission__group_id": app},
+        {"group_name": "m?ne", "egress__ip_permission__cidr": "0.0.0.0/0"},
+    ):
+        assert await groups(**filters) == [group], filters
+    assert group in await groups(ip_permission__user_id="0" * 12)
+    assert await groups(egress__ip_permission__ipv6_cidr="::/0") == []
+    assert await groups(ip_permission__prefix_list_id="pl-*") == []
+    for filters in (
+        {"available_ip_address_count": "251"},
+        {"subnet_arn": f"*:subnet/{subnet}"},
+        {"vpc_id": vpc, "availabilityZoneId": "local-1-az1"},
+    ):
+        assert await found("DescribeSubnets", "Subnets", "SubnetId", **filters) == [subnet], filters
+    assert vpc in await found("DescribeVpcs", "Vpcs", "VpcId", cidr_block_association__state="associated")
+    association = vpc.replace("vpc-", "vpc-cidr-assoc-")
+    assert await found("DescribeVpcs", "Vpcs", "VpcId", cidr_block_association__association_id=association) == [vpc]
