@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import shutil
 import signal
@@ -23,6 +22,7 @@ from cachefleet.engines.valkey import ValkeyDriver
 from cachefleet.model.group import Engine
 from cachefleet.model.observed import Address, NodeView
 from cachefleet.settings import EngineSettings
+from tests.fixtures.claims import blocks
 from tests.fixtures.machine import data_folder
 
 RESP_VERSIONS = [
@@ -35,7 +35,7 @@ RESP_VERSIONS = [
 NEEDED_IN_CI = {(Engine.VALKEY, "9.1"), (Engine.VALKEY, "8.0"), (Engine.REDIS, "7.0"), (Engine.MEMCACHED, "1.6")}
 NODE_TIMEOUT_MS = 1000
 _MB = 1_048_576
-_turn = itertools.count(os.getpid() * 1009)  # test processes that run side by side begin far from each other
+_hosts = (f"127.39.{block}.{number}" for block in blocks("127.39", 250) for number in range(1, 251))
 
 every_version = pytest.mark.parametrize(
     ("engine", "version"), RESP_VERSIONS, ids=[f"{engine}-{version}" for engine, version in RESP_VERSIONS]
@@ -59,9 +59,8 @@ def build_of(engine: Engine, version: str) -> Build:
 
 
 def free_address(port: int) -> Address:
-    """A loopback address on whose port nobody listens; never given twice in a row."""
-    for number in _turn:
-        host = f"127.39.{number // 250 % 250}.{number % 250 + 1}"
+    """A loopback address on whose port nobody listens; never given twice."""
+    for host in _hosts:
         with socket.socket() as trial, suppress(OSError):
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             trial.bind((host, port))
