@@ -119,10 +119,19 @@ class Checkers:
                 if named(engine.process.incarnation)[1] == shard.primary and engine.process.running and engine.leads:
                     self._lose(engine, ledger, sorted(ledger.held - engine.replication.data))  # adopted as it is
 
+    def _could_tell(self, ledger: Ledger) -> bool:
+        """Whoever was primary last did not fall still before anybody could hear from it whom it feeds."""
+        decided_s, name = ledger.decisions[-1] if ledger.decisions else (0.0, "")
+        return not any(
+            engine.process.still and engine.process.still_since_s - decided_s < SEEN_S
+            for engine in ledger.engines
+            if named(engine.process.incarnation)[1] == name and engine.process.still_since_s > decided_s
+        )
+
     def _check_headless(self, uid: str, shard_id: str, shard: ShardMemory) -> None:
         """It says that nobody can succeed its primary without losing writes."""
         ledger = self.ledgers.setdefault((uid, shard_id), Ledger())
-        if shard.headless and not ledger.headless and self.calm_s() > CALM_S:
+        if shard.headless and not ledger.headless and self.calm_s() > CALM_S and self._could_tell(ledger):
             for engine in ledger.engines:
                 whole = engine.process.running and self._seen(engine) and ledger.held <= engine.replication.data
                 awake = self._now() - engine.process.last_still_s > CALM_S
