@@ -130,8 +130,8 @@ class DoomedTransaction(SqlTransaction):
 
 
 class DoomedFolders(Folders):
-    def create(self, incarnation: str, files: Mapping[str, bytes], pipes: Sequence[str] = ()) -> Path:
-        folder = super().create(incarnation, files, pipes)
+    def create(self, incarnation: str, files: Mapping[str, bytes], pipes: Sequence[str] = (), owner: str = "") -> Path:
+        folder = super().create(incarnation, files, pipes, owner)
         reached("within", ["Spawn"])
         return folder
 
