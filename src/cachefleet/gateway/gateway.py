@@ -258,7 +258,7 @@ def _aside(scope: AsgiScope, authorities: Callable[[], str], metrics: Callable[[
         return Reply(
             404,
             _TEXT,
-            b"Not found. The API answers POST / and /service/NAME/operation/NAME, GET /status, /ca.pem, /metrics and /healthz.\n",
+            b"Not found. The API answers POST / and /service/NAME/operation/NAME; GET /status, /ca.pem, /metrics, /healthz.\n",
         )
     if scope["method"] not in methods:
         allowed = ", ".join(methods).encode()
