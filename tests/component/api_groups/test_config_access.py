@@ -144,11 +144,12 @@ async def test_nothing_else_is_created_with_it(stage: GroupStage) -> None:
     await made(stage)
     known = one(await stage.call("DescribeCacheSubnetGroups", CacheSubnetGroupName="default"))
     subnet = known["Subnets"][0]["SubnetIdentifier"]
-    for operation, request in {
+    requests: dict[str, dict[str, Any]] = {
         "CreateSnapshot": {"SnapshotName": "one", "ReplicationGroupId": "demo"},
         "CreateCacheCluster": {"CacheClusterId": "demo-009", "ReplicationGroupId": "demo"},
         "CreateUser": {"UserId": "u", "UserName": "u", "Engine": "redis", "AccessString": "on", "NoPasswordRequired": True},
         "CreateUserGroup": {"UserGroupId": "g", "Engine": "redis", "UserIds": ["default"]},
         "CreateCacheSubnetGroup": {"CacheSubnetGroupName": "s", "CacheSubnetGroupDescription": "-", "SubnetIds": [subnet]},
-    }.items():
+    }
+    for operation, request in requests.items():
         await stage.refused(VALUE, "is for a replication group", operation, Tags=tags(), **request)
