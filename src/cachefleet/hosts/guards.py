@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 from ipaddress import IPv4Address, IPv4Network, collapse_addresses, summarize_address_range
 from typing import Any
 
@@ -79,7 +79,7 @@ def script(identity: Identity, table: str, guards: Mapping[str, Guard]) -> str:
     """nft's input that leaves exactly these in the table. Pure. Raises ValueError for what is no address."""
     lines = [without(table)]
     if guards:
-        lines += [f"table ip {table} {{", *_chains(guards), _CHAIN]
+        lines += [f"table ip {table} {{", *(_chain(uid, guard) for uid, guard in sorted(guards.items())), _CHAIN]
         lines += [f"ip daddr != 127.{identity.network}.0.0/16 return", _OTHER, _ours(identity)]
         jumps = {str(IPv4Address(host)): uid for uid, guard in sorted(guards.items()) for host in guard.addresses}
         if jumps:
@@ -120,13 +120,12 @@ def _ours(identity: Identity) -> str:
     return f"meta skuid {identity.user_id} meta skgid {identity.group_id} accept"
 
 
-def _chains(guards: Mapping[str, Guard]) -> Iterator[str]:
-    for uid, guard in sorted(guards.items()):
-        yield f"chain {_PREFIX}{uid} {{"
-        for opening in guard.openings:
-            yield f"{_sources(opening)}tcp dport {int(opening.port)} accept"
-        yield "reject with tcp reset"  # whoever may not connect is told so at once
-        yield "}"
+@lru_cache(maxsize=4096)  # of all groups few change at a time
+def _chain(uid: str, guard: Guard) -> str:
+    lines = [f"chain {_PREFIX}{uid} {{"]
+    lines += [f"{_sources(opening)}tcp dport {int(opening.port)} accept" for opening in guard.openings]
+    lines += ["reject with tcp reset", "}"]  # whoever may not connect is told so at once
+    return "\n".join(lines)
 
 
 def _sources(opening: Opening) -> str:

@@ -40,6 +40,7 @@ class KernelTable(Generic[K, V]):
         self._purpose = purpose
         self._wanted: dict[K, V] = {}
         self._standing: dict[K, V] = {}
+        self._listed: tuple[str, dict[K, V]] = "", {}  # what was last read back, and as rules
         self._changes = 0  # of _wanted
         self._applied = 0  # of these, how many stand
         self._lock = asyncio.Lock()
@@ -63,7 +64,9 @@ class KernelTable(Generic[K, V]):
         """Read back what stands: at the start the rules of an earlier run, later what others left of ours."""
         async with self._lock:
             status, output = await self._run("-j", "list", "table", "ip", self._table)
-            self._standing = self._parse(output) if status == 0 else {}
+            if status == 0 and output != self._listed[0]:
+                self._listed = output, await asyncio.to_thread(self._parse, output)
+            self._standing = self._listed[1] if status == 0 else {}
             if not self._changes:
                 self._wanted = dict(self._standing)
 
@@ -96,8 +99,9 @@ class KernelTable(Generic[K, V]):
             if self._applied >= change:
                 return
             rules, changes = dict(self._wanted), self._changes
+            text = await asyncio.to_thread(self._script, self._table, rules)  # takes long where there is much
             self._permit()
-            await self._apply(self._script(self._table, rules), rules, changes)
+            await self._apply(text, rules, changes)
 
     async def _apply(self, text: str, rules: dict[K, V], changes: int) -> None:
         status, output = await self._run("-f", "-", text=text)
