@@ -12,8 +12,9 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from cachefleet.clock import Clock, Entropy
+from cachefleet.metric_interfaces import MetricStore
 from cachefleet.settings import Settings
-from cachefleet.store import open_metric_store
+from cachefleet.store import MetricFile, open_metric_store
 from cachefleet.telemetry.exposition import Exposition
 from cachefleet.telemetry.recorder import Recorder
 
@@ -22,8 +23,10 @@ SCRAPERS_FILE = "metrics.token"
 
 
 async def open_metrics(settings: Settings, clock: Clock, entropy: Entropy, stack: AsyncExitStack) -> Recorder:
-    """It writes what it is told until the stack ends. Raises StoreError."""
-    store = await open_metric_store(settings.database_url or f"sqlite+aiosqlite:///{settings.data_dir / FILE}")
+    """It writes what it is told until the stack ends. A file of ours that cannot be used keeps nobody from starting; the
+    database that is shared has to have room for metrics. Raises StoreError."""
+    url = settings.database_url
+    store: MetricStore = await open_metric_store(url) if url else MetricFile(settings.data_dir / FILE)
     stack.push_async_callback(store.close)
     recorder = Recorder(store, clock, entropy.hex(8))
     task = asyncio.create_task(recorder.run())

@@ -5,6 +5,7 @@ Called around every use of a connection.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,15 +13,21 @@ import sqlalchemy.exc
 
 from cachefleet.interfaces import Conflict, StoreError
 
-__all__ = ["StoreError", "reason", "translated"]
+__all__ = ["StoreDamaged", "StoreError", "reason", "translated"]
 
 # PostgreSQL: serialization failure, deadlock, lock not available. Reading again and trying again helps.
 _CONFLICT_STATES = {"40001", "40P01", "55P03"}
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+class StoreDamaged(StoreError):
+    """The file of an SQLite database holds what no database holds."""
 
 
 @contextmanager
 def translated(database: str) -> Iterator[None]:
-    """Turn what the driver raises inside into StoreError or Conflict. database: its name for messages, without password."""
+    """Turn what the driver raises inside into StoreError, StoreDamaged or Conflict. database: its name for messages, without
+    password."""
     try:
         yield
     except sqlalchemy.exc.TimeoutError:
@@ -28,6 +35,8 @@ def translated(database: str) -> Iterator[None]:
     except sqlalchemy.exc.DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) in _CONFLICT_STATES:
             raise Conflict(f"database {database}: {reason(error)}") from None
+        if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
+            raise StoreDamaged(f"database {database}: {reason(error)}") from None
         raise StoreError(f"database {database}: {reason(error)}") from None
     except (OSError, TimeoutError) as error:
         raise StoreError(f"database {database}: {reason(error)}") from None

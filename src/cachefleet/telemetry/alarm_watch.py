@@ -5,7 +5,6 @@ Which state follows from which values is decided by metrics.alarms; this reads v
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime
 
 import msgspec
