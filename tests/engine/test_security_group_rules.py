@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import statistics
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
 
 from tests.engine.groups import address, replication_group
 from tests.fixtures.doors import ALLOWED, DEFAULT, FORBIDDEN, Place, await_door, enters, need_guards, permission, security_group
-from tests.fixtures.service import Service
+from tests.fixtures.service import Service, wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -160,3 +162,71 @@ def test_rules_of_several_groups_add_up_and_ports_count(service: Service, elasti
         elasticache.modify_replication_group(ReplicationGroupId="rules-both", SecurityGroupIds=[second], ApplyImmediately=True)
         await_door(where, "127.0.0.10", is_open=False)
         assert enters(where, "127.0.0.12")
+
+
+ROUNDS = 25
+SOURCES = [f"127.{second}.0.{last}" for second in (0, 7, 8) for last in (1, 9, 10, 200)]
+NETWORKS = [
+    *("127.0.0.0/8", "127.0.0.0/16", "127.8.0.0/15", "127.0.0.8/30"),
+    *("127.7.0.200/32", "127.0.0.9/32", "10.0.0.0/8", "0.0.0.0/1"),
+]
+PORTS = [(6379, 6379), (0, 65535), (6000, 6378), (6380, 7000), (6379, 6400)]
+
+
+def drawn_rule(chance: random.Random, groups: list[str]) -> dict[str, Any]:
+    protocol = chance.choice(["tcp", "tcp", "tcp", "udp", "-1"])
+    first, last = chance.choice(PORTS)
+    ports = {} if protocol == "-1" else {"FromPort": first, "ToPort": last}
+    if chance.random() < 0.3:
+        return {"IpProtocol": protocol, **ports, "UserIdGroupPairs": [{"GroupId": chance.choice(groups)}]}
+    return {"IpProtocol": protocol, **ports, "IpRanges": [{"CidrIp": chance.choice(NETWORKS)}]}
+
+
+def may_enter(rules: list[dict[str, Any]], members: dict[str, str], source: str) -> bool:
+    """Read from what DescribeSecurityGroupRules shows, one rule after the other."""
+    for rule in rules:
+        if rule["IsEgress"] or rule["IpProtocol"] not in ("tcp", "-1"):
+            continue
+        if rule["IpProtocol"] == "tcp" and not rule["FromPort"] <= 6379 <= rule["ToPort"]:
+            continue
+        named = members.get(rule.get("ReferencedGroupInfo", {}).get("GroupId", ""), "")
+        networks = [rule["CidrIpv4"]] if "CidrIpv4" in rule else named.split()
+        if any(ip_address(source) in ip_network(network) for network in networks):
+            return True
+    return False
+
+
+def test_the_kernel_agrees_with_another_reading_of_the_rules(service: Service, elasticache: Any) -> None:
+    ec2, seed = service.client("ec2"), 20261123
+    chance = random.Random(seed)
+    with ExitStack() as stack:
+        near, far = (stack.enter_context(security_group(service)) for _ in range(2))
+        members = {near: "127.0.0.10 127.8.0.0/24", far: "127.7.0.1/32"}
+        for name, addresses in members.items():
+            ec2.create_tags(Resources=[name], Tags=[{"Key": "cachefleet:members", "Value": addresses}])
+        groups = [stack.enter_context(security_group(service)) for _ in range(2)]
+        where = primary(stack.enter_context(cache(elasticache, "rules-drawn", SecurityGroupIds=groups)))
+        seen = set()
+        for number in range(ROUNDS):
+            group = chance.choice(groups)
+            filters = [{"Name": "group-id", "Values": [group]}, {"Name": "is-egress", "Values": ["false"]}]
+            there = ec2.describe_security_group_rules(Filters=filters)["SecurityGroupRules"]
+            if there and chance.random() < 0.6:
+                ids = [rule["SecurityGroupRuleId"] for rule in chance.sample(there, chance.randint(1, len(there)))]
+                ec2.revoke_security_group_ingress(GroupId=group, SecurityGroupRuleIds=ids)
+            with suppress(ec2.exceptions.ClientError):  # it has such a rule already
+                ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[drawn_rule(chance, [near, far])])
+            filters = [{"Name": "group-id", "Values": groups}]
+            rules = ec2.describe_security_group_rules(Filters=filters)["SecurityGroupRules"]
+            expected = [source for source in SOURCES if may_enter(rules, members, source)]
+
+            def agrees(expected: list[str] = expected) -> bool:
+                return [source for source in SOURCES if enters(where, source)] == expected
+
+            wait_for(f"seed {seed}, round {number}: {expected} enter by {rules}", agrees, 10)
+            seen.add(len(expected))
+        assert len(seen) > 3, seen
+        for group in (*groups, near, far):  # so that they can be deleted in any order
+            shown = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0]["IpPermissions"]
+            if shown:
+                ec2.revoke_security_group_ingress(GroupId=group, IpPermissions=shown)
