@@ -44,6 +44,7 @@ class Recorder:
         self._late: set[_Head] = set()  # heads that may lack what was written of them before
         self._last_at: dict[Series, float] = {}
         self._lost = 0
+        self._latest = 0.0  # the youngest time that the clock ever told
         self._flushing = asyncio.Lock()
 
     def record(self, series: Series, at: float, values: Mapping[MetricName, Value], *, fine: bool = False) -> None:
@@ -55,7 +56,7 @@ class Recorder:
             if head not in self._heads and len(self._heads) >= _MAX_HEADS:
                 self._lost += len(values)
                 continue
-            if head not in self._heads and self._is_over(begin, resolution.block_s):
+            if head not in self._heads and self._may_have_been_let_go(begin, resolution.block_s):
                 self._late.add(head)
             add(self._heads.setdefault(head, {}), (int(at) - begin) // resolution.seconds, values)
             self._dirty[head] = None
@@ -76,6 +77,8 @@ class Recorder:
                         await self._prune()
                 except StoreError as error:
                     log.warning("metrics wait for the database", why=str(error), blocks=len(self._dirty))
+                except Exception:
+                    log.exception("metrics cannot be written", blocks=len(self._dirty))
         finally:
             try:
                 await asyncio.shield(self.flush())
@@ -125,7 +128,12 @@ class Recorder:
 
     def _is_over(self, begin: int, block_s: int) -> bool:
         """Whether a block is let go of once it is written."""
+        self._latest = max(self._latest, self._clock.now())
         return begin + 2 * block_s < self._clock.now()
+
+    def _may_have_been_let_go(self, begin: int, block_s: int) -> bool:
+        """The clock may have been set back since."""
+        return self._is_over(begin, block_s) or begin + 2 * block_s < self._latest
 
     async def _prune(self) -> None:
         now = self._clock.now()

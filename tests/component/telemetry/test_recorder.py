@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -124,6 +125,39 @@ def test_a_database_that_fails_loses_nothing_and_neither_does_the_end(tmp_path: 
             on.store.fails = False
             on.recorder.record(SERIES, NOW + 60, {CPU: single(2.0)})
             running.cancel()  # the service ends
+            await asyncio.gather(running, return_exceptions=True)
+            assert len(await on.read(recorder=on.other("b"))) == 2
+
+    asyncio.run(body())
+
+
+def test_a_clock_that_was_ahead_for_a_while_makes_nobody_forget(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with stage(tmp_path) as on:
+            on.recorder.record(SERIES, NOW, {CPU: single(1.0)}, fine=True)
+            on.clock.jump(30 * 86400.0)
+            await on.recorder.flush()
+            assert not on.recorder._heads
+            on.clock.jump(-30 * 86400.0)
+            on.recorder.record(SERIES, NOW, {CPU: single(2.0)}, fine=True)
+            on.recorder.record(SERIES, NOW + 60, {CPU: single(3.0)}, fine=True)
+            await on.recorder.flush()
+            for resolution, totals in ((SECOND, [3, 3]), (MINUTE, [3, 3]), (FIVE_MINUTES, [6]), (HOUR, [6])):
+                for reader in (on.recorder, on.other("b")):
+                    assert [value.total for value in (await on.read(resolution, reader)).values()] == totals
+
+    asyncio.run(body())
+
+
+def test_what_cannot_be_written_does_not_end_the_writing(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with stage(tmp_path) as on:
+            running = asyncio.create_task(on.recorder.run())
+            on.recorder.record(SERIES, NOW, {CPU: single(1.0)})
+            with patch.object(on.store, "put", side_effect=ValueError("of the driver")):
+                await on.clock.advance(2 * FLUSH_S)
+            on.recorder.record(SERIES, NOW + 60, {CPU: single(2.0)})
+            running.cancel()
             await asyncio.gather(running, return_exceptions=True)
             assert len(await on.read(recorder=on.other("b"))) == 2
 
