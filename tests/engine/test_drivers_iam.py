@@ -92,6 +92,10 @@ def test_a_node_says_what_it_was_told(tmp_path: Path, module: str, with_module: 
             await driver.promote(node.address, ())
             view = await engines.view(node)
             assert (view.access, view.iam_rules) == (fingerprint(USERS), "" if with_module else None)
+            if with_module:
+                with pytest.raises(redis.BusyLoadingError):  # which clients try again by themselves
+                    gets_in(node)
+                await driver.tell_iam_rules(node.address, rules(known=False))
             assert not gets_in(node), "it was told of nobody"
             if not with_module:
                 with pytest.raises(EngineRefused, match="no module"):  # and never what the engine says: it would quote keys

@@ -88,15 +88,15 @@ def refused(node: Node, user: str, shown: str) -> bool:
 
 
 @contextmanager
-def engine(version: tuple[Engine, str], under: Sequence[str] = ()) -> Iterator[Node]:
-    """under: a program that runs it, with its arguments."""
+def engine(version: tuple[Engine, str], under: Sequence[str] = (), names: str = "") -> Iterator[Node]:
+    """under: a program that runs it, with its arguments. names: what the module is told at the start."""
     require_compiler()
     build = build_of(*version)
     with data_folder() as folder:
         address = free_address(6379)
         config = folder / "node.conf"
         module = compiled_module(IAM_SOURCE, folder / "modules")
-        config.write_text(CONFIG.format(host=address.host, port=address.port, module=module, ours=OURS))
+        config.write_text(CONFIG.format(host=address.host, port=address.port, module=f"{module} {names}", ours=OURS))
         log = folder / "output"
         with log.open("wb") as output:
             process = subprocess.Popen([*under, build.binary, str(config)], cwd=folder, stdout=output, stderr=output)
@@ -128,10 +128,8 @@ class RecipeProvider(redis.CredentialProvider):
 
     def __init__(self, user: str, cache: str) -> None:
         self.user, self.cache = user, cache
-        session = Session()
-        self.signer = RequestSigner(
-            ServiceId("elasticache"), REGION, "elasticache", "v4", KEYS, session.get_component("event_emitter")
-        )
+        self.events = Session().get_component("event_emitter")  # a signer does not keep it
+        self.signer = RequestSigner(ServiceId("elasticache"), REGION, "elasticache", "v4", KEYS, self.events)
 
     def get_credentials(self) -> tuple[str] | tuple[str, str]:
         url = f"https://{self.cache}/?Action=connect&User={self.user}"
@@ -222,6 +220,22 @@ def test_a_connection_ends_with_its_time_unless_it_shows_another_token(node: Nod
             connection.disconnect()
 
 
+@pytest.mark.parametrize("version", VERSIONS, ids=[f"{kind}-{version}" for kind, version in VERSIONS])
+def test_who_comes_before_it_knows_anything_is_told_to_come_again(version: tuple[Engine, str]) -> None:
+    """A node listens a moment before it can be told: a wrong password would end clients' patience."""
+    with engine(version, names="anna ghost") as node:
+        for protocol in (2, 3):
+            with pytest.raises(redis.BusyLoadingError, match="about to be told"):
+                node.client("anna", fresh(), protocol=protocol).ping()
+        assert refused(node, "off", fresh(user="off"))
+        assert refused(node, "carl", "wrong") and node.client("carl", "password").ping()
+        node.tell(rules())
+        assert node.client("anna", fresh()).ping()
+        assert refused(node, "anna", "password") and refused(node, "ghost", fresh(user="ghost"))
+        node.tell(rules(users=()))
+        assert refused(node, "anna", fresh()), "nor does it go on with what it was told at the start"
+
+
 def test_many_connections_come_and_go(node: Node) -> None:
     shown = fresh()
     wait_for("earlier ones are gone", lambda: node.state()[1] == 0)
@@ -284,8 +298,12 @@ def test_an_engine_without_the_callback_does_not_start_with_it() -> None:
 def test_no_byte_is_read_or_written_where_there_is_none(tmp_path: Path) -> None:
     """Every access of the module in its engine is watched: connections that come, end by themselves, are ended, or are left."""
     report = tmp_path / "valgrind"
-    with engine((Engine.VALKEY, "9.1"), ("valgrind", "--leak-check=full", "--num-callers=30", f"--log-file={report}")) as node:
+    with engine(
+        (Engine.VALKEY, "9.1"), ("valgrind", "--leak-check=full", "--num-callers=30", f"--log-file={report}"), "anna b"
+    ) as node:
         kept = []
+        with pytest.raises(redis.BusyLoadingError):
+            node.client("anna", fresh()).ping()
         for lifetime_s in (1, 43200, 2):
             node.tell(rules(lifetime_s=lifetime_s))
             shown = fresh()

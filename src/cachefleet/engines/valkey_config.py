@@ -51,7 +51,7 @@ def render(spec: NodeSpec, build: Build, folder: str, node_timeout_ms: int, pass
         lines.append(("loadmodule", spec.config_module))
         capabilities |= {access.CONFIG_MODULE}
     if spec.iam_module and "auth-callback" in build.capabilities:
-        lines.append(("loadmodule", spec.iam_module))
+        lines.append(("loadmodule", spec.iam_module, *(user.name for user in spec.users if user.iam)))
     if passwords is not None:
         own = passwords.controller(spec.incarnation), passwords.peer(spec.incarnation)
         lines += access.directives(spec.users, *own, capabilities)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from cachefleet.engine_interfaces import Build, EngineRefused, NodeSpec
 from cachefleet.engines.capabilities import capabilities
 from cachefleet.engines.valkey_config import render
+from cachefleet.model.access import EngineUser
 from cachefleet.model.group import Engine
 from cachefleet.model.observed import Address
 
@@ -210,5 +211,7 @@ def test_the_module_for_tokens_is_loaded_where_the_engine_can(version: Build) ->
     able = msgspec.structs.replace(version, capabilities=version.capabilities | {"auth-callback"})
     directive = "loadmodule /data/modules/iam-1.so"
     assert directive in lines(able, iam_module="/data/modules/iam-1.so")
+    users = (EngineUser("anna", iam=True), EngineUser("carl"), EngineUser("b", iam=True))
+    assert f"{directive} anna b" in lines(able, iam_module="/data/modules/iam-1.so", users=users)
     assert not [line for line in lines(able) if line.startswith("loadmodule")]
     assert not [line for line in lines(version, iam_module="/data/modules/iam-1.so") if line.startswith("loadmodule")]

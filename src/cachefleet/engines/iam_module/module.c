@@ -2,7 +2,8 @@
  *
  * It answers for the users that its rules name, and leaves all others to the engine's own passwords. Rules come from the
  * controller alone, by a command that no other user can run; they are in memory only, so a node that starts knows none and lets
- * no IAM user in. A connection ends when its time is over, unless it has shown another token until then.
+ * no IAM user in: those that its arguments name are told to come again in a moment. A connection ends when its time is over,
+ * unless it has shown another token until then.
  *
  *     CACHEFLEET.IAM RULES text       all rules anew, as token.h says; what cannot be read changes nothing
  *     CACHEFLEET.IAM STATE            [SHA-256 of the rules or "", connections, let in, refused, ended for their time]
@@ -97,6 +98,7 @@ typedef struct session {
 
 static session open_sessions = {&open_sessions, &open_sessions, 0, 0}; /* a ring; this one is no session */
 static iam_rules *rules;
+static char **names_at_start; /* of users that show tokens, ended by NULL */
 static char rules_sum[2 * SHA256_BYTES];
 static long long count_open, count_let_in, count_refused, count_ended;
 
@@ -156,11 +158,23 @@ static void refuse(engine_context *context, engine_string *user, iam_verdict ver
     Log(context, "notice", "IAM authentication refused: %s", iam_in_words(verdict));
 }
 
+static int is_named_at_start(const char *name, size_t size) {
+    for (char **each = names_at_start; each && *each; each++) {
+        if (strlen(*each) == size && memcmp(*each, name, size) == 0) return 1;
+    }
+    return 0;
+}
+
 /* The engine's own message for wrong passwords is what a refused client gets: it learns nothing of the reason. */
 static int authenticate(engine_context *context, engine_string *user, engine_string *password, engine_string **error) {
-    (void)error;
+    /* Clients try that again by themselves, and a wrong password they do not. */
+    static const char not_yet[] = "-LOADING the node is about to be told who may connect with IAM tokens";
     size_t user_size = 0, token_size = 0;
     const char *name = StringPtrLen(user, &user_size), *token = StringPtrLen(password, &token_size);
+    if (!rules && is_named_at_start(name, user_size)) {
+        *error = CreateString(context, not_yet, sizeof(not_yet) - 1);
+        return HANDLED;
+    }
     iam_verdict verdict = iam_check(rules, name, user_size, token, token_size, clock_ms(CLOCK_REALTIME) / 1000);
     if (verdict == IAM_NO_IAM_USER) return NOT_HANDLED;
     if (verdict == IAM_RIGHT && (GetContextFlags(context) & INSIDE_MULTI)) verdict = IAM_NOT_PERMITTED;
@@ -253,10 +267,23 @@ static int find_functions(engine_context *context) {
     return DONE;
 }
 
+/* Kept for the life of the engine. */
+static int keep_names(engine_string **words, int count) {
+    names_at_start = calloc((size_t)count + 1, sizeof(*names_at_start));
+    if (!names_at_start) return FAILED;
+    for (int i = 0; i < count; i++) {
+        size_t size = 0;
+        const char *text = StringPtrLen(words[i], &size);
+        names_at_start[i] = calloc(size + 1, 1);
+        if (!names_at_start[i]) return FAILED;
+        memcpy(names_at_start[i], text, size);
+    }
+    return DONE;
+}
+
 /* Both names: which one an engine looks for depends on its kind and age. */
 __attribute__((visibility("default"))) int RedisModule_OnLoad(engine_context *context, engine_string **words, int count) {
-    (void)words;
-    if (count != 0 || find_functions(context) != DONE || IsModuleNameBusy("cachefleet-iam")) return FAILED;
+    if (find_functions(context) != DONE || IsModuleNameBusy("cachefleet-iam") || keep_names(words, count) != DONE) return FAILED;
     SetModuleAttribs(context, "cachefleet-iam", OUR_VERSION, API_VERSION);
     SetModuleOptions(context, HANDLES_READ_ERRORS | HANDLES_ASYNC_LOADS | HANDLES_SLOT_MIGRATION);
     if (CreateCommand(context, COMMAND, run_command, "admin deny-script no-monitor no-slowlog allow-loading allow-stale fast", 0, 0,
