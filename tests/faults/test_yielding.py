@@ -1,17 +1,20 @@
-"""A process that gives way on a real machine: at once, and no longer when it gets next to nothing."""
+"""Processes that give way on a real machine: at once, and no longer when they get next to nothing."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from cachefleet.clock import SystemClock
-from cachefleet.hosts.yielding import give_way
+from cachefleet.hosts.yielding import children, give_way
 from tests.fixtures.service import wait_for
 
 BUSY = "while True: pass"
@@ -20,11 +23,11 @@ BOUND_S = 30.0
 
 
 @contextmanager
-def on_one_processor(code: str) -> Iterator[subprocess.Popen[bytes]]:
+def on_one_processor(code: str, *, own_session: bool = False) -> Iterator[subprocess.Popen[bytes]]:
     """The same for all of them. It ends by itself in time."""
     first = min(os.sched_getaffinity(0))
     head = f"import os, signal; os.sched_setaffinity(0, [{first}]); signal.alarm({2 * int(BOUND_S)})\n"
-    with subprocess.Popen([sys.executable, "-c", head + code]) as process:
+    with subprocess.Popen([sys.executable, "-c", head + code], start_new_session=own_session) as process:
         try:
             yield process
         finally:
@@ -59,6 +62,49 @@ def test_it_gives_way_until_it_starves_and_again_later() -> None:
 
     with on_one_processor(TWO_THREADS) as process:
         asyncio.run(run())
+
+
+def group_nice(process: subprocess.Popen[bytes]) -> int:
+    return int(Path(f"/proc/{process.pid}/autogroup").read_text().split()[-1])
+
+
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="this kernel has no autogroups")
+def test_one_that_leads_a_session_gives_way_to_other_sessions_too() -> None:
+    async def run() -> None:
+        watch = asyncio.create_task(give_way(process.pid, SystemClock(), lambda: process.poll() is not None))
+        await asyncio.to_thread(wait_for, "it is gentle", lambda: group_nice(process) == 19, BOUND_S)
+        with on_one_processor(BUSY, own_session=True), on_one_processor(BUSY, own_session=True):
+            await asyncio.to_thread(wait_for, "it starves", lambda: group_nice(process) == 0, BOUND_S)
+        await asyncio.to_thread(wait_for, "it is gentle again", lambda: group_nice(process) == 19, BOUND_S)
+        process.kill()
+        process.wait()
+        await asyncio.wait_for(watch, BOUND_S)
+
+    own = Path("/proc/self/autogroup").read_text()
+    with on_one_processor(BUSY, own_session=True) as process:
+        asyncio.run(run())
+    assert Path("/proc/self/autogroup").read_text() == own
+
+
+def test_what_works_for_it_gives_way_as_soon_as_it_begins_and_nothing_else_does() -> None:
+    async def run() -> None:
+        watch = asyncio.create_task(
+            give_way(process.pid, SystemClock(), lambda: process.poll() is not None, lambda: children(parent.pid))
+        )
+        await asyncio.to_thread(wait_for, "it has begun", lambda: children(parent.pid), BOUND_S)
+        (child,) = children(parent.pid)
+        wanted = os.SCHED_IDLE if may_return() else os.SCHED_OTHER
+        await asyncio.to_thread(wait_for, f"policy {wanted}", lambda: os.sched_getscheduler(child) == wanted, BOUND_S)
+        assert policies(parent) == [os.SCHED_OTHER]
+        os.kill(child, signal.SIGKILL)
+        process.kill()
+        process.wait()
+        await asyncio.wait_for(watch, BOUND_S)
+
+    forks = "import os, select; select.select([], [], [], 1)\nos.fork()\nsignal.alarm(60)\nsignal.pause()"
+    with on_one_processor(BUSY) as process, on_one_processor(forks) as parent:
+        asyncio.run(run())
+    assert children(parent.pid) == []
 
 
 def test_one_that_has_ended_is_left_alone() -> None:

@@ -106,7 +106,7 @@ async def assemble(settings: Settings, folder: Folder, clock: Clock, stack: Asyn
     trust = Trust(certificates.authorities)
     resp = ValkeyDriver(settings.control.cluster_node_timeout_ms, leadership.permit, passwords, trust)
     memcached, discovery = MemcachedDriver(trust=trust), DiscoveryDriver(trust=trust)
-    transfers = WorkerTransfers(settings.data_dir, settings.archive, clock, passwords, certificates.authorities)
+    transfers = WorkerTransfers(settings.data_dir, settings.archive, clock, passwords, certificates.authorities, host.children)
     for close in (resp.close, memcached.close, discovery.close, transfers.close):
         stack.push_async_callback(close)
     seams = Seams(

@@ -67,9 +67,12 @@ class WorkerTransfers:
         clock: Clock,
         passwords: Passwords | None = None,
         authorities: Callable[[], str] | None = None,
+        children: Callable[[str], Sequence[int]] = lambda _: (),
     ) -> None:
-        """passwords: None where engines let anybody do everything. authorities: by whom engines with TLS are known, PEM."""
+        """passwords: None where engines let anybody do everything. authorities: by whom engines with TLS are known, PEM.
+        children: incarnation -> processes that it has forked."""
         self._authorities = authorities
+        self._children = children
         self._passwords = passwords
         self._settings = settings
         self._clock = clock
@@ -185,9 +188,18 @@ class WorkerTransfers:
         )
 
     def _see_that_it_gives_way(self, job: Job, worker: asyncio.subprocess.Process) -> asyncio.Task[None]:
-        """To the clients of caches. Not where somebody waits for it: a restore."""
+        """To the clients of caches, and the engine's child that sends it the data, too. Not where somebody waits for it: a
+        restore."""
         ended = isinstance(job, FeedJob)
-        return asyncio.create_task(give_way(worker.pid, self._clock, lambda: ended or worker.returncode is not None))
+        launch = job.at.launch if isinstance(job, StoreJob) else ""
+        return asyncio.create_task(
+            give_way(
+                worker.pid,
+                self._clock,
+                ended=lambda: ended or worker.returncode is not None,
+                helpers=lambda: self._children(launch) if launch else (),
+            )
+        )
 
     async def _heard(self, worker: asyncio.subprocess.Process, told: Callable[[int], None]) -> Result | None:
         """None when it ended without one. Raises TransferFailed."""

@@ -15,6 +15,7 @@ from cachefleet.hosts.folders import Folders
 from cachefleet.hosts.processes import Launch
 from cachefleet.hosts.residents import Resident, end_residents, group_exists, kill_all, residents
 from cachefleet.hosts.usage import usage
+from cachefleet.hosts.yielding import children
 from cachefleet.interfaces import Deposed, HostRefused, Permit, always
 from cachefleet.model.observed import Activity, ProcessView, Usage
 
@@ -53,6 +54,11 @@ class Launches:
         """See interfaces.Host.activity."""
         launch = self._get(incarnation)
         return processes.activity(launch.pid) if launch is not None and launch.held else None
+
+    def children(self, incarnation: str) -> list[int]:
+        """Processes that it has forked and that run now: one that sends or saves its data."""
+        launch = self._get(incarnation)
+        return children(launch.pid) if launch is not None and launch.held else []
 
     def usage(self, incarnation: str) -> Usage | None:
         launch = self._get(incarnation)

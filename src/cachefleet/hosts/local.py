@@ -150,6 +150,10 @@ class LocalHost:
     def activity(self, incarnation: str) -> Activity | None:
         return self._launches.activity(incarnation)
 
+    def children(self, incarnation: str) -> list[int]:
+        """Process ids; see Launches.children."""
+        return self._launches.children(incarnation)
+
     def usage(self, incarnation: str) -> Usage | None:
         return self._launches.usage(incarnation)
 
