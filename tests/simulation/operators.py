@@ -18,7 +18,7 @@ from tests.simulation.groups import any_group
 from tests.simulation.world import World
 
 MOST_GROUPS = 3
-_TRANSIT, _ROTATION, _CONFIG = 0.12, 0.03, 0.04  # how often beside another wish
+_TRANSIT, _ROTATION, _CONFIG = 0.12, 0.03, 0.15  # how often beside another wish
 
 
 class Operators:
