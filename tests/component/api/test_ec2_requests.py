@@ -140,3 +140,30 @@ async def test_filters(stage: Stage) -> None:
     assert vpc in await found("DescribeVpcs", "Vpcs", "VpcId", cidr_block_association__state="associated")
     association = vpc.replace("vpc-", "vpc-cidr-assoc-")
     assert await found("DescribeVpcs", "Vpcs", "VpcId", cidr_block_association__association_id=association) == [vpc]
+
+
+@on_each_store
+async def test_what_a_vpc_has_around_it(stage: Stage) -> None:
+    vpc, _ = await make_vpc(stage), await make_vpc(stage)
+    subnet = await make_subnet(stage, vpc)
+    of_it = [{"Name": "vpc-id", "Values": [vpc]}]
+    (table,) = (await ec2(stage, "DescribeRouteTables", Filters=[*of_it, {"Name": "association.main", "Values": ["true"]}]))[
+        "RouteTables"
+    ]
+    assert [(route["DestinationCidrBlock"], route["GatewayId"]) for route in table["Routes"]] == [("10.0.0.0/16", "local")]
+    assert [one["Main"] for one in table["Associations"]] == [True]
+    assert (await ec2(stage, "DescribeRouteTables", RouteTableIds=[table["RouteTableId"]]))["RouteTables"] == [table]
+    (acl,) = (await ec2(stage, "DescribeNetworkAcls", Filters=[*of_it, {"Name": "default", "Values": ["true"]}]))["NetworkAcls"]
+    assert [one["SubnetId"] for one in acl["Associations"]] == [subnet]
+    assert [(one["RuleNumber"], one["RuleAction"], one["Egress"]) for one in acl["Entries"]] == [
+        *((100, "allow", True), (32767, "deny", True)),
+        *((100, "allow", False), (32767, "deny", False)),
+    ]
+    assert len((await ec2(stage, "DescribeNetworkAcls"))["NetworkAcls"]) == 3
+    await ec2(stage, "DeleteSubnet", SubnetId=subnet)
+    await ec2(stage, "DeleteVpc", VpcId=vpc)
+    for code, name, member, one in (
+        ("InvalidRouteTableID.NotFound", "DescribeRouteTables", "RouteTableIds", table["RouteTableId"]),
+        ("InvalidNetworkAclID.NotFound", "DescribeNetworkAcls", "NetworkAclIds", acl["NetworkAclId"]),
+    ):
+        await stage.refused(code, one, name, service="ec2", **{member: [one]})
