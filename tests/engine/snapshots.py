@@ -25,7 +25,7 @@ def describe_snapshot(client: Any, name: str) -> dict[str, Any] | None:
     return dict(found)
 
 
-def await_end(client: Any, name: str, timeout_s: float = 30.0) -> dict[str, Any]:
+def await_end(client: Any, name: str, timeout_s: float = 30.0, every_s: float = 0.02) -> dict[str, Any]:
     """Of its making: available or failed."""
 
     def ended() -> dict[str, Any] | None:
@@ -33,14 +33,14 @@ def await_end(client: Any, name: str, timeout_s: float = 30.0) -> dict[str, Any]
         assert found is not None, f"{name} is gone"
         return found if found["SnapshotStatus"] in ENDS else None
 
-    return wait_for(f"{name} has come to its end", ended, timeout_s)
+    return wait_for(f"{name} has come to its end", ended, timeout_s, every_s)
 
 
-def await_snapshot(client: Any, name: str, timeout_s: float = 30.0) -> dict[str, Any]:
+def await_snapshot(client: Any, name: str, timeout_s: float = 30.0, every_s: float = 0.02) -> dict[str, Any]:
     """It is available, and so that another one may be made: what it was made of has been looked at since."""
-    found = await_end(client, name, timeout_s)
+    found = await_end(client, name, timeout_s, every_s)
     assert found["SnapshotStatus"] == "available", why_of(client, found)
-    wait_for("its cache is free again", lambda: not _is_held(client, found))
+    wait_for("its cache is free again", lambda: not _is_held(client, found), every_s=every_s)
     return found
 
 
