@@ -48,4 +48,7 @@ REGRESSIONS = (
     Regression(107),
     *(Regression(seed, ("move slots, then lose an end",)) for seed in range(1000, 1010)),
     *(Regression(seed, ("roll, then lose a node",)) for seed in range(1000, 1010)),
+    # A node was rebooted in a step with TLS, and its successor froze before it could be asked whom it feeds.
+    Regression(235),
+    *(Regression(seed, ("step with TLS, then lose a node", "transit", "rotate")) for seed in range(1000, 1010)),
 )
