@@ -18,7 +18,7 @@ _AWAY = 1 << 20  # so that no exponent is mistaken for zero, or changes its sign
 Counts = dict[int, float]  # number of a bucket -> how many measurements are in it
 
 
-class Value(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
+class Value(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, gc=False):  # there are a million
     """counts: None where all measurements are equal, or nothing more is known than these four (a StatisticSet)."""
 
     total: float

@@ -33,7 +33,7 @@ class MetricName(msgspec.Struct, frozen=True, order=True):
 
 
 class Resolution(msgspec.Struct, frozen=True):
-    """How fine values are kept, and for how long; block_s: so much is one block. Seconds."""
+    """How fine values are kept, and for how long; block_s: so much is one block, which its writer has in memory. Seconds."""
 
     seconds: int
     kept_s: int
@@ -43,8 +43,8 @@ class Resolution(msgspec.Struct, frozen=True):
 RESOLUTIONS = (
     Resolution(1, 3 * 3600, 300),
     Resolution(60, 15 * DAY_S, 3600),
-    Resolution(300, 63 * DAY_S, 6 * 3600),
-    Resolution(3600, 455 * DAY_S, 10 * DAY_S),
+    Resolution(300, 63 * DAY_S, 2 * 3600),
+    Resolution(3600, 455 * DAY_S, 6 * 3600),
 )
 
 

@@ -23,6 +23,7 @@ from cachefleet.model.resource import Scope
 
 FLUSH_S = 10.0
 PRUNE_S = 3600.0
+LATE_S = 150.0  # what is measured within a minute is told of its begin; a block that was let go of has to be read again
 _AT_ONCE = 200  # blocks in one transaction
 _MAX_HEADS = 200_000  # blocks that wait for a database that cannot be used
 _RESERVED_HEADS = 10_000  # of these, for what is measured here
@@ -119,7 +120,7 @@ class Recorder:
         return Block(series, resolution_s, begin, self._writer, tuple(sorted(columns)), encoded(columns))
 
     def _let_go(self) -> None:
-        """Of blocks whose time is over, one block longer for what comes late."""
+        """Of blocks whose time is over, and a little more for what comes late."""
         spans = {resolution.seconds: resolution.block_s for resolution in RESOLUTIONS}
         for head in [head for head in self._heads if self._is_over(head[2], spans[head[1]]) and head not in self._dirty]:
             del self._heads[head]
@@ -129,11 +130,11 @@ class Recorder:
     def _is_over(self, begin: int, block_s: int) -> bool:
         """Whether a block is let go of once it is written."""
         self._latest = max(self._latest, self._clock.now())
-        return begin + 2 * block_s < self._clock.now()
+        return begin + block_s + LATE_S < self._clock.now()
 
     def _may_have_been_let_go(self, begin: int, block_s: int) -> bool:
         """The clock may have been set back since."""
-        return self._is_over(begin, block_s) or begin + 2 * block_s < self._latest
+        return self._is_over(begin, block_s) or begin + block_s + LATE_S < self._latest
 
     async def _prune(self) -> None:
         now = self._clock.now()

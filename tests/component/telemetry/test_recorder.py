@@ -175,3 +175,22 @@ def test_memory_is_given_back_when_a_block_is_over(tmp_path: Path) -> None:
             assert len(await on.read(HOUR)) == 30
 
     asyncio.run(body())
+
+
+def test_memory_does_not_grow_with_time(tmp_path: Path) -> None:
+    """A minute's value is an object in memory until its block is over, at every fineness: some hundred for each metric."""
+
+    async def body() -> None:
+        async with stage(tmp_path) as on:
+            most = 0
+            for minute in range(3 * 24 * 60):
+                on.recorder.record(SERIES, on.clock.now(), {CPU: single(float(minute % 7))})
+                on.clock.pass_time(60.0)
+                if minute % 60 == 0:
+                    await on.recorder.flush()
+                    values = sum(len(column) for columns in on.recorder._heads.values() for column in columns.values())
+                    most = max(most, values)
+            assert most <= 2 * 60 + 24 + 6 + 12
+            assert len(await on.read(HOUR)) == 72
+
+    asyncio.run(body())
