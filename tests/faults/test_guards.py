@@ -14,10 +14,14 @@ from typing import Any
 import pytest
 
 from tests.engine.groups import address, delete, describe, replication_group
+from tests.faults.crew import crew
 from tests.faults.remains import NFT, claims, network, rules
 from tests.fixtures.doors import ALLOWED, DEFAULT, FORBIDDEN, Place, await_door, enters, need_guards, permission, security_group
 from tests.fixtures.machine import data_folder
+from tests.fixtures.postgres import postgres, postgres_url
 from tests.fixtures.service import CACHEFLEET, Service, running_service, wait_for
+
+__all__ = ["postgres", "postgres_url"]
 
 
 @pytest.fixture
@@ -225,3 +229,25 @@ def test_without_the_capability_rules_are_recorded_and_that_is_said() -> None:
         shown = service.client("ec2").describe_security_groups(GroupIds=[group])["SecurityGroups"]
         assert shown[0]["IpPermissions"] == []
         delete(service.client(), "shop")
+
+
+def test_rules_that_a_standby_is_told_act_and_outlive_the_leader(postgres_url: str) -> None:
+    with crew(postgres_url, 2) as pair:
+        leader, standby = pair.leader(), pair.standby()
+        assert leader is not None
+        need_guards(standby)
+        rule = permission(f"{ALLOWED}/32")
+        with security_group(standby) as group:
+            create(standby, group)
+            where = primary(available(standby))
+            ec2 = standby.client("ec2")
+            for change, is_open in ((ec2.authorize_security_group_ingress, True), (ec2.revoke_security_group_ingress, False)):
+                change(GroupId=group, IpPermissions=[rule])
+                await_door(where, ALLOWED, is_open=is_open)
+            leader.kill()
+            pair.await_leader(but=leader)
+            assert not enters(where, ALLOWED)
+            ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[rule])
+            await_door(where, ALLOWED, is_open=True)
+            assert not enters(where, FORBIDDEN)
+            delete(standby.client(), "shop")
