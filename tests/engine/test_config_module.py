@@ -18,7 +18,8 @@ from msgspec.structs import replace
 from cachefleet.engines.access import CONFIG_MODULE, CONTROLLER, PEER, own_users, user_rules
 from cachefleet.engines.capabilities import capabilities
 from cachefleet.engines.config_module import CONFIG_SOURCE
-from cachefleet.engines.module_compiling import compiled_module
+from cachefleet.engines.iam_module import IAM_SOURCE
+from cachefleet.engines.module_compiling import ModuleSource, compiled_module
 from cachefleet.model.access import OPEN
 from cachefleet.model.group import Engine
 from tests.engine.engine_processes import RESP_VERSIONS, Client, build_of, free_address
@@ -90,7 +91,12 @@ def _names() -> Names:
 
 @contextmanager
 def engine(
-    version: tuple[Engine, str], *, config: str = "set", module: bool = True, under: Sequence[str] = ()
+    version: tuple[Engine, str],
+    *,
+    config: str = "set",
+    module: bool = True,
+    under: Sequence[str] = (),
+    beside: Sequence[ModuleSource] = (),
 ) -> Iterator[Node]:
     """under: a program that runs it, with its arguments; with one thread then, since Valkey itself reads what it never wrote
     when modules call commands beside several (which thread gives memory back, harmless)."""
@@ -103,6 +109,7 @@ def engine(
         lines = [f"port {at.port}", f"bind {at.host}", 'save ""', f"io-threads {1 if under else 2}"]
         lines += [f"{name} {value}" for name, value in PLANTED.items()]
         lines += [f"loadmodule {compiled_module(CONFIG_SOURCE, folder / 'modules')}"] if module else []
+        lines += [f"loadmodule {compiled_module(source, folder / 'modules')}" for source in beside]
         lines += [" ".join(("user", *user)) for user in users]
         (folder / "node.conf").write_text("\n".join(lines) + "\n")
         log = folder / "output"
@@ -304,6 +311,14 @@ def test_nodes_and_strangers_have_nothing_of_it(node: Node) -> None:
     with node.client() as client:
         assert str(client.call("CONFIG", "GET", "databases")).startswith("-NOAUTH")
         assert str(client.call("CACHEFLEET.CONFIG-GET", "*")).startswith("-NOAUTH")
+
+
+def test_it_goes_together_with_the_module_for_tokens() -> None:
+    with engine((Engine.VALKEY, "8.0"), beside=(IAM_SOURCE,)) as node, node.client() as client:
+        assert client.call("CONFIG", "GET", "databases") == ["databases", "16"]
+        assert node.ours.execute_command("CACHEFLEET.IAM", "STATE")
+        assert str(client.call("CACHEFLEET.IAM", "STATE")).startswith("-")
+        assert is_refused(client.call("CONFIG", "GET", "masterauth"))
 
 
 def test_it_cannot_be_taken_out(node: Node) -> None:

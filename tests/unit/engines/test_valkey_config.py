@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cachefleet.app.engine_passwords import DerivedPasswords
 from cachefleet.engine_interfaces import Build, EngineRefused, NodeSpec
 from cachefleet.engines.capabilities import capabilities
 from cachefleet.engines.valkey_config import render
@@ -215,3 +216,27 @@ def test_the_module_for_tokens_is_loaded_where_the_engine_can(version: Build) ->
     assert f"{directive} anna b" in lines(able, iam_module="/data/modules/iam-1.so", users=users)
     assert not [line for line in lines(able) if line.startswith("loadmodule")]
     assert not [line for line in lines(version, iam_module="/data/modules/iam-1.so") if line.startswith("loadmodule")]
+
+
+@pytest.mark.parametrize("version", ALL)
+@pytest.mark.parametrize("file", ["", "/data/modules/config-1.so"], ids=["without", "with"])
+def test_users_have_the_commands_of_the_module_for_config_where_it_is_loaded(version: Build, file: str) -> None:
+    """An engine with rules on commands that it does not know does not start."""
+    user = EngineUser("default", ("~*", "+@all"), no_password=True, config="get")
+    spec = NodeSpec(
+        name="demo-001",
+        incarnation="u1.demo-001.1",
+        address=Address("127.0.1.1", 6379),
+        zone="local-1a",
+        maxmemory_bytes=100_000_007,
+        parameters={},
+        users=(user,),
+        config_module=file,
+    )
+    rendering = render(spec, version, FOLDER, 2000, DerivedPasswords(b"key"))
+    text = rendering.files["engine.conf"].decode()
+    loaded = bool(file) and version is not REDIS_6
+    assert (f"loadmodule {file}\n" in text) is loaded
+    (of_clients,) = (line for line in text.splitlines() if line.startswith("user default "))
+    assert of_clients.endswith("-cachefleet.config-get -cachefleet.config-set +cachefleet.config-get") is loaded
+    assert ("cachefleet.config" in text) is loaded
