@@ -23,6 +23,12 @@ def test_what_is_withheld_comes_after_what_a_user_was_given() -> None:
     assert {"-config", "-acl|setuser", "-cluster|setslot", "-cluster|migrateslots"} <= set(rules[6:])
 
 
+def test_each_selector_is_limited_by_itself() -> None:
+    last = " ".join(access.withheld(NEW))
+    rules = access.limited(("~a", "+get", "(~b +@all)", "(+@admin)"), NEW)
+    assert rules[2:4] == (f"(~b +@all {last})", f"(+@admin {last})")
+
+
 def test_a_user_is_given_nothing_by_what_is_withheld_where_the_engine_knows_parts() -> None:
     assert not [rule for rule in access.withheld(NEW) if rule.startswith("+")]
 
