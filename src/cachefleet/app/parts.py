@@ -130,7 +130,15 @@ async def assemble(settings: Settings, folder: Folder, clock: Clock, stack: Asyn
         shared_store=store.shared,
     )
     controller = Controller(seams)
-    sources = Sources(store=store, machine=host, resp=resp, memcached=memcached, clock=clock, settings=settings)
+    sources = Sources(
+        store=store,
+        machine=host,
+        resp=resp,
+        memcached=memcached,
+        clock=clock,
+        settings=settings,
+        permit=leadership.permit,
+    )
     return Parts(
         store,
         host,

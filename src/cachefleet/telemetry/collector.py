@@ -15,7 +15,7 @@ import structlog
 
 from cachefleet.clock import Clock
 from cachefleet.engine_interfaces import EngineDriver, EngineRefused
-from cachefleet.interfaces import Store, StoreError
+from cachefleet.interfaces import Deposed, Permit, Store, StoreError, always
 from cachefleet.metric_interfaces import Machine, Metrics
 from cachefleet.metrics.formulas import Reading, Values, node_values
 from cachefleet.metrics.groups import Member, group_values, lag_s
@@ -45,6 +45,7 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
     memcached: EngineDriver
     clock: Clock
     settings: Settings
+    permit: Permit = always  # who has been deposed and does not know it yet would record what another one records, too
 
 
 class Collector:
@@ -99,6 +100,8 @@ class Collector:
         try:
             async with self._gate:
                 await self._measure(row, tick)
+        except Deposed:
+            return
         except Exception:
             log.exception("a group cannot be measured", group=str(row.key))
         finally:
@@ -116,11 +119,13 @@ class Collector:
         return interval_s(row.tags, self._sources.settings.metrics.interval_s)
 
     async def _measure(self, row: GroupRow, tick: int) -> None:
+        """Raises Deposed."""
         seconds = self._interval_s(row)
         begin = tick // seconds * seconds - seconds
         patience_s = min(TIMEOUT_S, 0.8 * seconds)  # a silent node must not cost the others of its group their next value
         launches = _launches(row)
         readings = await asyncio.gather(*(self._read(row, name, launch, patience_s) for name, launch in launches.items()))
+        self._sources.permit()
         found = {name: reading for name, reading in zip(launches, readings, strict=True) if reading is not None}
         streams = {name: reading.told for name, reading in found.items()}
         members: list[Member] = []

@@ -10,6 +10,7 @@ from unittest.mock import patch
 from msgspec.structs import replace
 
 from cachefleet.engine_interfaces import EngineDriver, EngineRefused
+from cachefleet.interfaces import Deposed
 from cachefleet.metrics.values import Value
 from cachefleet.model.group import GroupMemory, NodeMemory
 from cachefleet.model.metric import MetricName, Series
@@ -80,6 +81,7 @@ class Stage:
     def __init__(self, tags: Mapping[str, str] | None = None) -> None:
         self.clock, self.store, self.recorded = ManualClock(BEGIN + 0.5), MemoryStore(), Recorded()
         self.exposition = Exposition(self.clock)
+        self.deposed = False
         self.driver = Driver(self.clock)
         nodes = {
             name: NodeMemory("a", host, launches=1, launched_at=BEGIN + 1)
@@ -87,6 +89,10 @@ class Stage:
         }
         self.row: GroupRow = Row(key=KEY, desired=replicated(2), memory=GroupMemory(nodes=nodes), tags=dict(tags or {}))
         self.settings = Settings(metrics=MetricSettings())
+
+    def permit(self) -> None:
+        if self.deposed:
+            raise Deposed("another one leads")
 
     def collector(self) -> Collector:
         driver = cast(EngineDriver, self.driver)
@@ -97,6 +103,7 @@ class Stage:
             memcached=driver,
             clock=self.clock,
             settings=self.settings,
+            permit=self.permit,
         )
         return Collector(sources, cast(Any, self.recorded), self.exposition)
 
@@ -259,5 +266,22 @@ def test_no_interval_is_missed_when_the_database_is_slow() -> None:
         await asyncio.gather(running, return_exceptions=True)
         found = stage.recorded.hits("demo-001")
         assert list(found) == [0, 60] and sum(found.values()) >= 120
+
+    asyncio.run(body())
+
+
+def test_who_does_not_lead_any_more_records_nothing() -> None:
+    """A process that was frozen may measure before it knows; what it would record, the one that leads has recorded."""
+
+    async def body() -> None:
+        stage = Stage()
+        await stage.put()
+        running = asyncio.create_task(stage.collector().run())
+        await stage.clock.advance(65)
+        stage.deposed = True
+        await stage.clock.advance(60)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        assert stage.recorded.hits("demo-001") == {0: 60}
 
     asyncio.run(body())
