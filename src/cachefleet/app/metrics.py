@@ -40,27 +40,30 @@ class Scrapes:
     def __init__(self, settings: Settings, entropy: Entropy, exposition: Exposition) -> None:
         """Raises OSError."""
         self._open = settings.metrics.open
-        self._expected = f"Bearer {_token(settings.data_dir / SCRAPERS_FILE, entropy)}".encode()
+        self._expected = _token(settings.data_dir / SCRAPERS_FILE, entropy)
         self._exposition = exposition
 
     def answer(self, authorization: str) -> bytes | None:
         """None for who may not."""
-        if not self._open and not hmac.compare_digest(authorization.encode(), self._expected):
+        scheme, _, shown = authorization.partition(" ")
+        if not self._open and not (scheme.lower() == "bearer" and hmac.compare_digest(shown.strip().encode(), self._expected)):
             return None
         return self._exposition.text()
 
 
-def _token(file: Path, entropy: Entropy) -> str:
-    """Made when it is not there; several services of one data folder may do so at once."""
+def _token(file: Path, entropy: Entropy) -> bytes:
+    """Made when it is not there, or empty; several services of one data folder may do so at once."""
     descriptor, fresh = tempfile.mkstemp(prefix=".metrics-", dir=file.parent)  # 0600
     try:
         os.write(descriptor, f"{entropy.hex(32)}\n".encode())
         os.close(descriptor)
         with contextlib.suppress(FileExistsError):
             os.link(fresh, file)
+        if not file.read_bytes().strip():
+            Path(fresh).replace(file)
     finally:
-        Path(fresh).unlink()
-    return file.read_text().strip()
+        Path(fresh).unlink(missing_ok=True)
+    return file.read_bytes().strip()
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -112,6 +112,8 @@ class Collector:
         rows = await asyncio.gather(*map(self._sources.store.get, keys))
         self._rows = {key: row for key, row in zip(keys, rows, strict=True) if row is not None}
         self._rows_at = self._sources.clock.monotonic()
+        wanted = {(key.account, key.region, key.name, node) for key, row in self._rows.items() for node in _wanted(row)}
+        self._exposition.keep(wanted)
         launches = {launch for row in self._rows.values() for launch in _launches(row).values()}
         self._before = {launch: reading for launch, reading in self._before.items() if launch in launches}
 
@@ -133,7 +135,7 @@ class Collector:
         for shard in row.desired.shards:
             for node in shard.nodes:
                 if node.name not in found:
-                    if node.name in launches:
+                    if node.name in _wanted(row):
                         exposed.append((_labels(row, shard, node, None), None))
                     continue
                 now = msgspec.structs.replace(found[node.name], lag_s=lag_s(node.name, streams, shard))
@@ -193,8 +195,16 @@ def _labels(row: GroupRow, shard: DesiredShard, node: DesiredNode, now: Reading 
     return NodeLabels(row.key.account, row.key.region, row.key.name, shard.shard_id, node.name, role, zone, row.desired.engine)
 
 
+def _wanted(row: GroupRow) -> set[str]:
+    """Its nodes that are down when they do not answer: also those whose process has ended, but none that is to end."""
+    known = row.memory.nodes
+    return {
+        node.name for node in row.desired.nodes if node.name in known and known[node.name].launches and not row.desired.deleting
+    }
+
+
 def _launches(row: GroupRow) -> dict[str, str]:
-    """Of its nodes that were launched; a Memcached cluster's discovery endpoint is no node."""
+    """Of its nodes that run; a Memcached cluster's discovery endpoint is no node."""
     known = row.memory.nodes
     return {
         node.name: incarnation(row.desired.uid, node.name, known[node.name].launches)

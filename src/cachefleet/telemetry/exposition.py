@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 import msgspec
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -54,6 +54,10 @@ class Exposition(Source):
         for labels, reading in nodes:
             name = labels.account, labels.region, labels.group, labels.node
             self._latest[name] = _Latest(labels, reading, until)
+
+    def keep(self, nodes: Set[tuple[str, str, str, str]]) -> None:
+        """Forget all others: who deletes a group wants no word that its nodes are down. account, region, group, node."""
+        self._latest = {name: latest for name, latest in self._latest.items() if name in nodes}
 
     def text(self) -> bytes:
         return generate_latest(self._registry)

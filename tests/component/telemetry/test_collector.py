@@ -285,3 +285,26 @@ def test_who_does_not_lead_any_more_records_nothing() -> None:
         assert stage.recorded.hits("demo-001") == {0: 60}
 
     asyncio.run(body())
+
+
+def test_a_process_that_ended_is_down_unless_its_group_is_deleted() -> None:
+    async def body() -> None:
+        stage = Stage()
+        await stage.put()
+        running = asyncio.create_task(stage.collector().run())
+        await stage.clock.advance(65)
+        ended = replace(stage.row.memory.nodes["demo-002"], ended_at=stage.clock.now())
+        memory = GroupMemory(nodes={**stage.row.memory.nodes, "demo-002": ended})
+        async with stage.store.transaction() as transaction:
+            stage.row = await transaction.update(replace(stage.row, memory=memory))
+        await stage.clock.advance(60)
+        up = [line[-3:] for line in stage.exposition.text().decode().splitlines() if line.startswith("cachefleet_node_up{")]
+        assert sorted(up) == ["0.0", "1.0"]
+        async with stage.store.transaction() as transaction:
+            await transaction.update(replace(stage.row, desired=replace(stage.row.desired, deleting=True)))
+        await stage.clock.advance(6)
+        assert "cachefleet_node_up{" not in stage.exposition.text().decode()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(body())
