@@ -21,7 +21,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from cachefleet.app import service
+from cachefleet.app import parts
 from cachefleet.app.transfer_jobs import Result
 from cachefleet.app.transfers import WorkerTransfers
 from cachefleet.cli.main import run
@@ -162,8 +162,8 @@ def main() -> None:
     setattr(controller, "Executor", DoomedExecutor)  # noqa: B010 - types must stay out of this
     setattr(controller, "Backups", DoomedBackups)  # noqa: B010
     setattr(backups, "Attempt", DoomedAttempt)  # noqa: B010
-    setattr(service, "WorkerTransfers", DoomedTransfers)  # noqa: B010
-    setattr(service, "Controller", DoomedController)  # noqa: B010
+    setattr(parts, "WorkerTransfers", DoomedTransfers)  # noqa: B010
+    setattr(parts, "Controller", DoomedController)  # noqa: B010
     run()
 
 
