@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ import redis
 from redis.cluster import RedisCluster
 
 from tests.engine.groups import address, await_available, await_healthy, describe, replication_group
-from tests.engine.test_access_control import PASSWORD, client, create_user, gets_in, nodes, primary, team
+from tests.engine.test_access_control import PASSWORD, await_user, client, create_user, gets_in, nodes, primary, team
 from tests.fixtures.service import Service, wait_for
 
 TOKEN = "a-token-for-all-of-them"
@@ -111,6 +112,44 @@ def test_a_snapshot_of_a_cache_with_a_token_is_restored_with_users(elasticache: 
             assert app.dbsize() == KEYS
     elasticache.delete_snapshot(SnapshotName="of-saved")
     assert describe(elasticache, "brought") is None
+
+
+def test_a_node_that_is_too_busy_to_be_told_holds_a_change_up(elasticache: Any) -> None:
+    """It would go on letting in with the password of before."""
+    with closed(elasticache, "busy", NumCacheClusters=1) as group:
+        (where,) = nodes(group)
+
+        def says_busy() -> bool:
+            try:
+                with client(where, PASSWORD, "app") as other:
+                    other.get("key")
+            except redis.exceptions.ResponseError as error:
+                return "busy" in str(error).lower()
+            except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError):
+                return False  # it says nothing at all at first
+            return False
+
+        with client(where, PASSWORD, "app") as app:
+            script = threading.Thread(target=_runs_until_killed, args=(app,))
+            script.start()
+            try:
+                wait_for("the engine says that it is busy", says_busy)
+                elasticache.modify_user(UserId="busy-app", Passwords=[f"{PASSWORD}-new"])
+                for _ in range(50):
+                    (found,) = elasticache.describe_users(UserId="busy-app")["Users"]
+                    assert found["Status"] == "modifying"
+            finally:
+                with client(where, PASSWORD, "app") as other:
+                    other.script_kill()
+                script.join(30)
+        wait_for("the new password holds", lambda: gets_in(where, f"{PASSWORD}-new", "app"))
+        await_user(elasticache, "busy-app")
+        assert not gets_in(where, PASSWORD, "app")
+
+
+def _runs_until_killed(app: Any) -> None:
+    with suppress(redis.exceptions.RedisError):
+        app.eval("while true do end", 0)
 
 
 def test_the_control_plane_may_die_in_the_midst(elasticache: Any, service: Service) -> None:
