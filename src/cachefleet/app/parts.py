@@ -129,29 +129,22 @@ async def assemble(settings: Settings, folder: Folder, clock: Clock, stack: Asyn
         certificates=certificates,
         shared_store=store.shared,
     )
-    controller = Controller(seams)
-    sources = Sources(
-        store=store,
-        machine=host,
-        resp=resp,
-        memcached=memcached,
-        clock=clock,
-        settings=settings,
-        permit=leadership.permit,
-    )
+    modules = iam_module, config_module
+    sources = _sources(seams, host, leadership)
     return Parts(
-        store,
-        host,
-        catalogue,
-        leadership,
-        controller,
-        transfers,
-        certificates,
-        sealer,
-        keys,
-        iam_module,
-        config_module,
-        sources,
+        store, host, catalogue, leadership, Controller(seams), transfers, certificates, sealer, keys, *modules, sources
+    )
+
+
+def _sources(seams: Seams, host: LocalHost, leadership: Leadership) -> Sources:
+    return Sources(
+        store=seams.store,
+        machine=host,
+        resp=seams.resp,
+        memcached=seams.memcached,
+        clock=seams.clock,
+        settings=seams.settings,
+        permit=leadership.permit,
     )
 
 

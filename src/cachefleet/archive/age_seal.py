@@ -7,7 +7,6 @@ seventh of all that a backup computes. The primitives are those of the cryptogra
 from __future__ import annotations
 
 import base64
-import os
 from typing import Protocol
 
 import pyrage
@@ -18,7 +17,6 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 CHUNK_BYTES = 64 << 10
 _FILE_KEY_BYTES = 16
-_NONCE_BYTES = 16
 _KEY_BYTES = 32
 _COUNTER_BYTES = 11  # of the nonce of a chunk; the twelfth byte says whether it is the last one
 _X25519 = b"age-encryption.org/v1/X25519"
@@ -37,7 +35,8 @@ class Encryptor:
 
     def __init__(self, sink: Sink, recipient: str) -> None:
         """Raises ValueError for a recipient that is none."""
-        file_key, nonce = os.urandom(_FILE_KEY_BYTES), os.urandom(_NONCE_BYTES)
+        chance = ChaCha20Poly1305.generate_key()
+        file_key, nonce = chance[:_FILE_KEY_BYTES], chance[_FILE_KEY_BYTES:]
         header = _header(file_key, _public_key(recipient))
         self._sink = sink
         self._cipher = ChaCha20Poly1305(_derived(file_key, nonce, b"payload"))
