@@ -21,6 +21,7 @@ from redis.cluster import RedisCluster
 
 from tests.engine.groups import address, await_healthy, cache_cluster, describe, describe_cluster, replication_group
 from tests.engine.snapshots import await_end, await_snapshot, describe_snapshot, remove, restored, snapshot, why_of
+from tests.faults.test_yielding import may_return
 from tests.fixtures.machine import data_folder
 from tests.fixtures.operator import as_operator
 from tests.fixtures.service import Service, running_service, wait_for
@@ -142,6 +143,23 @@ def test_a_node_that_freezes_in_mid_stream(service: Service, api: Any) -> None:
         holds_everything(api, "freezes")
         remove(api, "freezes")
         await_healthy(api, "freezes")
+    nothing_is_left(service)
+
+
+def test_what_sends_the_data_gives_way_and_its_node_does_not(service: Service, api: Any) -> None:
+    with slow_pair(api, "gentle") as group:
+        slow_down(api, group, 4 * SLOWLY_US)  # a busy machine may give it its usual share for five seconds
+        node = service.pid_of(role_of(group, "replica"))
+        api.create_snapshot(SnapshotName="gentle", ReplicationGroupId="gentle")
+        wanted = os.SCHED_IDLE if may_return() else os.SCHED_OTHER
+
+        def gentle() -> bool:
+            return [os.sched_getscheduler(child.pid) for child in psutil.Process(node).children()] == [wanted]
+
+        wait_for("the node's child gives way", gentle)
+        assert os.sched_getscheduler(node) == os.SCHED_OTHER
+        await_snapshot(api, "gentle")
+        remove(api, "gentle")
     nothing_is_left(service)
 
 
