@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
+from random import Random
 
 import pytest
 from structlog.testing import capture_logs
@@ -56,7 +56,7 @@ def test_pages_that_were_overwritten(tmp_path: Path, begin: int) -> None:
     size = path.stat().st_size
     with path.open("r+b") as opened:
         opened.seek(begin)
-        opened.write(os.urandom(size))
+        opened.write(Random(1).randbytes(size))
 
     async def body(file: MetricFile) -> None:
         with suppress(StoreError):  # it may find out by opening it, or by using it
