@@ -70,13 +70,14 @@ class Machine:
 
     @cached_property
     def _group_ids(self) -> set[int]:
-        """The effective ones."""
+        """The effective ones, but not of processes that have ended and wait to be reaped, by whoever that is."""
         found = set()
         for process in self._processes:
-            with suppress(OSError, ValueError, IndexError):
+            with suppress(OSError, ValueError, IndexError, KeyError):
                 lines = (process / "status").read_text(errors="replace").splitlines()
-                (line,) = [line for line in lines if line.startswith("Gid:")]
-                found.add(int(line.split()[2]))
+                told = {name: rest.split() for name, _, rest in (line.partition(":") for line in lines)}
+                if told["State"][0] not in "ZX":
+                    found.add(int(told["Gid"][1]))
         return found
 
     @cached_property

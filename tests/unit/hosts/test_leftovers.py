@@ -143,13 +143,13 @@ def test_a_process_in_a_folder_is_life_though_the_folder_is_gone(tmp_path: Path)
     folder = tmp_path / "data"
     (folder / "nodes").mkdir(parents=True)
     with subprocess.Popen([sys.executable, "-c", "input()"], cwd=folder / "nodes", stdin=subprocess.PIPE) as dweller:
-        assert Machine().is_inhabited(39, [str(folder)])
-        assert not Machine().is_inhabited(39, [f"{folder}-else", str(folder / "nod")])
+        assert Machine().is_inhabited(255, [str(folder)])
+        assert not Machine().is_inhabited(255, [f"{folder}-else", str(folder / "nod")])
         (folder / "nodes").rmdir()
         folder.rmdir()
-        assert Machine().is_inhabited(39, [str(folder)])
+        assert Machine().is_inhabited(255, [str(folder)])
         dweller.communicate(b"\n")
-    assert not Machine().is_inhabited(39, [str(folder)])
+    assert not Machine().is_inhabited(255, [str(folder)])
 
 
 def test_a_listener_in_a_network_is_life() -> None:
@@ -162,7 +162,7 @@ def test_a_listener_in_a_network_is_life() -> None:
 def test_a_group_id_is_life(tmp_path: Path) -> None:
     for pid, gid in ((1, 0), (2, group_id_of(44))):
         (tmp_path / str(pid)).mkdir()
-        (tmp_path / str(pid) / "status").write_text(f"Name:\tx\nUid:\t0\t0\t0\t0\nGid:\t0\t{gid}\t0\t0\n")
+        (tmp_path / str(pid) / "status").write_text(f"Name:\tx\nState:\tS (sleeping)\nGid:\t0\t{gid}\t0\t0\n")
     (tmp_path / "3").mkdir()
     (tmp_path / "3" / "status").write_text("Name:\tx\n")
     assert Machine(tmp_path).is_inhabited(44, [])
@@ -187,3 +187,10 @@ def test_tables_are_removed_by_name() -> None:
         ["delete", "table", "ip", "cachefleet_8_guard"],
     ]
     assert not Tables(lambda arguments: (1, "not permitted")).remove(7)
+
+
+def test_one_that_has_ended_and_waits_to_be_reaped_is_none(tmp_path: Path) -> None:
+    (tmp_path / "7").mkdir()
+    status = f"Name:\tx\nState:\tZ (zombie)\nGid:\t0\t{group_id_of(44)}\t0\t0\n"
+    (tmp_path / "7" / "status").write_text(status)
+    assert not Machine(tmp_path).is_inhabited(44, [])
