@@ -47,8 +47,13 @@ def lag_s(node: str, told: Mapping[str, Told], shard: DesiredShard) -> float | N
     if own.get("primary") != 0.0:
         return None
     if not own.get("master_link_status"):
-        return own.get("master_link_down_since_seconds")
+        return _known(own.get("master_link_down_since_seconds"))
     primary = next((told[other.name] for other in shard.nodes if told.get(other.name, {}).get("primary")), None)
     if primary is not None and own.get("slave_repl_offset", -1.0) >= primary.get("master_repl_offset", 0.0):
         return 0.0
-    return own.get("master_last_io_seconds_ago")
+    return _known(own.get("master_last_io_seconds_ago"))
+
+
+def _known(seconds: float | None) -> float | None:
+    """Engines say -1 where nothing was heard yet."""
+    return None if seconds is None or seconds < 0 else seconds

@@ -174,5 +174,9 @@ def test_how_far_a_replica_is_behind() -> None:
     assert lag_s("a", {"a": primary, "b": replica}, shard) is None
     assert lag_s("b", {"a": primary, "b": replica}, shard) == 0
     assert lag_s("b", {"a": primary, "b": {**replica, "slave_repl_offset": 90.0}}, shard) == 1
+    fresh = {**replica, "slave_repl_offset": 90.0, "master_last_io_seconds_ago": -1.0}  # has not heard anything yet
+    assert lag_s("b", {"a": primary, "b": fresh}, shard) is None
+    never = {**replica, "master_link_status": 0.0, "master_link_down_since_seconds": -1.0}
+    assert lag_s("b", {"a": primary, "b": never}, shard) is None
     cut = {**replica, "master_link_status": 0.0, "master_link_down_since_seconds": 7.0}
     assert lag_s("b", {"b": cut}, shard) == 7
