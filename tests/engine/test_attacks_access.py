@@ -4,7 +4,6 @@ very many connections; and tokens that change under clients that come and go."""
 from __future__ import annotations
 
 import contextlib
-import resource
 import socket
 import ssl
 import threading
@@ -20,6 +19,7 @@ from tests.engine.engine_processes import Client
 from tests.engine.groups import await_available, await_healthy, describe, replication_group
 from tests.engine.test_access_control import FIRST, SECOND, WRONG, client, modify, nodes, primary, secured
 from tests.engine.test_attacks_commands import REFUSED, TRAPS, Table, is_refused, table_of
+from tests.fixtures.limits import open_files
 from tests.fixtures.operator import as_operator
 from tests.fixtures.service import Service, wait_for
 
@@ -97,18 +97,6 @@ def test_what_was_stolen_opens_nothing(elasticache: Any, engine: tuple[str, str]
 
 
 # --- many ----------------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def open_files(count: int) -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard < count:
-        pytest.skip(f"no more than {hard} files may be open here")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count), hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_ten_thousand_connections_to_a_cache_keep_nobody_out(service: Service, elasticache: Any) -> None:

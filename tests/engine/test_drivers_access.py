@@ -13,6 +13,7 @@ import redis
 
 from cachefleet.app.engine_passwords import DerivedPasswords
 from cachefleet.engines.access import CONTROLLER, PEER
+from cachefleet.engines.trust import Trust
 from cachefleet.engines.valkey import ValkeyDriver
 from cachefleet.interfaces import Deposed
 from cachefleet.model.access import CLOSED, OPEN, EngineUser, digest, fingerprint
@@ -51,9 +52,9 @@ class Launched(EngineProcesses):
 
 
 @asynccontextmanager
-async def launched(engine: Engine, version: str) -> AsyncIterator[tuple[ValkeyDriver, Launched]]:
+async def launched(engine: Engine, version: str, trust: Trust | None = None) -> AsyncIterator[tuple[ValkeyDriver, Launched]]:
     build = build_of(engine, version)
-    driver = ValkeyDriver(NODE_TIMEOUT_MS, passwords=PASSWORDS)
+    driver = ValkeyDriver(NODE_TIMEOUT_MS, passwords=PASSWORDS, trust=trust)
     async with processes(driver, build) as running:
         made = Launched(driver, build, running.root)
         try:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,15 +19,14 @@ from cachefleet.engine_interfaces import EngineRefused
 from cachefleet.engines.iam_module import IAM_SOURCE
 from cachefleet.engines.module_compiling import compiled_module
 from cachefleet.engines.trust import Trust
-from cachefleet.engines.valkey import ValkeyDriver
 from cachefleet.model.access import CLOSED, OPEN, EngineUser, fingerprint
 from cachefleet.model.group import Engine
 from cachefleet.model.iam_rules import EVERYBODY, IamRules, day_keys
 from cachefleet.model.transit import REQUIRED
 from cachefleet.settings import TransitSettings
-from tests.engine.engine_processes import NODE_TIMEOUT_MS, Node, build_of, free_address, processes
+from tests.engine.engine_processes import Node, free_address
 from tests.engine.slot_pairs import ALL, SlotCluster, fill
-from tests.engine.test_drivers_access import LOWER, PASSWORDS, WRITER, Launched, client_of
+from tests.engine.test_drivers_access import LOWER, WRITER, Launched, client_of, launched
 from tests.fixtures.iam_tokens import require_compiler, token
 from tests.fixtures.service import wait_for
 
@@ -43,18 +40,6 @@ USERS = (CLOSED, ANNA, WRITER)
 def module(tmp_path: Path) -> str:
     require_compiler()
     return str(compiled_module(IAM_SOURCE, tmp_path / "modules"))
-
-
-@asynccontextmanager
-async def launched(engine: Engine, version: str, trust: Trust | None = None) -> AsyncIterator[tuple[ValkeyDriver, Launched]]:
-    build = build_of(engine, version)
-    driver = ValkeyDriver(NODE_TIMEOUT_MS, passwords=PASSWORDS, trust=trust)
-    async with processes(driver, build) as running:
-        made = Launched(driver, build, running.root)
-        try:
-            yield driver, made
-        finally:
-            await made.end()
 
 
 def rules(*, known: bool = True) -> IamRules:

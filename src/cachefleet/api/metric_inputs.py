@@ -16,7 +16,7 @@ from cachefleet.metrics.dimensions import sources
 from cachefleet.metrics.periods import PERIOD_RULE, is_period
 from cachefleet.metrics.statistics import Statistic, read_statistic
 from cachefleet.model.errors import AwsError
-from cachefleet.model.metric import UNITS, MetricName, Series
+from cachefleet.model.metric import UNITS, Series
 
 Refuse = Callable[[str], AwsError]
 
@@ -122,10 +122,6 @@ def checked_times(request: Mapping[str, Any], refuse: Refuse) -> tuple[float, fl
 
 def stored(context: Context, metric: Metric) -> tuple[Series, ...]:
     return sources(metric.series, metric.name, context.settings.api.memcached_nodes)
-
-
-def stored_names(name: str, unit: str) -> list[MetricName]:
-    return [MetricName(name, one) for one in ((unit,) if unit else UNITS)]
 
 
 def shown_metric(series: Series, name: str) -> dict[str, Any]:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from cachefleet.api.context import Context
-from cachefleet.api.metric_inputs import Wanted, stored, stored_names
+from cachefleet.api.metric_inputs import Wanted, stored
 from cachefleet.metrics.lines import Line, Subject, Work
 from cachefleet.metrics.periods import Window, window
-from cachefleet.metrics.statistics import binned, series_of
-from cachefleet.metrics.values import Value, merged
-from cachefleet.model.metric import MetricName, Series
+from cachefleet.metrics.statistics import binned, series_of, together
+from cachefleet.metrics.values import Value
+from cachefleet.model.metric import MetricName, Series, names_of
 
 _BLOCKS = 24  # of one portion: each takes about a millisecond
 
@@ -36,7 +36,7 @@ async def read_lines(
     for batch, span in _batches(groups):
         series = [source for sources, _ in batch for source in sources]
         asked = {(wanted[number].metric.name, wanted[number].unit) for group in batch for number in groups[group]}
-        names = [name for one in sorted(asked) for name in stored_names(*one)]
+        names = [name for one in sorted(asked) for name in names_of(*one)]
         for begin, finish in _portions(span, len(batch)):
             found = await context.metrics.points(series, names, span.resolution, begin, finish)
             await context.clock.sleep(0)
@@ -54,7 +54,7 @@ async def read_lines(
 async def read_values(context: Context, wanted: Wanted, start: float, end: float, now: float) -> dict[str, dict[int, Value]]:
     """Unit -> the values of each period, of one metric; wanted.statistic does not matter. Raises StoreError."""
     span, sources = window(start, end, wanted.period_s, now), stored(context, wanted.metric)
-    names = stored_names(wanted.metric.name, wanted.unit)
+    names = names_of(wanted.metric.name, wanted.unit)
     made: dict[str, dict[int, Value]] = {}
     for begin, finish in _portions(span, 1):
         found = await context.metrics.points(sources, names, span.resolution, begin, finish)
@@ -104,13 +104,7 @@ def _blocks(begin: int, end: int, span: Window) -> int:
 def _joined(by_unit: Mapping[str, _Columns], unit: str) -> Mapping[int, Value]:
     """All series as one; unit "": all units, too."""
     columns = [column for one, several in by_unit.items() if unit in ("", one) for column in several]
-    if len(columns) == 1:
-        return columns[0]
-    values: dict[int, list[Value]] = {}
-    for column in columns:
-        for time, value in column.items():
-            values.setdefault(time, []).append(value)
-    return {time: merged(several) for time, several in values.items()}
+    return together(columns)
 
 
 def _subject(wanted: Wanted) -> Subject:

@@ -11,6 +11,7 @@ import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from cachefleet.app.tasks import end
 from cachefleet.clock import Clock, Entropy
 from cachefleet.metric_interfaces import MetricStore
 from cachefleet.settings import Settings
@@ -30,7 +31,7 @@ async def open_metrics(settings: Settings, clock: Clock, entropy: Entropy, stack
     stack.push_async_callback(store.close)
     recorder = Recorder(store, clock, entropy.hex(8))
     task = asyncio.create_task(recorder.run())
-    stack.push_async_callback(_end, task)
+    stack.push_async_callback(end, task)
     return recorder
 
 
@@ -64,8 +65,3 @@ def _token(file: Path, entropy: Entropy) -> bytes:
     finally:
         Path(fresh).unlink(missing_ok=True)
     return file.read_bytes().strip()
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

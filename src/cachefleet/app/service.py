@@ -31,6 +31,7 @@ from cachefleet.app.logs import configure_logs, log_file
 from cachefleet.app.metrics import Scrapes, open_metrics
 from cachefleet.app.parts import Folder, Parts, StartFailed, assemble, refuses_key
 from cachefleet.app.services import Membership, ServiceInfo, TooManyServices
+from cachefleet.app.tasks import end
 from cachefleet.clock import Clock, Entropy, SystemClock, SystemEntropy
 from cachefleet.control.controller import Controller
 from cachefleet.engines.catalogue import InstalledEngines
@@ -145,17 +146,17 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
         collector = Collector(parts.sources, metrics, exposition)
         alarms = AlarmWatch(parts.store, metrics, clock, settings.api.memcached_nodes)
         control = asyncio.create_task(parts.leadership.run(partial(_lead, controller, collector.run, alarms.run)))
-        stack.push_async_callback(_end, control)
+        stack.push_async_callback(end, control)
         _log_start(settings, parts.catalogue)
         loop.call_soon(started)
         control.add_done_callback(lambda _: stop.set())
         watch = asyncio.create_task(_watch(folder, clock, stop))
-        stack.push_async_callback(_end, watch)
+        stack.push_async_callback(end, watch)
         handover = asyncio.create_task(_hand_over(control, stop))
-        stack.push_async_callback(_end, handover)
+        stack.push_async_callback(end, handover)
         await serve(gateway.app, sock, stop)
         if folder.lost():
-            await _end(control)
+            await end(control)
             await _leave(folder.lock, host, settings.data_dir)
         log.info("service stops; caches go on")
 
@@ -207,7 +208,7 @@ async def _lead(controller: Controller, *beside: Callable[[], Coroutine[Any, Any
         await controller.lead()
     finally:
         for task in tasks:
-            await _end(task)
+            await end(task)
 
 
 async def _adopt(host: LocalHost) -> None:
@@ -228,7 +229,7 @@ async def _watch(folder: Folder, clock: Clock, stop: asyncio.Event) -> None:
 async def _hand_over(control: asyncio.Task[None], stop: asyncio.Event) -> None:
     """As soon as we are to stop, another service may lead; requests under way are still answered."""
     await stop.wait()
-    await _end(control)
+    await end(control)
 
 
 async def _leave(lock: ServiceLock, host: LocalHost, data_dir: Path) -> None:
@@ -245,8 +246,3 @@ async def _leave(lock: ServiceLock, host: LocalHost, data_dir: Path) -> None:
 
 def _admit(service: str, operation: str) -> None:
     require(service, operation)
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

@@ -7,7 +7,7 @@ buckets of metrics.values, within 1 %; where only sums are known they have no va
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -77,6 +77,17 @@ def _ranged(
     if bounds != sorted(bounds) or (not absolute and bounds[-1] > _ALL) or (kind.lower() == "pr" and not absolute):
         return None
     return Statistic(text, kind.lower(), None if low is None else float(low), None if high is None else float(high), absolute)
+
+
+def together(columns: Sequence[Mapping[int, Value]]) -> Mapping[int, Value]:
+    """Of several series or units as one."""
+    if len(columns) == 1:
+        return columns[0]
+    values: dict[int, list[Value]] = {}
+    for column in columns:
+        for time, value in column.items():
+            values.setdefault(time, []).append(value)
+    return {time: merged(several) for time, several in values.items()}
 
 
 def binned(points: Mapping[int, Value], start: int, period_s: int) -> dict[int, Value]:

@@ -32,6 +32,11 @@ class MetricName(msgspec.Struct, frozen=True, order=True):
     unit: str = "None"
 
 
+def names_of(name: str, unit: str = "") -> list[MetricName]:
+    """unit: "" all."""
+    return [MetricName(name, one) for one in ((unit,) if unit else UNITS)]
+
+
 class Resolution(msgspec.Struct, frozen=True):
     """How fine values are kept, and for how long; block_s: so much is one block, which its writer has in memory. Seconds."""
 

@@ -14,6 +14,7 @@ from typing import Any
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 from cachefleet.model.errors import AwsError, invalid_value
+from cachefleet.protocol.by_kind import ByKind
 from cachefleet.protocol.form import UNSPEAKABLE
 from cachefleet.protocol.service import clip
 
@@ -26,7 +27,7 @@ def malformed(message: str) -> AwsError:
     return AwsError("SerializationException", message)
 
 
-class DocumentInputShapes:
+class DocumentInputShapes(ByKind[Decode]):
     """Decoders of one service model, compiled when first used."""
 
     def __init__(self, scalars: Mapping[str, Decode]) -> None:
@@ -67,13 +68,7 @@ class DocumentInputShapes:
                 required[name] = wire_name
         return decode
 
-    def any(self, shape: Shape) -> Decode:
-        if isinstance(shape, StructureShape):
-            return self.structure(shape)
-        if isinstance(shape, ListShape):
-            return self._list(shape)
-        if isinstance(shape, MapShape):
-            return self._map(shape)
+    def _scalar(self, shape: Shape) -> Decode:
         return self._scalars[shape.type_name]
 
     def _list(self, shape: ListShape) -> Decode:

@@ -13,6 +13,7 @@ from typing import Any
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 from cachefleet.model.fragment import Fragment
+from cachefleet.protocol.by_kind import ByKind
 from cachefleet.protocol.xml_output import FragmentCache
 
 Build = Callable[[Any], Any]
@@ -20,7 +21,7 @@ Build = Callable[[Any], Any]
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-class DocumentOutputShapes:
+class DocumentOutputShapes(ByKind[Build]):
     """Builders of one service model, compiled when first used. `prefix` keeps services apart in the fragment cache.
 
     encode: a finished value to bytes. embed: such bytes as a value in a larger one."""
@@ -74,13 +75,7 @@ class DocumentOutputShapes:
             members[name] = (str(member.serialization.get("name", name)), self.any(member))
         return build
 
-    def any(self, shape: Shape) -> Build:
-        if isinstance(shape, StructureShape):
-            return self.structure(shape)
-        if isinstance(shape, ListShape):
-            return self._list(shape)
-        if isinstance(shape, MapShape):
-            return self._map(shape)
+    def _scalar(self, shape: Shape) -> Build:
         return self._scalars[shape.type_name]
 
     def _fragment(self, shape_name: str, fragment: Fragment, build: Build) -> Any:

@@ -16,6 +16,7 @@ from typing import Any
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 from cachefleet.model.errors import AwsError, invalid_value
+from cachefleet.protocol.by_kind import ByKind
 from cachefleet.protocol.form import Node, Tree
 from cachefleet.protocol.service import clip
 from cachefleet.protocol.timestamp import parse_timestamp
@@ -27,7 +28,7 @@ _FLOAT = re.compile(r"[+-]?(\d{1,32}(\.\d{0,32})?|\.\d{1,32})([eE][+-]?\d{1,3})?
 _INDEX = re.compile(r"[1-9]\d{0,5}", re.ASCII)
 
 
-class InputShapes:
+class InputShapes(ByKind[Decode]):
     """Decoders of one service model, compiled when first used."""
 
     def __init__(self) -> None:
@@ -65,13 +66,7 @@ class InputShapes:
                 required[name] = wire_name
         return decode
 
-    def any(self, shape: Shape) -> Decode:
-        if isinstance(shape, StructureShape):
-            return self.structure(shape)
-        if isinstance(shape, ListShape):
-            return self._list(shape)
-        if isinstance(shape, MapShape):
-            return self._map(shape)
+    def _scalar(self, shape: Shape) -> Decode:
         return _scalar(_SCALARS[shape.type_name])
 
     def wire_name(self, name: str, shape: Shape) -> str:

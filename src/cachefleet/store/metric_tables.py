@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from cachefleet.store.columns import LONG_ID, TEXT
+
 METRIC_SCHEMA_VERSION = 1
 
 metric_metadata = sa.MetaData()
-
-_text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
-_long_id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 metric_about = sa.Table(
     "metric_schema",
@@ -26,12 +25,12 @@ metric_about = sa.Table(
 series_table = sa.Table(
     "metric_series",
     metric_metadata,
-    sa.Column("id", _long_id, primary_key=True, autoincrement=True),
-    sa.Column("account", _text, nullable=False),
-    sa.Column("region", _text, nullable=False),
-    sa.Column("namespace", _text, nullable=False),
-    sa.Column("dimensions", _text, nullable=False),
-    sa.Column("names", _text, nullable=False),
+    sa.Column("id", LONG_ID, primary_key=True, autoincrement=True),
+    sa.Column("account", TEXT, nullable=False),
+    sa.Column("region", TEXT, nullable=False),
+    sa.Column("namespace", TEXT, nullable=False),
+    sa.Column("dimensions", TEXT, nullable=False),
+    sa.Column("names", TEXT, nullable=False),
     sa.Column("last_at", sa.Double, nullable=False),
     sa.UniqueConstraint("account", "region", "namespace", "dimensions", name="metric_series_by_name"),
     sqlite_autoincrement=True,
@@ -43,8 +42,8 @@ blocks_table = sa.Table(
     sa.Column("series", sa.BigInteger, primary_key=True),
     sa.Column("resolution_s", sa.Integer, primary_key=True),
     sa.Column("begins_at", sa.BigInteger, primary_key=True),
-    sa.Column("writer", _text, primary_key=True),
-    sa.Column("names", _text, nullable=False),
+    sa.Column("writer", TEXT, primary_key=True),
+    sa.Column("names", TEXT, nullable=False),
     sa.Column("data", sa.LargeBinary, nullable=False),
     sa.ForeignKeyConstraint(["series"], [series_table.c.id], ondelete="CASCADE"),
     sa.Index("metric_blocks_by_age", "resolution_s", "begins_at"),

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from cachefleet.store.columns import LONG_ID, TEXT
+
 SCHEMA_VERSION = 2
 
 metadata = sa.MetaData()
-
-_text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
-_long_id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 # One row. version_floor: the highest version of any row that was ever deleted. New rows start above it, so a key never
 # shows the same version with different content, even when it was deleted and made again. installation: the data folder that
@@ -24,33 +23,33 @@ about = sa.Table(
     sa.Column("schema_version", sa.Integer, nullable=False),
     sa.Column("version_floor", sa.BigInteger, nullable=False),
     sa.Column("created_at", sa.Double, nullable=False),
-    sa.Column("installation", _text, nullable=False, server_default=""),
-    sa.Column("place", _text, nullable=False, server_default=""),
+    sa.Column("installation", TEXT, nullable=False, server_default=""),
+    sa.Column("place", TEXT, nullable=False, server_default=""),
 )
 
 # The version stands before the documents: a listing of versions then never touches the pages of long documents.
 resources = sa.Table(
     "resources",
     metadata,
-    sa.Column("account", _text, primary_key=True),
-    sa.Column("region", _text, primary_key=True),
-    sa.Column("kind", _text, primary_key=True),
-    sa.Column("name", _text, primary_key=True),
+    sa.Column("account", TEXT, primary_key=True),
+    sa.Column("region", TEXT, primary_key=True),
+    sa.Column("kind", TEXT, primary_key=True),
+    sa.Column("name", TEXT, primary_key=True),
     sa.Column("version", sa.BigInteger, nullable=False),
-    sa.Column("tags", _text, nullable=False),
-    sa.Column("status", _text, nullable=False),
-    sa.Column("memory", _text, nullable=False),
-    sa.Column("desired", _text, nullable=False),
+    sa.Column("tags", TEXT, nullable=False),
+    sa.Column("status", TEXT, nullable=False),
+    sa.Column("memory", TEXT, nullable=False),
+    sa.Column("desired", TEXT, nullable=False),
 )
 
 members = sa.Table(
     "members",
     metadata,
-    sa.Column("account", _text, primary_key=True),
-    sa.Column("region", _text, primary_key=True),
-    sa.Column("member", _text, primary_key=True),
-    sa.Column("kind", _text, nullable=False),
-    sa.Column("name", _text, nullable=False),
+    sa.Column("account", TEXT, primary_key=True),
+    sa.Column("region", TEXT, primary_key=True),
+    sa.Column("member", TEXT, primary_key=True),
+    sa.Column("kind", TEXT, nullable=False),
+    sa.Column("name", TEXT, nullable=False),
     sa.ForeignKeyConstraint(
         ["account", "region", "kind", "name"],
         [resources.c.account, resources.c.region, resources.c.kind, resources.c.name],
@@ -62,12 +61,12 @@ members = sa.Table(
 events = sa.Table(
     "events",
     metadata,
-    sa.Column("id", _long_id, primary_key=True, autoincrement=True),
-    sa.Column("account", _text, nullable=False),
-    sa.Column("region", _text, nullable=False),
-    sa.Column("source_type", _text, nullable=False),
-    sa.Column("source_id", _text, nullable=False),
-    sa.Column("message", _text, nullable=False),
+    sa.Column("id", LONG_ID, primary_key=True, autoincrement=True),
+    sa.Column("account", TEXT, nullable=False),
+    sa.Column("region", TEXT, nullable=False),
+    sa.Column("source_type", TEXT, nullable=False),
+    sa.Column("source_id", TEXT, nullable=False),
+    sa.Column("message", TEXT, nullable=False),
     sa.Column("at", sa.Double, nullable=False),
     sa.Index("events_by_time", "account", "region", "at"),
     sa.Index("events_by_source", "account", "region", "source_type", "source_id", "at"),
@@ -78,8 +77,8 @@ events = sa.Table(
 leases = sa.Table(
     "leases",
     metadata,
-    sa.Column("name", _text, primary_key=True),
-    sa.Column("holder", _text, nullable=False),
+    sa.Column("name", TEXT, primary_key=True),
+    sa.Column("holder", TEXT, nullable=False),
     sa.Column("token", sa.BigInteger, nullable=False),
     sa.Column("expires_at", sa.Double, nullable=False),
 )
@@ -88,10 +87,10 @@ leases = sa.Table(
 wakes = sa.Table(
     "wakes",
     metadata,
-    sa.Column("id", _long_id, primary_key=True, autoincrement=True),
-    sa.Column("account", _text, nullable=False),
-    sa.Column("region", _text, nullable=False),
-    sa.Column("kind", _text, nullable=False),
-    sa.Column("name", _text, nullable=False),
+    sa.Column("id", LONG_ID, primary_key=True, autoincrement=True),
+    sa.Column("account", TEXT, nullable=False),
+    sa.Column("region", TEXT, nullable=False),
+    sa.Column("kind", TEXT, nullable=False),
+    sa.Column("name", TEXT, nullable=False),
     sqlite_autoincrement=True,
 )

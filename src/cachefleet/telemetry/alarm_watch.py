@@ -15,10 +15,9 @@ from cachefleet.interfaces import Conflict, Store, StoreError
 from cachefleet.metric_interfaces import Metrics
 from cachefleet.metrics.alarms import MORE_PERIODS, evaluate, period_ends, rule_of, state_change
 from cachefleet.metrics.dimensions import sources
-from cachefleet.metrics.statistics import binned, read_statistic
-from cachefleet.metrics.values import Value, merged
+from cachefleet.metrics.statistics import binned, read_statistic, series_of, together
 from cachefleet.model.alarm import AlarmDesired, AlarmState
-from cachefleet.model.metric import RESOLUTIONS, UNITS, MetricName
+from cachefleet.model.metric import RESOLUTIONS, names_of
 from cachefleet.model.resource import Key, Kind
 from cachefleet.model.row import AlarmRow
 
@@ -100,15 +99,8 @@ class AlarmWatch:
         start = end - alarm.period_s * (alarm.evaluation_periods + MORE_PERIODS)
         resolution = RESOLUTIONS[0] if alarm.period_s < 60 else RESOLUTIONS[1]
         series = sources(alarm.series, alarm.metric, self._most_nodes)
-        names = [MetricName(alarm.metric, unit) for unit in ((alarm.unit,) if alarm.unit else UNITS)]
-        found = await self._metrics.points(series, names, resolution, start, end)
-        values: dict[int, list[Value]] = {}
-        for column in found.values():
-            for time, value in column.items():
-                values.setdefault(time, []).append(value)
-        together = {time: merged(several) for time, several in values.items()}
-        numbers = ((begin, statistic.of(value)) for begin, value in binned(together, start, alarm.period_s).items())
-        return {begin: number for begin, number in numbers if number is not None}
+        found = await self._metrics.points(series, names_of(alarm.metric, alarm.unit), resolution, start, end)
+        return series_of(statistic, binned(together(list(found.values())), start, alarm.period_s))
 
 
 def _iso(now: float) -> str:

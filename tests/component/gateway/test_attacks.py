@@ -4,10 +4,9 @@ on the wire, to the real server."""
 from __future__ import annotations
 
 import contextlib
-import resource
 import select
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -16,6 +15,7 @@ import pytest
 from cachefleet.gateway import server
 from tests.component.gateway.test_server import is_well, read_to_end, wire
 from tests.fixtures.gateway import URL, Call, make_gateway, serving, sign
+from tests.fixtures.limits import open_files
 
 HIDDEN = b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"
 AMBIGUOUS = {
@@ -90,18 +90,6 @@ def test_a_header_of_the_request_comes_back_in_no_header(header: str) -> None:
         head = read_to_end(connection).partition(b"\r\n\r\n")[0]
     assert head.startswith(b"HTTP/1.1 4")
     assert b"injected-value" not in head
-
-
-@contextlib.contextmanager
-def open_files(count: int) -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard < count:
-        pytest.skip(f"no more than {hard} files may be open here")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count), hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_ten_thousand_connections_keep_nobody_out() -> None:

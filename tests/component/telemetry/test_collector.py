@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, cast
 from unittest.mock import patch
 
@@ -107,11 +108,18 @@ class Stage:
         )
         return Collector(sources, cast(Any, self.recorded), self.exposition)
 
-    async def run(self, seconds: float, collector: Collector | None = None) -> None:
-        task = asyncio.create_task((collector or self.collector()).run())
-        await self.clock.advance(seconds)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+    @asynccontextmanager
+    async def collecting(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.collector().run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def run(self, seconds: float) -> None:
+        async with self.collecting():
+            await self.clock.advance(seconds)
 
     async def put(self) -> None:
         async with self.store.transaction() as transaction:
@@ -145,15 +153,12 @@ def test_a_node_that_does_not_answer_is_a_gap_and_its_counts_come_later() -> Non
     async def body() -> None:
         stage = Stage()
         await stage.put()
-        collector = stage.collector()
-        running = asyncio.create_task(collector.run())
-        await stage.clock.advance(65)
-        stage.driver.silent = {"h2"}
-        await stage.clock.advance(60)
-        stage.driver.silent = set()
-        await stage.clock.advance(60)
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        async with stage.collecting():
+            await stage.clock.advance(65)
+            stage.driver.silent = {"h2"}
+            await stage.clock.advance(60)
+            stage.driver.silent = set()
+            await stage.clock.advance(60)
         assert stage.recorded.hits("demo-001") == {0: 60, 60: 60, 120: 60}
         assert stage.recorded.hits("demo-002") == {0: 60, 120: 120}
 
@@ -177,18 +182,15 @@ def test_another_launch_counts_from_its_start() -> None:
     async def body() -> None:
         stage = Stage()
         await stage.put()
-        collector = stage.collector()
-        running = asyncio.create_task(collector.run())
-        await stage.clock.advance(65)
-        node = stage.row.memory.nodes["demo-001"]
-        again = NodeMemory("a", node.address, launches=2, launched_at=stage.clock.now())
-        stage.driver.started["u1.demo-001.2"] = stage.clock.now()
-        memory = GroupMemory(nodes={**stage.row.memory.nodes, "demo-001": again})
-        async with stage.store.transaction() as transaction:
-            await transaction.update(replace(stage.row, memory=memory))
-        await stage.clock.advance(60)
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        async with stage.collecting():
+            await stage.clock.advance(65)
+            node = stage.row.memory.nodes["demo-001"]
+            again = NodeMemory("a", node.address, launches=2, launched_at=stage.clock.now())
+            stage.driver.started["u1.demo-001.2"] = stage.clock.now()
+            memory = GroupMemory(nodes={**stage.row.memory.nodes, "demo-001": again})
+            async with stage.store.transaction() as transaction:
+                await transaction.update(replace(stage.row, memory=memory))
+            await stage.clock.advance(60)
         assert stage.recorded.hits("demo-001") == {0: 60, 60: 54.5}
 
     asyncio.run(body())
@@ -202,16 +204,14 @@ def test_a_node_that_is_silent_or_gone_is_not_scraped_as_if_it_were_there() -> N
     async def body() -> None:
         stage = Stage()
         await stage.put()
-        running = asyncio.create_task(stage.collector().run())
-        await stage.clock.advance(65)
-        text = stage.exposition.text().decode()
-        assert text.count("cachefleet_node_up{") == 2 and text.count("cachefleet_node_keyspace_hits_total{") == 2
-        stage.driver.silent = {"h2"}
-        await stage.clock.advance(60)
-        text = stage.exposition.text().decode()
-        assert text.count("cachefleet_node_up{") == 2 and text.count("cachefleet_node_keyspace_hits_total{") == 1
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        async with stage.collecting():
+            await stage.clock.advance(65)
+            text = stage.exposition.text().decode()
+            assert text.count("cachefleet_node_up{") == 2 and text.count("cachefleet_node_keyspace_hits_total{") == 2
+            stage.driver.silent = {"h2"}
+            await stage.clock.advance(60)
+            text = stage.exposition.text().decode()
+            assert text.count("cachefleet_node_up{") == 2 and text.count("cachefleet_node_keyspace_hits_total{") == 1
         await stage.clock.advance(200)  # another service leads
         assert "cachefleet_node_up{" not in stage.exposition.text().decode()
 
@@ -237,12 +237,10 @@ def test_a_node_that_hangs_is_given_less_time_than_its_interval() -> None:
         stage = Stage({TAG: "1"})
         stage.row = replace(stage.row, memory=GroupMemory(nodes={**stage.row.memory.nodes, "demo-002": HUNG}))
         await stage.put()
-        running = asyncio.create_task(stage.collector().run())
-        with patch("cachefleet.telemetry.collector.asyncio.timeout", wraps=asyncio.timeout) as patience:
-            await stage.clock.advance(1)
-        assert {call.args[0] for call in patience.call_args_list} == {0.8}
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        async with stage.collecting():
+            with patch("cachefleet.telemetry.collector.asyncio.timeout", wraps=asyncio.timeout) as patience:
+                await stage.clock.advance(1)
+            assert {call.args[0] for call in patience.call_args_list} == {0.8}
 
     asyncio.run(body())
 
@@ -251,19 +249,16 @@ def test_no_interval_is_missed_when_the_database_is_slow() -> None:
     async def body() -> None:
         stage = Stage()
         await stage.put()
-        collector = stage.collector()
-        running = asyncio.create_task(collector.run())
-        await stage.clock.advance(58)
-        keys = stage.store.keys
+        async with stage.collecting():
+            await stage.clock.advance(58)
+            keys = stage.store.keys
 
-        async def slow(*args: Any) -> Any:
-            await stage.clock.sleep(3)
-            return await keys(*args)
+            async def slow(*args: Any) -> Any:
+                await stage.clock.sleep(3)
+                return await keys(*args)
 
-        cast(Any, stage.store).keys = slow
-        await stage.clock.advance(70)
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+            cast(Any, stage.store).keys = slow
+            await stage.clock.advance(70)
         found = stage.recorded.hits("demo-001")
         assert list(found) == [0, 60] and sum(found.values()) >= 120
 
@@ -276,12 +271,10 @@ def test_who_does_not_lead_any_more_records_nothing() -> None:
     async def body() -> None:
         stage = Stage()
         await stage.put()
-        running = asyncio.create_task(stage.collector().run())
-        await stage.clock.advance(65)
-        stage.deposed = True
-        await stage.clock.advance(60)
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        async with stage.collecting():
+            await stage.clock.advance(65)
+            stage.deposed = True
+            await stage.clock.advance(60)
         assert stage.recorded.hits("demo-001") == {0: 60}
 
     asyncio.run(body())
@@ -291,20 +284,18 @@ def test_a_process_that_ended_is_down_unless_its_group_is_deleted() -> None:
     async def body() -> None:
         stage = Stage()
         await stage.put()
-        running = asyncio.create_task(stage.collector().run())
-        await stage.clock.advance(65)
-        ended = replace(stage.row.memory.nodes["demo-002"], ended_at=stage.clock.now())
-        memory = GroupMemory(nodes={**stage.row.memory.nodes, "demo-002": ended})
-        async with stage.store.transaction() as transaction:
-            stage.row = await transaction.update(replace(stage.row, memory=memory))
-        await stage.clock.advance(60)
-        up = [line[-3:] for line in stage.exposition.text().decode().splitlines() if line.startswith("cachefleet_node_up{")]
-        assert sorted(up) == ["0.0", "1.0"]
-        async with stage.store.transaction() as transaction:
-            await transaction.update(replace(stage.row, desired=replace(stage.row.desired, deleting=True)))
-        await stage.clock.advance(6)
-        assert "cachefleet_node_up{" not in stage.exposition.text().decode()
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        async with stage.collecting():
+            await stage.clock.advance(65)
+            ended = replace(stage.row.memory.nodes["demo-002"], ended_at=stage.clock.now())
+            memory = GroupMemory(nodes={**stage.row.memory.nodes, "demo-002": ended})
+            async with stage.store.transaction() as transaction:
+                stage.row = await transaction.update(replace(stage.row, memory=memory))
+            await stage.clock.advance(60)
+            up = [line[-3:] for line in stage.exposition.text().decode().splitlines() if line.startswith("cachefleet_node_up{")]
+            assert sorted(up) == ["0.0", "1.0"]
+            async with stage.store.transaction() as transaction:
+                await transaction.update(replace(stage.row, desired=replace(stage.row.desired, deleting=True)))
+            await stage.clock.advance(6)
+            assert "cachefleet_node_up{" not in stage.exposition.text().decode()
 
     asyncio.run(body())
