@@ -115,6 +115,16 @@ def test_a_connection_serves_many_requests() -> None:
             assert is_well(connection)
 
 
+def test_who_waits_for_no_answer_is_closed() -> None:
+    with serving(make_gateway()) as port, wire(port) as connection:
+        connection.sendall(HEALTH * server.MAX_PIPELINED)
+        received = b""
+        while received.count(b"\r\n\r\nok") < server.MAX_PIPELINED:
+            received += connection.recv(65536)
+        connection.sendall(HEALTH * 50)
+        assert read_to_end(connection).count(b"\r\n\r\nok") <= server.MAX_PIPELINED + 1
+
+
 def test_answers_leave_at_once() -> None:
     """A hundred answers held back for a delayed acknowledgement (40 ms each) would take 4 s."""
     clock = SystemClock()

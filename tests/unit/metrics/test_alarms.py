@@ -42,6 +42,11 @@ def test_the_tables_of_the_guide(shown: str, datapoints: int, expected: tuple[Al
     assert found == expected
 
 
+def test_as_many_bad_values_as_asked_for_are_enough_among_too_few() -> None:
+    four = [rule(missing, 2, 4) for missing in (Missing.MISSING, Missing.IGNORE)]
+    assert [evaluate(one, points("---0XX"), END, PERIOD_S).value for one in four] == [ALARM, ALARM]
+
+
 def test_one_bad_value_alone_changes_nothing_yet() -> None:
     assert evaluate(rule(), points("----X"), END, PERIOD_S).value is None
 
