@@ -168,6 +168,7 @@ async def dangling(context: Context) -> list[str]:
 
 AT_ONCE = 6
 ROUNDS = 120
+MOST_ROUNDS = 20 * ROUNDS  # some requests need several others to have been answered before them, in an order that nobody sets
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -191,7 +192,9 @@ def test_no_requests_at_once_break_a_network(seed: int, tmp_path: Path) -> None:
             context = make_context(store=store, clock=ManualClock(NOW))
             gateway = make_real_gateway(context)
             rules: dict[str, str] = {}
-            for _ in range(ROUNDS):
+            for number in range(MOST_ROUNDS):
+                if number >= ROUNDS and all(worked[name] for name in RACING):
+                    break
                 names = [chooser.chance.choice(sorted(RACING)) for _ in range(AT_ONCE)]
                 await asyncio.gather(*(one(gateway, name, rules) for name in names))
                 assert await dangling(context) == [], (seed, names)
