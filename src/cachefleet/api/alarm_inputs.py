@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cachefleet.api.alarm_actions import read_actions
 from cachefleet.api.context import Context
 from cachefleet.api.metric_inputs import (
     checked_period,
@@ -63,6 +64,9 @@ def read_alarm(context: Context, request: Mapping[str, Any]) -> AlarmDesired:
         ignores_few_samples=_ignores_few_samples(request, statistic),
         actions_enabled=request.get("ActionsEnabled") is not False,
         configured_at=context.clock.now(),
+        alarm_actions=read_actions(context.scope, request, "AlarmActions"),
+        ok_actions=read_actions(context.scope, request, "OKActions"),
+        insufficient_actions=read_actions(context.scope, request, "InsufficientDataActions"),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from cachefleet.api.alarm_actions import acts_on
 from cachefleet.api.alarm_inputs import checked_alarm_name, read_alarm
 from cachefleet.api.alarm_views import alarm_view, history_view
 from cachefleet.api.context import Context
@@ -24,8 +25,8 @@ from cachefleet.model.row import AlarmRow, Row
 MAX_RECORDS = 100
 DEFAULT_RECORDS = 50
 QUOTA = 5000  # alarms of a region
-_NO_ACTIONS = Refusal("alarms cannot act yet; leave actions out, and read states with DescribeAlarms.", ((), []))
 _NO_MATH = Refusal("alarms on expressions are not implemented yet; name one metric with Namespace and MetricName.", ((), []))
+_NO_CONFIGURATION = Refusal("actions have no settings here; leave it out.")
 _ALONE = Refusal("it belongs to alarms on expressions, which are not implemented yet.")
 _NO_OTHERS = Refusal("there are no composite alarms; leave it out.")
 
@@ -50,14 +51,16 @@ _NO_OTHERS = Refusal("there are no composite alarms; leave it out.")
         "ComparisonOperator",
         "TreatMissingData",
         "EvaluateLowSampleCountPercentile",
+        "AlarmActions",
+        "OKActions",
+        "InsufficientDataActions",
     ),
     refused={
-        **dict.fromkeys(("OKActions", "AlarmActions", "InsufficientDataActions"), _NO_ACTIONS),
         **dict.fromkeys(("Metrics", "Tags"), _NO_MATH),
         **dict.fromkeys(
             ("ThresholdMetricId", "EvaluationWindow", "WarmUpConfiguration", "EvaluationCriteria", "EvaluationInterval"), _ALONE
         ),
-        "ActionConfiguration": _NO_ACTIONS,
+        "ActionConfiguration": _NO_CONFIGURATION,
     },
 )
 async def put_metric_alarm(context: Context, request: dict[str, Any]) -> dict[str, Any]:
@@ -80,8 +83,8 @@ async def put_metric_alarm(context: Context, request: dict[str, Any]) -> dict[st
 @operation(
     "DescribeAlarms",
     service="monitoring",
-    effective=("AlarmNames", "AlarmNamePrefix", "AlarmTypes", "StateValue", "MaxRecords", "NextToken"),
-    refused=dict.fromkeys(("ChildrenOfAlarmName", "ParentsOfAlarmName"), _NO_OTHERS) | {"ActionPrefix": _NO_ACTIONS},
+    effective=("AlarmNames", "AlarmNamePrefix", "AlarmTypes", "StateValue", "ActionPrefix", "MaxRecords", "NextToken"),
+    refused=dict.fromkeys(("ChildrenOfAlarmName", "ParentsOfAlarmName"), _NO_OTHERS),
 )
 async def describe_alarms(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     names, prefix, state = request.get("AlarmNames"), request.get("AlarmNamePrefix") or "", request.get("StateValue")
@@ -89,11 +92,11 @@ async def describe_alarms(context: Context, request: dict[str, Any]) -> dict[str
         raise invalid_combination("AlarmNamePrefix and AlarmNames cannot be used together; give one of them.")
     if "MetricAlarm" not in (request.get("AlarmTypes") or ("MetricAlarm",)):
         return {"MetricAlarms": [], "CompositeAlarms": []}
-    wanted = set(names or ())
+    wanted, action = set(names or ()), request.get("ActionPrefix") or ""
 
     def matches(alarm: AlarmDesired) -> bool:
         named = alarm.name.startswith(prefix) and (not wanted or alarm.name in wanted)
-        return named and state in (None, alarm.state.value.value)
+        return named and state in (None, alarm.state.value.value) and acts_on(alarm, action)
 
     rows, marker = await _page(context, request, matches)
     return {

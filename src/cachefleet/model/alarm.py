@@ -73,6 +73,9 @@ class AlarmDesired(msgspec.Struct, frozen=True):
     configured_at: float = 0.0
     state: AlarmState = AlarmState(AlarmValue.INSUFFICIENT_DATA, "Unchecked: Initial alarm creation")
     history: tuple[AlarmChange, ...] = ()  # newest first
+    alarm_actions: tuple[str, ...] = ()  # ARNs, this and the next two: when that state begins
+    ok_actions: tuple[str, ...] = ()
+    insufficient_actions: tuple[str, ...] = ()
 
 
 def alarm_arn(scope: Scope, name: str) -> str:

@@ -14,6 +14,7 @@ from tests.component.metrics.stage import CBOR, JSON, QUERY, Refused, Stage, on_
 from tests.fakes.api import ACCOUNT, REGION
 
 HITS = {"Namespace": "mine", "MetricName": "heat", "Dimensions": [{"Name": "place", "Value": "attic"}]}
+TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:alerts"
 SERIES = Series(ACCOUNT, REGION, "mine", (("place", "attic"),))
 RULE: dict[str, Any] = {
     **HITS,
@@ -92,6 +93,20 @@ async def test_two_of_three_bad_minutes_make_an_alarm_and_two_good_ones_end_it(s
         NextToken=changes["NextToken"],
     )
     assert [item["HistorySummary"] for item in rest["AlarmHistoryItems"]] == ["Alarm updated from ALARM to OK"]
+
+
+@on_stage
+async def test_alarms_are_found_by_their_actions(stage: Stage) -> None:
+    policy = (
+        f"arn:aws:autoscaling:{REGION}:{ACCOUNT}:scalingPolicy:1b:resource/elasticache/replication-group/demo:policyName/cpu"
+    )
+    actions = {"AlarmActions": [policy, TOPIC], "OKActions": [TOPIC], "InsufficientDataActions": [TOPIC, TOPIC]}
+    await stage.call("PutMetricAlarm", AlarmName="hot", **RULE, **actions)
+    await stage.call("PutMetricAlarm", AlarmName="silent", **RULE)
+    (found,) = (await stage.call("DescribeAlarms", ActionPrefix=policy[:20]))["MetricAlarms"]
+    assert {name: found[name] for name in actions} == {**actions, "InsufficientDataActions": [TOPIC]}
+    assert len((await stage.call("DescribeAlarms", ActionPrefix="arn:aws:sns"))["MetricAlarms"]) == 1
+    assert (await stage.call("DescribeAlarms", ActionPrefix="arn:aws:ec2"))["MetricAlarms"] == []
 
 
 @pytest.mark.parametrize(
@@ -183,7 +198,11 @@ async def test_names_prefixes_states_and_pages(stage: Stage) -> None:
         ("InvalidParameterValue", "TreatMissingData", {"TreatMissingData": "zero"}),
         ("InvalidParameterValue", "Unit", {"Unit": "Parsec"}),
         ("InvalidParameterCombination", "EvaluateLowSampleCountPercentile", {"EvaluateLowSampleCountPercentile": "ignore"}),
-        ("InvalidParameterValue", "AlarmActions", {"AlarmActions": ["arn:aws:sns:local-1:0:topic"]}),
+        ("ValidationError", "region and account", {"AlarmActions": ["arn:aws:sns:local-1:0:topic"]}),
+        ("ValidationError", "OKActions.member.2", {"OKActions": [TOPIC, "topic"]}),
+        ("ValidationError", "scaling policy", {"AlarmActions": [f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f"]}),
+        ("ValidationError", "syntax", {"InsufficientDataActions": [f"{TOPIC}:{'x' * 36}"]}),
+        ("ValidationError", "at most 5", {"OKActions": [f"{TOPIC}{number}" for number in range(6)]}),
         ("InvalidParameterValue", "Metrics", {"Metrics": [{"Id": "m1", "Expression": "1"}]}),
         ("InvalidParameterValue", "AlarmName", {"AlarmName": "x" * 256}),
     ],
