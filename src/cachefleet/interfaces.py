@@ -15,6 +15,7 @@ import msgspec
 from cachefleet.engine_interfaces import Rendering
 from cachefleet.model.event import Event
 from cachefleet.model.guard import Guard
+from cachefleet.model.notice import Notice
 from cachefleet.model.observed import Activity, ProcessView
 from cachefleet.model.plan import EventDraft
 from cachefleet.model.resource import Key, Kind, Scope
@@ -83,6 +84,10 @@ class Transaction(Protocol):
 
     async def wake(self, key: Key) -> None:
         """Leave word, with the commit, that this key has to be looked at (see Store.take_wakes)."""
+
+    async def publish(self, notices: Sequence[Notice]) -> None:
+        """Put them into the outbox with the commit, in this order: from there they reach the subscribers of their topics, at least
+        once, also when this process dies. A topic that is not there by then loses them."""
 
     async def count_events(self, scope: Scope, *, since: float, source_type: str, beginning: str) -> int:
         """How many events of this source type, at > since, have a message with that beginning; those of this transaction

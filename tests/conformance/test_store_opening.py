@@ -70,8 +70,8 @@ def test_a_newer_schema_is_refused(shared_database: str) -> None:
     asyncio.run(create())
     asyncio.run(past_the_store(shared_database, "UPDATE cachefleet_schema SET schema_version = 99"))
     message = refusal(shared_database)
-    assert "schema version 99, this Cachefleet knows 2" in message and "newer Cachefleet" in message
-    asyncio.run(past_the_store(shared_database, "UPDATE cachefleet_schema SET schema_version = 2"))
+    assert "schema version 99, this Cachefleet knows 3" in message and "newer Cachefleet" in message
+    asyncio.run(past_the_store(shared_database, "UPDATE cachefleet_schema SET schema_version = 3"))
     asyncio.run(create())
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -15,6 +16,7 @@ import msgspec
 from cachefleet.clock import Clock
 from cachefleet.interfaces import AnyRow, Conflict, Deposed, Lease, NameTaken
 from cachefleet.model.event import Event
+from cachefleet.model.notice import Delivery, Notice, Posted
 from cachefleet.model.plan import EventDraft
 from cachefleet.model.resource import Key, Kind, Scope
 from tests.fakes.clock import ManualClock
@@ -31,6 +33,9 @@ class Contents(msgspec.Struct):
     last_event: int = 0
     leases: dict[str, tuple[Lease, float]] = {}
     wakes: set[Key] = set()
+    posted: list[Posted] = []
+    deliveries: list[Delivery] = []
+    last_notice: int = 0
 
     def copied(self) -> Contents:
         return Contents(
@@ -41,6 +46,9 @@ class Contents(msgspec.Struct):
             self.last_event,
             dict(self.leases),
             set(self.wakes),
+            list(self.posted),
+            list(self.deliveries),
+            self.last_notice,
         )
 
 
@@ -50,6 +58,7 @@ class MemoryTransaction:
     def __init__(self, contents: Contents) -> None:
         self.contents = contents
         self.refusal: Exception | None = None
+        self.published = False
 
     async def insert(self, row: AnyRow, members: Sequence[str] = ()) -> AnyRow:
         self.check()
@@ -94,6 +103,13 @@ class MemoryTransaction:
         self.check()
         self.contents.wakes.add(key)
 
+    async def publish(self, notices: Sequence[Notice]) -> None:
+        self.check()
+        for notice in notices:
+            self.contents.last_notice += 1
+            self.contents.posted.append(Posted(self.contents.last_notice, notice))
+            self.published = True
+
     def check(self) -> None:
         if self.refusal is not None:
             raise self.refusal
@@ -129,6 +145,7 @@ class MemoryStore:
         self._clock = clock or ManualClock()
         self._contents = Contents()
         self._lock = asyncio.Lock()
+        self.outbox = MemoryOutbox(self)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[MemoryTransaction]:
@@ -138,6 +155,8 @@ class MemoryStore:
             yield transaction
             transaction.check()
             self._contents = transaction.contents
+        if transaction.published:
+            self.outbox.published()
 
     async def get(self, key: Key) -> AnyRow | None:
         await _give_way()
@@ -223,6 +242,69 @@ class MemoryStore:
 
     async def close(self) -> None:
         """Nothing to let go of."""
+
+
+class MemoryOutbox:
+    """See notice_interfaces.Outbox."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self._callbacks: list[Callable[[], None]] = []
+
+    @property
+    def _contents(self) -> Contents:
+        return self._store._contents
+
+    def on_publish(self, callback: Callable[[], None]) -> None:
+        self._callbacks.append(callback)
+
+    def published(self) -> None:
+        for callback in self._callbacks:
+            callback()
+
+    async def posted(self, limit: int) -> list[Posted]:
+        await _give_way()
+        return self._contents.posted[:limit]
+
+    async def hand_out(self, posted: Sequence[tuple[Posted, Sequence[str]]]) -> None:
+        await _give_way()
+        async with self._store._lock:
+            contents = self._contents
+            for one, subscriptions in posted:
+                if one not in contents.posted:
+                    continue
+                contents.posted.remove(one)
+                for subscription in subscriptions:
+                    contents.last_notice += 1
+                    delivery = Delivery(contents.last_notice, subscription, one.notice, 0, one.notice.at)
+                    contents.deliveries.append(delivery)
+
+    async def waiting(self) -> dict[str, int]:
+        await _give_way()
+        return dict(Counter(delivery.subscription for delivery in self._contents.deliveries))
+
+    async def next_delivery(self, subscription: str) -> Delivery | None:
+        await _give_way()
+        return next((one for one in self._contents.deliveries if one.subscription == subscription), None)
+
+    async def postpone(self, delivery: Delivery) -> None:
+        await _give_way()
+        async with self._store._lock:
+            deliveries = self._contents.deliveries
+            self._contents.deliveries = [delivery if one.id == delivery.id else one for one in deliveries]
+
+    async def done(self, delivery: Delivery) -> None:
+        await _give_way()
+        async with self._store._lock:
+            self._contents.deliveries = [one for one in self._contents.deliveries if one.id != delivery.id]
+
+    async def forget(self, subscription: str, before: float) -> int:
+        await _give_way()
+        async with self._store._lock:
+            deliveries = self._contents.deliveries
+            kept = [one for one in deliveries if one.subscription != subscription or one.notice.at >= before]
+            self._contents.deliveries = kept
+        return len(deliveries) - len(kept)
 
 
 async def _give_way() -> None:

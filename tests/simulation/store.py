@@ -16,6 +16,7 @@ import msgspec
 
 from cachefleet.clock import Clock
 from cachefleet.interfaces import AnyRow, Conflict, Lease, Store, StoreError, Transaction
+from cachefleet.model.notice import Notice
 from cachefleet.model.plan import EventDraft
 from cachefleet.model.resource import Key, Kind, Scope
 from cachefleet.store import open_store
@@ -118,6 +119,9 @@ class GatheredTransaction:
 
     async def wake(self, key: Key) -> None:
         self.steps.append(lambda transaction: transaction.wake(key))
+
+    async def publish(self, notices: Sequence[Notice]) -> None:
+        self.steps.append(lambda transaction: transaction.publish(notices))
 
     async def _stored(self, storing: Awaitable[AnyRow]) -> None:
         self.rows.append(await storing)

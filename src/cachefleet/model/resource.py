@@ -22,6 +22,7 @@ class Kind(StrEnum):
     USER = "user"
     USER_GROUP = "usergroup"
     ALARM = "alarm"  # CloudWatch's
+    TOPIC = "topic"  # SNS's, with its subscriptions
 
 
 GROUP_KINDS = (Kind.REPLICATION_GROUP, Kind.CACHE_CLUSTER)

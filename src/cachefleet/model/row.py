@@ -12,6 +12,7 @@ from cachefleet.model.iam import IamUserDesired
 from cachefleet.model.network import SubnetGroupDesired
 from cachefleet.model.resource import Key, Kind
 from cachefleet.model.snapshot import SnapshotDesired
+from cachefleet.model.topic import TopicDesired
 from cachefleet.model.user import UserDesired, UserGroupDesired
 from cachefleet.model.vpc import SecurityGroupDesired, SubnetDesired, VpcDesired
 
@@ -48,6 +49,7 @@ IamUserRow = Row[IamUserDesired]
 UserRow = Row[UserDesired]
 UserGroupRow = Row[UserGroupDesired]
 AlarmRow = Row[AlarmDesired]
+TopicRow = Row[TopicDesired]
 
 # The type of a kind's desired document; the store decodes by it.
 DESIRED_TYPES: dict[Kind, type] = {
@@ -62,4 +64,5 @@ DESIRED_TYPES: dict[Kind, type] = {
     Kind.USER: UserDesired,
     Kind.USER_GROUP: UserGroupDesired,
     Kind.ALARM: AlarmDesired,
+    Kind.TOPIC: TopicDesired,
 }

@@ -90,4 +90,17 @@ _STEPS: tuple[dict[str, tuple[str, ...]], ...] = (
             'region TEXT COLLATE "C" NOT NULL, kind TEXT COLLATE "C" NOT NULL, name TEXT COLLATE "C" NOT NULL)',
         ),
     },
+    {
+        "sqlite": (
+            "CREATE TABLE notices (id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, subscription TEXT NOT NULL, "
+            "published_at DOUBLE NOT NULL, attempts INTEGER NOT NULL, due_at DOUBLE NOT NULL, document TEXT NOT NULL)",
+            "CREATE INDEX notices_by_subscription ON notices (subscription, id)",
+        ),
+        "postgresql": (
+            'CREATE TABLE notices (id BIGSERIAL PRIMARY KEY, subscription TEXT COLLATE "C" NOT NULL, '
+            "published_at DOUBLE PRECISION NOT NULL, attempts INTEGER NOT NULL, due_at DOUBLE PRECISION NOT NULL, "
+            'document TEXT COLLATE "C" NOT NULL)',
+            "CREATE INDEX notices_by_subscription ON notices (subscription, id)",
+        ),
+    },
 )

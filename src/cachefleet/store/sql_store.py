@@ -23,6 +23,7 @@ from cachefleet.store.database import Database
 from cachefleet.store.documents import decoded
 from cachefleet.store.engines import connect
 from cachefleet.store.errors import StoreError
+from cachefleet.store.outbox import SqlOutbox
 from cachefleet.store.row_cache import RowCache
 from cachefleet.store.schema import prepare
 from cachefleet.store.tables import about, events, members, resources
@@ -91,6 +92,7 @@ class SqlStore:
         self._database = database
         self._clock = clock
         self._cache = RowCache()
+        self.outbox = SqlOutbox(database)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqlTransaction]:
@@ -104,6 +106,8 @@ class SqlStore:
                 self._cache.drop(key)
             else:
                 self._cache.put(row)
+        if transaction.published:
+            self.outbox.published()
 
     async def get(self, key: Key) -> AnyRow | None:
         if not storable(key.name):

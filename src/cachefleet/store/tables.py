@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from cachefleet.store.columns import LONG_ID, TEXT
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 metadata = sa.MetaData()
 
@@ -92,5 +92,20 @@ wakes = sa.Table(
     sa.Column("region", TEXT, nullable=False),
     sa.Column("kind", TEXT, nullable=False),
     sa.Column("name", TEXT, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# subscription: an ARN, "" for a notice that was not handed out yet. published_at, due_at: epoch seconds. The document comes
+# last: counting never touches the pages of long ones.
+notices = sa.Table(
+    "notices",
+    metadata,
+    sa.Column("id", LONG_ID, primary_key=True, autoincrement=True),
+    sa.Column("subscription", TEXT, nullable=False),
+    sa.Column("published_at", sa.Double, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("due_at", sa.Double, nullable=False),
+    sa.Column("document", TEXT, nullable=False),
+    sa.Index("notices_by_subscription", "subscription", "id"),
     sqlite_autoincrement=True,
 )

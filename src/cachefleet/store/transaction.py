@@ -16,9 +16,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cachefleet.interfaces import AnyRow, Conflict, NameTaken
+from cachefleet.model.notice import Notice
 from cachefleet.model.plan import EventDraft
 from cachefleet.model.resource import Key, Scope
-from cachefleet.store import leases
+from cachefleet.store import leases, outbox
 from cachefleet.store.cancellation import uninterrupted
 from cachefleet.store.documents import decoded, encoded
 from cachefleet.store.errors import StoreError
@@ -78,6 +79,7 @@ class SqlTransaction:
 
     def __init__(self, connection: AsyncConnection, translated: Callable[[], AbstractContextManager[None]]) -> None:
         self.written: dict[Key, AnyRow | None] = {}
+        self.published = False
         self._connection = connection
         self._translated = translated
         self._refusal: Exception | None = None
@@ -103,6 +105,11 @@ class SqlTransaction:
 
     async def wake(self, key: Key) -> None:
         await self._step(partial(leases.leave_wake, self._connection, key))
+
+    async def publish(self, notices: Sequence[Notice]) -> None:
+        if notices:
+            await self._step(partial(outbox.publish, self._connection, notices))
+            self.published = True
 
     def check(self) -> None:
         """Raises what ended this transaction, if anything did."""
