@@ -10,15 +10,16 @@ from typing import Any
 import msgspec
 
 from cachefleet.api.context import Context
-from cachefleet.api.metric_evaluation import MOST_FOUND, Evaluation, Span
-from cachefleet.api.metric_inputs import checked_times, refuse_query
-from cachefleet.api.metric_queries import Query, read_queries
+from cachefleet.api.metric_inputs import checked_times, readings, refuse_query
+from cachefleet.api.metric_queries import read_queries
 from cachefleet.api.names import quoted
 from cachefleet.api.paging import read_marker, write_marker
 from cachefleet.api.registry import operation
 from cachefleet.metrics.labels import Owner, default_labels, filled, is_dynamic, read_timezone
 from cachefleet.metrics.lines import Line
+from cachefleet.metrics.queries import Query, QueryFailed
 from cachefleet.model.errors import AwsError
+from cachefleet.monitoring.evaluation import MOST_FOUND, Evaluation, Span
 
 MAX_DATAPOINTS = 100_800
 _ORDERS = ("TimestampDescending", "TimestampAscending")
@@ -54,9 +55,33 @@ async def get_metric_data(context: Context, request: dict[str, Any]) -> dict[str
     zone, newest_first, most = _zone(request), _newest_first(request), _most(request)
     digest = _digest(request)
     position = _read_token(request.get("NextToken"), digest, context.clock.now())
-    evaluation = Evaluation(context, queries, Span(start, end, position.now))
-    returned = [query for query in queries if query.is_returned]
     page = Page(most)
+    try:
+        evaluation = Evaluation(readings(context), context.scope, queries, Span(start, end, position.now))
+        await _fill(context, evaluation, page, position, queries, zone, newest_first)
+    except QueryFailed as error:
+        raise refuse_query(str(error)) from None
+    limited = f"Maximum number of allowed metrics exceeded: a search takes the first {MOST_FOUND}."
+    reply: dict[str, Any] = {
+        "MetricDataResults": page.results,
+        "Messages": [{"Code": "MaxMetricsExceeded", "Value": limited}] if evaluation.limited else [],
+    }
+    if page.next is not None:
+        reply["NextToken"] = _token(page.next, digest)
+    return reply
+
+
+async def _fill(
+    context: Context,
+    evaluation: Evaluation,
+    page: Page,
+    position: Position,
+    queries: Sequence[Query],
+    zone: timezone,
+    newest_first: bool,
+) -> None:
+    """Raises QueryFailed, StoreError."""
+    returned = [query for query in queries if query.is_returned]
     for number in range(position.query, len(returned)):
         here = position if number == position.query else Position(position.now, number)
         if page.left == 0:
@@ -69,14 +94,6 @@ async def get_metric_data(context: Context, request: dict[str, Any]) -> dict[str
         _show(page, here, query, list(zip(labels, lines, strict=True)), newest_first)
         if page.next is not None:
             break
-    limited = f"Maximum number of allowed metrics exceeded: a search takes the first {MOST_FOUND}."
-    reply: dict[str, Any] = {
-        "MetricDataResults": page.results,
-        "Messages": [{"Code": "MaxMetricsExceeded", "Value": limited}] if evaluation.limited else [],
-    }
-    if page.next is not None:
-        reply["NextToken"] = _token(page.next, digest)
-    return reply
 
 
 def _show(page: Page, here: Position, query: Query, lines: Sequence[tuple[str, Line]], newest_first: bool) -> None:

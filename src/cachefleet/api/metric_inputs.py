@@ -8,15 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from cachefleet.api.context import Context
 from cachefleet.api.names import quoted
-from cachefleet.metrics.dimensions import sources
 from cachefleet.metrics.periods import PERIOD_RULE, is_period
+from cachefleet.metrics.queries import Metric
 from cachefleet.metrics.statistics import Statistic, read_statistic
 from cachefleet.model.errors import AwsError
 from cachefleet.model.metric import UNITS, Series
+from cachefleet.monitoring.reading import Readings
 
 Refuse = Callable[[str], AwsError]
 
@@ -24,22 +23,6 @@ MAX_DIMENSIONS = 30
 NAME_LENGTH = 255
 VALUE_LENGTH = 1024
 STATISTIC_RULE = "SampleCount, Average, Sum, Minimum, Maximum, p99, tm99, tc99, ts99, wm99, TM(10%:90%), PR(:300), IQM"
-
-
-class Metric(msgspec.Struct, frozen=True):
-    """series: as it is asked for; where its values are: metrics.dimensions."""
-
-    series: Series
-    name: str
-
-
-class Wanted(msgspec.Struct, frozen=True):
-    """A statistic of a metric. unit: "" all units that it was recorded with."""
-
-    metric: Metric
-    unit: str
-    statistic: Statistic
-    period_s: int
 
 
 def refuse_value(message: str) -> AwsError:
@@ -120,8 +103,8 @@ def checked_times(request: Mapping[str, Any], refuse: Refuse) -> tuple[float, fl
     return start, end
 
 
-def stored(context: Context, metric: Metric) -> tuple[Series, ...]:
-    return sources(metric.series, metric.name, context.settings.api.memcached_nodes)
+def readings(context: Context) -> Readings:
+    return Readings(context.metrics, context.clock, context.settings.api.memcached_nodes)
 
 
 def shown_metric(series: Series, name: str) -> dict[str, Any]:

@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 
 from cachefleet.api.context import Context
-from cachefleet.api.metric_inputs import Metric, checked_unit, read_metric, refuse_value
+from cachefleet.api.metric_inputs import checked_unit, read_metric, refuse_value
 from cachefleet.api.names import quoted
 from cachefleet.api.registry import Refusal, operation
 from cachefleet.metrics.periods import AHEAD_S
+from cachefleet.metrics.queries import Metric
 from cachefleet.metrics.values import Value, measured, single
 from cachefleet.model.errors import AwsError, invalid_combination
 from cachefleet.model.metric import DAY_S, MetricName

@@ -9,11 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from cachefleet.api.context import Context
 from cachefleet.api.metric_inputs import (
-    Wanted,
     checked_period,
     checked_statistic,
     checked_unit,
@@ -21,35 +18,12 @@ from cachefleet.api.metric_inputs import (
     refuse_query,
 )
 from cachefleet.api.names import quoted
-from cachefleet.metrics.expression_functions import Search
-from cachefleet.metrics.expression_syntax import ExpressionError, Node, parse
-from cachefleet.metrics.expressions import check, needed, order, searches
+from cachefleet.metrics.expression_syntax import ExpressionError, parse
 from cachefleet.metrics.labels import label_fault
-from cachefleet.metrics.periods import is_period
-from cachefleet.metrics.search import read_search
-from cachefleet.metrics.statistics import read_statistic
-from cachefleet.model.errors import AwsError
+from cachefleet.metrics.queries import Query, QueryFailed, Wanted, linked
 
 MAX_QUERIES = 500
-DEFAULT_PERIOD_S = 300  # of a search and of TIME_SERIES(), where nothing says another one
 _ID = re.compile(r"[a-z][A-Za-z0-9_]{0,254}", re.ASCII)
-
-
-class Query(msgspec.Struct, frozen=True):
-    """wanted: of a metric; node: of an expression. needs: ids that an expression is computed from. period_s: of an expression,
-    0 where it does not say."""
-
-    query_id: str
-    label: str
-    is_returned: bool
-    wanted: Wanted | None = None
-    node: Node | None = None
-    needs: frozenset[str] = frozenset()
-    period_s: int = 0
-
-
-def in_expression(query_id: str, error: ExpressionError) -> AwsError:
-    return refuse_query(f"Error in expression '{query_id}': {error}.")
 
 
 def read_queries(context: Context, given: Sequence[Mapping[str, Any]]) -> list[Query]:
@@ -64,28 +38,10 @@ def read_queries(context: Context, given: Sequence[Mapping[str, Any]]) -> list[Q
         queries[query.query_id] = query
     if not any(query.is_returned for query in queries.values()):
         raise refuse_query("At least one query of MetricDataQueries must have ReturnData true.")
-    is_metric = {name: query.wanted is not None for name, query in queries.items()}
-    return [_linked(query, is_metric) for query in queries.values()]
-
-
-def in_order(queries: Sequence[Query]) -> list[str]:
-    """The ids, each after those that it needs. Raises ValidationError for a circle."""
     try:
-        return order({query.query_id: query.needs for query in queries})
-    except ExpressionError as error:
-        circled = next(query.query_id for query in queries if query.query_id in str(error).replace(":", " ").split())
-        raise in_expression(circled, error) from None
-
-
-def closure(query: Query, queries: Mapping[str, Query]) -> set[str]:
-    """The ids of everything that it needs, itself among them."""
-    found = {query.query_id}
-    waiting = [query]
-    while waiting:
-        for name in waiting.pop().needs - found:
-            found.add(name)
-            waiting.append(queries[name])
-    return found
+        return linked(queries.values())
+    except QueryFailed as error:
+        raise refuse_query(str(error)) from None
 
 
 def _query(context: Context, given: Mapping[str, Any], where: str) -> Query:
@@ -115,7 +71,7 @@ def _query(context: Context, given: Mapping[str, Any], where: str) -> Query:
     try:
         return Query(query_id, label, is_returned, node=parse(expression), period_s=period_s)
     except ExpressionError as error:
-        raise in_expression(query_id, error) from None
+        raise refuse_query(str(QueryFailed(query_id, error))) from None
 
 
 def _wanted(context: Context, given: Mapping[str, Any], where: str) -> Wanted:
@@ -126,25 +82,3 @@ def _wanted(context: Context, given: Mapping[str, Any], where: str) -> Wanted:
         checked_statistic(given["Stat"], f"{where}.Stat", refuse_query),
         checked_period(given["Period"], f"{where}.Period", refuse_query),
     )
-
-
-def _linked(query: Query, is_metric: Mapping[str, bool]) -> Query:
-    """With what an expression needs."""
-    if query.node is None:
-        return query
-    try:
-        check(query.node, is_metric)
-        for search in searches(query.node):
-            _check_search(search)
-        return msgspec.structs.replace(query, needs=frozenset(needed(query.node, is_metric)))
-    except ExpressionError as error:
-        raise in_expression(query.query_id, error) from None
-
-
-def _check_search(search: Search) -> None:
-    """Raises ExpressionError."""
-    read_search(search.query)
-    if read_statistic(search.statistic) is None:
-        raise ExpressionError(f"{quoted(search.statistic)} is not a valid statistic for SEARCH()")
-    if search.period_s and not is_period(search.period_s):
-        raise ExpressionError(f"{search.period_s} is not a valid period for SEARCH()")

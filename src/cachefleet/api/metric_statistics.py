@@ -7,20 +7,21 @@ from typing import Any
 
 from cachefleet.api.context import Context
 from cachefleet.api.metric_inputs import (
-    Wanted,
     checked_period,
     checked_statistic,
     checked_times,
     checked_unit,
     read_metric,
+    readings,
     refuse_value,
 )
-from cachefleet.api.metric_reading import read_values
 from cachefleet.api.registry import operation
 from cachefleet.metrics.periods import count
+from cachefleet.metrics.queries import Wanted
 from cachefleet.metrics.statistics import SIMPLE, Statistic
 from cachefleet.metrics.values import Value
 from cachefleet.model.errors import invalid_combination
+from cachefleet.monitoring.reading import read_values
 
 MAX_DATAPOINTS = 1440
 MAX_EXTENDED = 10
@@ -54,7 +55,7 @@ async def get_metric_statistics(context: Context, request: dict[str, Any]) -> di
         )
     unit = checked_unit(request.get("Unit"), "Unit", refuse_value)
     wanted = Wanted(metric, unit, statistics[0], period_s)
-    found = await read_values(context, wanted, start, end, context.clock.now())
+    found = await read_values(readings(context), wanted, start, end, context.clock.now())
     points = sorted((time, unit) for unit, values in found.items() for time in values)
     shown = [_datapoint(time, unit, found[unit][time], statistics) for time, unit in points]
     return {"Label": metric.name, "Datapoints": [point for point in shown if point is not None]}

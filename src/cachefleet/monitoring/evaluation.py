@@ -1,6 +1,6 @@
-"""The values of GetMetricData's queries: reads what they need, and computes expressions in a thread, each once.
+"""The values of queries: reads what they need, and computes expressions in a thread, each once.
 
-What is read is bounded by the work that a request may make. Called by GetMetricData.
+What is read is bounded by the work that a request may make. Called by GetMetricData and by the evaluation of alarms.
 """
 
 from __future__ import annotations
@@ -10,19 +10,18 @@ from collections.abc import Sequence
 
 import msgspec
 
-from cachefleet.api.context import Context
-from cachefleet.api.metric_inputs import Metric, Wanted
-from cachefleet.api.metric_queries import DEFAULT_PERIOD_S, Query, closure, in_expression, in_order
-from cachefleet.api.metric_reading import read_lines
 from cachefleet.metrics.dimensions import listings
 from cachefleet.metrics.expression_functions import Scene, Search
 from cachefleet.metrics.expression_syntax import ExpressionError
 from cachefleet.metrics.expressions import result, searches
 from cachefleet.metrics.lines import Array, Line, Value, Work
 from cachefleet.metrics.periods import Window, window
+from cachefleet.metrics.queries import DEFAULT_PERIOD_S, Metric, Query, QueryFailed, Wanted, closure, in_order
 from cachefleet.metrics.search import SearchQuery, read_search
 from cachefleet.metrics.statistics import read_statistic
 from cachefleet.model.metric import DAY_S, Series
+from cachefleet.model.resource import Scope
+from cachefleet.monitoring.reading import Readings, read_lines
 
 MOST_FOUND = 500  # series of one search
 _LISTED_S = 14 * DAY_S  # a search finds metrics with values since
@@ -40,9 +39,10 @@ class Span(msgspec.Struct, frozen=True):
 class Evaluation:
     """Of one request. Not for several tasks."""
 
-    def __init__(self, context: Context, queries: Sequence[Query], span: Span) -> None:
-        """Raises ValidationError for expressions that refer to each other in a circle."""
-        self._context = context
+    def __init__(self, readings: Readings, scope: Scope, queries: Sequence[Query], span: Span) -> None:
+        """scope: in which SEARCH searches. Raises QueryFailed for expressions that refer to each other in a circle."""
+        self._readings = readings
+        self._scope = scope
         self._queries = {query.query_id: query for query in queries}
         self._order = in_order(queries)
         self._span = span
@@ -51,12 +51,12 @@ class Evaluation:
         self.limited = False  # whether a search found more than is taken
 
     async def lines(self, query: Query, ahead: Sequence[Query] = ()) -> list[Line]:
-        """ahead: metrics that are going to be asked for next, and are read along. Raises ValidationError, StoreError."""
+        """ahead: metrics that are going to be asked for next, and are read along. Raises QueryFailed, StoreError."""
         wanted = closure(query, self._queries) | {one.query_id for one in ahead}
         try:
             await self._read([name for name in self._order if name in wanted])
         except ExpressionError as error:
-            raise in_expression(query.query_id, error) from None
+            raise QueryFailed(query.query_id, error) from None
         for name in self._order:
             if name in wanted and name not in self._values:
                 self._values[name] = await self._computed(self._queries[name])
@@ -78,7 +78,7 @@ class Evaluation:
 
     async def _read_lines(self, wanted: Sequence[Wanted]) -> list[Line]:
         """Raises ExpressionError when it is too much."""
-        return await read_lines(self._context, wanted, self._span.start, self._span.end, self._span.now, self._work)
+        return await read_lines(self._readings, wanted, self._span.start, self._span.end, self._span.now, self._work)
 
     async def _computed(self, query: Query) -> Value:
         assert query.node is not None
@@ -94,7 +94,7 @@ class Evaluation:
             )
             return await asyncio.to_thread(result, query.node, scene)
         except ExpressionError as error:
-            raise in_expression(query.query_id, error) from None
+            raise QueryFailed(query.query_id, error) from None
 
     def _metrics(self) -> list[tuple[str, Line]]:
         """In the order of the request."""
@@ -122,7 +122,7 @@ class Evaluation:
         found: list[Metric] = []
         after: Series | None = None
         while True:
-            page = await self._context.metrics.listed(self._context.scope, search.namespace, since, after, _SERIES_AT_ONCE)
+            page = await self._readings.metrics.listed(self._scope, search.namespace, since, after, _SERIES_AT_ONCE)
             for one in page:
                 for series, names in listings(one, after):
                     fits = [name for name in names if search.finds(series.namespace, name, series.dimensions)]

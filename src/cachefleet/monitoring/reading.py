@@ -1,17 +1,21 @@
 """Reads values of metrics in portions, and makes points of them: no portion holds the event loop for long.
 
-Whatever is of the same series and time is read together, since a block has all metrics of its series. Called by GetMetricData
-and GetMetricStatistics.
+Whatever is of the same series and time is read together, since a block has all metrics of its series. Called by the operations
+that read metrics and by the evaluation of alarms.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from cachefleet.api.context import Context
-from cachefleet.api.metric_inputs import Wanted, stored
+import msgspec
+
+from cachefleet.clock import Clock
+from cachefleet.metric_interfaces import Metrics
+from cachefleet.metrics.dimensions import sources
 from cachefleet.metrics.lines import Line, Subject, Work
 from cachefleet.metrics.periods import Window, window
+from cachefleet.metrics.queries import Wanted
 from cachefleet.metrics.statistics import binned, series_of, together
 from cachefleet.metrics.values import Value
 from cachefleet.model.metric import MetricName, Series, names_of
@@ -23,24 +27,32 @@ _Found = Mapping[tuple[Series, MetricName], Mapping[int, Value]]
 _Columns = Sequence[Mapping[int, Value]]
 
 
+class Readings(msgspec.Struct, frozen=True):
+    """Where values are read. most_nodes: of a Memcached cluster."""
+
+    metrics: Metrics
+    clock: Clock
+    most_nodes: int
+
+
 async def read_lines(
-    context: Context, wanted: Sequence[Wanted], start: float, end: float, now: float, work: Work
+    readings: Readings, wanted: Sequence[Wanted], start: float, end: float, now: float, work: Work
 ) -> list[Line]:
     """In the order of wanted. now: by which it is decided what is how old. Raises StoreError, and ExpressionError as soon as
     there are more points than the work allows."""
     groups: dict[_Group, list[int]] = {}
     for number, one in enumerate(wanted):
-        key = stored(context, one.metric), window(start, end, one.period_s, now)
+        key = _stored(readings, one), window(start, end, one.period_s, now)
         groups.setdefault(key, []).append(number)
     points: list[dict[int, float]] = [{} for _ in wanted]
     for batch, span in _batches(groups):
-        series = [source for sources, _ in batch for source in sources]
+        series = [source for stored, _ in batch for source in stored]
         asked = {(wanted[number].metric.name, wanted[number].unit) for group in batch for number in groups[group]}
         names = [name for one in sorted(asked) for name in names_of(*one)]
         for begin, finish in _portions(span, len(batch)):
-            found = await context.metrics.points(series, names, span.resolution, begin, finish)
-            await context.clock.sleep(0)
-            columns = _by_group(found, [sources for sources, _ in batch])
+            found = await readings.metrics.points(series, names, span.resolution, begin, finish)
+            await readings.clock.sleep(0)
+            columns = _by_group(found, [stored for stored, _ in batch])
             for place, group in enumerate(batch):
                 for number in groups[group]:
                     one = wanted[number]
@@ -51,18 +63,22 @@ async def read_lines(
     return [Line(points[number], one.period_s, _subject(one)) for number, one in enumerate(wanted)]
 
 
-async def read_values(context: Context, wanted: Wanted, start: float, end: float, now: float) -> dict[str, dict[int, Value]]:
+async def read_values(readings: Readings, wanted: Wanted, start: float, end: float, now: float) -> dict[str, dict[int, Value]]:
     """Unit -> the values of each period, of one metric; wanted.statistic does not matter. Raises StoreError."""
-    span, sources = window(start, end, wanted.period_s, now), stored(context, wanted.metric)
+    span, series = window(start, end, wanted.period_s, now), _stored(readings, wanted)
     names = names_of(wanted.metric.name, wanted.unit)
     made: dict[str, dict[int, Value]] = {}
     for begin, finish in _portions(span, 1):
-        found = await context.metrics.points(sources, names, span.resolution, begin, finish)
-        await context.clock.sleep(0)
-        for by_unit in _by_group(found, [sources]).values():
+        found = await readings.metrics.points(series, names, span.resolution, begin, finish)
+        await readings.clock.sleep(0)
+        for by_unit in _by_group(found, [series]).values():
             for unit in by_unit:
                 made.setdefault(unit, {}).update(binned(_joined(by_unit, unit), span.start, span.period_s))
     return made
+
+
+def _stored(readings: Readings, wanted: Wanted) -> tuple[Series, ...]:
+    return sources(wanted.metric.series, wanted.metric.name, readings.most_nodes)
 
 
 def _by_group(found: _Found, groups: Sequence[Sequence[Series]]) -> dict[tuple[int, str], dict[str, list[Mapping[int, Value]]]]:
@@ -70,8 +86,8 @@ def _by_group(found: _Found, groups: Sequence[Sequence[Series]]) -> dict[tuple[i
     made: dict[tuple[int, str], dict[str, list[Mapping[int, Value]]]] = {}
     there = {series for series, _ in found}
     places: dict[Series, list[int]] = {}
-    for place, sources in enumerate(groups):
-        for source in there.intersection(sources):
+    for place, stored in enumerate(groups):
+        for source in there.intersection(stored):
             places.setdefault(source, []).append(place)
     for (series, name), column in found.items():
         for place in places[series]:
