@@ -17,7 +17,7 @@ EVERY_TEST = --quiet --durations 15 --numprocesses $(shell expr $$(nproc 2>/dev/
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help up test simulate kills backup-kills restores check bench docs lock clean
+.PHONY: help up test simulate kills backup-kills restores check bench docs wheel lock clean
 
 help:
 	@echo 'make up      set everything up, run the service in the foreground with a demo cache (Ctrl-C stops it)'
@@ -29,6 +29,7 @@ help:
 	@echo 'make check   format, lint, types, import contracts, style, generated documents'
 	@echo 'make bench   measure, print a table'
 	@echo 'make docs    write the generated documents anew'
+	@echo 'make wheel   a package in dist/, with our modules for engines compiled: no compiler is needed where it is installed'
 	@echo 'make lock    resolve requirements/*.txt anew'
 	@echo 'make clean   remove the virtual environment and everything built'
 
@@ -85,6 +86,13 @@ bench: $(TESTING)
 
 docs: $(TESTING)
 	@$(BIN)/python -m scripts.generate_docs
+
+wheel: $(RUNTIME)
+	@command -v $${CC:-cc} >/dev/null || command -v gcc >/dev/null || command -v clang >/dev/null || \
+		{ echo 'make wheel: needs a C compiler. On Debian: apt-get install gcc libc6-dev' >&2; exit 1; }
+	@rm -rf build/lib* build/bdist*
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+	@ls dist/*.whl
 
 lock:
 	@PYTHON='$(PYTHON)' scripts/lock

@@ -1,18 +1,21 @@
-"""How our modules for engines get compiled: once, whole or not at all, and with a message where they cannot be."""
+"""How our modules for engines are had: as they came with the package, else compiled, once, whole or not at all, and with a
+message where neither can be."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from cachefleet.engines.build_tools import ToolsMissing
-from cachefleet.engines.config_module import CONFIG_SOURCE
 from cachefleet.engines.iam_module import IAM_SOURCE
 from cachefleet.engines.module_compiling import ModuleSource, NotCompiled, compiled_module
+from cachefleet.engines.modules import EVERY_MODULE
+from tests.fixtures.iam_tokens import require_compiler
 
-every_source = pytest.mark.parametrize("source", [IAM_SOURCE, CONFIG_SOURCE], ids=lambda source: source.name)
+every_source = pytest.mark.parametrize("source", EVERY_MODULE, ids=lambda source: source.name)
 
 
 @pytest.fixture(autouse=True)
@@ -39,8 +42,15 @@ def test_it_is_compiled_once(source: ModuleSource, tmp_path: Path) -> None:
 
 
 def test_each_has_a_file_of_its_own(tmp_path: Path) -> None:
-    made = {compiled_module(source, tmp_path / "modules").name for source in (IAM_SOURCE, CONFIG_SOURCE)}
-    assert {name.partition("-")[0] for name in made} == {"iam", "config"}
+    made = {compiled_module(source, tmp_path / "modules").name for source in EVERY_MODULE}
+    assert {name.partition("-")[0] for name in made} == {source.name for source in EVERY_MODULE}
+
+
+def test_every_module_is_on_the_list() -> None:
+    engines = Path(__file__).parents[3] / "src" / "cachefleet" / "engines"
+    assert {source.folder.name for source in EVERY_MODULE} == {
+        path.name for path in engines.glob("*_module") if any(path.iterdir())
+    }
 
 
 @every_source
@@ -60,6 +70,49 @@ def test_without_a_compiler_it_says_what_to_install(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ToolsMissing, match=rf"{source.called} .* apt-get install gcc libc6-dev"):
         compiled_module(source, tmp_path / "modules")
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a module that this machine can load."""
+    folder = tmp_path_factory.mktemp("prebuilt")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CC", require_compiler())
+        compiled_module(IAM_SOURCE, folder)
+    return folder
+
+
+def test_one_that_came_with_the_package_is_taken(real: Path, tmp_path: Path) -> None:
+    made = compiled_module(IAM_SOURCE, tmp_path / "modules", prebuilt=real)
+    assert made.read_bytes() == (real / made.name).read_bytes() and made.stat().st_mode & 0o777 == 0o700
+    assert not (tmp_path / "runs").exists(), "nothing was compiled"
+
+
+def test_one_that_came_and_cannot_be_loaded_is_compiled(tmp_path: Path) -> None:
+    (tmp_path / "prebuilt").mkdir()
+    (tmp_path / "prebuilt" / IAM_SOURCE.file_name()).write_text("of another machine")
+    assert compiled_module(IAM_SOURCE, tmp_path / "modules", tmp_path / "prebuilt").read_text() == "module\n"
+    assert {path.name for path in (tmp_path / "modules").iterdir()} == {IAM_SOURCE.file_name(), ".iam.lock"}
+
+
+def test_without_a_compiler_it_says_what_is_wrong_with_the_one_that_came(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ToolsMissing, match=r"and none came with this package: .* apt-get install gcc"):
+        compiled_module(IAM_SOURCE, tmp_path / "modules", tmp_path / "prebuilt")
+    (tmp_path / "prebuilt").mkdir()
+    (tmp_path / "prebuilt" / IAM_SOURCE.file_name()).write_text("of another machine")
+    with pytest.raises(ToolsMissing, match=r"the one that came with this package cannot be used \(.*file too short.*\)"):
+        compiled_module(IAM_SOURCE, tmp_path / "modules", tmp_path / "prebuilt")
+
+
+def test_one_of_another_source_is_not_taken(real: Path, tmp_path: Path) -> None:
+    shutil.copytree(IAM_SOURCE.folder, tmp_path / "source")
+    with (tmp_path / "source" / "token.c").open("a") as file:
+        file.write("/* changed */\n")
+    changed = IAM_SOURCE._replace(folder=tmp_path / "source")
+    assert compiled_module(changed, tmp_path / "modules", prebuilt=real).read_text() == "module\n"
 
 
 @every_source

@@ -1,0 +1,6 @@
+"""The loadable modules that we have for engines. Each of them is compiled into wheels (setup.py)."""
+
+from cachefleet.engines.config_module import CONFIG_SOURCE
+from cachefleet.engines.iam_module import IAM_SOURCE
+
+EVERY_MODULE = (IAM_SOURCE, CONFIG_SOURCE)
