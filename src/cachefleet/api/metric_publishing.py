@@ -17,7 +17,7 @@ from cachefleet.metrics.periods import AHEAD_S
 from cachefleet.metrics.queries import Metric
 from cachefleet.metrics.values import Value, measured, single
 from cachefleet.model.errors import AwsError, invalid_combination
-from cachefleet.model.metric import DAY_S, MetricName
+from cachefleet.model.metric import BEYOND_AWS, DAY_S, MetricName
 
 MAX_METRICS = 1000
 MAX_VALUES = 150
@@ -52,6 +52,8 @@ async def put_metric_data(context: Context, request: dict[str, Any]) -> dict[str
             f"The value {quoted(namespace)} for parameter Namespace is invalid: it must not begin with AWS/, and have "
             "letters, digits, spaces and . - _ / # : only."
         )
+    if namespace == BEYOND_AWS:
+        raise refuse_value(f"The value {quoted(namespace)} for parameter Namespace is invalid: only this service writes to it.")
     given = request.get("MetricData") or ()
     if not given:
         raise AwsError("MissingParameter", "The parameter MetricData is required.")

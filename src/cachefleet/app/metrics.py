@@ -14,6 +14,7 @@ from pathlib import Path
 from cachefleet.app.tasks import end
 from cachefleet.clock import Clock, Entropy
 from cachefleet.metric_interfaces import MetricStore
+from cachefleet.metrics.instruments import Instruments
 from cachefleet.settings import Settings
 from cachefleet.store import MetricFile, open_metric_store
 from cachefleet.telemetry.exposition import Exposition
@@ -23,13 +24,18 @@ FILE = "metrics.db"
 SCRAPERS_FILE = "metrics.token"
 
 
-async def open_metrics(settings: Settings, clock: Clock, entropy: Entropy, stack: AsyncExitStack) -> Recorder:
+async def open_metrics(
+    settings: Settings, clock: Clock, entropy: Entropy, stack: AsyncExitStack, instruments: Instruments
+) -> Recorder:
     """It writes what it is told until the stack ends. A file of ours that cannot be used keeps nobody from starting; the
     database that is shared has to have room for metrics. Raises StoreError."""
     url = settings.database_url
     store: MetricStore = await open_metric_store(url) if url else MetricFile(settings.data_dir / FILE)
     stack.push_async_callback(store.close)
-    recorder = Recorder(store, clock, entropy.hex(8))
+    recorder = Recorder(store, clock, entropy.hex(8), instruments.values_lost)
+    instruments.gauge(
+        "cachefleet_metric_blocks_waiting", "Blocks of measured values that are not stored yet.", recorder.waiting
+    )
     task = asyncio.create_task(recorder.run())
     stack.push_async_callback(end, task)
     return recorder

@@ -31,6 +31,7 @@ from cachefleet.engines.memcached import MemcachedDriver
 from cachefleet.engines.trust import Trust
 from cachefleet.engines.valkey import ValkeyDriver
 from cachefleet.hosts.local import LocalHost
+from cachefleet.metrics.instruments import Instruments
 from cachefleet.policies.credential import Credential
 from cachefleet.settings import Settings
 from cachefleet.snapshot_interfaces import TransferFailed, Transfers
@@ -80,9 +81,9 @@ async def refuses_key(transfers: Transfers, name: str) -> str:
     return ""
 
 
-async def assemble(settings: Settings, folder: Folder, clock: Clock, stack: AsyncExitStack) -> Parts:
+async def assemble(settings: Settings, folder: Folder, clock: Clock, stack: AsyncExitStack, instruments: Instruments) -> Parts:
     """Whatever has to be closed is, with the stack. Raises as _open."""
-    store = await _open(settings, folder.installation, clock)
+    store = await _open(settings, folder.installation, clock, instruments)
     stack.push_async_callback(store.close)
     leadership = Leadership(
         store,
@@ -128,6 +129,7 @@ async def assemble(settings: Settings, folder: Folder, clock: Clock, stack: Asyn
         config_module=config_module.file,
         certificates=certificates,
         shared_store=store.shared,
+        instruments=instruments,
     )
     modules = iam_module, config_module
     sources = _sources(seams, host, leadership)
@@ -145,6 +147,7 @@ def _sources(seams: Seams, host: LocalHost, leadership: Leadership) -> Sources:
         clock=seams.clock,
         settings=seams.settings,
         permit=leadership.permit,
+        instruments=seams.instruments,
     )
 
 
@@ -156,10 +159,10 @@ def _certificates(settings: Settings, clock: Clock) -> CertificateAuthority:
         raise StartFailed(f"encryption in transit: {error}") from None
 
 
-async def _open(settings: Settings, installation: Installation, clock: Clock) -> SqlStore:
+async def _open(settings: Settings, installation: Installation, clock: Clock, instruments: Instruments) -> SqlStore:
     """Raises StoreError; StartFailed for a database whose caches live in another data folder."""
     url = settings.database_url or f"sqlite+aiosqlite:///{settings.data_dir / 'cachefleet.db'}"
-    store = await open_store(url, clock)
+    store = await open_store(url, clock, instruments.transactions)
     if settings.database_url:
         try:
             owner, place = await store.claim(installation.identity, str(settings.data_dir))

@@ -29,7 +29,9 @@ from cachefleet.app.audit_log import AuditLog, audit_file
 from cachefleet.app.installation import AlreadyRunning, FolderLost, Installation, ServiceLock
 from cachefleet.app.logs import configure_logs, log_file
 from cachefleet.app.metrics import Scrapes, open_metrics
+from cachefleet.app.own_gauges import watch_parts
 from cachefleet.app.parts import Folder, Parts, StartFailed, assemble, refuses_key
+from cachefleet.app.readiness import ReadinessProbe
 from cachefleet.app.services import Membership, ServiceInfo, TooManyServices
 from cachefleet.app.tasks import end
 from cachefleet.clock import Clock, Entropy, SystemClock, SystemEntropy
@@ -41,11 +43,13 @@ from cachefleet.gateway.server import serve
 from cachefleet.hosts.local import LocalHost
 from cachefleet.interfaces import HostRefused
 from cachefleet.metric_interfaces import Metrics
+from cachefleet.metrics.instruments import Instruments
 from cachefleet.settings import Settings
 from cachefleet.store import StoreError, is_shared
 from cachefleet.telemetry.alarm_watch import AlarmWatch
 from cachefleet.telemetry.collector import Collector
 from cachefleet.telemetry.exposition import Exposition
+from cachefleet.telemetry.own_metrics import watch_lag
 
 log = structlog.get_logger()
 FOLDER_LOOK_S = 2.0
@@ -118,13 +122,16 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
         loop.add_signal_handler(number, stop.set)
     clock, entropy = SystemClock(), SystemEntropy()
     async with AsyncExitStack() as stack:
-        parts = await assemble(settings, folder, clock, stack)
+        instruments = Instruments()
+        parts = await assemble(settings, folder, clock, stack, instruments)
         host, controller = parts.host, parts.controller
-        exposition = Exposition(clock)
-        metrics = await open_metrics(settings, clock, entropy, stack)
+        exposition = Exposition(clock, instruments)
+        metrics = await open_metrics(settings, clock, entropy, stack, instruments)
+        watch_parts(instruments, parts, settings.data_dir)
         await _adopt(host)
         audit = AuditLog(audit_file(settings.data_dir, folder.member.number), settings.audit, clock)
         stack.callback(audit.close)
+        probe = ReadinessProbe(parts.store, parts.leadership, lambda: not control.done(), clock)
         auditor = Auditor(audit.write, clock, entropy, settings.account, reads=settings.audit.reads)
 
         gateway = Gateway(
@@ -139,21 +146,21 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
             auditor.tell,
             parts.certificates.authorities,
             Scrapes(settings, entropy, exposition).answer,
+            probe.ready,
+            instruments,
         )
         # What exists now lives as long as the process: keep the garbage collector from walking it again and again.
         gc.collect()
         gc.freeze()
         collector = Collector(parts.sources, metrics, exposition)
-        alarms = AlarmWatch(parts.store, metrics, clock, settings.api.memcached_nodes)
+        alarms = AlarmWatch(parts.store, metrics, clock, settings.api.memcached_nodes, instruments.alarms)
         control = asyncio.create_task(parts.leadership.run(partial(_lead, controller, collector.run, alarms.run)))
         stack.push_async_callback(end, control)
         _log_start(settings, parts.catalogue)
         loop.call_soon(started)
         control.add_done_callback(lambda _: stop.set())
-        watch = asyncio.create_task(_watch(folder, clock, stop))
-        stack.push_async_callback(end, watch)
-        handover = asyncio.create_task(_hand_over(control, stop))
-        stack.push_async_callback(end, handover)
+        for beside in (_watch(folder, clock, stop), _hand_over(control, stop), watch_lag(instruments, clock)):
+            stack.push_async_callback(end, asyncio.create_task(beside))
         await serve(gateway.app, sock, stop)
         if folder.lost():
             await end(control)

@@ -235,7 +235,16 @@ class Backups:
                 continue
             if group is not None and held:
                 self._wake_group(group.key)
+            self._count(row, ended)
             return
+
+    def _count(self, row: SnapshotRow, ended: SnapshotDesired | None) -> None:
+        if row.desired.state is SnapshotState.DELETING:
+            return
+        if ended is None or ended.state is SnapshotState.AVAILABLE:  # an export leaves no row
+            self._seams.instruments.snapshots.add("made")
+        elif ended.state is SnapshotState.FAILED:
+            self._seams.instruments.snapshots.add("failed")
 
     async def _drop_other_attempts(self, row: SnapshotRow) -> None:
         """What earlier ones have left: before the row says that it is done, since nobody looks at it afterwards."""

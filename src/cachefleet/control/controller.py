@@ -67,6 +67,14 @@ class Controller:
         if key.kind in GROUP_KINDS or key.kind is Kind.SNAPSHOT:
             self._backups.wake(key)
 
+    def overdue(self) -> tuple[int, float]:
+        """Groups that wait for a worker, and for how many seconds the first of them has."""
+        return self._queue.overdue()
+
+    def acting(self) -> int:
+        """Groups of which actions are under way."""
+        return len(self._acting)
+
     def _fresh_pulse(self) -> Pulse:
         return Pulse(self._seams.clock, self._seams.host, self._seams.settings.control, self.wake, self._interrupt)
 
@@ -126,19 +134,21 @@ class Controller:
     async def _work(self) -> None:
         while True:
             key = await self._queue.get()
+            began, outcome = self._seams.clock.monotonic(), "done"
             try:
                 again_s = await self.step(key)
             except Conflict:
-                again_s = 0.0
+                again_s, outcome = 0.0, "conflict"
             except Deposed as error:  # this term is about to end
                 log.info("pass given up", group=str(key), why=str(error))
-                again_s = self._back_off(key)
+                again_s, outcome = self._back_off(key), "deposed"
             except StoreError as error:
                 log.warning("store failed", group=str(key), why=str(error))
-                again_s = self._back_off(key)
+                again_s, outcome = self._back_off(key), "store-failed"
             except Exception:
                 log.exception("pass failed", group=str(key))
-                again_s = self._back_off(key)
+                again_s, outcome = self._back_off(key), "failed"
+            self._seams.instruments.passes.observe(self._seams.clock.monotonic() - began, outcome)
             self._queue.done(key)
             if again_s is not None:
                 self._queue.add(key, again_s)

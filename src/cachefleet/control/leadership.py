@@ -25,6 +25,7 @@ LEASE = "controller"
 STANDBY_LOOK_S = 0.2  # how often one that waits looks whether it may lead
 RENEWALS = 3  # in the time of a lease
 TRIES = 10  # the same, after a renewal that failed
+LEADS, STANDS_BY = "leads", "stands by: another service leads"
 PAUSE_S = 1.0  # after a term that ended by an error: another may have better luck
 
 
@@ -54,6 +55,7 @@ class Leadership:
         self._token = 0
         self._deadline = -math.inf  # monotonic; the lease is ours before
         self._unwell = False  # the last try failed; told once
+        self._other_leads = False
         self._complaint = ""  # why the last term ended, when it ended by an error; told once
 
     def token(self) -> int:
@@ -61,6 +63,15 @@ class Leadership:
         if not self._token or self._clock.monotonic() >= self._deadline:
             raise Deposed("this service does not lead, or cannot know at present whether it does")
         return self._token
+
+    @property
+    def standing(self) -> str:
+        """For people: whether this service leads, and why it does not."""
+        if self._token and self._clock.monotonic() < self._deadline:
+            return LEADS
+        if self._unwell:
+            return "does not lead: the database does not say who does"
+        return STANDS_BY if self._other_leads else "does not lead yet"
 
     def permit(self) -> None:
         """Raises Deposed where nothing may be done: for those that have effects and no use for the token."""
@@ -101,6 +112,7 @@ class Leadership:
             self._unwell = True
             return None
         self._unwell = False
+        self._other_leads = lease.holder not in ("", self._holder)
         if lease != Lease(self._holder, self._token or lease.token):
             self._deadline = -math.inf  # somebody else has it, or had it
         else:

@@ -72,6 +72,12 @@ class KeyedQueue(Generic[K]):
         if key in self._due:
             self._push(key, self._due[key])
 
+    def overdue(self) -> tuple[int, float]:
+        """How many keys are due and wait for a worker, and for how many seconds the first of them has."""
+        now = self._clock.monotonic()
+        waits_s = [now - due for key, due in self._due.items() if due <= now and key not in self._running]
+        return len(waits_s), max(waits_s, default=0.0)
+
     @property
     def depth(self) -> int:
         """Keys that wait or run."""

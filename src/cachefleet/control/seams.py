@@ -11,6 +11,7 @@ from cachefleet.access_interfaces import Certificates
 from cachefleet.clock import Clock, Entropy
 from cachefleet.engine_interfaces import Catalogue, EngineDriver, RespDriver
 from cachefleet.interfaces import Host, Store
+from cachefleet.metrics.instruments import Instruments
 from cachefleet.model.observed import Address
 from cachefleet.policies.credential import Credential
 from cachefleet.settings import Settings
@@ -67,3 +68,4 @@ class Seams(msgspec.Struct, frozen=True, kw_only=True):
     has_iam_module: Callable[[], bool] = lambda: False  # whether that was made; cheap
     config_module: Callable[[], Awaitable[str]] = no_module  # path of what gives clients part of CONFIG; "" where it cannot be
     shared_store: bool = False  # others write to it, too, and leave word there
+    instruments: Instruments = msgspec.field(default_factory=Instruments)

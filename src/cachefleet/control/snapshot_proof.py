@@ -139,6 +139,7 @@ class Proofs:
                     await transaction.update(told_group(group, found, now))
                 await transaction.add_events(snapshot.key.scope, now, [_event(snapshot, found)])
         if snapshot is not None and found is not None:
+            self._seams.instruments.proofs.add("failed" if found.why else "succeeded")
             log.info("proof of a snapshot ended", snapshot=str(snapshot.key), keys=found.keys, why=found.why)
         if proof is not None:
             self._wake_group(proof.key)

@@ -17,9 +17,11 @@ from cachefleet.api.context import Caller, Context
 from cachefleet.clock import Clock, Entropy
 from cachefleet.gateway.audit import Call
 from cachefleet.gateway.exchange import AsgiScope, Disconnected, Receive, Reply, Send, read_head, read_request, send_reply
+from cachefleet.gateway.health import Ready, always_ready, readiness_reply
 from cachefleet.gateway.large_replies import LargeReplies, is_large
 from cachefleet.gateway.lockout import Lockout
 from cachefleet.interfaces import StoreError
+from cachefleet.metrics.instruments import Instruments
 from cachefleet.model.errors import AwsError
 from cachefleet.policies.credential import Credential
 from cachefleet.protocol.authorization import Authorization, read_authorization
@@ -40,9 +42,11 @@ BODY_TIMEOUT_S = 30.0
 _REPORT = "/status"
 _AUTHORITIES = "/ca.pem"
 _METRICS = "/metrics"
+_READY = "/readyz"
 _METHODS = {
     "/": ("POST", "GET"),
     "/healthz": ("GET", "HEAD"),
+    _READY: ("GET", "HEAD"),
     _AUTHORITIES: ("GET", "HEAD"),
     _REPORT: ("GET",),
     _METRICS: ("GET",),
@@ -65,6 +69,7 @@ class _Trace(msgspec.Struct):
     codec: Codec
     service: str = DEFAULT
     operation: str = ""
+    known: bool = False  # whether there is that operation
     access_key_id: str = ""
     region: str = ""
     code: str = ""
@@ -92,11 +97,16 @@ class Gateway:
         audit: Callable[[Call], None] | None = None,
         authorities: Callable[[], str] = str,
         metrics: Callable[[str], bytes | None] = lambda authorization: None,
+        ready: Ready = always_ready,
+        instruments: Instruments | None = None,
     ) -> None:
         """admit: refuses (service, operation) by raising AwsError, before anything else is said of the request's input.
         report: what GET /status answers, as JSON, to who signs it. audit: told of every call, as soon as it is known how it
         ends. authorities: what GET /ca.pem answers, to anybody: by whom clients know caches with TLS. metrics: what GET
-        /metrics answers to who shows this Authorization header, None when it is not the right one."""
+        /metrics answers to who shows this Authorization header, None when it is not the right one. ready: what GET /readyz
+        tells to anybody. instruments: where requests are counted."""
+        self._ready = ready
+        self._instruments = instruments or Instruments()
         self._metrics = metrics
         self._authorities = authorities
         self._audit = audit or (lambda call: None)
@@ -121,6 +131,8 @@ class Gateway:
         head = read_head(scope)
         trace = _Trace(self._request_id(), self._codecs.for_errors(head), source_address=(scope.get("client") or ("",))[0])
         aside = _aside(scope, self._authorities, self._metrics)
+        if aside is None and scope["path"] == _READY:
+            aside = readiness_reply(await self._ready())
         try:
             reply = aside or await self._answer(scope, head, receive, trace)
         except Disconnected:
@@ -131,8 +143,10 @@ class Gateway:
             self._audit(_call(scope, trace))
             await send_reply(send, refusal)
             raise
+        took_s = self._clock.monotonic() - started
         if aside is None:
             self._audit(_call(scope, trace))
+            self._count(_service_of(scope, trace), trace, took_s)
         identified = (b"x-amzn-requestid", trace.request_id.encode())
         await send_reply(send, msgspec.structs.replace(reply, headers=(identified, *reply.headers)))
         log.info(
@@ -147,8 +161,13 @@ class Gateway:
             status=reply.status,
             code=trace.code,
             reply_bytes=len(reply.body),
-            duration_ms=round((self._clock.monotonic() - started) * 1000, 2),
+            duration_ms=round(took_s * 1000, 2),
         )
+
+    def _count(self, served: str, trace: _Trace, took_s: float) -> None:
+        operation = trace.operation if trace.known else "unknown"  # what is not known is the client's word
+        self._instruments.requests.add(served, operation, trace.code or "OK")
+        self._instruments.request_times.observe(took_s, served, operation)
 
     async def _answer(self, scope: AsgiScope, head: HttpRequest, receive: Receive, trace: _Trace) -> Reply:
         """The steps. Whatever goes wrong becomes an error reply in the request's own form."""
@@ -183,7 +202,7 @@ class Gateway:
             return _refusal(AwsError("InternalFailure", why), trace)
 
     async def _tell(self, claim: Authorization, credential: Credential, trace: _Trace) -> Reply:
-        trace.operation = _REPORT_OPERATION
+        trace.operation, trace.known = _REPORT_OPERATION, True
         told = await self._report(self._context(_caller(claim, credential, trace))) if self._report is not None else {}
         return Reply(200, "application/json", msgspec.json.encode(told))
 
@@ -212,6 +231,7 @@ class Gateway:
     def _admitted(self, trace: _Trace, operation: str) -> None:
         trace.operation = operation
         self._admit(trace.service, operation)
+        trace.known = True
 
     def _request_id(self) -> str:
         digits = self._entropy.hex(16)
@@ -234,10 +254,14 @@ def _caller(claim: Authorization, credential: Credential, trace: _Trace) -> Call
     )
 
 
+def _service_of(scope: AsgiScope, trace: _Trace) -> str:
+    return "cachefleet" if scope["path"] == _REPORT else trace.service
+
+
 def _call(scope: AsgiScope, trace: _Trace) -> Call:
     return Call(
         request_id=trace.request_id,
-        service="cachefleet" if scope["path"] == _REPORT else trace.service,
+        service=_service_of(scope, trace),
         operation=trace.operation,
         region=trace.region,
         source_address=trace.source_address,
@@ -258,7 +282,8 @@ def _aside(scope: AsgiScope, authorities: Callable[[], str], metrics: Callable[[
         return Reply(
             404,
             _TEXT,
-            b"Not found. The API answers POST / and /service/NAME/operation/NAME; GET /status, /ca.pem, /metrics, /healthz.\n",
+            b"Not found. The API answers POST / and /service/NAME/operation/NAME; "
+            b"GET /status, /ca.pem, /metrics, /healthz, /readyz.\n",
         )
     if scope["method"] not in methods:
         allowed = ", ".join(methods).encode()

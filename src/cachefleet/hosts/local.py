@@ -147,6 +147,10 @@ class LocalHost:
     def inspect(self, uid: str) -> dict[str, ProcessView]:
         return self._launches.views(uid)
 
+    def running(self) -> int:
+        """How many processes of caches there are."""
+        return sum(launch.held and launch.running for launch in self._launches)
+
     def activity(self, incarnation: str) -> Activity | None:
         return self._launches.activity(incarnation)
 

@@ -109,6 +109,7 @@ OF_MEMCACHED = (
 COMMANDS = "cachefleet_node_commands"
 COMMAND_SECONDS = "cachefleet_node_command_seconds"
 UP = "cachefleet_node_up"
+PROVEN_AT, PROVEN = "cachefleet_snapshot_proof_timestamp_seconds", "cachefleet_snapshot_proof_succeeded"  # of a group
 
 
 def commands(now: Reading) -> Iterator[tuple[str, float, float]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 NODES = "AWS/ElastiCache"  # the namespace of what is measured here
+BEYOND_AWS = "Cachefleet"  # of what is known here and has no name in AWS
 DAY_S = 86400
 _SIZES = ("Bytes", "Kilobytes", "Megabytes", "Gigabytes", "Terabytes", "Bits", "Kilobits", "Megabits", "Gigabits", "Terabits")
 UNITS = (

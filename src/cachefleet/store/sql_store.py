@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cachefleet.clock import Clock
-from cachefleet.interfaces import AnyRow, Lease
+from cachefleet.interfaces import AnyRow, Conflict, Deposed, Lease, NameTaken
+from cachefleet.metrics.instruments import Counter, Instruments
 from cachefleet.model.event import Event
 from cachefleet.model.resource import Key, Kind, Scope
 from cachefleet.store import leases
@@ -35,6 +36,8 @@ _LARGEST_ID = 2**63 - 1
 _DOCUMENTS_AT_ONCE = 500  # names in one statement
 
 _KINDS = {kind.value: kind for kind in Kind}
+# How transactions end, as they are counted; all else is rolled back because those who write want it so.
+_ENDS = ((Conflict, "conflict"), (NameTaken, "name-taken"), (Deposed, "deposed"), (StoreError, "failed"))
 
 Head = tuple[Key, int]  # and version
 
@@ -68,9 +71,9 @@ _keys = sa.select(resources.c.kind, resources.c.account, resources.c.region, res
 _event_columns = (events.c.source_type, events.c.source_id, events.c.message, events.c.at, events.c.id)
 
 
-async def open_store(url: str, clock: Clock) -> SqlStore:
+async def open_store(url: str, clock: Clock, transactions: Counter | None = None) -> SqlStore:
     """url: sqlite+aiosqlite:///path (":memory:" or no path: a database that ends with the store), or
-    postgresql+asyncpg://user:password@host:port/name. Creates missing tables. Raises StoreError."""
+    postgresql+asyncpg://user:password@host:port/name. Creates missing tables. transactions: counts them. Raises StoreError."""
     database = connect(url)
     try:
         async with database.writing() as connection:
@@ -82,13 +85,14 @@ async def open_store(url: str, clock: Clock) -> SqlStore:
     except BaseException:
         await database.close()
         raise
-    return SqlStore(database, clock)
+    return SqlStore(database, clock, transactions)
 
 
 class SqlStore:
     """See interfaces.Store; every method raises StoreError when the database cannot be used. Made by open_store."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, transactions: Counter | None = None) -> None:
+        self._transactions = transactions or Instruments().transactions
         self._database = database
         self._clock = clock
         self._cache = RowCache()
@@ -97,10 +101,18 @@ class SqlStore:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqlTransaction]:
         """Transactions queue up; reads do not wait for them. A cancelled one is rolled back, except while it commits."""
-        async with self._database.writing() as connection:
-            transaction = SqlTransaction(connection, self._database.translated)
-            yield transaction
-            transaction.check()
+        outcome = "rolled-back"
+        try:
+            async with self._database.writing() as connection:
+                transaction = SqlTransaction(connection, self._database.translated)
+                yield transaction
+                transaction.check()
+            outcome = "committed"
+        except Exception as error:
+            outcome = next((word for kind, word in _ENDS if isinstance(error, kind)), outcome)
+            raise
+        finally:
+            self._transactions.add(outcome)
         for key, row in transaction.written.items():
             if row is None:
                 self._cache.drop(key)

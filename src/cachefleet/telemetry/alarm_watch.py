@@ -15,6 +15,7 @@ from cachefleet.interfaces import Conflict, Store, StoreError
 from cachefleet.metric_interfaces import Metrics
 from cachefleet.metrics.alarms import MORE_PERIODS, evaluate, period_ends, rule_of, state_change
 from cachefleet.metrics.dimensions import sources
+from cachefleet.metrics.instruments import Counter, Instruments
 from cachefleet.metrics.statistics import binned, read_statistic, series_of, together
 from cachefleet.model.alarm import AlarmDesired, AlarmState
 from cachefleet.model.metric import RESOLUTIONS, names_of
@@ -30,8 +31,11 @@ log = structlog.get_logger()
 class AlarmWatch:
     """run() for each term of leadership, until cancelled."""
 
-    def __init__(self, store: Store, metrics: Metrics, clock: Clock, most_nodes: int) -> None:
-        """most_nodes: of a Memcached cluster."""
+    def __init__(
+        self, store: Store, metrics: Metrics, clock: Clock, most_nodes: int, evaluations: Counter | None = None
+    ) -> None:
+        """most_nodes: of a Memcached cluster. evaluations: counts them."""
+        self._evaluations = evaluations or Instruments().alarms
         self._store = store
         self._metrics = metrics
         self._clock = clock
@@ -73,6 +77,7 @@ class AlarmWatch:
     async def _evaluate(self, row: AlarmRow, end: int) -> int:
         """The row's version afterwards. A state that stays the same is not written anew. Raises Conflict, StoreError."""
         alarm = row.desired
+        self._evaluations.add()
         verdict = evaluate(rule_of(alarm), await self._points(alarm, end), end, alarm.period_s)
         if verdict.value is None or verdict.value is alarm.state.value:
             return row.version

@@ -19,8 +19,10 @@ from cachefleet.interfaces import Deposed, Permit, Store, StoreError, always
 from cachefleet.metric_interfaces import Machine, Metrics
 from cachefleet.metrics.formulas import Reading, Values, node_values
 from cachefleet.metrics.groups import Member, group_values, lag_s
+from cachefleet.metrics.instruments import Instruments
+from cachefleet.metrics.values import single
 from cachefleet.model.group import DesiredNode, DesiredShard, Shape, incarnation
-from cachefleet.model.metric import NODES, Series
+from cachefleet.model.metric import BEYOND_AWS, NODES, MetricName, Series
 from cachefleet.model.metric_interval import interval_s
 from cachefleet.model.observed import Usage
 from cachefleet.model.resource import GROUP_KINDS, Key, Kind
@@ -28,11 +30,13 @@ from cachefleet.model.row import GroupRow
 from cachefleet.planning.node_addresses import node_address
 from cachefleet.reference.node_types import node_type
 from cachefleet.settings import Settings
-from cachefleet.telemetry.exposition import Exposition, NodeLabels
+from cachefleet.telemetry.exposition import Exposition, NodeLabels, Proof
 
 ROWS_S = 5.0  # how old the list of groups may be
 TIMEOUT_S = 2.0
+PROOFS_S = 60  # how often the last proofs of snapshots are recorded
 _AT_ONCE = 32  # groups
+_PROVEN, _PROOF_AGE = MetricName("SnapshotProofSucceeded", "Count"), MetricName("SnapshotProofAge", "Seconds")
 _NOTHING_USED = Usage(0.0, 0.0, 0, 0, 0)
 
 log = structlog.get_logger()
@@ -46,6 +50,7 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock
     settings: Settings
     permit: Permit = always  # who has been deposed and does not know it yet would record what another one records, too
+    instruments: Instruments = msgspec.field(default_factory=Instruments)
 
 
 class Collector:
@@ -75,6 +80,8 @@ class Collector:
                 await clock.sleep(max(0.0, tick - clock.now()))
                 await self._refresh()
                 last = min(last, tick - 1)  # the clock may have been set back
+                if tick // PROOFS_S > last // PROOFS_S:
+                    self._record_proofs(tick)
                 for row in self._due(last, tick):
                     tasks.create_task(self._collect(row, tick))
                 last = tick
@@ -114,6 +121,12 @@ class Collector:
         self._rows_at = self._sources.clock.monotonic()
         wanted = {(key.account, key.region, key.name, node) for key, row in self._rows.items() for node in _wanted(row)}
         self._exposition.keep(wanted)
+        proofs = {
+            (key.account, key.region, key.name): Proof(row.memory.proof_at, not row.memory.proof_why)
+            for key, row in self._rows.items()
+            if row.memory.proof_at
+        }
+        self._exposition.tell_proofs(proofs, 4 * ROWS_S)
         launches = {launch for row in self._rows.values() for launch in _launches(row).values()}
         self._before = {launch: reading for launch, reading in self._before.items() if launch in launches}
 
@@ -129,6 +142,8 @@ class Collector:
         readings = await asyncio.gather(*(self._read(row, name, launch, patience_s) for name, launch in launches.items()))
         self._sources.permit()
         found = {name: reading for name, reading in zip(launches, readings, strict=True) if reading is not None}
+        self._sources.instruments.measured.add("measured", by=len(found))
+        self._sources.instruments.measured.add("missed", by=len(launches) - len(found))
         streams = {name: reading.told for name, reading in found.items()}
         members: list[Member] = []
         exposed: list[tuple[NodeLabels, Reading | None]] = []
@@ -148,6 +163,21 @@ class Collector:
         if row.key.kind is Kind.REPLICATION_GROUP:
             for dimensions, values in group_values(row.key.name, members):
                 self._record(row.key, begin, seconds, dimensions, values)
+
+    def _record_proofs(self, tick: int) -> None:
+        """Also of groups whose nodes do not answer."""
+        try:
+            self._sources.permit()
+        except Deposed:
+            return
+        for key, row in self._rows.items():
+            at, why = row.memory.proof_at, row.memory.proof_why
+            if at:
+                age_s = max(0.0, self._sources.clock.now() - at)
+                values = {_PROVEN: single(0.0 if why else 1.0), _PROOF_AGE: single(age_s)}
+                dimension = "ReplicationGroupId" if key.kind is Kind.REPLICATION_GROUP else "CacheClusterId"
+                begin = tick // PROOFS_S * PROOFS_S - PROOFS_S
+                self._metrics.record(Series(key.account, key.region, BEYOND_AWS, ((dimension, key.name),)), begin, values)
 
     def _record(self, key: Key, at: int, seconds: int, dimensions: Mapping[str, str], values: Values) -> None:
         series = Series(key.account, key.region, NODES, tuple(sorted(dimensions.items())))

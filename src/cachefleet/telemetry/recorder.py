@@ -17,6 +17,7 @@ from cachefleet.clock import Clock
 from cachefleet.interfaces import StoreError
 from cachefleet.metric_interfaces import MetricStore, Points
 from cachefleet.metrics.blocks import Columns, Damaged, add, decoded, encoded, joined
+from cachefleet.metrics.instruments import Counter, Instruments
 from cachefleet.metrics.values import Value
 from cachefleet.model.metric import RESOLUTIONS, Block, ListedSeries, MetricName, Resolution, Series
 from cachefleet.model.resource import Scope
@@ -34,9 +35,10 @@ log = structlog.get_logger()
 
 
 class Recorder:
-    """run() until cancelled. writer: names this process and no other ever."""
+    """run() until cancelled. writer: names this process and no other ever. lost: counts values for which there was no room."""
 
-    def __init__(self, store: MetricStore, clock: Clock, writer: str) -> None:
+    def __init__(self, store: MetricStore, clock: Clock, writer: str, lost: Counter | None = None) -> None:
+        self._all_lost = lost or Instruments().values_lost
         self._store = store
         self._clock = clock
         self._writer = writer
@@ -56,12 +58,17 @@ class Recorder:
             head = series, resolution.seconds, begin
             if head not in self._heads and len(self._heads) >= _MAX_HEADS:
                 self._lost += len(values)
+                self._all_lost.add(by=len(values))
                 continue
             if head not in self._heads and self._may_have_been_let_go(begin, resolution.block_s):
                 self._late.add(head)
             add(self._heads.setdefault(head, {}), (int(at) - begin) // resolution.seconds, values)
             self._dirty[head] = None
         self._last_at[series] = max(at, self._last_at.get(series, 0.0))
+
+    def waiting(self) -> int:
+        """Blocks that are not stored yet as they are."""
+        return len(self._dirty)
 
     def is_full(self) -> bool:
         return len(self._heads) > _MAX_HEADS - _RESERVED_HEADS

@@ -191,6 +191,8 @@ def test_a_client_that_leaves_gets_no_answer() -> None:
     [
         ("GET", "/healthz", 200, "ok"),
         ("POST", "/healthz", 405, "use GET"),
+        ("GET", "/readyz", 200, '"ready":true'),
+        ("POST", "/readyz", 405, "use GET"),
         ("DELETE", "/", 405, "use POST, GET"),
         ("POST", "/status", 405, "use GET"),
         ("POST", "/bucket/key", 404, "POST /"),
