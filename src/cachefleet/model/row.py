@@ -11,6 +11,7 @@ from cachefleet.model.group import GroupDesired, GroupMemory, GroupStatus, Shape
 from cachefleet.model.iam import IamUserDesired
 from cachefleet.model.network import SubnetGroupDesired
 from cachefleet.model.resource import Key, Kind
+from cachefleet.model.scaling import ScalableTargetDesired
 from cachefleet.model.snapshot import SnapshotDesired
 from cachefleet.model.topic import TopicDesired
 from cachefleet.model.user import UserDesired, UserGroupDesired
@@ -49,6 +50,7 @@ IamUserRow = Row[IamUserDesired]
 UserRow = Row[UserDesired]
 UserGroupRow = Row[UserGroupDesired]
 AlarmRow = Row[AlarmDesired]
+ScalableTargetRow = Row[ScalableTargetDesired]
 TopicRow = Row[TopicDesired]
 
 # The type of a kind's desired document; the store decodes by it.
@@ -64,5 +66,6 @@ DESIRED_TYPES: dict[Kind, type] = {
     Kind.USER: UserDesired,
     Kind.USER_GROUP: UserGroupDesired,
     Kind.ALARM: AlarmDesired,
+    Kind.SCALABLE_TARGET: ScalableTargetDesired,
     Kind.TOPIC: TopicDesired,
 }
