@@ -1,4 +1,4 @@
-"""Write the generated pages of docs/, or with --check say which of them are stale (exit code 1).
+"""Write the generated pages of docs/ and the dashboard of examples/, or with --check say which of them are stale (exit code 1).
 
 Called by `make docs` and `make check`. What a page says comes from the code alone.
 """
@@ -11,12 +11,19 @@ from pathlib import Path
 
 from scripts.configuration_page import configuration_page
 from scripts.coverage_page import coverage_page
+from scripts.grafana_dashboard import grafana_dashboard
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+DASHBOARD = ROOT / "examples" / "grafana" / "cachefleet.json"
 
 
 def pages() -> dict[Path, str]:
-    return {DOCS / "configuration.md": configuration_page(), DOCS / "api-coverage.md": coverage_page()}
+    return {
+        DOCS / "configuration.md": configuration_page(),
+        DOCS / "api-coverage.md": coverage_page(),
+        DASHBOARD: grafana_dashboard(),
+    }
 
 
 def main() -> int:
@@ -26,10 +33,10 @@ def main() -> int:
     stale = {path: text for path, text in pages().items() if not path.exists() or path.read_text() != text}
     for path, text in stale.items():
         if check:
-            print(f"{path.relative_to(DOCS.parent)} is stale: run `make docs`", file=sys.stderr)
+            print(f"{path.relative_to(ROOT)} is stale: run `make docs`", file=sys.stderr)
         else:
             path.write_text(text)
-            print(f"wrote {path.relative_to(DOCS.parent)}")
+            print(f"wrote {path.relative_to(ROOT)}")
     return 1 if check and stale else 0
 
 
