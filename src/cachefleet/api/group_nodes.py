@@ -11,8 +11,11 @@ from msgspec.structs import replace
 
 from cachefleet.api.group_state import MODIFYING
 from cachefleet.model.errors import invalid_value
+from cachefleet.model.event import NoticeName
 from cachefleet.model.group import DesiredNode
+from cachefleet.model.plan import EventDraft
 from cachefleet.model.row import GroupRow
+from cachefleet.planning.pending import INCREASING
 
 
 def with_nodes(row: GroupRow, nodes: Mapping[str, tuple[DesiredNode, ...]]) -> GroupRow:
@@ -28,6 +31,11 @@ def with_nodes(row: GroupRow, nodes: Mapping[str, tuple[DesiredNode, ...]]) -> G
 def names_in_use(row: GroupRow) -> set[str]:
     """Of nodes that are desired, and of those that are still being taken away: their names are not free yet."""
     return {node.name for node in row.desired.nodes} | set(row.memory.nodes)
+
+
+def increasing(row: GroupRow) -> EventDraft:
+    """A replication group gets more replicas; the planner tells when they are there."""
+    return EventDraft("replication-group", row.key.name, INCREASING, NoticeName.INCREASE_REPLICA_COUNT_STARTED)
 
 
 def require_immediate(apply_immediately: bool | None, what: str) -> None:

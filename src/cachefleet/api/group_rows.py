@@ -93,7 +93,6 @@ async def update_group(context: Context, change: Change) -> GroupRow:
             stored: GroupRow = await transaction.update(change.row, change.members)
             if before is None or before.desired.security_groups != stored.desired.security_groups:
                 await hold_security_groups(context, transaction, stored.desired)
-                await transaction.add_events(context.scope, context.clock.now(), _guarded_anew(stored))
             await transaction.add_events(context.scope, context.clock.now(), change.events)
             for held in change.holds:
                 await transaction.update(held)
@@ -125,11 +124,6 @@ async def exchange_group(context: Context, old: GroupRow, change: Change) -> Gro
     context.wake(old.key)
     context.wake(new.key)
     return stored
-
-
-def _guarded_anew(row: GroupRow) -> list[EventDraft]:
-    clusters = member_names(row.key, row.desired)
-    return [EventDraft("cache-cluster", name, "Applied change to security group") for name in clusters]
 
 
 def _shown(name: str) -> str:

@@ -22,6 +22,7 @@ from cachefleet.api.names import folded
 from cachefleet.api.tag_rules import added, for_nodes, read_tags
 from cachefleet.model.config_access import ASKED
 from cachefleet.model.errors import AwsError, invalid_combination, invalid_value
+from cachefleet.model.event import NoticeName
 from cachefleet.model.group import GroupStatus, Shape
 from cachefleet.model.plan import EventDraft
 from cachefleet.model.resource import Kind
@@ -79,7 +80,8 @@ async def adopt_cluster(context: Context, name: str, request: Mapping[str, Any])
         status=replace(old.status, state=MODIFYING),
         tags=tags,
     )
-    created = EventDraft("replication-group", name, f"Replication group {name} created")
+    message, notice = f"Replication group {name} created", NoticeName.CREATE_REPLICATION_GROUP_COMPLETE
+    created = EventDraft("replication-group", name, message, notice)
     return await exchange_group(context, old, Change(row, events=(created,)))
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cachefleet.api.cluster_mode_change import refuse_while_compatible
 from cachefleet.api.context import Context
-from cachefleet.api.group_nodes import require_immediate, with_nodes
+from cachefleet.api.group_nodes import increasing, require_immediate, with_nodes
 from cachefleet.api.group_rows import Change, load_group, update_group
 from cachefleet.api.group_state import CREATING, MODIFYING, group_status, is_primary, member_status, require_available
 from cachefleet.api.handovers import is_headless, require_settled
@@ -24,9 +24,7 @@ from cachefleet.api.replication_group_views import group_view
 from cachefleet.api.subnet_groups import subnet_group_zones
 from cachefleet.model.errors import AwsError, invalid_value
 from cachefleet.model.group import DesiredNode, Shape
-from cachefleet.model.plan import EventDraft
 from cachefleet.model.row import GroupRow
-from cachefleet.planning.pending import INCREASING
 from cachefleet.reference.zones import zones
 
 if TYPE_CHECKING:
@@ -57,8 +55,7 @@ async def increase_replica_count(context: Context, request: IncreaseReplicaCount
             grown[shard.shard_id] = (*shard.nodes, *await new_nodes(context, row, shard.shard_id, places))
     changed = with_nodes(row, grown)
     members = tuple(node.name for node in changed.desired.nodes)
-    told = EventDraft("replication-group", row.key.name, INCREASING)
-    return {"ReplicationGroup": group_view(await update_group(context, Change(changed, members, more, (told,))))}
+    return {"ReplicationGroup": group_view(await update_group(context, Change(changed, members, more, (increasing(row),))))}
 
 
 def _count_more(context: Context, row: GroupRow, targets: Mapping[str, Target]) -> int:

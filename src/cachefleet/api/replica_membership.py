@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from cachefleet.api.cluster_mode_change import refuse_while_compatible
 from cachefleet.api.context import Context
-from cachefleet.api.group_nodes import with_nodes
+from cachefleet.api.group_nodes import increasing, with_nodes
 from cachefleet.api.group_rows import Change, load_group, update_group
 from cachefleet.api.group_state import (
     AVAILABLE,
@@ -60,7 +60,8 @@ async def add_replica(context: Context, cluster: str, request: Mapping[str, Any]
         created_at=context.clock.now(),
         tags=added(row.tags, tags),
     )
-    return await update_group(context, replace(_with_nodes(row, (*shard.nodes, node)), more_nodes=1))
+    change = _with_nodes(row, (*shard.nodes, node))
+    return await update_group(context, replace(change, more_nodes=1, events=(increasing(row),)))
 
 
 def _check_addition(row: GroupRow, cluster: str, request: Mapping[str, Any]) -> None:

@@ -169,6 +169,7 @@ class NodeMemory(msgspec.Struct):
     syncs_of: str = ""  # that primary
     buffer_percent: int = 0  # a primary: what its buffers for replicas were raised to (planning.resync), 0 not
     recovering: bool = False  # users were told that it is being recovered, and not yet that it is done
+    introduced: bool = False  # users know that it is there, by an event of its own or by its group's creation
     counts_load: bool = False  # its current launch was told to count what each slot costs, and not seen to have stopped
     left_at: float = 0.0  # a Memcached node whose launch is to end: since when it is not in the published list, 0 before
     checks_no_tokens: bool = False  # its current launch was seen not to be able to, while there are users with IAM
@@ -257,6 +258,10 @@ class GroupMemory(msgspec.Struct):
     failure: str = ""  # why creation was given up
     unrestorable: bool = False  # that was because of what it was to be restored from
     settled_nodes: int = 0  # how many nodes it had when all of them were ready last and none was to go, 0 before
+    settled_shards: int = 0  # and how many shards, 0 before
+    lacks_addresses: bool = False  # users were told that there are none for its new nodes
+    guarded_by: tuple[str, ...] | None = None  # the security groups that were in force last, None not known
+    renewing: bool = False  # certificates were to be renewed, and users are not told yet that it is done
     strangers_since: float = 0.0  # since when nodes that are not ours are seen in the cluster, 0 while there are none
     strangers: tuple[str, ...] = ()  # their hosts, as users were told last
     scaling: tuple[str, ...] = ()  # Memcached nodes that get another size at present, where that is done in portions

@@ -10,6 +10,7 @@ from enum import StrEnum
 import msgspec
 
 from cachefleet.model.access import EngineUser
+from cachefleet.model.event import NoticeName
 from cachefleet.model.group import GroupDesired, GroupMemory, GroupStatus, SlotRanges
 from cachefleet.model.guard import Guard
 from cachefleet.model.iam_rules import IamRules
@@ -261,6 +262,7 @@ class EventDraft(msgspec.Struct, frozen=True):
     source_type: str  # cache-cluster | replication-group | ...
     source_id: str
     message: str
+    notice: NoticeName | None = None  # by which the group's topic is told of it; None: it is not
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ answer is stopped at once. Called by planning.group after the shape has planned 
 
 from __future__ import annotations
 
+from cachefleet.model.event import NoticeName
 from cachefleet.model.group import EndpointRole, Shape
 from cachefleet.model.observed import NodeView
 from cachefleet.model.plan import (
@@ -66,11 +67,12 @@ def _tell(draft: Draft, dropped: list[str]) -> None:
     if draft.desired.shape is Shape.MEMCACHED:
         if names:
             node_ids = ", ".join(sorted(name.rpartition(".")[2] for name in names))
-            draft.tell_node(draft.name, f"Removed cache nodes {node_ids}")
+            draft.tell_node(draft.name, f"Removed cache nodes {node_ids}", NoticeName.REMOVE_CACHE_NODE_COMPLETE)
         return
     for name in names:
-        if not is_temporary(name):
-            draft.events.append(EventDraft("cache-cluster", name, "Cache cluster deleted"))
+        draft.events.append(
+            EventDraft("cache-cluster", name, "Cache cluster deleted", NoticeName.DELETE_CACHE_CLUSTER_COMPLETE)
+        )
 
 
 # --- leaving -------------------------------------------------------------------------------------------------------

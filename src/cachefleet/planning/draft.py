@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
+from cachefleet.model.event import NoticeName
 from cachefleet.model.group import (
     DesiredNode,
     DesiredShard,
@@ -60,6 +61,13 @@ class Draft:
 
     def is_desired(self, node: str) -> bool:
         return any(desired.name == node for desired in self.desired.nodes)
+
+    @property
+    def clusters(self) -> tuple[str, ...]:
+        """Cache clusters of the group as it is desired: one for each node, or the only one."""
+        if not self.replication_group:
+            return (self.name,)
+        return tuple(node.name for node in self.desired.nodes if not is_temporary(node.name))
 
     def remembered(self, node: str) -> NodeMemory:
         return self.memory.nodes[node]
@@ -150,22 +158,33 @@ class Draft:
     def act(self, action: Action) -> None:
         self.actions.append(action)
 
-    def tell_node(self, node: str, message: str) -> None:
+    def tell_node(self, node: str, message: str, notice: NoticeName | None = None) -> None:
         """An event of the cache cluster that the node belongs to; of a temporary one users know nothing."""
         if is_temporary(node):
             return
-        self.events.append(EventDraft("cache-cluster", node if self.replication_group else self.name, message))
+        cluster = node if self.replication_group else self.name
+        self.events.append(EventDraft("cache-cluster", cluster, message, notice))
 
-    def tell_group(self, message: str) -> None:
+    def tell_clusters(self, message: str, notice: NoticeName | None = None) -> None:
+        """An event of every cache cluster, each once."""
+        for cluster in self.clusters:
+            self.events.append(EventDraft("cache-cluster", cluster, message, notice))
+
+    def tell_group(self, message: str, notice: NoticeName | None = None) -> None:
         """An event of the replication group; a standalone cluster has none."""
         if self.replication_group:
-            self.events.append(EventDraft("replication-group", self.name, message))
+            self.events.append(EventDraft("replication-group", self.name, message, notice))
+
+    def tell_all(self, message: str, group: NoticeName | None = None, alone: NoticeName | None = None) -> None:
+        """An event of every cache cluster and of the replication group. group, alone: of the group, or of a cluster in none."""
+        self.tell_clusters(message, None if self.replication_group else alone)
+        self.tell_group(message, group)
 
     def tell_recovering(self, node: str) -> None:
         """Once; note_ready tells the end of it."""
         if not self.memory.nodes[node].recovering and self.is_desired(node):
             self.memory.nodes[node].recovering = True
-            self.tell_node(node, f"Recovering cache nodes {self.node_id(node)}")
+            self.tell_node(node, f"Recovering cache nodes {self.node_id(node)}", NoticeName.CACHE_NODE_REPLACE_STARTED)
 
     def node_id(self, node: str) -> str:
         return next((desired.node_id for desired in self.desired.nodes if desired.name == node), "0001")

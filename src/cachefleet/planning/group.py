@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from cachefleet.model.event import NoticeName
 from cachefleet.model.group import EndpointRole, GroupDesired, GroupMemory, GroupStatus, NodeStatus, Shape
 from cachefleet.model.observed import Observed
 from cachefleet.model.plan import Plan, Spread
@@ -18,13 +19,13 @@ from cachefleet.planning.clustered import plan_clustered
 from cachefleet.planning.departure import depart
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.endpoint_ports import endpoint_ports, reader_port
-from cachefleet.planning.guarding import protect, unprotect
+from cachefleet.planning.guarding import note_guarded, protect, unprotect
 from cachefleet.planning.load_balance import balance_load
 from cachefleet.planning.memcached import DISCOVERY, discovery_node, plan_memcached
 from cachefleet.planning.memcached_restoring import fill_nodes
 from cachefleet.planning.memory_use import note_use
 from cachefleet.planning.mode_change import change_mode, note_mode
-from cachefleet.planning.node_count import note_count
+from cachefleet.planning.node_count import note_count, note_lack
 from cachefleet.planning.pending import begin_due, take_along
 from cachefleet.planning.refilling import begin_refill, end_refill
 from cachefleet.planning.replicated import plan_replicated
@@ -80,6 +81,7 @@ def _lasting_desired(draft: Draft) -> GroupDesired | None:
 
 def _plan_life(draft: Draft) -> None:
     complete = take_offers(draft)
+    note_lack(draft, complete)
     if not complete:
         draft.waiting = True
         addressless = [node.name for node in draft.desired.nodes if not draft.address(node.name)]
@@ -125,6 +127,7 @@ def _plan_life(draft: Draft) -> None:
         draft.memory.provisioned = True
         forget_feeds(draft)
         _tell_created(draft)
+    note_guarded(draft)
     note_count(draft)
     balance_load(draft)
     note_mode(draft)
@@ -142,10 +145,10 @@ def _endpoints_lead(draft: Draft) -> bool:
 
 def _tell_created(draft: Draft) -> None:
     for node in draft.desired.nodes:
+        draft.remembered(node.name).introduced = True
         draft.tell_node(node.name, f"Added cache node {node.node_id} in availability zone {node.zone}")
-    for cluster in dict.fromkeys(node.name if draft.replication_group else draft.name for node in draft.desired.nodes):
-        draft.tell_node(cluster, "Cache cluster created")
-    draft.tell_group(f"Replication group {draft.name} created")
+    draft.tell_clusters("Cache cluster created", NoticeName.CACHE_CLUSTER_PROVISIONING_COMPLETE)
+    draft.tell_group(f"Replication group {draft.name} created", NoticeName.CREATE_REPLICATION_GROUP_COMPLETE)
     if draft.desired.automatic_failover:
         draft.tell_group(f"Automatic failover has been turned on for replication group {draft.name}")
 
@@ -156,8 +159,7 @@ def _plan_deletion(draft: Draft) -> Plan:
     if finished:
         unprotect(draft)
     if finished:
-        for cluster in dict.fromkeys(node.name if draft.replication_group else draft.name for node in draft.desired.nodes):
-            draft.tell_node(cluster, "Cache cluster deleted")
+        draft.tell_clusters("Cache cluster deleted", NoticeName.DELETE_CACHE_CLUSTER_COMPLETE)
         draft.tell_group(f"Replication group {draft.name} deleted")
     nodes = {name: NodeStatus("deleting", known.address) for name, known in draft.memory.nodes.items()}
     status = GroupStatus("deleting", nodes, {}, "")
@@ -183,8 +185,9 @@ def _plan_failure(draft: Draft, told: bool) -> Plan:
     if not told:
         done = "restore" if draft.memory.unrestorable else "create"
         message = f"Failed to {done} the cache cluster: {why}"
-        for cluster in dict.fromkeys(node.name if draft.replication_group else draft.name for node in draft.desired.nodes):
-            draft.tell_node(cluster, message)
+        if why == draft.observed.no_addresses:
+            message = f"Failed to create the cache cluster due to incompatible network state. {why}"
+        draft.tell_clusters(message, NoticeName.CACHE_CLUSTER_PROVISIONING_FAILED)
         draft.tell_group(f"Failed to {done} replication group {draft.name}: {why}")
     nodes = {node.name: NodeStatus("failed", "", "", why) for node in draft.desired.nodes}
     return Plan(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from ipaddress import IPv4Network, collapse_addresses
 
+from cachefleet.model.event import NoticeName
 from cachefleet.model.group import GroupDesired, GroupMemory
 from cachefleet.model.guard import Guard, Opening
 from cachefleet.model.network import THIS_MACHINE
@@ -60,11 +61,25 @@ def members_of(tags: Mapping[str, str], nodes: Iterable[str]) -> tuple[str, ...]
 
 def protect(draft: Draft) -> None:
     """The host shall let in whom the security groups do, at every address of the group."""
-    if draft.observed.openings is None:
-        return
-    wanted = Guard(tuple(sorted(held(draft.memory))), draft.observed.openings)
-    if draft.observed.guard != wanted:
+    wanted = _wanted(draft)
+    if wanted is not None and draft.observed.guard != wanted:
         draft.act(Protect(node=draft.name, guard=wanted))
+
+
+def note_guarded(draft: Draft) -> None:
+    """Tell users that other security groups hold, once they do (reference 8.2). Where the host guards nothing, at once."""
+    memory, wanted = draft.memory, _wanted(draft)
+    if not memory.provisioned or (wanted is not None and draft.observed.guard != wanted):
+        return
+    before, memory.guarded_by = memory.guarded_by, draft.desired.security_groups
+    if before not in (None, memory.guarded_by):
+        draft.tell_clusters("Applied change to security group", NoticeName.CACHE_CLUSTER_SECURITY_GROUP_MODIFIED)
+
+
+def _wanted(draft: Draft) -> Guard | None:
+    if draft.observed.openings is None:
+        return None
+    return Guard(tuple(sorted(held(draft.memory))), draft.observed.openings)
 
 
 def unprotect(draft: Draft) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from cachefleet.model.event import NoticeName
 from cachefleet.model.group import NodeMemory, incarnation
 from cachefleet.model.observed import ProcessView
 from cachefleet.model.plan import Erase, Launch, Stop
@@ -249,6 +250,13 @@ def launch_missing(draft: Draft, nodes: list[str], may_launch: Callable[[str], s
         launch(draft, node, follow)
 
 
+def _introduce(draft: Draft, node: str, zone: str) -> None:
+    """A node that is ready for the first time, after the group's creation, which tells of its nodes itself."""
+    draft.tell_node(node, f"Added cache node {draft.node_id(node)} in availability zone {zone}")
+    if draft.replication_group:
+        draft.tell_node(node, "Cache cluster created", NoticeName.CACHE_CLUSTER_PROVISIONING_COMPLETE)
+
+
 def note_ready(draft: Draft, nodes: list[str]) -> None:
     """Carry readiness into memory, with the events that belong to it."""
     for node in nodes:
@@ -260,15 +268,18 @@ def note_ready(draft: Draft, nodes: list[str]) -> None:
             if not draft.is_desired(node):
                 pass  # the process behind an endpoint, which clients know nothing of
             elif memory.reboot_of:
-                draft.tell_node(node, f"Cache node {draft.node_id(node)} restarted")
-            elif draft.memory.provisioned and not memory.recovering and is_first_launch(memory):
-                draft.tell_node(node, f"Added cache node {draft.node_id(node)} in availability zone {memory.zone}")
+                restarted = f"Cache node {draft.node_id(node)} restarted"
+                draft.tell_node(node, restarted, NoticeName.CACHE_NODES_REBOOTED)
+            elif draft.memory.provisioned and not (memory.introduced or memory.recovering or memory.roll_of):
+                _introduce(draft, node, memory.zone)
             memory.reboot_of = memory.roll_of = 0
             memory.became_ready = True
             memory.ready_at = draft.now
         if ready and memory.recovering:
             memory.recovering = False
-            draft.tell_node(node, f"Finished recovery for cache nodes {draft.node_id(node)}")
+            recovered = f"Finished recovery for cache nodes {draft.node_id(node)}"
+            draft.tell_node(node, recovered, NoticeName.CACHE_NODE_REPLACE_COMPLETE)
+        memory.introduced = memory.introduced or (ready and draft.memory.provisioned)
         if ready and memory.failures and draft.now - memory.ready_at >= STEADY_S:
             memory.failures, memory.failure = 0, ""
         memory.ready = ready

@@ -15,6 +15,7 @@ from cachefleet.model.group import DesiredNode, Engine, GroupDesired, Shape
 from cachefleet.model.pending import PendingChange
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.handover import asked_for
+from cachefleet.planning.settling import tell_type_failed
 from cachefleet.reference.windows import is_open, parse_maintenance
 
 INCREASING = "Increasing number of requested nodes"  # reference 8.2
@@ -94,14 +95,14 @@ def _begin(draft: Draft, pending: PendingChange, *, emptied: bool) -> None:
 def _possible(draft: Draft, pending: PendingChange, *, emptied: bool) -> PendingChange:
     """What is pending without what cannot be any more; of that users are told."""
     if pending.engine_version and not draft.observed.pending_build:
-        _tell(draft, f"Failed applying modification to engine version {pending.engine_version}: it is not installed any more")
+        draft.tell_all(f"Failed applying modification to engine version {pending.engine_version}: it is not installed any more")
         pending = replace(pending, engine="", engine_version="", parameter_group="")
     if pending.node_type:
         why = "" if emptied else _lack_of_room(draft)
         if not draft.observed.pending_bytes:
             why = "It is not declared in the settings any more"
         if why:
-            _tell(draft, f"Failed applying modification to cache node type to {pending.node_type}. {why}")
+            tell_type_failed(draft, pending.node_type, why)
             pending = replace(pending, node_type="", scale=None)
     return pending
 
@@ -116,9 +117,3 @@ def _lack_of_room(draft: Draft) -> str:
     if used[fullest] <= room:
         return ""
     return f"The data of {fullest} take {used[fullest] >> 20} MB, and it has {room >> 20} MB for data"
-
-
-def _tell(draft: Draft, message: str) -> None:
-    for cluster in dict.fromkeys(node.name if draft.replication_group else draft.name for node in draft.desired.nodes):
-        draft.tell_node(cluster, message)
-    draft.tell_group(message)

@@ -6,6 +6,7 @@ planning.resharding.
 
 from __future__ import annotations
 
+from cachefleet.model.event import NoticeName
 from cachefleet.model.group import SlotMove, SlotRanges
 from cachefleet.model.slots import without
 from cachefleet.planning.books import ALL, stay
@@ -20,7 +21,8 @@ def note_course(draft: Draft) -> None:
     if due and not memory.slots_to_move:
         draft.tell_group(f"Slot migration of replication group {draft.name} started: {due} slots")
     elif memory.slots_to_move and not due and not memory.moves:
-        draft.tell_group(f"Slot migration of replication group {draft.name} finished")
+        told = f"Slot migration of replication group {draft.name} finished"
+        draft.tell_group(told, NoticeName.REPLICATION_GROUP_SCALING_COMPLETE)
     memory.slots_to_move = max(due, memory.slots_to_move) if due or memory.moves else 0
 
 
@@ -40,5 +42,6 @@ def give_up_slots(draft: Draft, move: SlotMove, slots: SlotRanges) -> None:
 
 def give_up_all(draft: Draft, why: str) -> None:
     """Everything stays where it is; shards that were to leave and own something stay, too."""
-    draft.tell_group(f"Slot migration of replication group {draft.name} was given up: {why}. Slots that have not moved stay")
+    told = f"Slot migration of replication group {draft.name} was given up: {why}. Slots that have not moved stay"
+    draft.tell_group(told, NoticeName.REPLICATION_GROUP_SCALING_FAILED)
     stay(draft, ALL)

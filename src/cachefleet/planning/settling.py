@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from cachefleet.model.event import NoticeName
 from cachefleet.model.group import Settled, Shape
 from cachefleet.planning.draft import Draft
 
 
 def note_settled(draft: Draft) -> None:
-    """Remember it, and tell users of the node type that they have now (reference 8.2)."""
+    """Remember it, and tell users what they have now (reference 8.2)."""
     desired, memory = draft.desired, draft.memory
     for known in memory.nodes.values():
         if known.launches and known.form is None:  # of a row that was written before forms were
@@ -24,20 +25,27 @@ def note_settled(draft: Draft) -> None:
     memory.settled = Settled(
         draft.form, desired.parameter_group, desired.subnet_group, desired.node_type, config=desired.config
     )
-    for what in _brought(before, memory.settled) if before is not None else ():
-        for cluster in _clusters(draft):
-            draft.tell_node(cluster, f"Succeeded applying modification to {what}.")
+    if before is not None:
+        _tell_brought(draft, before, memory.settled)
 
 
-def _clusters(draft: Draft) -> dict[str, None]:
-    return dict.fromkeys(node.name if draft.replication_group else draft.name for node in draft.desired.nodes)
+def _tell_brought(draft: Draft, before: Settled, after: Settled) -> None:
+    if before.parameter_group != after.parameter_group:
+        message = f"Updated to use a CacheParameterGroup {after.parameter_group}"
+        draft.tell_clusters(message, NoticeName.CACHE_CLUSTER_PARAMETERS_CHANGED)
+    if before.node_type != after.node_type:
+        draft.tell_all(
+            f"Succeeded applying modification to cache node type to {after.node_type}.",
+            NoticeName.REPLICATION_GROUP_SCALING_COMPLETE,
+            NoticeName.CACHE_CLUSTER_SCALING_COMPLETE,
+        )
+    for what in _brought(before, after):
+        draft.tell_all(f"Succeeded applying modification to {what}.")
 
 
 def _brought(before: Settled, after: Settled) -> list[str]:
-    """What has changed, in the words of the event (reference 8.2 has that of the node type)."""
+    """What else has changed, in the words of the event, which are ours."""
     found = []
-    if before.node_type != after.node_type:
-        found.append(f"cache node type to {after.node_type}")
     if (before.form.engine, before.form.version) != (after.form.engine, after.form.version):
         found.append(f"engine version to {after.form.engine} {after.form.version}")
     if before.form.port != after.form.port:
@@ -84,9 +92,7 @@ def take_back(draft: Draft) -> None:
         parameter_group=settled.parameter_group,
     )
     message = f"Failed applying modification to {asked}: {failed[0].failure}. The former version goes on"
-    for cluster in _clusters(draft):
-        draft.tell_node(cluster, message)
-    draft.tell_group(message)
+    draft.tell_all(message)
     for known in tries:
         known.failures, known.failure, known.retry_at = 0, "", 0.0
 
@@ -98,6 +104,13 @@ def give_up_node_type(draft: Draft, why: str) -> None:
         return
     asked = draft.desired.node_type
     draft.changed = replace(draft.changed or draft.desired, node_type=settled.node_type, scale=None)
-    for cluster in _clusters(draft):
-        draft.tell_node(cluster, f"Failed applying modification to cache node type to {asked}.")
-    draft.tell_group(f"The node type of {draft.name} stays {settled.node_type}: {why}")
+    tell_type_failed(draft, asked, f"{why}. It stays {settled.node_type}")
+
+
+def tell_type_failed(draft: Draft, asked: str, why: str) -> None:
+    """Of a node type that was asked for (reference 8.2); the reason is ours."""
+    draft.tell_all(
+        f"Failed applying modification to cache node type to {asked}. {why}",
+        NoticeName.REPLICATION_GROUP_SCALING_FAILED,
+        NoticeName.CACHE_CLUSTER_SCALING_FAILED,
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from cachefleet.model.event import NoticeName
 from cachefleet.model.group import DesiredShard, ShardMemory
 from cachefleet.model.observed import NodeView
 from cachefleet.model.temporary import is_temporary
@@ -40,7 +41,7 @@ def note_taken(draft: Draft, memory: ShardMemory) -> None:
         return
     told = len(draft.events)
     message = f"Failover from primary node {old} to replica node {memory.primary} completed"
-    draft.tell_node(old, message)
+    draft.tell_node(old, message, NoticeName.FAILOVER_COMPLETE)
     draft.tell_group(message)
     draft.events[:] = draft.events[told:] + draft.events[:told]  # before what follows from it (reference 4.3)
     if draft.running(old) and not draft.is_outdated(old):

@@ -6,6 +6,7 @@ them can, and without again before the first one cannot; both while they run. Ca
 
 from __future__ import annotations
 
+from cachefleet.model.event import NoticeName
 from cachefleet.model.group import GroupDesired, GroupMemory, Shape
 from cachefleet.model.observed import NodeView
 from cachefleet.model.plan import Certify, EncryptLinks
@@ -80,15 +81,26 @@ def linking_port(desired: GroupDesired, memory: GroupMemory, node: str) -> int:
 
 def certify(draft: Draft) -> None:
     """Replace certificates that end soon, lack an address or are of an earlier series. Read back from the connection that is
-    made anew then."""
+    made anew then. Users are told once when no node is left whose certificate was to end."""
     issued = draft.observed.issuance
     if issued is None:
         return
+    old = False
     for name in draft.memory.nodes:
         view = draft.observed.views.get(name)
         if view is None or view.certificate is None or not draft.running(name):
             continue
         shown, addresses = view.certificate, draft.reached_at(name)
         ends = shown.until - draft.now < issued.lead_s and issued.until - shown.until > issued.lead_s / 2
-        if shown.series != issued.series or ends or not set(addresses) <= set(shown.addresses):
+        ends |= shown.series != issued.series
+        if ends or not set(addresses) <= set(shown.addresses):
             draft.act(Certify(node=name, incarnation=draft.current(name), addresses=addresses))
+        old |= ends
+    _note_renewal(draft, old or (draft.memory.renewing and not all(node.name in draft.ready for node in draft.desired.nodes)))
+
+
+def _note_renewal(draft: Draft, renewing: bool) -> None:
+    if draft.memory.renewing and not renewing:
+        told = "The certificates of the nodes have been renewed"
+        draft.tell_all(told, NoticeName.CERTIFICATE_RENEWAL_COMPLETE, NoticeName.CERTIFICATE_RENEWAL_COMPLETE)
+    draft.memory.renewing = renewing

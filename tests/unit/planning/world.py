@@ -63,6 +63,7 @@ class World:
         self.now = 1000.0
         self.rules = ControlSettings()
         self.events: list[str] = []
+        self.drafts: list[actions.EventDraft] = []  # the same, whole
         self.seen: dict[str, Any] = {}  # further members of Observed, as a test wants them
         self.failing_starts: set[str] = set()
         self.finished = False
@@ -139,6 +140,7 @@ class World:
         self.memory, self.status, self.finished = plan.memory, plan.status, plan.finished
         self.desired = plan.desired or self.desired
         self.events += [event.message for event in plan.events]
+        self.drafts += plan.events
         if apply:
             for action in plan.actions:
                 self.apply(action)
