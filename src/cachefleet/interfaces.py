@@ -116,6 +116,10 @@ class Store(Protocol):
     async def keys(self, kinds: Sequence[Kind]) -> list[Key]:
         """Every key of these kinds in all accounts and regions (the controller's start)."""
 
+    async def versions(self, kind: Kind, after: Key | None = None, limit: int | None = None) -> list[tuple[Key, int]]:
+        """The versions of all rows of a kind with key > after, by account, region and name; at most limit. No documents are
+        read."""
+
     async def events(
         self,
         scope: Scope,

@@ -60,6 +60,10 @@ async def test_kinds_accounts_and_regions_are_apart(store: Store) -> None:
     assert await store.keys(GROUP_KINDS) == sorted(scope.key(kind, "same") for scope in scopes for kind in GROUP_KINDS)
     assert await store.keys([Kind.CACHE_CLUSTER]) == sorted(scope.key(Kind.CACHE_CLUSTER, "same") for scope in scopes)
     assert await store.keys([]) == []
+    versions = await store.versions(Kind.CACHE_CLUSTER)
+    assert versions == [(scope.key(Kind.CACHE_CLUSTER, "same"), 1) for scope in sorted(scopes)]
+    assert await store.versions(Kind.CACHE_CLUSTER, versions[0][0], 1) == versions[1:2]
+    assert await store.versions(Kind.CACHE_CLUSTER, versions[-1][0]) == []
 
 
 @scenario

@@ -186,6 +186,11 @@ class MemoryStore:
         await _give_way()
         return sorted(key for key in self._contents.rows if key.kind in kinds)
 
+    async def versions(self, kind: Kind, after: Key | None = None, limit: int | None = None) -> list[tuple[Key, int]]:
+        await _give_way()
+        found = sorted((key, row.version) for key, row in self._contents.rows.items() if key.kind == kind)
+        return [one for one in found if after is None or one[0] > after][:limit]
+
     async def events(
         self,
         scope: Scope,

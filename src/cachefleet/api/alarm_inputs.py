@@ -1,41 +1,49 @@
-"""What PutMetricAlarm takes, as an alarm. Pure, but for the caller's account and region."""
+"""What PutMetricAlarm and PutCompositeAlarm take, as an alarm. Pure, but for the caller's account and region."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from cachefleet.api.alarm_actions import read_actions
+from cachefleet.api.alarm_rows import checked_alarm_name
 from cachefleet.api.context import Context
 from cachefleet.api.metric_inputs import (
     checked_period,
     checked_statistic,
-    checked_text,
     checked_unit,
     read_metric,
+    refuse_query,
     refuse_value,
 )
+from cachefleet.api.metric_queries import read_queries
 from cachefleet.api.names import quoted
+from cachefleet.metrics.alarm_queries import check_shape, stored
+from cachefleet.metrics.alarm_rules import RuleError, read_rule
+from cachefleet.metrics.queries import QueryFailed
 from cachefleet.metrics.statistics import SIMPLE, Statistic
 from cachefleet.model.alarm import AlarmDesired, Comparison, Missing
 from cachefleet.model.errors import AwsError, invalid_combination
 
-NAME_LENGTH = 255
 DESCRIPTION_LENGTH = 1024
 DAY_S = 86400
 LONGEST_S = 7 * DAY_S  # of all evaluation periods together, where a period is an hour or more
+MAX_METRICS = 10  # that an expression is computed from
+MAX_QUERIES = 20
 _FEW = ("evaluate", "ignore")
+_OF_ONE_METRIC = ("MetricName", "Namespace", "Dimensions", "Period", "Unit", "Statistic", "ExtendedStatistic")
 
 
 def read_alarm(context: Context, request: Mapping[str, Any]) -> AlarmDesired:
-    """As a new one. Raises InvalidParameterValue, InvalidParameterCombination, MissingParameter."""
-    name = checked_alarm_name(request["AlarmName"])
-    statistic = _statistic(request)
-    metric = read_metric(context, request, "", refuse_value)
-    for member in ("Period", "EvaluationPeriods", "Threshold", "ComparisonOperator"):
+    """As a new one. Raises InvalidParameterValue, InvalidParameterCombination, MissingParameter, ValidationError."""
+    alarm = _named(context, request)
+    alarm = _on_queries(context, request, alarm) if request.get("Metrics") else _on_metric(context, request, alarm)
+    for member in ("EvaluationPeriods", "Threshold", "ComparisonOperator"):
         if request.get(member) is None:
             raise _missing(member)
-    period_s, periods = checked_period(request["Period"], "Period", refuse_value), int(request["EvaluationPeriods"])
+    periods, period_s = int(request["EvaluationPeriods"]), alarm.period_s
     longest_s = LONGEST_S if period_s >= 3600 else DAY_S
     if periods < 1 or period_s * periods > longest_s:
         raise refuse_value(
@@ -45,23 +53,37 @@ def read_alarm(context: Context, request: Mapping[str, Any]) -> AlarmDesired:
     datapoints = int(request.get("DatapointsToAlarm") or periods)
     if not 1 <= datapoints <= periods:
         raise refuse_value(f"The parameter DatapointsToAlarm must be 1 to EvaluationPeriods, which is {periods}.")
-    description = request.get("AlarmDescription") or ""
-    if len(description) > DESCRIPTION_LENGTH:
-        raise refuse_value(f"The parameter AlarmDescription has {len(description)} characters; at most {DESCRIPTION_LENGTH}.")
-    return AlarmDesired(
-        name=name,
-        series=metric.series,
-        metric=metric.name,
-        statistic=statistic.text,
-        period_s=period_s,
+    return replace(
+        alarm,
         evaluation_periods=periods,
         datapoints=datapoints,
         threshold=_threshold(request["Threshold"]),
         comparison=_one_of(Comparison, request["ComparisonOperator"], "ComparisonOperator"),
         missing=_one_of(Missing, request.get("TreatMissingData") or Missing.MISSING.value, "TreatMissingData"),
-        unit=checked_unit(request.get("Unit"), "Unit", refuse_value),
+    )
+
+
+def read_composite_alarm(context: Context, request: Mapping[str, Any]) -> AlarmDesired:
+    """As a new one. Raises InvalidParameterValue, ValidationError."""
+    alarm = _named(context, request)
+    try:
+        read_rule(request["AlarmRule"], context.scope)
+    except RuleError as error:
+        raise refuse_query(f"AlarmRule cannot be used: {error}.") from None
+    for arn in (*alarm.alarm_actions, *alarm.ok_actions, *alarm.insufficient_actions):
+        if ":autoscaling:" in arn:
+            raise refuse_query(f"The action {quoted(arn)} is not for composite alarms, which can only notify SNS topics.")
+    return replace(alarm, rule=request["AlarmRule"])
+
+
+def _named(context: Context, request: Mapping[str, Any]) -> AlarmDesired:
+    """What every kind of alarm has."""
+    description = request.get("AlarmDescription") or ""
+    if len(description) > DESCRIPTION_LENGTH:
+        raise refuse_value(f"The parameter AlarmDescription has {len(description)} characters; at most {DESCRIPTION_LENGTH}.")
+    return AlarmDesired(
+        name=checked_alarm_name(request["AlarmName"]),
         description=description,
-        ignores_few_samples=_ignores_few_samples(request, statistic),
         actions_enabled=request.get("ActionsEnabled") is not False,
         configured_at=context.clock.now(),
         alarm_actions=read_actions(context.scope, request, "AlarmActions"),
@@ -70,8 +92,43 @@ def read_alarm(context: Context, request: Mapping[str, Any]) -> AlarmDesired:
     )
 
 
-def checked_alarm_name(name: str) -> str:
-    return checked_text(name, "AlarmName", NAME_LENGTH, refuse_value)
+def _on_metric(context: Context, request: Mapping[str, Any], alarm: AlarmDesired) -> AlarmDesired:
+    statistic = _statistic(request)
+    metric = read_metric(context, request, "", refuse_value)
+    if request.get("Period") is None:
+        raise _missing("Period")
+    return replace(
+        alarm,
+        series=metric.series,
+        metric=metric.name,
+        statistic=statistic.text,
+        period_s=checked_period(request["Period"], "Period", refuse_value),
+        unit=checked_unit(request.get("Unit"), "Unit", refuse_value),
+        ignores_few_samples=_ignores_few_samples(request, statistic),
+    )
+
+
+def _on_queries(context: Context, request: Mapping[str, Any], alarm: AlarmDesired) -> AlarmDesired:
+    given: Sequence[Mapping[str, Any]] = request["Metrics"]
+    for member in (*_OF_ONE_METRIC, "EvaluateLowSampleCountPercentile"):
+        if request.get(member):
+            raise invalid_combination(f"{member} and Metrics cannot be used together; the metrics of Metrics have their own.")
+    queries = read_queries(context, given, "Metrics", MAX_QUERIES)
+    metrics = [query.wanted for query in queries if query.wanted is not None]
+    if not 1 <= len(metrics) <= MAX_METRICS:
+        raise refuse_query(f"Metrics must have 1 to {MAX_METRICS} metrics; it has {len(metrics)}.")
+    if sum(query.is_returned for query in queries) != 1:
+        raise refuse_query("Exactly one element of Metrics must have ReturnData true: the one that the alarm watches.")
+    periods = {wanted.period_s for wanted in metrics} | {query.period_s for query in queries if query.period_s}
+    if len(periods) > 1:
+        raise refuse_query(f"All metrics and expressions of an alarm must have the same Period; these have {sorted(periods)}.")
+    try:
+        check_shape(queries)
+    except QueryFailed as error:
+        raise refuse_query(str(error)) from None
+    texts = [one.get("Expression", "") for one in given]
+    kept = tuple(stored(query, text) for query, text in zip(queries, texts, strict=True))
+    return replace(alarm, queries=kept, period_s=periods.pop())
 
 
 def _statistic(request: Mapping[str, Any]) -> Statistic:

@@ -1,34 +1,34 @@
-"""Alarms on metrics: made, changed, listed, deleted; their states are evaluated by telemetry.alarm_watch."""
+"""Alarms made, changed, deleted and switched; their states are evaluated by telemetry.alarm_watch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
-from cachefleet.api.alarm_actions import acts_on
-from cachefleet.api.alarm_inputs import checked_alarm_name, read_alarm
-from cachefleet.api.alarm_views import alarm_view, history_view
+from cachefleet.api.alarm_inputs import read_alarm, read_composite_alarm
+from cachefleet.api.alarm_rows import children_of, find_alarm, load_alarm, parents_of, save_alarm
+from cachefleet.api.alarm_tags import read_alarm_tags
 from cachefleet.api.context import Context
-from cachefleet.api.metric_inputs import read_metric, refuse_value
+from cachefleet.api.metric_inputs import refuse_query, refuse_value
 from cachefleet.api.names import quoted
-from cachefleet.api.paging import read_marker, write_marker
 from cachefleet.api.registry import Refusal, operation
-from cachefleet.metrics.alarms import state_change
 from cachefleet.model.alarm import AlarmChange, AlarmDesired, AlarmState, AlarmValue, alarm_arn, changed
-from cachefleet.model.errors import AwsError, invalid_combination
+from cachefleet.model.errors import AwsError
 from cachefleet.model.resource import Kind
 from cachefleet.model.row import AlarmRow, Row
+from cachefleet.monitoring.transitions import change_state
 
-MAX_RECORDS = 100
-DEFAULT_RECORDS = 50
+MAX_NAMES = 100
 QUOTA = 5000  # alarms of a region
-_NO_MATH = Refusal("alarms on expressions are not implemented yet; name one metric with Namespace and MetricName.", ((), []))
 _NO_CONFIGURATION = Refusal("actions have no settings here; leave it out.")
-_ALONE = Refusal("it belongs to alarms on expressions, which are not implemented yet.")
-_NO_OTHERS = Refusal("there are no composite alarms; leave it out.")
+_NO_BANDS = Refusal("there is no anomaly detection here; give Threshold and leave it out.")
+_NO_WINDOWS = Refusal("alarms are evaluated over the last EvaluationPeriods at any time; leave it out.")
+_NO_PROMQL = Refusal("there are no alarms on PromQL here; name metrics with MetricName or Metrics.")
+_NO_SUPPRESSOR = Refusal("actions are not suppressed by other alarms here; put NOT ALARM(...) into AlarmRule instead.")
+_ACTIONS = ("ActionsEnabled", "AlarmActions", "OKActions", "InsufficientDataActions")
 
 
 @operation(
@@ -37,7 +37,7 @@ _NO_OTHERS = Refusal("there are no composite alarms; leave it out.")
     effective=(
         "AlarmName",
         "AlarmDescription",
-        "ActionsEnabled",
+        *_ACTIONS,
         "MetricName",
         "Namespace",
         "Statistic",
@@ -45,103 +45,121 @@ _NO_OTHERS = Refusal("there are no composite alarms; leave it out.")
         "Dimensions",
         "Period",
         "Unit",
+        "Metrics",
         "EvaluationPeriods",
         "DatapointsToAlarm",
         "Threshold",
         "ComparisonOperator",
         "TreatMissingData",
         "EvaluateLowSampleCountPercentile",
-        "AlarmActions",
-        "OKActions",
-        "InsufficientDataActions",
+        "Tags",
     ),
     refused={
-        **dict.fromkeys(("Metrics", "Tags"), _NO_MATH),
-        **dict.fromkeys(
-            ("ThresholdMetricId", "EvaluationWindow", "WarmUpConfiguration", "EvaluationCriteria", "EvaluationInterval"), _ALONE
-        ),
+        "ThresholdMetricId": _NO_BANDS,
+        **dict.fromkeys(("EvaluationWindow", "WarmUpConfiguration"), _NO_WINDOWS),
+        **dict.fromkeys(("EvaluationCriteria", "EvaluationInterval"), _NO_PROMQL),
         "ActionConfiguration": _NO_CONFIGURATION,
     },
 )
 async def put_metric_alarm(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+    """Tags are those of a new one; on an alarm that is there already they are left as they are, as in CloudWatch."""
     alarm = read_alarm(context, request)
-    key = context.scope.key(Kind.ALARM, alarm.name)
-    row: AlarmRow | None = await context.store.get(key)
+    return await _put(context, alarm, request, ())
+
+
+@operation(
+    "PutCompositeAlarm",
+    service="monitoring",
+    effective=("AlarmName", "AlarmDescription", *_ACTIONS, "AlarmRule", "Tags"),
+    refused={
+        **dict.fromkeys(
+            ("ActionsSuppressor", "ActionsSuppressorWaitPeriod", "ActionsSuppressorExtensionPeriod"), _NO_SUPPRESSOR
+        ),
+        "ActionConfiguration": _NO_CONFIGURATION,
+    },
+)
+async def put_composite_alarm(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+    alarm = read_composite_alarm(context, request)
+    named = {name: await find_alarm(context, name) for name in children_of(context, alarm)}
+    missing = [alarm_arn(context.scope, name) for name, row in named.items() if row is None]
+    if missing:
+        told = ", ".join(missing[:10])
+        raise refuse_query(f"Could not save the composite alarm as alarms [{told}] in the alarm rule do not exist.")
+    children = [row for row in named.values() if row is not None]
+    await _check_no_circle(context, alarm.name, children)
+    return await _put(context, alarm, request, children)
+
+
+async def _put(
+    context: Context, alarm: AlarmDesired, request: Mapping[str, Any], children: Sequence[AlarmRow]
+) -> dict[str, Any]:
+    """children: are written anew as they are, so that none of them is deleted or made composite at the same moment."""
+    tags = read_alarm_tags(request.get("Tags") or ())
+    row = await find_alarm(context, alarm.name)
     if row is None and await context.store.count(Kind.ALARM, context.scope) >= QUOTA:
         raise AwsError("LimitExceeded", f"There are {QUOTA} alarms already, which is the limit.")
     if row is not None:  # its state stays until it is evaluated
+        if row.desired.is_composite is not alarm.is_composite:
+            raise refuse_query(
+                f"There is an alarm {quoted(alarm.name)} of the other type; delete it first, or use another name."
+            )
         alarm = replace(alarm, state=row.desired.state, history=row.desired.history)
-    alarm = _noted(context, alarm, "ConfigurationUpdate", f'Alarm "{alarm.name}" {"created" if row is None else "updated"}', {})
+    alarm = _noted(context, alarm, f'Alarm "{alarm.name}" {"created" if row is None else "updated"}')
     async with context.store.transaction() as transaction:
+        for child in children:
+            await transaction.update(child)
         if row is None:
-            await transaction.insert(Row(key=key, desired=alarm))
+            await transaction.insert(Row(key=context.scope.key(Kind.ALARM, alarm.name), desired=alarm, tags=tags))
         else:
             await transaction.update(replace(row, desired=alarm))
     return {}
 
 
-@operation(
-    "DescribeAlarms",
-    service="monitoring",
-    effective=("AlarmNames", "AlarmNamePrefix", "AlarmTypes", "StateValue", "ActionPrefix", "MaxRecords", "NextToken"),
-    refused=dict.fromkeys(("ChildrenOfAlarmName", "ParentsOfAlarmName"), _NO_OTHERS),
-)
-async def describe_alarms(context: Context, request: dict[str, Any]) -> dict[str, Any]:
-    names, prefix, state = request.get("AlarmNames"), request.get("AlarmNamePrefix") or "", request.get("StateValue")
-    if names and prefix:
-        raise invalid_combination("AlarmNamePrefix and AlarmNames cannot be used together; give one of them.")
-    if "MetricAlarm" not in (request.get("AlarmTypes") or ("MetricAlarm",)):
-        return {"MetricAlarms": [], "CompositeAlarms": []}
-    wanted, action = set(names or ()), request.get("ActionPrefix") or ""
-
-    def matches(alarm: AlarmDesired) -> bool:
-        named = alarm.name.startswith(prefix) and (not wanted or alarm.name in wanted)
-        return named and state in (None, alarm.state.value.value) and acts_on(alarm, action)
-
-    rows, marker = await _page(context, request, matches)
-    return {
-        "MetricAlarms": [alarm_view(context.scope, row.desired) for row in rows],
-        "CompositeAlarms": [],
-        "NextToken": marker,
-    }
-
-
-@operation(
-    "DescribeAlarmsForMetric",
-    service="monitoring",
-    effective=("MetricName", "Namespace", "Statistic", "ExtendedStatistic", "Dimensions", "Period", "Unit"),
-)
-async def describe_alarms_for_metric(context: Context, request: dict[str, Any]) -> dict[str, Any]:
-    metric = read_metric(context, request, "", refuse_value)
-    asked = {
-        "statistic": request.get("Statistic") or request.get("ExtendedStatistic"),
-        "period_s": request.get("Period"),
-        "unit": request.get("Unit"),
-    }
-    rows: list[AlarmRow] = await context.store.rows(Kind.ALARM, context.scope)
-    found = [
-        row.desired
-        for row in rows
-        if (row.desired.series, row.desired.metric) == (metric.series, metric.name)
-        and all(value is None or getattr(row.desired, field) == value for field, value in asked.items())
-    ]
-    return {"MetricAlarms": [alarm_view(context.scope, alarm) for alarm in found]}
+async def _check_no_circle(context: Context, name: str, children: Sequence[AlarmRow]) -> None:
+    """Raises ValidationError when one of them depends on the alarm of this name."""
+    waiting, seen = list(children), {row.key.name for row in children}
+    while waiting:
+        row = waiting.pop()
+        if row.key.name == name:
+            raise refuse_query(
+                f"The alarm {quoted(name)} would depend on itself; name no alarm in AlarmRule that depends on it."
+            )
+        for child in set(children_of(context, row.desired)) - seen:
+            seen.add(child)
+            found = await find_alarm(context, child)
+            if found is not None:
+                waiting.append(found)
 
 
 @operation("DeleteAlarms", service="monitoring", effective=("AlarmNames",))
 async def delete_alarms(context: Context, request: dict[str, Any]) -> dict[str, Any]:
-    """All or none."""
-    rows = [await _load(context, name) for name in _named(request)]
+    """Those that there are, also when others are not there. Alarms of scaling policies go like any other, as in CloudWatch."""
+    names = _names(request)
+    rows = [row for name in names if (row := await find_alarm(context, name)) is not None]
+    there = {row.key.name for row in rows}
+    if sum(row.desired.is_composite for row in rows) > 1:
+        raise refuse_query("At most one composite alarm can be deleted in one operation; delete them one after the other.")
+    for name, parents in (await parents_of(context, sorted(there))).items():
+        others = [parent for parent in parents if parent not in there]
+        if others:
+            raise refuse_query(
+                f"Cannot delete {name} as there are composite alarm(s) depending on it: {', '.join(others[:10])}."
+            )
     async with context.store.transaction() as transaction:
         for row in rows:
             await transaction.delete(row)
+    missing = [name for name in names if name not in there]
+    if missing:
+        told = ", ".join(map(quoted, missing[:10]))
+        rest = "; the others are deleted." if rows else "."
+        raise AwsError("ResourceNotFound", f"There is no alarm {told}{rest}")
     return {}
 
 
 @operation("SetAlarmState", service="monitoring", effective=("AlarmName", "StateValue", "StateReason", "StateReasonData"))
 async def set_alarm_state(context: Context, request: dict[str, Any]) -> dict[str, Any]:
-    """Until it is evaluated next."""
-    row = await _load(context, request["AlarmName"])
+    """Until it is evaluated next; of a composite alarm, until one of its children changes."""
+    row = await load_alarm(context, request["AlarmName"])
     try:
         value = AlarmValue(request["StateValue"])
     except ValueError:
@@ -152,8 +170,7 @@ async def set_alarm_state(context: Context, request: dict[str, Any]) -> dict[str
         msgspec.json.decode(data)
     except msgspec.DecodeError:
         raise AwsError("InvalidFormat", "StateReasonData is not JSON.") from None
-    state = AlarmState(value, request["StateReason"], data)
-    await _update(context, row, state_change(row.desired, state, context.clock.now()))
+    await change_state(context.store, row, AlarmState(value, request["StateReason"], data), context.clock.now())
     return {}
 
 
@@ -167,105 +184,24 @@ async def disable_alarm_actions(context: Context, request: dict[str, Any]) -> di
     return await _switch(context, request, on=False)
 
 
-@operation(
-    "DescribeAlarmHistory",
-    service="monitoring",
-    effective=("AlarmName", "AlarmTypes", "HistoryItemType", "StartDate", "EndDate", "MaxRecords", "NextToken", "ScanBy"),
-    refused={"AlarmContributorId": _NO_OTHERS},
-)
-async def describe_alarm_history(context: Context, request: dict[str, Any]) -> dict[str, Any]:
-    if "MetricAlarm" not in (request.get("AlarmTypes") or ("MetricAlarm",)):
-        return {"AlarmHistoryItems": []}
-    rows: list[AlarmRow] = await context.store.rows(Kind.ALARM, context.scope)
-    start, end = float(request.get("StartDate") or 0.0), float(request.get("EndDate") or 1e12)
-    kind, name = request.get("HistoryItemType"), request.get("AlarmName")
-    found = [
-        (change, row.desired)
-        for row in rows
-        for change in row.desired.history
-        if name in (None, row.desired.name) and kind in (None, change.kind) and start <= change.at <= end
-    ]
-    found.sort(key=lambda item: (item[0].at, item[1].name), reverse=request.get("ScanBy") != "TimestampAscending")
-    size, begin = _size(request), _offset(request)
-    items = [history_view(alarm, change) for change, alarm in found[begin : begin + size]]
-    more = str(begin + size) if begin + size < len(found) else None
-    return {"AlarmHistoryItems": items, "NextToken": write_marker("alarm-history", more) if more else None}
-
-
-# --- rows ----------------------------------------------------------------------------------------------------------
-
-
-async def _load(context: Context, name: str) -> AlarmRow:
-    """Raises ResourceNotFound, InvalidParameterValue."""
-    row: AlarmRow | None = await context.store.get(context.scope.key(Kind.ALARM, checked_alarm_name(name)))
-    if row is None:
-        raise AwsError("ResourceNotFound", f"There is no alarm {quoted(name)}.")
-    return row
-
-
-async def _update(context: Context, row: AlarmRow, alarm: AlarmDesired) -> None:
-    async with context.store.transaction() as transaction:
-        await transaction.update(replace(row, desired=alarm))
-
-
 async def _switch(context: Context, request: Mapping[str, Any], *, on: bool) -> dict[str, Any]:
-    for name in _named(request):
-        row = await _load(context, name)
+    for name in _names(request):
+        row = await load_alarm(context, name)
         if row.desired.actions_enabled is not on:
             alarm = replace(row.desired, actions_enabled=on)
-            await _update(context, row, _noted(context, alarm, "ConfigurationUpdate", f'Alarm "{name}" updated', {}))
+            await save_alarm(context, row, _noted(context, alarm, f'Alarm "{name}" updated'))
     return {}
 
 
-def _noted(context: Context, alarm: AlarmDesired, kind: str, summary: str, data: Mapping[str, Any]) -> AlarmDesired:
-    """data: what else is in HistoryData."""
-    told = {"version": "1.0", "type": "Update", "alarmArn": alarm_arn(context.scope, alarm.name), **data}
-    change = AlarmChange(context.clock.now(), kind, summary, msgspec.json.encode(told).decode())
+def _noted(context: Context, alarm: AlarmDesired, summary: str) -> AlarmDesired:
+    """With a change of its configuration in its history."""
+    told = {"version": "1.0", "type": "Update", "alarmArn": alarm_arn(context.scope, alarm.name)}
+    change = AlarmChange(context.clock.now(), "ConfigurationUpdate", summary, msgspec.json.encode(told).decode())
     return replace(alarm, history=changed(alarm, change))
 
 
-def _named(request: Mapping[str, Any]) -> Sequence[str]:
+def _names(request: Mapping[str, Any]) -> Sequence[str]:
     names: Sequence[str] = list(dict.fromkeys(request["AlarmNames"]))
-    if len(names) > MAX_RECORDS:
-        raise refuse_value(f"The collection AlarmNames has {len(names)} members; at most {MAX_RECORDS} are allowed.")
+    if len(names) > MAX_NAMES:
+        raise refuse_value(f"The collection AlarmNames has {len(names)} members; at most {MAX_NAMES} are allowed.")
     return names
-
-
-# --- pages ---------------------------------------------------------------------------------------------------------
-
-
-async def _page(
-    context: Context, request: Mapping[str, Any], matches: Callable[[AlarmDesired], bool]
-) -> tuple[list[AlarmRow], str | None]:
-    size, token = _size(request), request.get("NextToken")
-    rows: list[AlarmRow] = await context.store.rows(Kind.ALARM, context.scope, _read("alarms", token) if token else "")
-    found = [row for row in rows if matches(row.desired)]
-    return found[:size], write_marker("alarms", found[size - 1].key.name) if len(found) > size else None
-
-
-def _size(request: Mapping[str, Any]) -> int:
-    size = request.get("MaxRecords")
-    if size is None:
-        return DEFAULT_RECORDS
-    if not 1 <= size <= MAX_RECORDS:
-        raise refuse_value(f"The parameter MaxRecords must be 1 to {MAX_RECORDS}.")
-    return int(size)
-
-
-def _offset(request: Mapping[str, Any]) -> int:
-    token = request.get("NextToken")
-    text = _read("alarm-history", token) if token else "0"
-    if not text.isdecimal():
-        raise _wrong_token()
-    return int(text)
-
-
-def _read(kind: str, token: str) -> str:
-    try:
-        return read_marker(kind, token)
-    except AwsError:
-        raise _wrong_token() from None
-
-
-def _wrong_token() -> AwsError:
-    return AwsError("InvalidNextToken", "NextToken is not one that this operation has given.")

@@ -26,18 +26,20 @@ MAX_QUERIES = 500
 _ID = re.compile(r"[a-z][A-Za-z0-9_]{0,254}", re.ASCII)
 
 
-def read_queries(context: Context, given: Sequence[Mapping[str, Any]]) -> list[Query]:
-    """Raises ValidationError, MissingParameter."""
-    if not 1 <= len(given) <= MAX_QUERIES:
-        raise refuse_query(f"The collection MetricDataQueries must have 1 to {MAX_QUERIES} members; it has {len(given)}.")
+def read_queries(
+    context: Context, given: Sequence[Mapping[str, Any]], member: str = "MetricDataQueries", most: int = MAX_QUERIES
+) -> list[Query]:
+    """member: of the request. Raises ValidationError, MissingParameter."""
+    if not 1 <= len(given) <= most:
+        raise refuse_query(f"The collection {member} must have 1 to {most} members; it has {len(given)}.")
     queries: dict[str, Query] = {}
     for number, one in enumerate(given, 1):
-        query = _query(context, one, f"MetricDataQueries.member.{number}")
+        query = _query(context, one, f"{member}.member.{number}")
         if query.query_id in queries:
-            raise refuse_query(f"The values for parameter Id in MetricDataQueries are not unique: {query.query_id}.")
+            raise refuse_query(f"The values for parameter Id in {member} are not unique: {query.query_id}.")
         queries[query.query_id] = query
     if not any(query.is_returned for query in queries.values()):
-        raise refuse_query("At least one query of MetricDataQueries must have ReturnData true.")
+        raise refuse_query(f"At least one query of {member} must have ReturnData true.")
     try:
         return linked(queries.values())
     except QueryFailed as error:

@@ -1,6 +1,8 @@
 """Importing this module registers every operation that is built. A new noun is added here."""
 
 from cachefleet.api import (
+    alarm_listing,
+    alarm_tags,
     alarms,
     availability_zones,
     cache_cluster_creation,
@@ -41,6 +43,8 @@ from cachefleet.api import (
 )
 
 __all__ = [
+    "alarm_listing",
+    "alarm_tags",
     "alarms",
     "availability_zones",
     "cache_cluster_creation",

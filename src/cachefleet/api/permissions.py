@@ -166,19 +166,26 @@ _EC2: dict[str, Needs] = {
     "UpdateSecurityGroupRuleDescriptionsIngress": _EC2_GROUP,
 }
 
+_ALARM = _needs(Named("alarm", "AlarmName"))
+_ALARMS = _needs(Named("alarm", "AlarmNames"))
+_TAGGED_ALARM = _needs(Named(ARN, "ResourceARN"))
 _MONITORING: dict[str, Needs] = {
-    "DeleteAlarms": _NOTHING,
-    "DescribeAlarmHistory": _NOTHING,
-    "DescribeAlarms": _NOTHING,
+    "DeleteAlarms": _ALARMS,
+    "DescribeAlarmHistory": _needs(_all("alarm", "AlarmName")),
+    "DescribeAlarms": _needs(_all("alarm", "AlarmNames")),
     "DescribeAlarmsForMetric": _NOTHING,
-    "DisableAlarmActions": _NOTHING,
-    "EnableAlarmActions": _NOTHING,
+    "DisableAlarmActions": _ALARMS,
+    "EnableAlarmActions": _ALARMS,
     "GetMetricData": _NOTHING,
     "GetMetricStatistics": _NOTHING,
     "ListMetrics": _NOTHING,
-    "PutMetricAlarm": _NOTHING,
+    "ListTagsForResource": _TAGGED_ALARM,
+    "PutCompositeAlarm": _ALARM,
+    "PutMetricAlarm": _ALARM,
     "PutMetricData": _NOTHING,
-    "SetAlarmState": _NOTHING,
+    "SetAlarmState": _ALARM,
+    "TagResource": _TAGGED_ALARM,
+    "UntagResource": _TAGGED_ALARM,
 }
 
 _TABLES = {

@@ -16,14 +16,19 @@ from cachefleet.api.arns import parse_arn
 from cachefleet.api.context import Context
 from cachefleet.api.names import folded
 from cachefleet.api.permissions import ARN, BUCKET, OBJECT, Named
+from cachefleet.model.alarm import alarm_arn
 from cachefleet.model.errors import AwsError
 from cachefleet.model.iam import iam_scope, user_arn
 from cachefleet.model.network import default_vpc_id
 from cachefleet.model.resource import Kind
 from cachefleet.model.row import IamUserRow
 
-NAME_CHARACTERS = 300  # longer names are cut: no resource has one
-_TAGGING = {"elasticache": ("Tags", "AddTagsToResource"), "ec2": ("TagSpecifications", "CreateTags")}
+NAME_CHARACTERS = 400  # longer names and ARNs are cut: no resource has one
+_TAGGING = {
+    "elasticache": ("Tags", "AddTagsToResource"),
+    "ec2": ("TagSpecifications", "CreateTags"),
+    "cloudwatch": ("Tags", "TagResource"),
+}
 _EC2_TYPES = {"vpc": "vpc", "subnet": "subnet", "sg": "security-group", "sgr": "security-group-rule"}
 
 
@@ -52,10 +57,11 @@ async def asked_for(
             found.append(msgspec.structs.replace(made, action=one.action or own, main=number == 0))
     if not any(one.action == own for one in found):
         found.append(Asked(own, "*", main=True))
-    member, tagging = _TAGGING.get(service, ("", ""))
-    if request.get(member) and own != f"{service}:{tagging}":
+    prefix = own.partition(":")[0]
+    member, tagging = _TAGGING.get(prefix, ("", ""))
+    if request.get(member) and own != f"{prefix}:{tagging}":
         main = next((one for one in found if one.main), found[0])
-        found.append(msgspec.structs.replace(main, action=f"{service}:{tagging}"))
+        found.append(msgspec.structs.replace(main, action=f"{prefix}:{tagging}"))
     return list(dict.fromkeys(found))
 
 
@@ -69,6 +75,8 @@ async def _resource(context: Context, service: str, named: Named, text: str, req
         return Asked("", await _iam_arn(context, named, text, request))
     if service == "ec2":
         return await _ec2_resource(context, named, text, request)
+    if service == "monitoring":
+        return _alarm(context, named, text)
     if named.type_word == ARN:
         try:
             arn = parse_arn(text, context.scope)
@@ -81,6 +89,14 @@ async def _resource(context: Context, service: str, named: Named, text: str, req
 
 def _arn_or_all(text: str) -> str:
     return text if text.startswith("arn:") else "*"
+
+
+def _alarm(context: Context, named: Named, text: str) -> Asked:
+    own = alarm_arn(context.scope, "")
+    if named.type_word == ARN:
+        name = text.removeprefix(own) if text.startswith(own) else ""
+        return Asked("", _arn_or_all(text), Kind.ALARM if name else "", name)
+    return Asked("", f"{own}{text or '*'}", Kind.ALARM, text)
 
 
 async def _iam_arn(context: Context, named: Named, text: str, request: Mapping[str, Any]) -> str:

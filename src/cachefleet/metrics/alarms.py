@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from cachefleet.metrics.statistics import read_statistic
 from cachefleet.model.alarm import AlarmChange, AlarmDesired, AlarmState, AlarmValue, Comparison, Missing, changed
 
 MORE_PERIODS = 2  # that are looked at beyond those that the alarm asks for
@@ -69,6 +70,17 @@ def evaluate(rule: Rule, points: Mapping[int, float], end: int, period_s: int) -
     if rule.missing in (Missing.BREACHING, Missing.NOT_BREACHING):
         return _told(rule, there, filled)
     return _without_filling(rule, values, there)
+
+
+def is_told_by_few(alarm: AlarmDesired, counts: Mapping[int, float]) -> bool:
+    """Whether its youngest percentile is of too few measurements to mean anything, and the alarm is to ignore that. counts: of
+    measurements, by the begin of the period; empty for other alarms."""
+    statistic = read_statistic(alarm.statistic)
+    if not counts or statistic is None:
+        return False
+    percentage = statistic.high or 0.0
+    beyond = min(percentage, 100 - percentage)  # CloudWatch asks for ten measurements there
+    return beyond > 0 and counts[max(counts)] * beyond < 10 * 100
 
 
 def _without_filling(rule: Rule, values: Sequence[float | None], there: Sequence[tuple[int, float]]) -> Verdict:
@@ -143,6 +155,21 @@ def state_change(alarm: AlarmDesired, state: AlarmState, now: float) -> AlarmDes
     change = AlarmChange(now, "StateUpdate", summary, msgspec.json.encode(data).decode())
     fresh = msgspec.structs.replace(state, updated_at=now, transitioned_at=now)
     return msgspec.structs.replace(alarm, state=fresh, history=changed(alarm, change))
+
+
+def acted(alarm: AlarmDesired, action: str, error: str, now: float) -> AlarmDesired:
+    """With an action in its history. error: why it failed, "" when it did not."""
+    data = {
+        "actionState": "Failed" if error else "Succeeded",
+        "stateUpdateTimestamp": int(alarm.state.transitioned_at * 1000),
+        "notificationResource": action,
+        **({"error": error} if error else {}),
+    }
+    done = (
+        f'Failed to execute action {action}. Received error: "{error}"' if error else f"Successfully executed action {action}"
+    )
+    change = AlarmChange(now, "Action", done, msgspec.json.encode(data).decode())
+    return msgspec.structs.replace(alarm, history=changed(alarm, change))
 
 
 def _state(state: AlarmState) -> dict[str, object]:

@@ -20,6 +20,7 @@ from cachefleet.model.event import Event
 from cachefleet.model.resource import Key, Kind, Scope
 from cachefleet.store import leases
 from cachefleet.store.cancellation import uninterrupted
+from cachefleet.store.columns import TEXT
 from cachefleet.store.database import Database
 from cachefleet.store.documents import decoded
 from cachefleet.store.engines import connect
@@ -67,6 +68,14 @@ _members_after = (
 )
 _keys = sa.select(resources.c.kind, resources.c.account, resources.c.region, resources.c.name).where(
     resources.c.kind.in_(sa.bindparam("kinds", expanding=True))
+)
+_place = sa.tuple_(resources.c.account, resources.c.region, resources.c.name)
+_versions = (
+    sa.select(resources.c.account, resources.c.region, resources.c.name, resources.c.version)
+    .where(resources.c.kind == sa.bindparam("kind"))
+    .where(_place > sa.tuple_(*(sa.bindparam(f"after_{column}", type_=TEXT) for column in ("account", "region", "name"))))
+    .order_by(resources.c.account, resources.c.region, resources.c.name)
+    .limit(sa.bindparam("limit", type_=sa.Integer))
 )
 _event_columns = (events.c.source_type, events.c.source_id, events.c.message, events.c.at, events.c.id)
 
@@ -175,6 +184,17 @@ class SqlStore:
         async def read(connection: AsyncConnection) -> list[Key]:
             found = (await connection.execute(_keys, {"kinds": [kind.value for kind in kinds]})).all()
             return sorted(Key(_KINDS[kind], account, region, name) for kind, account, region, name in found)
+
+        return await self._database.read(read)
+
+    async def versions(self, kind: Kind, after: Key | None = None, limit: int | None = None) -> list[tuple[Key, int]]:
+        begin = after or Key(kind, "", "", "")
+        places = {"after_account": begin.account, "after_region": begin.region, "after_name": begin.name}
+        parameters = {"kind": kind.value, **places, "limit": _page("", limit)["limit"]}
+
+        async def read(connection: AsyncConnection) -> list[tuple[Key, int]]:
+            found = (await connection.execute(_versions, parameters)).all()
+            return [(Key(kind, account, region, name), version) for account, region, name, version in found]
 
         return await self._database.read(read)
 

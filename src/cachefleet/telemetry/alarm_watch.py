@@ -1,11 +1,11 @@
 """Evaluates every alarm when a period of it has ended, and writes down its state. Only where the control loop runs.
 
-Which state follows from which values is decided by metrics.alarms; this reads values and writes rows.
+Which state follows from which values or from which other alarms is decided by metrics.alarms and metrics.composite_alarms; this
+reads values and writes rows. Rows are read again only when they have changed, and all is done in pages, so that thousands of
+alarms do not hold up anything else.
 """
 
 from __future__ import annotations
-
-from datetime import UTC, datetime
 
 import msgspec
 import structlog
@@ -13,19 +13,33 @@ import structlog
 from cachefleet.clock import Clock
 from cachefleet.interfaces import Conflict, Store, StoreError
 from cachefleet.metric_interfaces import Metrics
-from cachefleet.metrics.alarms import MORE_PERIODS, evaluate, period_ends, rule_of, state_change
-from cachefleet.metrics.dimensions import sources
+from cachefleet.metrics.alarm_messages import iso
+from cachefleet.metrics.alarm_rules import AlarmRule, RuleError, children, in_order, read_rule
+from cachefleet.metrics.alarms import Verdict, evaluate, is_told_by_few, period_ends, rule_of
+from cachefleet.metrics.composite_alarms import composite_state
 from cachefleet.metrics.instruments import Counter, Instruments
-from cachefleet.metrics.statistics import binned, read_statistic, series_of, together
-from cachefleet.model.alarm import AlarmDesired, AlarmState
-from cachefleet.model.metric import RESOLUTIONS, names_of
-from cachefleet.model.resource import Key, Kind
+from cachefleet.model.alarm import AlarmDesired, AlarmState, AlarmValue
+from cachefleet.model.resource import Key, Kind, Scope
 from cachefleet.model.row import AlarmRow
+from cachefleet.monitoring.reading import Readings
+from cachefleet.monitoring.transitions import change_state
+from cachefleet.telemetry.alarm_values import Measured, read_measured
 
 LOOK_S = 5.0
 DELAY_S = 4.0  # values of a period come a moment after its end
+_PAGE = 200  # alarms that are looked at in one go
 
 log = structlog.get_logger()
+
+
+class _Known(msgspec.Struct):
+    """alarm: without its history. end: of the last period that was evaluated, None not yet. rule, children: of a composite."""
+
+    version: int
+    alarm: AlarmDesired
+    end: int | None = None
+    rule: AlarmRule | None = None
+    children: frozenset[str] = frozenset()
 
 
 class AlarmWatch:
@@ -37,76 +51,166 @@ class AlarmWatch:
         """most_nodes: of a Memcached cluster. evaluations: counts them."""
         self._evaluations = evaluations or Instruments().alarms
         self._store = store
-        self._metrics = metrics
         self._clock = clock
-        self._most_nodes = most_nodes
-        self._evaluated: dict[Key, tuple[int, int]] = {}  # version of the row, end of the last period
+        self._readings = Readings(metrics, clock, most_nodes)
+        self._known: dict[Key, _Known] = {}
+        self._moved: set[Key] = set()  # whose state changed, or that are gone, since composites were looked at
+        self._unsettled: set[Key] = set()  # composites that have to be evaluated whatever moved
+        self._orders: dict[Scope, list[Key]] = {}  # composites, children first; dropped when one of them is another
 
     async def run(self) -> None:
-        self._evaluated.clear()
+        """What was known is forgotten: another one may have led since. Alarms are evaluated by what is now, not by what was
+        missed."""
+        self._known.clear()
+        self._orders.clear()
         while True:
             await self._clock.sleep(LOOK_S)
             try:
                 await self.look()
             except StoreError as error:
                 log.warning("alarms were not evaluated: the store failed", why=str(error))
+            except Exception:
+                log.exception("alarms were not evaluated")
 
     async def look(self) -> None:
-        """Evaluate those of which a period has ended since, or that were changed. Raises StoreError."""
-        keys = await self._store.keys((Kind.ALARM,))
-        self._evaluated = {key: seen for key, seen in self._evaluated.items() if key in set(keys)}
-        for key in keys:
-            row: AlarmRow | None = await self._store.get(key)
-            if row is None:
-                continue
-            end = period_ends(self._clock.now(), row.desired.period_s, DELAY_S)
-            if self._evaluated.get(key) == (row.version, end):
-                continue
+        """Evaluate those of which a period has ended since, or that were changed; then composites whose children moved. Raises
+        StoreError."""
+        there: set[Key] = set()
+        after: Key | None = None
+        while page := await self._store.versions(Kind.ALARM, after, _PAGE):
+            for key, version in page:
+                if key not in self._known or self._known[key].version != version:
+                    await self._learn(key)
+            await self._evaluate_due([key for key, _ in page])
+            there.update(key for key, _ in page)
+            after = page[-1][0]
+            await self._clock.sleep(0)
+        for key in self._known.keys() - there:
+            self._forget(key)
+        if self._moved or self._unsettled:
+            await self._evaluate_composites()
+
+    # --- what is known ---
+
+    async def _learn(self, key: Key) -> None:
+        row: AlarmRow | None = await self._store.get(key)
+        if row is None:
+            return
+        before, alarm = self._known.get(key), row.desired
+        known = self._known[key] = _Known(row.version, msgspec.structs.replace(alarm, history=()))
+        if before is None or before.alarm.state.value is not alarm.state.value:
+            self._moved.add(key)
+        if alarm.is_composite and (before is None or before.alarm.configured_at != alarm.configured_at):
+            self._unsettled.add(key)
+            self._orders.pop(key.scope, None)
+        if alarm.is_composite:
             try:
-                version = await self._evaluate(row, end)
-                self._evaluated[key] = version, end
+                known.rule = read_rule(alarm.rule, key.scope)
+                known.children = frozenset(children(known.rule))
+            except RuleError as error:  # of a later version
+                log.error("the rule of an alarm cannot be read", alarm=str(key), why=str(error))
+
+    def _forget(self, key: Key) -> None:
+        known = self._known.pop(key)
+        self._moved.add(key)
+        self._unsettled.discard(key)
+        if known.alarm.is_composite:
+            self._orders.pop(key.scope, None)
+
+    # --- alarms on metrics and expressions ---
+
+    async def _evaluate_due(self, keys: list[Key]) -> None:
+        now = self._clock.now()
+        due: list[tuple[Key, AlarmDesired, int]] = []
+        for key in keys:
+            known = self._known.get(key)
+            if known is not None and not known.alarm.is_composite:
+                end = period_ends(now, known.alarm.period_s, DELAY_S)
+                if known.end != end:
+                    due.append((key, known.alarm, end))
+        if not due:
+            return
+        measured = await read_measured(self._readings, due, now)
+        for key, alarm, end in due:
+            self._evaluations.add()
+            try:
+                await self._evaluate(key, alarm, end, measured[key])
             except Conflict:  # somebody has changed it: again by the next look
                 continue
             except StoreError:
                 raise
             except Exception:
                 log.exception("an alarm cannot be evaluated", alarm=str(key))
-                self._evaluated[key] = row.version, end
-            await self._clock.sleep(0)
+            self._known[key].end = end
 
-    async def _evaluate(self, row: AlarmRow, end: int) -> int:
-        """The row's version afterwards. A state that stays the same is not written anew. Raises Conflict, StoreError."""
-        alarm = row.desired
-        self._evaluations.add()
-        verdict = evaluate(rule_of(alarm), await self._points(alarm, end), end, alarm.period_s)
+    async def _evaluate(self, key: Key, alarm: AlarmDesired, end: int, measured: Measured) -> None:
+        """A state that stays the same is not written anew. Raises Conflict, StoreError."""
+        if measured.fault:
+            verdict = Verdict(AlarmValue.INSUFFICIENT_DATA, measured.fault)
+        elif is_told_by_few(alarm, measured.counts):
+            return
+        else:
+            verdict = evaluate(rule_of(alarm), measured.points, end, alarm.period_s)
         if verdict.value is None or verdict.value is alarm.state.value:
-            return row.version
+            return
         data = {
             "version": "1.0",
-            "queryDate": _iso(self._clock.now()),
-            "statistic": alarm.statistic,
+            "queryDate": iso(self._clock.now()),
+            **({"statistic": alarm.statistic} if alarm.statistic else {}),
             "period": alarm.period_s,
             "recentDatapoints": verdict.recent,
             "threshold": alarm.threshold,
         }
-        state = AlarmState(verdict.value, verdict.reason, msgspec.json.encode(data).decode())
-        changed = msgspec.structs.replace(row, desired=state_change(alarm, state, self._clock.now()))
-        async with self._store.transaction() as transaction:
-            stored = await transaction.update(changed)
-        log.info("alarm changed", alarm=str(row.key), state=verdict.value.value, reason=verdict.reason)
-        return stored.version
+        await self._change(key, AlarmState(verdict.value, verdict.reason, msgspec.json.encode(data).decode()))
 
-    async def _points(self, alarm: AlarmDesired, end: int) -> dict[int, float]:
-        """By the begin of the period."""
-        statistic = read_statistic(alarm.statistic)
-        if statistic is None:  # of a later version
-            return {}
-        start = end - alarm.period_s * (alarm.evaluation_periods + MORE_PERIODS)
-        resolution = RESOLUTIONS[0] if alarm.period_s < 60 else RESOLUTIONS[1]
-        series = sources(alarm.series, alarm.metric, self._most_nodes)
-        found = await self._metrics.points(series, names_of(alarm.metric, alarm.unit), resolution, start, end)
-        return series_of(statistic, binned(together(list(found.values())), start, alarm.period_s))
+    async def _change(self, key: Key, state: AlarmState) -> None:
+        """Raises Conflict when it is no longer as it was when this was decided, StoreError."""
+        known = self._known[key]
+        row: AlarmRow | None = await self._store.get(key)
+        if row is None or row.version != known.version:
+            raise Conflict(f"{key} has no version {known.version} any more")
+        stored = await change_state(self._store, row, state, self._clock.now())
+        known.version, known.alarm = stored.version, msgspec.structs.replace(stored.desired, history=())
+        self._moved.add(key)
+        log.info("alarm changed", alarm=str(key), state=state.value.value, reason=state.reason)
 
+    # --- composite alarms ---
 
-def _iso(now: float) -> str:
-    return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "+0000"
+    async def _evaluate_composites(self) -> None:
+        """Children first, so that a change goes all the way up in one look."""
+        for scope in {key.scope for key in (*self._moved, *self._unsettled)}:
+            moved = {key.name for key in self._moved if key.scope == scope}
+            for number, key in enumerate(self._in_order(scope)):
+                known = self._known[key]
+                if number % _PAGE == _PAGE - 1:
+                    await self._clock.sleep(0)
+                if known.rule is None or (key not in self._unsettled and known.children.isdisjoint(moved)):
+                    continue
+                self._unsettled.add(key)  # until it is done
+                self._evaluations.add()
+                try:
+                    if await self._evaluate_composite(key, known.rule, known.children):
+                        moved.add(key.name)
+                except Conflict:
+                    continue
+                self._unsettled.discard(key)
+            self._moved = {key for key in self._moved if key.scope != scope}
+
+    async def _evaluate_composite(self, key: Key, rule: AlarmRule, names: frozenset[str]) -> bool:
+        """Whether its state has changed."""
+        found = {name: self._known.get(key.scope.key(Kind.ALARM, name)) for name in sorted(names)}
+        state = composite_state(key.scope, rule, {name: one.alarm.state for name, one in found.items() if one is not None})
+        if state.value is self._known[key].alarm.state.value:
+            return False
+        await self._change(key, state)
+        return True
+
+    def _in_order(self, scope: Scope) -> list[Key]:
+        if scope not in self._orders:
+            needs = {
+                key.name: tuple(known.children)
+                for key, known in self._known.items()
+                if key.scope == scope and known.alarm.is_composite
+            }
+            self._orders[scope] = [scope.key(Kind.ALARM, name) for name in in_order(needs)]
+        return self._orders[scope]

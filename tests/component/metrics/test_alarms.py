@@ -9,43 +9,11 @@ import pytest
 
 from cachefleet.metrics.values import single
 from cachefleet.model.metric import NODES, MetricName, Series
-from cachefleet.telemetry.alarm_watch import AlarmWatch
 from tests.component.metrics.stage import CBOR, JSON, QUERY, Refused, Stage, on_stage
+from tests.component.metrics.watched import HEAT, RULE, Watched
 from tests.fakes.api import ACCOUNT, REGION
 
-HITS = {"Namespace": "mine", "MetricName": "heat", "Dimensions": [{"Name": "place", "Value": "attic"}]}
 TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:alerts"
-SERIES = Series(ACCOUNT, REGION, "mine", (("place", "attic"),))
-RULE: dict[str, Any] = {
-    **HITS,
-    "Statistic": "Average",
-    "Period": 60,
-    "EvaluationPeriods": 3,
-    "DatapointsToAlarm": 2,
-    "Threshold": 50.0,
-    "ComparisonOperator": "GreaterThanThreshold",
-}
-
-
-class Watched:
-    """The stage with alarms evaluated as time passes."""
-
-    def __init__(self, stage: Stage) -> None:
-        self.stage = stage
-        self.watch = AlarmWatch(stage.context.store, stage.recorder, stage.clock, 40)
-
-    async def minute(self, value: float | None, series: Series = SERIES, name: str = "heat") -> str:
-        """The value of the minute that begins now; the state of the alarm "hot" once it is over."""
-        if value is not None:
-            self.stage.recorder.record(series, self.stage.clock.now(), {MetricName(name): single(value)})
-        self.stage.clock.pass_time(60.0)
-        return await self.state()
-
-    async def state(self) -> str:
-        self.stage.clock.pass_time(5.0)
-        await self.watch.look()
-        self.stage.clock.pass_time(-5.0)
-        return str((await self.stage.call("DescribeAlarms", AlarmNames=["hot"]))["MetricAlarms"][0]["StateValue"])
 
 
 @pytest.mark.parametrize("wire", [QUERY, JSON, CBOR])
@@ -65,8 +33,8 @@ async def an_alarm_comes_back_as_it_was_put(stage: Stage, wire: str) -> None:
     assert (found["AlarmDescription"], found["TreatMissingData"]) == ("too hot", "breaching")
     assert (found["StateValue"], found["ActionsEnabled"]) == ("INSUFFICIENT_DATA", True)
     assert found["AlarmArn"] == f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:hot"
-    assert (await stage.call("DescribeAlarmsForMetric", **HITS))["MetricAlarms"] == [found]
-    assert (await stage.call("DescribeAlarmsForMetric", **HITS, Period=300))["MetricAlarms"] == []
+    assert (await stage.call("DescribeAlarmsForMetric", **HEAT))["MetricAlarms"] == [found]
+    assert (await stage.call("DescribeAlarmsForMetric", **HEAT, Period=300))["MetricAlarms"] == []
 
 
 @on_stage
@@ -93,6 +61,36 @@ async def test_two_of_three_bad_minutes_make_an_alarm_and_two_good_ones_end_it(s
         NextToken=changes["NextToken"],
     )
     assert [item["HistorySummary"] for item in rest["AlarmHistoryItems"]] == ["Alarm updated from ALARM to OK"]
+
+
+@on_stage
+async def test_a_leader_that_was_away_evaluates_the_present(stage: Stage) -> None:
+    watched = Watched(stage)
+    await stage.call("PutMetricAlarm", AlarmName="hot", **RULE)
+    assert await watched.minute(10.0) == "OK"
+    for _ in range(60):
+        watched.measure(90.0)
+        stage.clock.pass_time(60.0)
+    for _ in range(5):
+        watched.measure(10.0)
+        stage.clock.pass_time(60.0)
+    assert await watched.state() == "OK"
+    assert len(await watched.history("hot", "StateUpdate")) == 1
+
+
+@on_stage
+async def test_percentiles_of_few_measurements_are_ignored_where_that_is_asked_for(stage: Stage) -> None:
+    watched = Watched(stage)
+    rule = {**RULE, "EvaluationPeriods": 1, "DatapointsToAlarm": 1, "Statistic": None, "ExtendedStatistic": "p90"}
+    asked = {name: value for name, value in rule.items() if value is not None}
+    await stage.call("PutMetricAlarm", AlarmName="hot", EvaluateLowSampleCountPercentile="ignore", **asked)
+    await stage.call("PutMetricAlarm", AlarmName="evaluated", **asked)
+    for _ in range(99):
+        watched.measure(90.0)
+    assert (await watched.minute(None), await watched.states("evaluated")) == ("INSUFFICIENT_DATA", ["ALARM"])
+    for _ in range(100):
+        watched.measure(90.0)
+    assert await watched.minute(None) == "ALARM"
 
 
 @on_stage
@@ -175,10 +173,10 @@ async def test_names_prefixes_states_and_pages(stage: Stage) -> None:
     assert (await stage.call("DescribeAlarms", AlarmTypes=["CompositeAlarm"]))["MetricAlarms"] == []
     await stage.call("DisableAlarmActions", AlarmNames=["other"])
     assert not (await stage.call("DescribeAlarms", AlarmNames=["other"]))["MetricAlarms"][0]["ActionsEnabled"]
-    with pytest.raises(Refused, match="no alarm") as refusal:
+    with pytest.raises(Refused, match=r"no alarm 'none'; the others are deleted") as refusal:
         await stage.call("DeleteAlarms", AlarmNames=["other", "none"])
     assert (refusal.value.code, refusal.value.status) == ("ResourceNotFound", 404)
-    await stage.call("DeleteAlarms", AlarmNames=["other", "alarm-0"])
+    await stage.call("DeleteAlarms", AlarmNames=["alarm-0"])
     assert len((await stage.call("DescribeAlarms"))["MetricAlarms"]) == 6
 
 
@@ -203,7 +201,7 @@ async def test_names_prefixes_states_and_pages(stage: Stage) -> None:
         ("ValidationError", "scaling policy", {"AlarmActions": [f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f"]}),
         ("ValidationError", "syntax", {"InsufficientDataActions": [f"{TOPIC}:{'x' * 36}"]}),
         ("ValidationError", "at most 5", {"OKActions": [f"{TOPIC}{number}" for number in range(6)]}),
-        ("InvalidParameterValue", "Metrics", {"Metrics": [{"Id": "m1", "Expression": "1"}]}),
+        ("InvalidParameterCombination", "Metrics", {"Metrics": [{"Id": "m1", "Expression": "1"}]}),
         ("InvalidParameterValue", "AlarmName", {"AlarmName": "x" * 256}),
     ],
 )

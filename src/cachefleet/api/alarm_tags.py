@@ -1,0 +1,84 @@
+"""Tags of alarms: TagResource, UntagResource and ListTagsForResource of CloudWatch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec.structs import replace
+
+from cachefleet.api.alarm_rows import find_alarm
+from cachefleet.api.context import Context
+from cachefleet.api.metric_inputs import refuse_value
+from cachefleet.api.names import is_writable, quoted
+from cachefleet.api.registry import operation
+from cachefleet.api.tag_rules import KEY_LENGTH, MAX_TAGS, VALUE_LENGTH, removed, show_tags
+from cachefleet.model.alarm import alarm_arn
+from cachefleet.model.errors import AwsError
+from cachefleet.model.row import AlarmRow
+
+_RESERVED = "aws:"
+
+
+@operation("TagResource", service="monitoring", effective=("ResourceARN", "Tags"))
+async def tag_resource(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+    row = await _load(context, request["ResourceARN"])
+    tags = {**row.tags, **read_alarm_tags(request["Tags"])}
+    _check_number(tags)
+    await _save(context, row, tags)
+    return {}
+
+
+@operation("UntagResource", service="monitoring", effective=("ResourceARN", "TagKeys"))
+async def untag_resource(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+    """Keys that are not there are no error."""
+    row = await _load(context, request["ResourceARN"])
+    await _save(context, row, removed(row.tags, request["TagKeys"]))
+    return {}
+
+
+@operation("ListTagsForResource", service="monitoring", effective=("ResourceARN",))
+async def list_tags_for_resource(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+    return {"Tags": show_tags((await _load(context, request["ResourceARN"])).tags)}
+
+
+def read_alarm_tags(given: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Raises InvalidParameterValue."""
+    tags: dict[str, str] = {}
+    for number, tag in enumerate(given, 1):
+        key, text = tag["Key"], tag.get("Value") or ""
+        where = f"Tags.member.{number}"
+        if not 1 <= len(key) <= KEY_LENGTH or not all(map(is_writable, key)):
+            raise refuse_value(f"The parameter {where}.Key must have 1 to {KEY_LENGTH} characters, no control characters.")
+        if key.lower().startswith(_RESERVED):
+            raise refuse_value(f"The parameter {where}.Key begins with {_RESERVED}, which is reserved; choose another.")
+        if len(text) > VALUE_LENGTH or not all(map(is_writable, text)):
+            raise refuse_value(
+                f"The parameter {where}.Value must have at most {VALUE_LENGTH} characters, no control characters."
+            )
+        if key in tags:
+            raise refuse_value(f"Tags names the key {quoted(key)} twice; name each once.")
+        tags[key] = text
+    _check_number(tags)
+    return tags
+
+
+def _check_number(tags: Mapping[str, str]) -> None:
+    if len(tags) > MAX_TAGS:
+        raise refuse_value(f"{len(tags)} tags are too many; an alarm may have {MAX_TAGS}.")
+
+
+async def _load(context: Context, arn: str) -> AlarmRow:
+    """Raises ResourceNotFoundException, InvalidParameterValue."""
+    own = alarm_arn(context.scope, "")
+    if not arn.startswith(own):
+        raise refuse_value(f"ResourceARN {quoted(arn)} is no ARN of an alarm of this region and account: {own}NAME.")
+    row = await find_alarm(context, arn.removeprefix(own))
+    if row is None:
+        raise AwsError("ResourceNotFoundException", f"There is no alarm {quoted(arn.removeprefix(own))}.")
+    return row
+
+
+async def _save(context: Context, row: AlarmRow, tags: dict[str, str]) -> None:
+    async with context.store.transaction() as transaction:
+        await transaction.update(replace(row, tags=tags))

@@ -1,0 +1,186 @@
+"""What alarms do when their state changes: topics are told once, and the history says how it went."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from cachefleet.interfaces import StoreError
+from cachefleet.telemetry.alarm_watch import AlarmWatch
+from tests.component.metrics.stage import Stage, on_stage
+from tests.component.metrics.watched import AT_ONCE, HEAT, Watched
+from tests.fakes.api import ACCOUNT, REGION
+
+
+@on_stage
+async def test_a_topic_is_told_in_the_form_of_cloudwatch(stage: Stage) -> None:
+    watched = Watched(stage)
+    topic = await watched.topic("alerts")
+    await stage.call("PutMetricAlarm", AlarmName="hot", AlarmDescription="too hot", AlarmActions=[topic], **AT_ONCE)
+    configured_at = stage.clock.now()
+    assert await watched.minute(10.0) == "OK"
+    assert await watched.told() == []
+    assert await watched.minute(90.0) == "ALARM"
+    (notice,) = await watched.told()
+    assert (notice.topic_arn, notice.subject) == (topic, f'ALARM: "hot" in {REGION}')
+    changed_at = stage.clock.now() + 5
+    assert notice.at == changed_at and configured_at == 1_700_000_100
+    told = json.loads(notice.message)
+    reason = told.pop("NewStateReason")
+    assert reason.startswith("Threshold Crossed: 1 out of the last 1 datapoints [90.0 (")
+    assert told == {
+        "AlarmName": "hot",
+        "AlarmDescription": "too hot",
+        "AWSAccountId": ACCOUNT,
+        "AlarmConfigurationUpdatedTimestamp": "2023-11-14T22:15:00.000+0000",
+        "NewStateValue": "ALARM",
+        "StateChangeTime": "2023-11-14T22:17:05.000+0000",
+        "Region": REGION,
+        "AlarmArn": f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:hot",
+        "OldStateValue": "OK",
+        "OKActions": [],
+        "AlarmActions": [topic],
+        "InsufficientDataActions": [],
+        "Trigger": {
+            "MetricName": "heat",
+            "Namespace": "mine",
+            "StatisticType": "Statistic",
+            "Statistic": "AVERAGE",
+            "Unit": None,
+            "Dimensions": [{"value": "attic", "name": "place"}],
+            "Period": 60,
+            "EvaluationPeriods": 1,
+            "DatapointsToAlarm": 1,
+            "ComparisonOperator": "GreaterThanThreshold",
+            "Threshold": 50.0,
+            "TreatMissingData": "missing",
+            "EvaluateLowSampleCountPercentile": "",
+        },
+    }
+    done, change = (await watched.history("hot"))[:2]
+    assert (done["HistoryItemType"], done["HistorySummary"]) == ("Action", f"Successfully executed action {topic}")
+    assert change["HistorySummary"] == "Alarm updated from OK to ALARM"
+    assert json.loads(done["HistoryData"]) == {
+        "actionState": "Succeeded",
+        "stateUpdateTimestamp": changed_at * 1000,
+        "notificationResource": topic,
+    }
+    oldest = await watched.history("hot", ScanBy="TimestampAscending")
+    assert oldest == list(reversed(await watched.history("hot")))
+
+
+@on_stage
+async def test_each_state_has_its_topics(stage: Stage) -> None:
+    watched = Watched(stage)
+    bad, good, unknown = [await watched.topic(name) for name in ("bad", "good", "unknown")]
+    actions = {"AlarmActions": [bad, good], "OKActions": [good], "InsufficientDataActions": [unknown]}
+    await stage.call("PutMetricAlarm", AlarmName="hot", **AT_ONCE, **actions)
+    for value in (10.0, 90.0, None, None, None):
+        await watched.minute(value)
+    told = [(notice.topic_arn, notice.subject.partition(":")[0]) for notice in await watched.told()]
+    assert told == [(good, "OK"), (bad, "ALARM"), (good, "ALARM"), (unknown, "INSUFFICIENT_DATA")]
+
+
+@on_stage
+async def test_a_state_that_is_set_is_told_and_the_way_back_as_well(stage: Stage) -> None:
+    watched = Watched(stage)
+    topic = await watched.topic("alerts")
+    await stage.call("PutMetricAlarm", AlarmName="hot", AlarmActions=[topic], OKActions=[topic], **AT_ONCE)
+    await watched.minute(10.0)
+    drill = {"AlarmName": "hot", "StateValue": "ALARM", "StateReason": "a drill"}
+    await stage.call("SetAlarmState", **drill)
+    await stage.call("SetAlarmState", **drill)  # the same state again is no change
+    assert await watched.state() == "OK"
+    told = [json.loads(notice.message) for notice in await watched.told()]
+    assert [one["NewStateValue"] for one in told] == ["OK", "ALARM", "OK"]
+    assert told[1]["NewStateReason"] == "a drill"
+
+
+@on_stage
+async def test_switched_off_actions_are_not_done(stage: Stage) -> None:
+    watched = Watched(stage)
+    topic = await watched.topic("alerts")
+    await stage.call("PutMetricAlarm", AlarmName="hot", ActionsEnabled=False, AlarmActions=[topic], **AT_ONCE)
+    assert await watched.minute(90.0) == "ALARM"
+    await stage.call("EnableAlarmActions", AlarmNames=["hot"])
+    assert await watched.minute(90.0) == "ALARM"
+    assert await watched.told() == [] and await watched.history("hot", "Action") == []
+
+
+@on_stage
+async def test_a_topic_that_is_not_there_is_a_failed_action(stage: Stage) -> None:
+    watched = Watched(stage)
+    there = await watched.topic("alerts")
+    gone = f"arn:aws:sns:{REGION}:{ACCOUNT}:gone"
+    policy = f"arn:aws:autoscaling:{REGION}:{ACCOUNT}:scalingPolicy:1:resource/elasticache/replication-group/g:policyName/p"
+    await stage.call("PutMetricAlarm", AlarmName="hot", AlarmActions=[gone, policy, there], **AT_ONCE)
+    await watched.minute(90.0)
+    assert [notice.topic_arn for notice in await watched.told()] == [there]
+    done, failed = await watched.history("hot", "Action")
+    assert done["HistorySummary"] == f"Successfully executed action {there}"
+    error = f"Resource: {gone} does not exist"
+    assert failed["HistorySummary"] == f'Failed to execute action {gone}. Received error: "{error}"'
+    data = json.loads(failed["HistoryData"])
+    assert (data["actionState"], data["error"]) == ("Failed", error)
+
+
+@on_stage
+async def test_two_leaders_tell_a_transition_once(stage: Stage) -> None:
+    watched = Watched(stage)
+    topic = await watched.topic("alerts")
+    await stage.call("PutMetricAlarm", AlarmName="hot", AlarmActions=[topic], **AT_ONCE)
+    other = AlarmWatch(stage.context.store, stage.recorder, stage.clock, 40)
+    watched.measure(90.0)
+    stage.clock.pass_time(65.0)
+    await asyncio.gather(watched.watch.look(), other.look())
+    await asyncio.gather(watched.watch.look(), other.look())
+    assert len(await watched.told()) == 1
+    assert len(await watched.history("hot", "StateUpdate")) == 1
+
+
+@on_stage
+async def test_a_leader_that_dies_before_the_commit_leaves_all_to_the_next(stage: Stage) -> None:
+    watched = Watched(stage)
+    topic = await watched.topic("alerts")
+    await stage.call("PutMetricAlarm", AlarmName="hot", AlarmActions=[topic], **AT_ONCE)
+    dying = AlarmWatch(_Dying(stage.context.store), stage.recorder, stage.clock, 40)  # type: ignore[arg-type]
+    watched.measure(90.0)
+    stage.clock.pass_time(65.0)
+    with pytest.raises(StoreError):
+        await dying.look()
+    assert await watched.told() == [] and await watched.states("hot") == ["INSUFFICIENT_DATA"]
+    await watched.watch.look()
+    assert len(await watched.told()) == 1 and await watched.states("hot") == ["ALARM"]
+
+
+class _Dying:
+    """A store of which no commit succeeds."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    @asynccontextmanager
+    async def transaction(self) -> Any:
+        async with self._store.transaction() as transaction:
+            yield transaction
+            raise StoreError("it is gone")
+
+
+@on_stage
+async def test_subjects_are_never_too_long(stage: Stage) -> None:
+    watched = Watched(stage)
+    topic = await watched.topic("alerts")
+    await stage.call("PutMetricAlarm", AlarmName="x" * 255, AlarmActions=[topic], **AT_ONCE)
+    watched.measure(90.0)
+    stage.clock.pass_time(60.0)
+    await watched.look()
+    (notice,) = await watched.told()
+    assert notice.subject == f'ALARM: "{"x" * (100 - 13 - len(REGION) - 3)}..." in {REGION}' and len(notice.subject) == 100
+    assert json.loads(notice.message)["Trigger"]["MetricName"] == HEAT["MetricName"]
