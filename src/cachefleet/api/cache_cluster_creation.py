@@ -65,6 +65,7 @@ _OUTPOSTS = "Outposts are not supported; leave it out"
         "SnapshotRetentionLimit",
         "SnapshotWindow",
         "SecurityGroupIds",
+        "NotificationTopicArn",
         "SnapshotName",
         "SnapshotArns",
         "TransitEncryptionEnabled",

@@ -50,11 +50,10 @@ if TYPE_CHECKING:
         "SnapshotRetentionLimit",
         "SnapshotWindow",
         "SecurityGroupIds",
+        "NotificationTopicArn",
+        "NotificationTopicStatus",
     ),
-    recorded={
-        **RECORDED,
-        "NotificationTopicStatus": RECORDED["NotificationTopicArn"],
-    },
+    recorded=RECORDED,
     refused=MODIFY_REFUSED,
 )
 async def modify_cache_cluster(context: Context, request: ModifyCacheClusterMessageTypeDef) -> dict[str, Any]:

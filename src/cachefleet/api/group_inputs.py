@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from cachefleet.api.registry import Refusal
 
 RECORDED: Mapping[str, str] = {
-    "NotificationTopicArn": "kept and shown; events are in DescribeEvents, nothing is sent to the topic",
     "AutoMinorVersionUpgrade": "kept and shown; an engine version changes only on request",
 }
 

@@ -10,13 +10,15 @@ from collections.abc import Sequence
 
 import msgspec
 
+from cachefleet.announcing import announce
 from cachefleet.api.capacity import refuse_capacity
 from cachefleet.api.context import Context
+from cachefleet.api.group_topics import require_topic
 from cachefleet.api.names import CLUSTER_ID_LENGTH, folded, quoted
 from cachefleet.api.networks import hold_security_groups, settled_security_groups
 from cachefleet.api.rows import leave_word
 from cachefleet.api.subnet_groups import hold_subnet_group
-from cachefleet.interfaces import AnyRow, NameTaken
+from cachefleet.interfaces import AnyRow, NameTaken, Transaction
 from cachefleet.model.errors import AwsError
 from cachefleet.model.group import GroupDesired
 from cachefleet.model.plan import EventDraft
@@ -67,6 +69,7 @@ async def insert_group(
     CacheClusterAlreadyExists, InsufficientCacheClusterCapacity, InvalidParameterValue (security groups), and Conflict when the
     subnet group, the snapshot or what is held is not what it was any more."""
     desired = await settled_security_groups(context, desired)
+    await require_topic(context, None, desired)
     row: GroupRow = Row(key=context.scope.key(kind, name), desired=desired, tags=tags)
     try:
         async with context.store.transaction() as transaction:
@@ -88,12 +91,13 @@ async def update_group(context: Context, change: Change) -> GroupRow:
     InsufficientCacheClusterCapacity, InvalidParameterValue (security groups)."""
     key = change.row.key
     before: GroupRow | None = await context.store.get(key)
+    await require_topic(context, None if before is None else before.desired, change.row.desired)
     try:
         async with context.store.transaction() as transaction:
             stored: GroupRow = await transaction.update(change.row, change.members)
             if before is None or before.desired.security_groups != stored.desired.security_groups:
                 await hold_security_groups(context, transaction, stored.desired)
-            await transaction.add_events(context.scope, context.clock.now(), change.events)
+            await _announce(context, transaction, stored, change.events)
             for held in change.holds:
                 await transaction.update(held)
             if change.more_nodes or change.moves:
@@ -111,19 +115,24 @@ async def exchange_group(context: Context, old: GroupRow, change: Change) -> Gro
     """Put a row of the other kind in the place of one: the processes, addresses and member names go on under the new key.
     Raises as update_group, and ReplicationGroupAlreadyExists."""
     new = change.row
+    await require_topic(context, old.desired, new.desired)
     try:
         async with context.store.transaction() as transaction:
             await transaction.delete(old)
             stored: GroupRow = await transaction.insert(new, member_names(new.key, new.desired))
             if old.desired.security_groups != new.desired.security_groups:
                 await hold_security_groups(context, transaction, new.desired)
-            await transaction.add_events(context.scope, context.clock.now(), change.events)
+            await _announce(context, transaction, stored, change.events)
             await leave_word(context, transaction, old.key, new.key)
     except NameTaken as taken:
         raise _taken(new.key.kind, new.key.name, taken.name) from None
     context.wake(old.key)
     context.wake(new.key)
     return stored
+
+
+async def _announce(context: Context, transaction: Transaction, row: GroupRow, events: Sequence[EventDraft]) -> None:
+    await announce(transaction, row.key.scope, row.desired, events, context.clock.now(), context.entropy)
 
 
 def _shown(name: str) -> str:

@@ -143,6 +143,7 @@ def changed_settings(context: Context, request: Mapping[str, Any]) -> dict[str, 
         changes["snapshot_retention_days"] = asked_retention(request["SnapshotRetentionLimit"])
     if request.get("NotificationTopicArn") is not None:
         changes["notification_topic"] = asked_topic(request["NotificationTopicArn"], context.scope)
+        changes["notification_active"] = True  # also where an earlier topic was not there any more
     if request.get("NotificationTopicStatus"):
         changes["notification_active"] = asked_topic_status(request["NotificationTopicStatus"])
     if request.get("SecurityGroupIds") is not None:

@@ -75,6 +75,7 @@ UID_BYTES = 8
         "SnapshotRetentionLimit",
         "SnapshotWindow",
         "SecurityGroupIds",
+        "NotificationTopicArn",
         "SnapshotName",
         "SnapshotArns",
         "AtRestEncryptionEnabled",

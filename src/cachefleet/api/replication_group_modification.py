@@ -59,10 +59,11 @@ if TYPE_CHECKING:
         "SnapshotRetentionLimit",
         "SnapshotWindow",
         "SecurityGroupIds",
+        "NotificationTopicArn",
+        "NotificationTopicStatus",
     ),
     recorded={
         **RECORDED,
-        "NotificationTopicStatus": RECORDED["NotificationTopicArn"],
         "NodeGroupId": "has no meaning any more; Amazon ElastiCache ignores it too",
     },
     refused={

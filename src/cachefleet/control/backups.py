@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 from msgspec.structs import replace
 
+from cachefleet.announcing import announce
 from cachefleet.control.leadership import LEASE
 from cachefleet.control.queue import KeyedQueue
 from cachefleet.control.saving import Saving
@@ -20,6 +21,7 @@ from cachefleet.control.seams import Seams
 from cachefleet.control.snapshot_attempt import Attempt, folder_of
 from cachefleet.control.snapshot_proof import Proofs
 from cachefleet.interfaces import Conflict, Deposed, NameTaken, StoreError
+from cachefleet.model.event import NoticeName
 from cachefleet.model.plan import EventDraft
 from cachefleet.model.resource import GROUP_KINDS, Key, Kind, Scope
 from cachefleet.model.row import GroupRow, Row, SnapshotRow
@@ -132,7 +134,9 @@ class Backups:
         done = replace(row.desired, state=SnapshotState.AVAILABLE, files=files, why="")
         told = f"Snapshot succeeded for snapshot with ID '{row.key.name}' of {_whom(row)}"
         await self._drop_other_attempts(row)
-        await self._write_end(row, done, [EventDraft("cache-cluster", file.node, told) for file in files])
+        notice = None if row.desired.for_restart else NoticeName.SNAPSHOT_COMPLETE
+        clusters = dict.fromkeys(_cluster_of(row, file.node) for file in files)
+        await self._write_end(row, done, [EventDraft("cache-cluster", cluster, told, notice) for cluster in clusters])
         return None
 
     async def _copy(self, row: SnapshotRow) -> float | None:
@@ -206,7 +210,8 @@ class Backups:
     async def _fail(self, row: SnapshotRow, why: str) -> None:
         """The row stays and says why, until it is deleted."""
         message = f"Snapshot failed for snapshot with ID '{row.key.name}' of {_whom(row)}: {why}"
-        await self._write_end(row, replace(row.desired, state=SnapshotState.FAILED, why=why), [_event(row, message)])
+        notice = None if row.desired.for_restart else NoticeName.SNAPSHOT_FAILED
+        await self._write_end(row, replace(row.desired, state=SnapshotState.FAILED, why=why), [_event(row, message, notice)])
         try:
             await self._seams.transfers.remove(folder_of(row))
         except TransferFailed as error:  # goes with the row
@@ -228,7 +233,8 @@ class Backups:
                         await transaction.update(replace(row, desired=ended))
                     if group is not None and held:
                         await transaction.update(answered(_released(group, row, ended), row, ended))
-                    await transaction.add_events(row.key.scope, self._seams.clock.now(), events)
+                    now, entropy = self._seams.clock.now(), self._seams.entropy
+                    await announce(transaction, row.key.scope, None if group is None else group.desired, events, now, entropy)
             except Conflict:
                 if await self._seams.store.get(row.key) != row:
                     raise
@@ -328,7 +334,11 @@ def _whom(row: SnapshotRow) -> str:
     return f"{kind} with ID '{row.desired.group_name}'"
 
 
-def _event(row: SnapshotRow, message: str) -> EventDraft:
-    if row.desired.replication_group:
-        return EventDraft("replication-group", row.desired.group_name, message)
-    return EventDraft("cache-cluster", row.desired.group_name, message)
+def _cluster_of(row: SnapshotRow, node: str) -> str:
+    """Nodes of Memcached, and a node that is in no group, are no cache clusters of that name."""
+    return node if row.desired.replication_group else row.desired.group_name
+
+
+def _event(row: SnapshotRow, message: str, notice: NoticeName | None = None) -> EventDraft:
+    source = "replication-group" if row.desired.replication_group else "cache-cluster"
+    return EventDraft(source, row.desired.group_name, message, notice)

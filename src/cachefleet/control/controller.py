@@ -12,6 +12,7 @@ import asyncio
 import structlog
 from msgspec.structs import replace
 
+from cachefleet.announcing import announce
 from cachefleet.control.backups import Backups
 from cachefleet.control.departures import forget_users
 from cachefleet.control.executor import Executor
@@ -19,6 +20,7 @@ from cachefleet.control.guard_book import GuardBook
 from cachefleet.control.iam_book import IamBook
 from cachefleet.control.leadership import LEASE
 from cachefleet.control.load_meter import LoadMeter
+from cachefleet.control.lost_topics import give_up_topics
 from cachefleet.control.observer import Books, observe
 from cachefleet.control.pulse import Pulse
 from cachefleet.control.queue import KeyedQueue
@@ -29,6 +31,7 @@ from cachefleet.model.access import Admitted
 from cachefleet.model.plan import MoveKeys, Plan
 from cachefleet.model.resource import GROUP_KINDS, Key, Kind
 from cachefleet.model.row import GroupRow, member_names
+from cachefleet.model.span import Attribute, Span
 from cachefleet.planning.addresses import held
 from cachefleet.planning.group import plan_group
 
@@ -188,7 +191,7 @@ class Controller:
             await self._forget_users(before, None, token)
             return None
         executor = Executor(self._seams, row, token)
-        failed = await self._act(key, executor, plan) if plan.actions else 0
+        failed = await self._traced(key, executor, plan) if plan.actions else 0
         if failed is None:
             return 0.0
         self._refusals[key] = executor.refusals
@@ -203,6 +206,22 @@ class Controller:
         known = before.memory.admitted
         if known is not None and known.user_group and known != now:
             await forget_users(self._seams, before.key.scope, token)
+
+    async def _traced(self, key: Key, executor: Executor, plan: Plan) -> int | None:
+        """See _act."""
+        clock = self._seams.clock
+        began_at, began = clock.now(), clock.monotonic()
+        failed = await self._act(key, executor, plan)
+        told: dict[str, Attribute] = {
+            "cachefleet.group": str(key),
+            "cachefleet.actions": tuple(type(action).__name__ for action in plan.actions),
+            "cachefleet.actions.failed": failed or 0,
+        }
+        error = "broken off" if failed is None else f"{failed} actions failed" if failed else ""
+        self._seams.trace(
+            Span(name="act", began_at=began_at, took_s=clock.monotonic() - began, attributes=told, error=error)
+        )
+        return failed
 
     async def _act(self, key: Key, executor: Executor, plan: Plan) -> int | None:
         """How many actions failed; None when they were broken off."""
@@ -242,7 +261,8 @@ class Controller:
                     None if plan.desired is None else member_names(row.key, plan.desired),
                 )
             if plan.events:
-                await transaction.add_events(row.key.scope, self._seams.clock.now(), plan.events)
+                now, entropy = self._seams.clock.now(), self._seams.entropy
+                await announce(transaction, row.key.scope, row.desired, plan.events, now, entropy)
         return row
 
     async def _listen(self) -> None:
@@ -264,12 +284,13 @@ class Controller:
                     self.wake(key)
 
     async def _sweep(self) -> None:
-        """Stop what runs for groups that are no more; forget old events."""
+        """Stop what runs for groups that are no more; forget topics that are gone, and old events."""
         while True:
             try:
                 await self.stop_orphans()
                 for scope in {key.scope for key in await self._seams.store.keys([Kind.USER])}:
                     await forget_users(self._seams, scope, self._seams.authority.token())
+                await give_up_topics(self._seams, self._seams.authority.token())
                 await self._seams.store.forget_events(self._seams.clock.now() - EVENTS_KEPT_S)
             except Deposed as error:
                 log.info("sweep given up", why=str(error))

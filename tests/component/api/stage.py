@@ -23,6 +23,7 @@ from cachefleet.model.network import default_vpc_id
 from cachefleet.model.plan import EventDraft
 from cachefleet.model.resource import Key, Kind
 from cachefleet.model.row import Row
+from cachefleet.model.topic import TopicDesired
 from cachefleet.model.vpc import SecurityGroupDesired
 from cachefleet.protocol.codec import Codecs
 from cachefleet.protocol.service import service as service_model
@@ -78,6 +79,13 @@ class Stage:
             for group_id in ids:
                 desired = SecurityGroupDesired(default_vpc_id(self.context.scope), group_id, "for tests")
                 await transaction.insert(Row(key=self.context.scope.key(Kind.SECURITY_GROUP, group_id), desired=desired))
+
+    async def make_topics(self, *names: str) -> None:
+        """With these names and without subscriptions."""
+        async with self.store.transaction() as transaction:
+            for name in names:
+                desired = TopicDesired(name, self.clock.now())
+                await transaction.insert(Row(key=self.context.scope.key(Kind.TOPIC, name), desired=desired))
 
     async def refused(self, code: str, rule: str, name: str, /, **request: Any) -> None:
         """The operation is refused with this code and a message that matches."""

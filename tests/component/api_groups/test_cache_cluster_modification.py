@@ -12,6 +12,7 @@ CLUSTER = Kind.CACHE_CLUSTER
 @on_groups
 async def test_settings_change_at_once(stage: GroupStage) -> None:
     await stage.make_security_groups("sg-7")
+    await stage.make_topics("news")
     await stage.create_cluster()
     await stage.settle("alone", CLUSTER)
     reply = await stage.call(

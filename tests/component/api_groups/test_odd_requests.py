@@ -112,6 +112,7 @@ def requests(name: str) -> st.SearchStrategy[dict[str, Any]]:
 
 async def furnished() -> SnapshotStage:
     stage = SnapshotStage(MemoryStore(), ManualClock())
+    await stage.make_topics("news")
     await stage.create_group(NumCacheClusters=3)
     await stage.create_group("big", NumNodeGroups=2, ReplicasPerNodeGroup=1)
     await stage.create_cluster()

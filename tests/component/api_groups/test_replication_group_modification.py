@@ -21,6 +21,7 @@ async def ready(stage: GroupStage, **request: object) -> None:
 @on_groups
 async def test_settings_change_at_once(stage: GroupStage) -> None:
     await stage.make_security_groups("sg-7")
+    await stage.make_topics("news")
     await ready(stage)
     reply = await stage.call(
         MODIFY,
@@ -54,6 +55,7 @@ async def test_settings_change_at_once(stage: GroupStage) -> None:
 @on_groups
 async def test_what_is_left_out_stays(stage: GroupStage) -> None:
     await stage.make_security_groups("sg-1")
+    await stage.make_topics("news")
     await ready(stage, SnapshotRetentionLimit=2, NotificationTopicArn=TOPIC, SecurityGroupIds=["sg-1"])
     before = await stage.cluster("demo-001")
     await stage.call(MODIFY, ReplicationGroupId="demo", ReplicationGroupDescription="new words", ApplyImmediately=True)

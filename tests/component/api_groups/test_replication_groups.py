@@ -51,6 +51,7 @@ async def test_a_group_with_cluster_mode(stage: GroupStage) -> None:
 async def test_what_is_asked_for_reads_back(stage: GroupStage) -> None:
     await stage.make_security_groups("sg-1", "sg-2")
     topic = "arn:aws:sns:local-1:000000000000:news"
+    await stage.make_topics("news")
     await stage.create_group(
         NodeGroupConfiguration=[
             {

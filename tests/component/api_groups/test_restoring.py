@@ -68,6 +68,7 @@ LOPSIDED = [
 @on_snapshots
 async def test_a_group_comes_back_as_it_was(stage: SnapshotStage) -> None:
     await stage.make_security_groups("sg-1")
+    await stage.make_topics("all")
     before = await kept(
         stage,
         NodeGroupConfiguration=LOPSIDED,

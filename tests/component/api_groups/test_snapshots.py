@@ -256,6 +256,7 @@ async def test_the_quota_counts_what_was_deleted_and_one_source_only(stage: Snap
 @on_snapshots
 async def test_one_that_is_there(stage: SnapshotStage) -> None:
     topic = "arn:aws:sns:local-1:000000000000:all"
+    await stage.make_topics("all")
     await ready(stage, SnapshotRetentionLimit=3, SnapshotWindow="05:00-06:00", NotificationTopicArn=topic)
     await stage.make()
     shown = await stage.shown("NIGHTLY", ShowNodeGroupConfig=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -15,8 +16,9 @@ from cachefleet.control.seams import Authority, Seams
 from cachefleet.engine_interfaces import RespDriver
 from cachefleet.model.group import DesiredNode, DesiredShard, Engine, GroupDesired, Shape
 from cachefleet.model.resource import Key, Kind
-from cachefleet.model.row import GroupRow
+from cachefleet.model.row import GroupRow, Row
 from cachefleet.model.snapshot_file import Restore
+from cachefleet.model.topic import TopicDesired
 from cachefleet.settings import Settings
 from tests.fakes.catalogue import StaticCatalogue
 from tests.fakes.clock import ManualClock
@@ -77,15 +79,19 @@ class Stage:
         self.controller = Controller(made)
         return self.controller
 
-    async def create(self, nodes: int = 2, restore: Restore | None = None) -> None:
+    async def create(self, nodes: int = 2, restore: Restore | None = None, topic: str = "") -> None:
+        """topic: its ARN; it is made, too."""
         (version,) = {build.version for build in StaticCatalogue().builds()[:1]}
         members = tuple(DesiredNode(f"demo-{number:03}", "0001", "local-1a", 0.0) for number in range(1, nodes + 1))
         desired = GroupDesired(
             uid="feed", shape=Shape.REPLICATED, engine=Engine.VALKEY, engine_version=version, node_type="cache.t4g.micro",
             port=6379, shards=(DesiredShard("0001", members),), parameter_group="p", subnet_group="default",
-            automatic_failover=True, restore=restore,
+            automatic_failover=True, restore=restore, notification_topic=topic,
         )  # fmt: skip
         async with self.store.transaction() as transaction:
+            if topic:
+                name = topic.rpartition(":")[2]
+                await transaction.insert(Row(key=KEY.scope.key(Kind.TOPIC, name), desired=TopicDesired(name, 0.0)))
             await transaction.insert(GroupRow(key=KEY, desired=desired), [member.name for member in members])
 
     async def row(self) -> GroupRow:
@@ -105,6 +111,11 @@ class Stage:
         row = await self.row()
         async with self.store.transaction() as transaction:
             await transaction.update(msgspec.structs.replace(row, desired=msgspec.structs.replace(row.desired, **changes)))
+
+    async def notices(self) -> list[tuple[str, str]]:
+        """What was published, in order: the names of notifications and whom they are about. All to the group's topic."""
+        told = [posted.notice for posted in await self.store.outbox.posted(1000)]
+        return [pair for notice in told for pair in json.loads(notice.message).items()]
 
     def running(self) -> list[str]:
         return sorted(name for name, view in self.machine.views.items() if view.running)

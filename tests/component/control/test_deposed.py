@@ -20,6 +20,8 @@ from tests.fakes.engines import FakeDriver
 from tests.fakes.host import FakeHost
 from tests.fakes.store import MemoryStore
 
+TOPIC = "arn:aws:sns:local-1:0:news"
+RECOVERY = ("Started", "Complete")
 LEASE_S = 3.0
 LOOKS = ("probe", "adopt", "close")
 
@@ -139,7 +141,7 @@ class Contest:
 
 
 async def made(contest: Contest) -> None:
-    await contest.stage.create(nodes=3)
+    await contest.stage.create(nodes=3, topic=TOPIC)
 
 
 async def widowed(contest: Contest) -> None:
@@ -170,7 +172,7 @@ def _with_nodes(shard: Any, nodes: tuple[Any, ...]) -> Any:
 
 
 async def _up(contest: Contest) -> None:
-    await contest.stage.create(nodes=3)
+    await contest.stage.create(nodes=3, topic=TOPIC)
     await contest.passes(60)
     assert (await contest.stage.row()).status.state == "available"
 
@@ -197,6 +199,28 @@ async def contested(
     return contest
 
 
+async def told(contest: Contest) -> list[str]:
+    """What the topic was told but of nodes that are recovered: each of those begins and ends, unless a hand-over found its node
+    ended already."""
+    notices = await contest.stage.notices()
+    started, ended = ([who for name, who in notices if name == f"ElastiCache:CacheNodeReplace{part}"] for part in RECOVERY)
+    assert sorted(started) == sorted(ended) and len(set(started)) == len(started)
+    return [f"{name.removeprefix('ElastiCache:')} {who}" for name, who in notices if "NodeReplace" not in name]
+
+
+def story(prepare: Callable[[Contest], Awaitable[None]]) -> list[str]:
+    """What it has to be told, each once, wherever the lease was lost."""
+    nodes = ("demo-001", "demo-002", "demo-003")
+    lines = ["CreateReplicationGroupComplete demo", *(f"CacheClusterProvisioningComplete {node}" for node in nodes)]
+    if prepare is widowed:
+        lines.append("FailoverComplete demo-001")
+    elif prepare is rebooting:
+        lines += [f"{name} {node}" for name in ("CacheNodesRebooted", "FailoverComplete") for node in nodes]
+    elif prepare is unwanted:
+        lines += [f"DeleteCacheClusterComplete {node}" for node in nodes]
+    return sorted(lines)
+
+
 @pytest.mark.parametrize("how", ["freeze", "overthrow"])
 @pytest.mark.parametrize("prepare", [made, widowed, rebooting, unwanted])
 def test_at_every_instant(prepare: Callable[[Contest], Awaitable[None]], how: str) -> None:
@@ -215,6 +239,7 @@ def test_at_every_instant(prepare: Callable[[Contest], Awaitable[None]], how: st
             else:
                 assert row is not None and row.status.state == "available", f"{how} at {fatal}: {row}"
                 assert len(contest.stage.running()) == 3
+            assert sorted(await told(contest)) == story(prepare), f"{how} at {fatal}"
             fatal += 1
         assert fatal > 10, "these passes have more moments than that"
 
