@@ -28,6 +28,7 @@ from cachefleet.engines.config_module import CONFIG_SOURCE
 from cachefleet.engines.discovery import DiscoveryDriver, node_list_file
 from cachefleet.engines.iam_module import IAM_SOURCE
 from cachefleet.engines.memcached import MemcachedDriver
+from cachefleet.engines.trace_module import TRACE_SOURCE
 from cachefleet.engines.trust import Trust
 from cachefleet.engines.valkey import ValkeyDriver
 from cachefleet.hosts.local import LocalHost
@@ -105,6 +106,7 @@ async def assemble(settings: Settings, folder: Folder, clock: Clock, stack: Asyn
     passwords = DerivedPasswords.of(settings.data_dir)
     certificates = _certificates(settings, clock)
     trust = Trust(certificates.authorities)
+    trace_module = LoadableModule(settings.data_dir, TRACE_SOURCE, "engines cannot sample which keys are used")
     resp = ValkeyDriver(settings.control.cluster_node_timeout_ms, leadership.permit, passwords, trust)
     memcached, discovery = MemcachedDriver(trust=trust), DiscoveryDriver(trust=trust)
     transfers = WorkerTransfers(settings.data_dir, settings.archive, clock, passwords, certificates.authorities, host.children)
@@ -131,6 +133,7 @@ async def assemble(settings: Settings, folder: Folder, clock: Clock, stack: Asyn
         shared_store=store.shared,
         instruments=instruments,
     )
+        trace_module=trace_module.file,
     modules = iam_module, config_module
     sources = _sources(seams, host, leadership)
     return Parts(

@@ -98,6 +98,8 @@ class Executor:
         form = form_of(row.desired, known)
         if form.config:
             spec = replace(spec, config_module=await self._seams.config_module())
+        if row.desired.shape is not Shape.MEMCACHED:
+            spec = replace(spec, trace_module=await self._seams.trace_module())
         if row.desired.shape is Shape.MEMCACHED and action.node == discovery_node(row.key.name):
             build = Build(engine=Engine.MEMCACHED, version="", binary="", origin="")
         else:

@@ -2,5 +2,6 @@
 
 from cachefleet.engines.config_module import CONFIG_SOURCE
 from cachefleet.engines.iam_module import IAM_SOURCE
+from cachefleet.engines.trace_module import TRACE_SOURCE
 
-EVERY_MODULE = (IAM_SOURCE, CONFIG_SOURCE)
+EVERY_MODULE = (IAM_SOURCE, CONFIG_SOURCE, TRACE_SOURCE)

@@ -50,6 +50,8 @@ def render(spec: NodeSpec, build: Build, folder: str, node_timeout_ms: int, pass
     if spec.config_module and COMMAND_FILTERS in capabilities:
         lines.append(("loadmodule", spec.config_module))
         capabilities |= {access.CONFIG_MODULE}
+    if spec.trace_module:
+        lines.append(("loadmodule", spec.trace_module))
     if spec.iam_module and "auth-callback" in build.capabilities:
         lines.append(("loadmodule", spec.iam_module, *(user.name for user in spec.users if user.iam)))
     if passwords is not None:

@@ -22,6 +22,7 @@ class Kind(StrEnum):
     USER = "user"
     USER_GROUP = "usergroup"
     ALARM = "alarm"  # CloudWatch's
+    INSIGHT = "insight"  # of a group; ours alone
     SCALABLE_TARGET = "scalable-target"  # Application Auto Scaling's
     TOPIC = "topic"  # SNS's, with its subscriptions
 

@@ -9,6 +9,7 @@ import msgspec
 from cachefleet.model.alarm import AlarmDesired
 from cachefleet.model.group import GroupDesired, GroupMemory, GroupStatus, Shape
 from cachefleet.model.iam import IamUserDesired
+from cachefleet.model.insight import InsightDesired
 from cachefleet.model.network import SubnetGroupDesired
 from cachefleet.model.resource import Key, Kind
 from cachefleet.model.scaling import ScalableTargetDesired
@@ -50,6 +51,7 @@ IamUserRow = Row[IamUserDesired]
 UserRow = Row[UserDesired]
 UserGroupRow = Row[UserGroupDesired]
 AlarmRow = Row[AlarmDesired]
+InsightRow = Row[InsightDesired]
 ScalableTargetRow = Row[ScalableTargetDesired]
 TopicRow = Row[TopicDesired]
 
@@ -66,6 +68,7 @@ DESIRED_TYPES: dict[Kind, type] = {
     Kind.USER: UserDesired,
     Kind.USER_GROUP: UserGroupDesired,
     Kind.ALARM: AlarmDesired,
+    Kind.INSIGHT: InsightDesired,
     Kind.SCALABLE_TARGET: ScalableTargetDesired,
     Kind.TOPIC: TopicDesired,
 }

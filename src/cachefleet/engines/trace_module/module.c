@@ -1,0 +1,331 @@
+/* The module that tells the service which keys are used: a command filter over trace.c, for Valkey and Redis from 6.2.
+ *
+ * It does nothing until it is told to, by a command that no other user can run, and the filter is there only so long. It changes no
+ * command, and never calls the engine from the filter. When nobody has fetched anything for some seconds, it ends by itself. Where more
+ * commands come than it can look at in 1 % of the time, it rests in between, and says so.
+ *
+ *     CACHEFLEET.TRACE START threshold seed   begin anew: keys whose hash is below threshold of 1 << 24
+ *     CACHEFLEET.TRACE RATE threshold         from now on fewer keys
+ *     CACHEFLEET.TRACE FETCH                  [commands, looked at, of them reads, and keys in them, dropped, ms in all, ms at rest,
+ *                                              entries as trace.h has them]
+ *     CACHEFLEET.TRACE HOT                    [name, size of the whole name, count, by how much that may be too high] for each
+ *     CACHEFLEET.TRACE STOP
+ *
+ * The engine's interface is declared here as far as it is used; functions are found by their names at the start. */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "commands.h"
+#include "trace.h"
+
+#define MODULE "cachefleet-trace"
+#define CONTROLLER "cachefleet" /* engines/access.py */
+#define COMMAND "cachefleet.trace"
+
+enum { DONE = 0, FAILED = 1 };                   /* what functions of the interface return */
+/* It has no data: nothing that engines do with data can disturb it, and without these they would refuse to. */
+enum { HANDLES_READ_ERRORS = 1 << 0, HANDLES_ASYNC_LOADS = 1 << 2, HANDLES_SLOT_MIGRATION = 1 << 5 };
+enum { API_VERSION = 1, OUR_VERSION = 1, NO_FLAGS = 0 };
+enum {
+    LOOK_EVERY_MS = 100,
+    GIVE_UP_MS = 5000,       /* without a FETCH */
+    MOST_COMMANDS = 20000,   /* in LOOK_EVERY_MS: some 50 ns each are 1 % of it */
+    MOST_ENTRIES = 4096,     /* of a reply */
+    MOST_KEYS = 1024         /* of one command that are looked at */
+};
+
+typedef struct engine_context engine_context;
+typedef struct engine_string engine_string;
+typedef struct engine_filter engine_filter;
+typedef struct filtered_command filtered_command;
+typedef int (*command_function)(engine_context *context, engine_string **words, int count);
+typedef void (*filter_function)(filtered_command *command);
+typedef void (*timer_function)(engine_context *context, void *data);
+
+static void (*SetModuleAttribs)(engine_context *context, const char *name, int version, int api_version);
+static void (*SetModuleOptions)(engine_context *context, int options);
+static int (*CreateCommand)(engine_context *context, const char *name, command_function function, const char *flags,
+                            int first_key, int last_key, int key_step);
+static engine_filter *(*RegisterCommandFilter)(engine_context *context, filter_function function, int flags);
+static int (*UnregisterCommandFilter)(engine_context *context, engine_filter *filter);
+static int (*CommandFilterArgsCount)(filtered_command *command);
+static const engine_string *(*CommandFilterArgGet)(filtered_command *command, int position);
+static unsigned long long (*GetClientId)(engine_context *context);
+static engine_string *(*GetClientUserNameById)(engine_context *context, uint64_t client);
+static uint64_t (*CreateTimer)(engine_context *context, long long period_ms, timer_function function, void *data);
+static const char *(*StringPtrLen)(const engine_string *string, size_t *size);
+static int (*StringToLongLong)(const engine_string *string, long long *number);
+static void (*FreeString)(engine_context *context, engine_string *string);
+static int (*ReplyWithArray)(engine_context *context, long count);
+static int (*ReplyWithLongLong)(engine_context *context, long long number);
+static int (*ReplyWithStringBuffer)(engine_context *context, const char *text, size_t size);
+static int (*ReplyWithSimpleString)(engine_context *context, const char *text);
+static int (*ReplyWithError)(engine_context *context, const char *text);
+
+static const struct {
+    const char *name;
+    void *place;
+} wanted[] = {
+    {"SetModuleAttribs", &SetModuleAttribs},
+    {"SetModuleOptions", &SetModuleOptions},
+    {"CreateCommand", &CreateCommand},
+    {"RegisterCommandFilter", &RegisterCommandFilter},
+    {"UnregisterCommandFilter", &UnregisterCommandFilter},
+    {"CommandFilterArgsCount", &CommandFilterArgsCount},
+    {"CommandFilterArgGet", &CommandFilterArgGet},
+    {"GetClientId", &GetClientId},
+    {"GetClientUserNameById", &GetClientUserNameById},
+    {"CreateTimer", &CreateTimer},
+    {"StringPtrLen", &StringPtrLen},
+    {"StringToLongLong", &StringToLongLong},
+    {"FreeString", &FreeString},
+    {"ReplyWithArray", &ReplyWithArray},
+    {"ReplyWithLongLong", &ReplyWithLongLong},
+    {"ReplyWithStringBuffer", &ReplyWithStringBuffer},
+    {"ReplyWithSimpleString", &ReplyWithSimpleString},
+    {"ReplyWithError", &ReplyWithError},
+};
+
+static trace *running; /* NULL while nobody looks */
+static engine_filter *filter;
+static int has_timer;
+static long long commands, commands_before, rests; /* all of them; at the last look of the timer; looks for which it rests */
+static int64_t begun_ms, fetched_ms, rested_ms, rest_began_ms;
+
+static int64_t now_ms(void) {
+    struct timespec now;
+    if (clock_gettime(CLOCK_MONOTONIC, &now) != 0) abort(); /* it is always there on Linux */
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* --- the filter: runs for every command of every client --- */
+
+static const char *word(filtered_command *command, int position, size_t *size) {
+    const engine_string *string = CommandFilterArgGet(command, position);
+    *size = 0;
+    return string ? StringPtrLen(string, size) : "";
+}
+
+static uint32_t value_bytes(filtered_command *command, const known_command *known, int key, int count) {
+    uint64_t sum = 0;
+    int until = known->step == 2 ? key + 2 : count;
+    if (known->use != KEY_STORED) return 0;
+    for (int i = key; i < until && i < count && i < key + MOST_KEYS; i++) {
+        size_t size = 0;
+        word(command, i, &size);
+        sum += size;
+    }
+    return sum < UINT32_MAX ? (uint32_t)sum : UINT32_MAX;
+}
+
+/* With the command's name: what it does, and to which keys. */
+static void look_closer(filtered_command *command, int count, int counts_it) {
+    size_t size = 0;
+    const char *name = word(command, 0, &size);
+    const known_command *known = command_named(name, size);
+    if (counts_it) running->looked++;
+    if (!known) return;
+    for (int i = 1, keys = 0; i < count && keys < MOST_KEYS; i += known->step, keys++) {
+        const char *key = word(command, i, &size);
+        uint64_t hash = trace_hash(running, key, size);
+        if (counts_it) {
+            running->looked_keys++;
+            running->looked_reads += known->use == KEY_READ;
+            trace_count(running, hash, key, size);
+        }
+        if (trace_samples(running, hash)) trace_put(running, hash, value_bytes(command, known, i, count), known->use);
+        if (known->step == 0) break;
+    }
+}
+
+static void watch(filtered_command *command) {
+    int count = CommandFilterArgsCount(command);
+    size_t size = 0;
+    commands++;
+    if (trace_looks(running)) {
+        trace_next_look(running);
+        look_closer(command, count, 1);
+    } else if (count == 2) {
+        const char *key = word(command, 1, &size);
+        if (trace_samples(running, trace_hash(running, key, size))) look_closer(command, count, 0);
+    } else if (count > 2) {
+        const char *name = word(command, 0, &size);
+        int several = size > 0 && may_have_more_keys(*name);
+        const char *key = several ? name : word(command, 1, &size);
+        if (several || trace_samples(running, trace_hash(running, key, size))) look_closer(command, count, 0);
+    }
+}
+
+/* --- how long it is there --- */
+
+static void rest(engine_context *context) {
+    if (!filter) return;
+    UnregisterCommandFilter(context, filter);
+    filter = NULL;
+    rest_began_ms = now_ms();
+}
+
+static void go_on(engine_context *context) {
+    if (filter) return;
+    filter = RegisterCommandFilter(context, watch, NO_FLAGS);
+    rested_ms += now_ms() - rest_began_ms;
+}
+
+static void stop(engine_context *context) {
+    rest(context);
+    trace_end(running);
+    running = NULL;
+}
+
+static void look_after(engine_context *context, void *data) {
+    (void)data;
+    has_timer = 0;
+    if (!running) return;
+    if (now_ms() - fetched_ms > GIVE_UP_MS) {
+        stop(context);
+        return;
+    }
+    if (rests > 0) {
+        if (--rests == 0) go_on(context);
+    } else if (commands - commands_before > MOST_COMMANDS) {
+        rests = (commands - commands_before) / MOST_COMMANDS;
+        rest(context);
+    }
+    commands_before = commands;
+    CreateTimer(context, LOOK_EVERY_MS, look_after, NULL);
+    has_timer = 1;
+}
+
+static int start(engine_context *context, uint32_t threshold, uint64_t seed) {
+    if (running) stop(context);
+    running = trace_begin(threshold, seed);
+    if (!running) return ReplyWithError(context, "ERR no memory to keep what is seen");
+    commands = commands_before = rests = 0;
+    rested_ms = 0;
+    begun_ms = fetched_ms = rest_began_ms = now_ms();
+    go_on(context);
+    rested_ms = 0;
+    if (!has_timer) CreateTimer(context, LOOK_EVERY_MS, look_after, NULL);
+    has_timer = 1;
+    return ReplyWithSimpleString(context, "OK");
+}
+
+/* --- what the controller says --- */
+
+static int is_controller(engine_context *context) {
+    size_t size = 0;
+    engine_string *name = GetClientUserNameById(context, GetClientId(context));
+    if (!name) return 0;
+    const char *text = StringPtrLen(name, &size);
+    int it_is = size == strlen(CONTROLLER) && memcmp(text, CONTROLLER, size) == 0;
+    FreeString(context, name);
+    return it_is;
+}
+
+static int is_word(const engine_string *string, const char *expected) {
+    size_t size = 0;
+    const char *text = StringPtrLen(string, &size);
+    return size == strlen(expected) && strncasecmp(text, expected, size) == 0;
+}
+
+static int read_threshold(const engine_string *string, uint32_t *threshold) {
+    long long number = 0;
+    if (StringToLongLong(string, &number) != DONE || number < 0 || number > 1 << TRACE_HASH_BITS) return 0;
+    *threshold = (uint32_t)number;
+    return 1;
+}
+
+static int fetch(engine_context *context) {
+    static trace_entry entries[MOST_ENTRIES];
+    size_t count = trace_take(running, entries, MOST_ENTRIES);
+    int64_t now = now_ms();
+    fetched_ms = now;
+    ReplyWithArray(context, 8);
+    ReplyWithLongLong(context, commands);
+    ReplyWithLongLong(context, (long long)running->looked);
+    ReplyWithLongLong(context, (long long)running->looked_reads);
+    ReplyWithLongLong(context, (long long)running->looked_keys);
+    ReplyWithLongLong(context, (long long)running->dropped);
+    ReplyWithLongLong(context, now - begun_ms);
+    ReplyWithLongLong(context, rested_ms + (filter ? 0 : now - rest_began_ms));
+    return ReplyWithStringBuffer(context, (const char *)entries, count * sizeof(*entries));
+}
+
+static int tell_hot(engine_context *context) {
+    ReplyWithArray(context, (long)running->names);
+    for (size_t i = 0; i < running->names; i++) {
+        const hot_name *one = &running->hot[i];
+        ReplyWithArray(context, 4);
+        ReplyWithStringBuffer(context, one->name, one->size < TRACE_NAME_BYTES ? one->size : TRACE_NAME_BYTES);
+        ReplyWithLongLong(context, (long long)one->size);
+        ReplyWithLongLong(context, (long long)one->count);
+        ReplyWithLongLong(context, (long long)one->over);
+    }
+    return DONE;
+}
+
+static int run_command(engine_context *context, engine_string **words, int count) {
+    uint32_t threshold = 0;
+    long long seed = 0;
+    if (!is_controller(context)) return ReplyWithError(context, "NOPERM only the controller may run this command");
+    if (count == 4 && is_word(words[1], "start") && read_threshold(words[2], &threshold) &&
+        StringToLongLong(words[3], &seed) == DONE)
+        return start(context, threshold, (uint64_t)seed);
+    if (count == 2 && is_word(words[1], "stop")) {
+        if (running) stop(context);
+        return ReplyWithSimpleString(context, "OK");
+    }
+    if (!running) return ReplyWithError(context, "ERR nothing is traced");
+    if (count == 3 && is_word(words[1], "rate") && read_threshold(words[2], &threshold)) {
+        running->threshold = threshold;
+        return ReplyWithSimpleString(context, "OK");
+    }
+    if (count == 2 && is_word(words[1], "fetch")) return fetch(context);
+    if (count == 2 && is_word(words[1], "hot")) return tell_hot(context);
+    return ReplyWithError(context, "ERR it is CACHEFLEET.TRACE START threshold seed, RATE threshold, FETCH, HOT or STOP");
+}
+
+/* --- start --- */
+
+static int find_functions(engine_context *context) {
+    /* The first word of a context is the function that gives all others; Valkey knows the names of Redis, too. */
+    int (*find)(const char *name, void *place), every = DONE;
+    memcpy(&find, context, sizeof(find));
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted); i++) {
+        char name[64] = "RedisModule_";
+        strncat(name, wanted[i].name, sizeof(name) - strlen(name) - 1);
+        if (find(name, wanted[i].place) != DONE) every = FAILED;
+    }
+    return every;
+}
+
+/* An engine that does not let it have all that it needs starts all the same, and has no such command. */
+__attribute__((visibility("default"))) int RedisModule_OnLoad(engine_context *context, engine_string **words, int count) {
+    (void)words;
+    (void)count;
+    int every = find_functions(context);
+    SetModuleAttribs(context, MODULE, OUR_VERSION, API_VERSION);
+    if (every != DONE) return DONE;
+    SetModuleOptions(context, HANDLES_READ_ERRORS | HANDLES_ASYNC_LOADS | HANDLES_SLOT_MIGRATION);
+    CreateCommand(context, COMMAND, run_command, "admin deny-script no-monitor no-slowlog allow-loading allow-stale fast", 0, 0,
+                  0);
+    return DONE;
+}
+
+__attribute__((visibility("default"))) int ValkeyModule_OnLoad(engine_context *context, engine_string **words, int count) {
+    return RedisModule_OnLoad(context, words, count);
+}
+
+/* A timer and a filter may be there, and other nodes of the group have it as well. */
+__attribute__((visibility("default"))) int RedisModule_OnUnload(engine_context *context) {
+    (void)context;
+    return FAILED;
+}
+
+__attribute__((visibility("default"))) int ValkeyModule_OnUnload(engine_context *context) {
+    return RedisModule_OnUnload(context);
+}
