@@ -120,6 +120,8 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                    ("increase(cachefleet_metric_values_lost_total[5m])", "{{instance}} lost"))),
             Panel("Alarms evaluated", "By this service.", "ops",
                   ((_rate("cachefleet_alarm_evaluations_total"), "{{instance}}"),)),
+            Panel("Spans", "Sent to the collector of traces, or lost.", "ops",
+                  ((f"sum by (outcome) ({_rate('cachefleet_spans_total')})", "{{outcome}}"),)),
             Panel("Leader", "1 where the control loop runs.", "short", (("cachefleet_leader", "{{instance}}"),)),
             Panel("Engines", "Processes of caches.", "short", (("cachefleet_engine_processes", "{{instance}}"),)),
             Panel("Room on the disk", "Of the data folder.", "bytes", (("cachefleet_data_free_bytes", "{{instance}}"),)),

@@ -174,6 +174,22 @@ class MetricSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"metrics.interval_s is {self.interval_s}; it is one of {', '.join(map(str, INTERVALS_S))}")
 
 
+class TraceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Traces of API requests and of what the control loop does, for OpenTelemetry."""
+
+    endpoint: str = ""  # of a collector that takes OTLP over HTTP, such as http://127.0.0.1:4318; "" there is none
+    headers: dict[str, str] = {}  # sent along, for collectors that ask who sends
+
+    def __post_init__(self) -> None:
+        if self.endpoint and not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", self.endpoint):
+            raise ValueError(f"traces.endpoint is {self.endpoint!r}; it is a URL such as http://127.0.0.1:4318")
+
+    @property
+    def traces_url(self) -> str:
+        """OTLP's path behind the endpoint, unless it is there."""
+        return f"{self.endpoint.rstrip('/').removesuffix('/v1/traces')}/v1/traces"
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that can be set. Section names are the field names."""
 
@@ -191,6 +207,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     transit: TransitSettings = TransitSettings()
     audit: AuditSettings = AuditSettings()
     metrics: MetricSettings = MetricSettings()
+    traces: TraceSettings = TraceSettings()
     node_types: dict[str, NodeTypeSetting] = {}
 
     @property
@@ -209,6 +226,7 @@ _SECTIONS: dict[str, type] = {
     "archive": ArchiveSettings,
     "audit": AuditSettings,
     "metrics": MetricSettings,
+    "traces": TraceSettings,
     "transit": TransitSettings,
 }
 

@@ -33,6 +33,7 @@ from cachefleet.engines.trust import Trust
 from cachefleet.engines.valkey import ValkeyDriver
 from cachefleet.hosts.local import LocalHost
 from cachefleet.metrics.instruments import Instruments
+from cachefleet.model.span import Trace
 from cachefleet.policies.credential import Credential
 from cachefleet.settings import Settings
 from cachefleet.snapshot_interfaces import TransferFailed, Transfers
@@ -82,7 +83,9 @@ async def refuses_key(transfers: Transfers, name: str) -> str:
     return ""
 
 
-async def assemble(settings: Settings, folder: Folder, clock: Clock, stack: AsyncExitStack, instruments: Instruments) -> Parts:
+async def assemble(
+    settings: Settings, folder: Folder, clock: Clock, stack: AsyncExitStack, instruments: Instruments, trace: Trace
+) -> Parts:
     """Whatever has to be closed is, with the stack. Raises as _open."""
     store = await _open(settings, folder.installation, clock, instruments)
     stack.push_async_callback(store.close)
@@ -132,8 +135,9 @@ async def assemble(settings: Settings, folder: Folder, clock: Clock, stack: Asyn
         certificates=certificates,
         shared_store=store.shared,
         instruments=instruments,
-    )
         trace_module=trace_module.file,
+        trace=trace,
+    )
     modules = iam_module, config_module
     sources = _sources(seams, host, leadership)
     return Parts(

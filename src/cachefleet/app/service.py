@@ -34,6 +34,7 @@ from cachefleet.app.parts import Folder, Parts, StartFailed, assemble, refuses_k
 from cachefleet.app.readiness import ReadinessProbe
 from cachefleet.app.services import Membership, ServiceInfo, TooManyServices
 from cachefleet.app.tasks import end
+from cachefleet.app.traces import open_traces
 from cachefleet.clock import Clock, Entropy, SystemClock, SystemEntropy
 from cachefleet.control.controller import Controller
 from cachefleet.engines.catalogue import InstalledEngines
@@ -123,7 +124,8 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
     clock, entropy = SystemClock(), SystemEntropy()
     async with AsyncExitStack() as stack:
         instruments = Instruments()
-        parts = await assemble(settings, folder, clock, stack, instruments)
+        trace = open_traces(settings, folder.member.holder, instruments, stack)
+        parts = await assemble(settings, folder, clock, stack, instruments, trace)
         host, controller = parts.host, parts.controller
         exposition = Exposition(clock, instruments)
         metrics = await open_metrics(settings, clock, entropy, stack, instruments)
@@ -148,6 +150,7 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
             Scrapes(settings, entropy, exposition).answer,
             probe.ready,
             instruments,
+            trace,
         )
         # What exists now lives as long as the process: keep the garbage collector from walking it again and again.
         gc.collect()

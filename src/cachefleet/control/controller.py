@@ -31,6 +31,7 @@ from cachefleet.model.access import Admitted
 from cachefleet.model.plan import MoveKeys, Plan
 from cachefleet.model.resource import GROUP_KINDS, Key, Kind
 from cachefleet.model.row import GroupRow, member_names
+from cachefleet.model.span import Attribute, Span
 from cachefleet.planning.addresses import held
 from cachefleet.planning.group import plan_group
 
@@ -190,7 +191,7 @@ class Controller:
             await self._forget_users(before, None, token)
             return None
         executor = Executor(self._seams, row, token)
-        failed = await self._act(key, executor, plan) if plan.actions else 0
+        failed = await self._traced(key, executor, plan) if plan.actions else 0
         if failed is None:
             return 0.0
         self._refusals[key] = executor.refusals
@@ -205,6 +206,22 @@ class Controller:
         known = before.memory.admitted
         if known is not None and known.user_group and known != now:
             await forget_users(self._seams, before.key.scope, token)
+
+    async def _traced(self, key: Key, executor: Executor, plan: Plan) -> int | None:
+        """See _act."""
+        clock = self._seams.clock
+        began_at, began = clock.now(), clock.monotonic()
+        failed = await self._act(key, executor, plan)
+        told: dict[str, Attribute] = {
+            "cachefleet.group": str(key),
+            "cachefleet.actions": tuple(type(action).__name__ for action in plan.actions),
+            "cachefleet.actions.failed": failed or 0,
+        }
+        error = "broken off" if failed is None else f"{failed} actions failed" if failed else ""
+        self._seams.trace(
+            Span(name="act", began_at=began_at, took_s=clock.monotonic() - began, attributes=told, error=error)
+        )
+        return failed
 
     async def _act(self, key: Key, executor: Executor, plan: Plan) -> int | None:
         """How many actions failed; None when they were broken off."""

@@ -13,6 +13,7 @@ from cachefleet.engine_interfaces import Catalogue, EngineDriver, RespDriver
 from cachefleet.interfaces import Host, Store
 from cachefleet.metrics.instruments import Instruments
 from cachefleet.model.observed import Address
+from cachefleet.model.span import Trace, untraced
 from cachefleet.policies.credential import Credential
 from cachefleet.settings import Settings
 from cachefleet.snapshot_interfaces import Transfers
@@ -70,3 +71,4 @@ class Seams(msgspec.Struct, frozen=True, kw_only=True):
     shared_store: bool = False  # others write to it, too, and leave word there
     trace_module: Callable[[], Awaitable[str]] = no_module  # path of what samples which keys are used; "" where it cannot be
     instruments: Instruments = msgspec.field(default_factory=Instruments)
+    trace: Trace = untraced

@@ -20,9 +20,12 @@ from cachefleet.gateway.exchange import AsgiScope, Disconnected, Receive, Reply,
 from cachefleet.gateway.health import Ready, always_ready, readiness_reply
 from cachefleet.gateway.large_replies import LargeReplies, is_large
 from cachefleet.gateway.lockout import Lockout
+from cachefleet.gateway.request_span import request_span
 from cachefleet.interfaces import StoreError
 from cachefleet.metrics.instruments import Instruments
 from cachefleet.model.errors import AwsError
+from cachefleet.model.span import Trace as TraceSpan
+from cachefleet.model.span import untraced
 from cachefleet.policies.credential import Credential
 from cachefleet.protocol.authorization import Authorization, read_authorization
 from cachefleet.protocol.codec import Codec, Codecs
@@ -99,12 +102,14 @@ class Gateway:
         metrics: Callable[[str], bytes | None] = lambda authorization: None,
         ready: Ready = always_ready,
         instruments: Instruments | None = None,
+        trace: TraceSpan = untraced,
     ) -> None:
         """admit: refuses (service, operation) by raising AwsError, before anything else is said of the request's input.
         report: what GET /status answers, as JSON, to who signs it. audit: told of every call, as soon as it is known how it
         ends. authorities: what GET /ca.pem answers, to anybody: by whom clients know caches with TLS. metrics: what GET
         /metrics answers to who shows this Authorization header, None when it is not the right one. ready: what GET /readyz
-        tells to anybody. instruments: where requests are counted."""
+        tells to anybody. instruments, trace: where requests are counted, and traced."""
+        self._trace = trace
         self._ready = ready
         self._instruments = instruments or Instruments()
         self._metrics = metrics
@@ -146,7 +151,7 @@ class Gateway:
         took_s = self._clock.monotonic() - started
         if aside is None:
             self._audit(_call(scope, trace))
-            self._count(_service_of(scope, trace), trace, took_s)
+            self._count(_service_of(scope, trace), trace, head, reply.status, took_s)
         identified = (b"x-amzn-requestid", trace.request_id.encode())
         await send_reply(send, msgspec.structs.replace(reply, headers=(identified, *reply.headers)))
         log.info(
@@ -164,10 +169,18 @@ class Gateway:
             duration_ms=round(took_s * 1000, 2),
         )
 
-    def _count(self, served: str, trace: _Trace, took_s: float) -> None:
+    def _count(self, served: str, trace: _Trace, head: HttpRequest, status: int, took_s: float) -> None:
         operation = trace.operation if trace.known else "unknown"  # what is not known is the client's word
         self._instruments.requests.add(served, operation, trace.code or "OK")
         self._instruments.request_times.observe(took_s, served, operation)
+        about = {
+            "rpc.service": served,
+            "rpc.method": operation,
+            "cloud.region": trace.region,
+            "aws.request_id": trace.request_id,
+            "error.type": trace.code,
+        }
+        self._trace(request_span(about, head.headers, status, self._clock.now() - took_s, took_s))
 
     async def _answer(self, scope: AsgiScope, head: HttpRequest, receive: Receive, trace: _Trace) -> Reply:
         """The steps. Whatever goes wrong becomes an error reply in the request's own form."""

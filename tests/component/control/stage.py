@@ -18,6 +18,7 @@ from cachefleet.model.group import DesiredNode, DesiredShard, Engine, GroupDesir
 from cachefleet.model.resource import Key, Kind
 from cachefleet.model.row import GroupRow, Row
 from cachefleet.model.snapshot_file import Restore
+from cachefleet.model.span import Trace, untraced
 from cachefleet.model.topic import TopicDesired
 from cachefleet.settings import Settings
 from tests.fakes.catalogue import StaticCatalogue
@@ -40,6 +41,7 @@ def seams(
     *,
     shared_store: bool = False,
     transfers: FakeTransfers | None = None,
+    trace: Trace = untraced,
 ) -> Seams:
     return Seams(
         store=store,
@@ -55,6 +57,7 @@ def seams(
         entropy=SeededEntropy(),
         settings=Settings(),
         shared_store=shared_store,
+        trace=trace,
     )
 
 
@@ -65,6 +68,7 @@ class Stage:
     machine: FakeMachine = field(default_factory=FakeMachine)
     store: MemoryStore = field(default_factory=MemoryStore)
     clock: Any = field(default_factory=ManualClock)
+    trace: Trace = untraced
 
     def __post_init__(self) -> None:
         self.driver = FakeDriver(self.machine)
@@ -75,7 +79,9 @@ class Stage:
         """Another control plane on the same machine and store."""
         self.host = FakeHost(self.machine)
         self.transfers = FakeTransfers()
-        made = seams(self.store, self.leadership, self.host, self.driver, self.clock, transfers=self.transfers)
+        made = seams(
+            self.store, self.leadership, self.host, self.driver, self.clock, transfers=self.transfers, trace=self.trace
+        )
         self.controller = Controller(made)
         return self.controller
 
