@@ -14,6 +14,7 @@ import msgspec
 from cachefleet.model.access import EngineUser
 from cachefleet.model.group import Engine, SlotRanges
 from cachefleet.model.iam_rules import IamRules
+from cachefleet.model.log import SlowEntry
 from cachefleet.model.observed import Address, NodeView, SlotLoad
 from cachefleet.model.pace import FAST, Pace
 from cachefleet.model.plan import TakeOverBy
@@ -144,6 +145,12 @@ class ReplicationDriver(EngineDriver, Protocol):
     ) -> None:
         """Coordinated hand-over of the primary role from `at` to its in-sync replica `to`; no acknowledged write is lost.
         On failure before the promotion the old primary goes on as before."""
+
+    async def slow_entries(self, at: Address, after: int) -> list[SlowEntry]:
+        """Those of the slow log with ids above `after` that the node still has, oldest first. Ids count from 0 in each launch."""
+
+    async def keep_slow_entries(self, at: Address, many: int) -> None:
+        """How many of them it shall keep. Idempotent."""
 
     async def encrypt_links(self, at: Address) -> None:
         """Let the running node reach the others with TLS, or without, as its address says."""

@@ -190,6 +190,28 @@ class TraceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return f"{self.endpoint.rstrip('/').removesuffix('/v1/traces')}/v1/traces"
 
 
+class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Logs of nodes that are delivered, and log groups."""
+
+    streams: dict[str, str] = {}  # DeliveryStream names -> file:///folder, otlp+http://..., loki+https://...
+    interval_s: float = 1.0  # how often logs that are delivered are read
+    stored_bytes: int = 1_073_741_824  # of all log groups; the oldest events go beyond
+    engine_file_bytes: int = 16_777_216  # a longer log file of an engine is rotated; one rotated file is kept
+    folder_bytes: int = 1_073_741_824  # of the files of one stream in a folder; the oldest go beyond
+    waiting_events: int = 50_000  # for one stream that takes none; then logs are no longer read for it
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "logs")
+        for name, url in self.streams.items():
+            if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", name):
+                raise ValueError(f"logs.streams has {name!r}; a name has 1 to 64 letters, digits, dots, hyphens, underscores")
+            if not re.fullmatch(r"file:///\S*|(otlp|loki)\+https?://[^\s/]\S*", url):
+                raise ValueError(
+                    f"logs.streams: {name} must be file:///folder, or a URL that begins with otlp+http://, otlp+https://, "
+                    "loki+http:// or loki+https://"
+                )
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that can be set. Section names are the field names."""
 
@@ -207,6 +229,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     transit: TransitSettings = TransitSettings()
     audit: AuditSettings = AuditSettings()
     metrics: MetricSettings = MetricSettings()
+    logs: LogSettings = LogSettings()
     traces: TraceSettings = TraceSettings()
     node_types: dict[str, NodeTypeSetting] = {}
 
@@ -225,6 +248,7 @@ _SECTIONS: dict[str, type] = {
     "api": ApiSettings,
     "archive": ArchiveSettings,
     "audit": AuditSettings,
+    "logs": LogSettings,
     "metrics": MetricSettings,
     "traces": TraceSettings,
     "transit": TransitSettings,

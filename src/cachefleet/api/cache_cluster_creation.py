@@ -18,6 +18,7 @@ from cachefleet.api.group_access import created_access
 from cachefleet.api.group_inputs import CREATE_REFUSED, RECORDED
 from cachefleet.api.group_rows import insert_group
 from cachefleet.api.group_validation import asked_node_type, asked_port, new_settings
+from cachefleet.api.log_deliveries import created_logs
 from cachefleet.api.parameter_groups import resolve_parameter_group
 from cachefleet.api.registry import Refusal, operation
 from cachefleet.api.relocation import check_created
@@ -70,6 +71,7 @@ _OUTPOSTS = "Outposts are not supported; leave it out"
         "SnapshotArns",
         "TransitEncryptionEnabled",
         "AuthToken",
+        "LogDeliveryConfigurations",
     ),
     recorded=RECORDED,
     refused={
@@ -89,6 +91,7 @@ async def create_cache_cluster(context: Context, request: CreateCacheClusterMess
     desired = await _desired(context, name, complete, origin, tags)
     check_created(tags, desired)
     desired = await created_config(context, desired, tags)
+    desired = await created_logs(context, desired, request)
     desired = (await created_access(context, desired, request)).desired
     row = await insert_group(context, Kind.CACHE_CLUSTER, name, desired, tags, None if origin is None else origin.snapshot)
     return {"CacheCluster": cluster_view(row, name)}

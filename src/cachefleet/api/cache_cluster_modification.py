@@ -19,6 +19,7 @@ from cachefleet.api.group_inputs import MODIFY_REFUSED, RECORDED
 from cachefleet.api.group_rows import load_cluster, update_group
 from cachefleet.api.group_state import MODIFYING, is_group, require_member_available
 from cachefleet.api.group_validation import asked_snapshot_window, changed_settings
+from cachefleet.api.log_deliveries import changed_logs
 from cachefleet.api.memcached_nodes import asked_nodes_change
 from cachefleet.api.names import folded
 from cachefleet.api.registry import operation
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
         "SecurityGroupIds",
         "NotificationTopicArn",
         "NotificationTopicStatus",
+        "LogDeliveryConfigurations",
     ),
     recorded=RECORDED,
     refused=MODIFY_REFUSED,
@@ -65,6 +67,7 @@ async def modify_cache_cluster(context: Context, request: ModifyCacheClusterMess
         refuse_memcached_snapshots(request)
     elif not (row.desired.snapshot_window or request.get("SnapshotWindow")):  # a Memcached cluster that had no snapshots
         changes["snapshot_window"] = asked_snapshot_window(context, None)
+    changes |= await changed_logs(context, row.desired, request)
     after, pending = await asked_nodes_change(
         context, replace(row, desired=replace(row.desired, **changes)), request, waiting(row)
     )

@@ -19,6 +19,7 @@ from cachefleet.api.group_state import (
     node_port,
     node_status,
 )
+from cachefleet.api.log_deliveries import logs_view, pending_logs
 from cachefleet.api.replication_group_views import put_endpoint
 from cachefleet.api.transit import pending_transit, transit_view
 from cachefleet.model.fragment import Fragment
@@ -50,7 +51,7 @@ def cluster_view(row: GroupRow, cluster: str, show_nodes: bool = False) -> dict[
         "PreferredAvailabilityZone": MULTIPLE_ZONES if desired.az_mode == "cross-az" else nodes[0].zone,
         "CacheClusterCreateTime": nodes[0].created_at if is_group(row) else desired.created_at,
         "PreferredMaintenanceWindow": desired.maintenance_window,
-        "PendingModifiedValues": {**pending_values(desired), **pending_transit(row), **pending_token(row)},
+        "PendingModifiedValues": {**pending_values(desired), **pending_transit(row), **pending_token(row), **pending_logs(desired)},
         "CacheSecurityGroups": [],
         "CacheParameterGroup": {
             "CacheParameterGroupName": desired.parameter_group,
@@ -64,8 +65,8 @@ def cluster_view(row: GroupRow, cluster: str, show_nodes: bool = False) -> dict[
         **transit_view(row),
         "AtRestEncryptionEnabled": desired.at_rest_encryption,
         "ARN": row.key.scope.arn("cluster", cluster),
-        "ReplicationGroupLogDeliveryEnabled": False,
-        "LogDeliveryConfigurations": [],
+        "ReplicationGroupLogDeliveryEnabled": is_group(row) and bool(desired.logs),
+        "LogDeliveryConfigurations": logs_view(desired),
         "NetworkType": desired.network_type,
         "IpDiscovery": desired.ip_discovery,
     }

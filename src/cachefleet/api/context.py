@@ -10,6 +10,7 @@ from cachefleet.access_interfaces import AccessReading, AccessUnread, Sealer
 from cachefleet.clock import Clock, Entropy
 from cachefleet.engine_interfaces import Build, Catalogue
 from cachefleet.interfaces import Store
+from cachefleet.log_interfaces import LogStore
 from cachefleet.metric_interfaces import Metrics, NoMetrics
 from cachefleet.model.resource import Key, Scope
 from cachefleet.policies.document import Policy
@@ -66,6 +67,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     # access_interfaces.AccessStrings.read
     read_access: Callable[[Sequence[str], Sequence[Build]], Awaitable[list[AccessReading]]] = no_reader
     metrics: Metrics = NoMetrics()
+    logs: LogStore | None = None  # None where no logs are kept
     shared: bool = False  # the controller may be another service's: leave word in the transaction, too
 
     @property

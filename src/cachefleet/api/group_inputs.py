@@ -13,19 +13,16 @@ RECORDED: Mapping[str, str] = {
     "AutoMinorVersionUpgrade": "kept and shown; an engine version changes only on request",
 }
 
-_LOGS = Refusal("log delivery is not implemented yet; leave it out", ([],))
 _CACHE_SECURITY_GROUPS = Refusal("cache security groups exist outside of a VPC only; use SecurityGroupIds", ([],))
 _IP_DISCOVERY = Refusal("only ipv4 is supported", ("ipv4",))
 
 CREATE_REFUSED: Mapping[str, Refusal] = {
-    "LogDeliveryConfigurations": _LOGS,
     "CacheSecurityGroupNames": _CACHE_SECURITY_GROUPS,
     "NetworkType": Refusal("only ipv4 is supported", ("ipv4",)),
     "IpDiscovery": _IP_DISCOVERY,
 }
 
 MODIFY_REFUSED: Mapping[str, Refusal] = {
-    "LogDeliveryConfigurations": _LOGS,
     "CacheSecurityGroupNames": _CACHE_SECURITY_GROUPS,
     "IpDiscovery": _IP_DISCOVERY,
 }

@@ -188,12 +188,37 @@ _MONITORING: dict[str, Needs] = {
     "UntagResource": _TAGGED_ALARM,
 }
 
+_LOG_GROUP = _needs(Named("log-group", "logGroupName"))
+_LOG_GROUP_EITHER = _needs(Named("log-group", "logGroupName"), Named("log-group", "logGroupIdentifier"))
+_LOG_STREAM = _needs(Named("log-stream", "logStreamName", always=True))
+_LOG_TAGGED = _needs(Named(ARN, "resourceArn"))
+_LOGS: dict[str, Needs] = {
+    "CreateLogGroup": _LOG_GROUP,
+    "CreateLogStream": _LOG_GROUP,
+    "DeleteLogGroup": _LOG_GROUP,
+    "DeleteLogStream": _LOG_STREAM,
+    "DeleteRetentionPolicy": _LOG_GROUP,
+    "DescribeLogGroups": _needs(_all("log-group", "")),
+    "DescribeLogStreams": _LOG_GROUP_EITHER,
+    "FilterLogEvents": _LOG_GROUP_EITHER,
+    "GetLogEvents": _LOG_STREAM,
+    "ListTagsForResource": _LOG_TAGGED,
+    "ListTagsLogGroup": _LOG_GROUP,
+    "PutLogEvents": _LOG_STREAM,
+    "PutRetentionPolicy": _LOG_GROUP,
+    "TagLogGroup": _LOG_GROUP,
+    "TagResource": _LOG_TAGGED,
+    "UntagLogGroup": _LOG_GROUP,
+    "UntagResource": _LOG_TAGGED,
+}
+
 _TABLES = {
     "elasticache": _ELASTICACHE,
     "iam": _IAM,
     "ec2": _EC2,
     "sts": {"GetCallerIdentity": Needs(free=True)},
     "monitoring": _MONITORING,
+    "logs": _LOGS,
 }
 _PREFIXES = {"monitoring": "cloudwatch"}  # where actions do not begin with the signing name
 

@@ -41,6 +41,7 @@ _SETTLED: Mapping[str, tuple[object, ...]] = {  # what the existing cluster answ
     "UserGroupIds": ([],),
     "SnapshotName": ("",),
     "SnapshotArns": ([],),
+    "LogDeliveryConfigurations": ([],),
     "PreferredCacheClusterAZs": ([],),
     "NodeGroupConfiguration": ([],),
     "CacheNodeType": (),

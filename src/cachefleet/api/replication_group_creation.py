@@ -24,6 +24,7 @@ from cachefleet.api.group_validation import (
     check_failover,
     new_settings,
 )
+from cachefleet.api.log_deliveries import created_logs
 from cachefleet.api.parameter_groups import find_parameter_group, resolve_parameter_group
 from cachefleet.api.primary_exchange import adopt_cluster
 from cachefleet.api.registry import Refusal, operation
@@ -84,6 +85,7 @@ UID_BYTES = 8
         "TransitEncryptionMode",
         "AuthToken",
         "UserGroupIds",
+        "LogDeliveryConfigurations",
     ),
     recorded=RECORDED,
     refused={
@@ -104,6 +106,7 @@ async def create_replication_group(context: Context, request: CreateReplicationG
     desired = await _desired(context, name, request if origin is None else group_request(origin, request), tags, origin)
     check_created(tags, desired)
     desired = await created_config(context, desired, tags)
+    desired = await created_logs(context, desired, request)
     access = await created_access(context, desired, request)
     snapshot = None if origin is None else origin.snapshot
     holds = () if access.group is None else (access.group,)

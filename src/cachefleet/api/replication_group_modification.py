@@ -20,6 +20,7 @@ from cachefleet.api.group_rows import load_group, update_group
 from cachefleet.api.group_state import MODIFYING, require_available
 from cachefleet.api.group_validation import asked_description, changed_settings, check_failover
 from cachefleet.api.handovers import promoted
+from cachefleet.api.log_deliveries import changed_logs
 from cachefleet.api.names import folded, quoted
 from cachefleet.api.placement import check_multi_az
 from cachefleet.api.registry import Refusal, operation
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
         "SecurityGroupIds",
         "NotificationTopicArn",
         "NotificationTopicStatus",
+        "LogDeliveryConfigurations",
     ),
     recorded={
         **RECORDED,
@@ -80,6 +82,7 @@ async def modify_replication_group(context: Context, request: ModifyReplicationG
     _refuse_roles(row, request)
     if request.get("SnapshottingClusterId"):
         changes["snapshotting_cluster"] = _snapshotting_cluster(row, request["SnapshottingClusterId"])
+    changes |= await changed_logs(context, row.desired, request)
     other_mode = mode_change(row, request)
     if other_mode is not None:
         return {"ReplicationGroup": group_view(await update_group(context, other_mode))}

@@ -19,6 +19,7 @@ from cachefleet.api.group_state import (
     shard_status,
 )
 from cachefleet.api.handovers import awaited_primary
+from cachefleet.api.log_deliveries import logs_view, pending_logs
 from cachefleet.api.shard_slots import owned
 from cachefleet.api.slots import format_slots
 from cachefleet.api.transit import pending_transit, transit_view
@@ -56,7 +57,7 @@ def group_view(row: GroupRow) -> dict[str, Any]:
         "StorageEncryptionType": _encryption_type(desired),
         "ARN": row.key.arn,
         "UserGroupIds": [desired.user_group] if desired.user_group else [],
-        "LogDeliveryConfigurations": [],
+        "LogDeliveryConfigurations": logs_view(desired),
         "ReplicationGroupCreateTime": desired.created_at,
         "DataTiering": "disabled",
         "AutoMinorVersionUpgrade": desired.auto_minor_version_upgrade,
@@ -113,7 +114,7 @@ def _member_view(row: GroupRow, node: DesiredNode) -> dict[str, Any]:
 
 def _pending(row: GroupRow) -> dict[str, Any]:
     """PendingModifiedValues: encryption in transit, a promotion that has not begun yet, how far slots on their way have got."""
-    pending: dict[str, Any] = {**pending_transit(row), **pending_token(row), **pending_groups(row)}
+    pending: dict[str, Any] = {**pending_transit(row), **pending_token(row), **pending_groups(row), **pending_logs(row.desired)}
     awaited, percent = awaited_primary(row), resharding_progress(row.desired, row.memory)
     if awaited:
         pending["PrimaryClusterId"] = awaited

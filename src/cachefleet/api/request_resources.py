@@ -23,7 +23,7 @@ from cachefleet.model.network import default_vpc_id
 from cachefleet.model.resource import Kind
 from cachefleet.model.row import IamUserRow
 
-NAME_CHARACTERS = 400  # longer names and ARNs are cut: no resource has one
+NAME_CHARACTERS = 600  # longer names and ARNs are cut: no resource has one
 _TAGGING = {
     "elasticache": ("Tags", "AddTagsToResource"),
     "ec2": ("TagSpecifications", "CreateTags"),
@@ -75,6 +75,8 @@ async def _resource(context: Context, service: str, named: Named, text: str, req
         return Asked("", await _iam_arn(context, named, text, request))
     if service == "ec2":
         return await _ec2_resource(context, named, text, request)
+    if service == "logs":
+        return Asked("", _log_arn(context, named, text, request))
     if service == "monitoring":
         return _alarm(context, named, text)
     if named.type_word == ARN:
@@ -85,6 +87,18 @@ async def _resource(context: Context, service: str, named: Named, text: str, req
         return Asked("", context.scope.arn(arn.type_word, arn.name), arn.type_word, arn.name)
     name = folded(text)
     return Asked("", context.scope.arn(named.type_word, name or "*"), named.type_word, name)
+
+
+def _log_arn(context: Context, named: Named, text: str, request: Mapping[str, Any]) -> str:
+    """Of a log group as policies name it, so that both `...:NAME:*` and, for tags, `...:NAME` hold."""
+    if text.startswith("arn:") or named.type_word == ARN:
+        return _arn_or_all(text) if named.type_word == ARN else f"{text.removesuffix(':*')}:log-stream:"
+    stream = text if named.type_word == "log-stream" else ""
+    group = text if named.type_word == "log-group" else request.get("logGroupName") or request.get("logGroupIdentifier") or "*"
+    group = group[:NAME_CHARACTERS].removesuffix(":*")
+    if not group.startswith("arn:"):
+        group = f"arn:aws:logs:{context.scope.region}:{context.scope.account}:log-group:{group or '*'}"
+    return f"{group}:log-stream:{stream}"
 
 
 def _arn_or_all(text: str) -> str:

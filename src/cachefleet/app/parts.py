@@ -72,6 +72,7 @@ class Parts(msgspec.Struct, frozen=True):
     iam_module: LoadableModule
     config_module: LoadableModule
     sources: Sources
+    resp: ValkeyDriver
 
 
 async def refuses_key(transfers: Transfers, name: str) -> str:
@@ -141,7 +142,7 @@ async def assemble(
     modules = iam_module, config_module
     sources = _sources(seams, host, leadership)
     return Parts(
-        store, host, catalogue, leadership, Controller(seams), transfers, certificates, sealer, keys, *modules, sources
+        store, host, catalogue, leadership, Controller(seams), transfers, certificates, sealer, keys, *modules, sources, resp
     )
 
 

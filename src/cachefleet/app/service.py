@@ -27,6 +27,7 @@ from cachefleet.api.registry import dispatch, require
 from cachefleet.app.access_reader import EngineAccessStrings
 from cachefleet.app.audit_log import AuditLog, audit_file
 from cachefleet.app.installation import AlreadyRunning, FolderLost, Installation, ServiceLock
+from cachefleet.app.log_delivery import log_collector, open_logs
 from cachefleet.app.logs import configure_logs, log_file
 from cachefleet.app.metrics import Scrapes, open_metrics
 from cachefleet.app.own_gauges import watch_parts
@@ -43,6 +44,7 @@ from cachefleet.gateway.gateway import Gateway
 from cachefleet.gateway.server import serve
 from cachefleet.hosts.local import LocalHost
 from cachefleet.interfaces import HostRefused
+from cachefleet.log_interfaces import LogStore
 from cachefleet.metric_interfaces import Metrics
 from cachefleet.metrics.instruments import Instruments
 from cachefleet.settings import Settings
@@ -129,6 +131,7 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
         host, controller = parts.host, parts.controller
         exposition = Exposition(clock, instruments)
         metrics = await open_metrics(settings, clock, entropy, stack, instruments)
+        logs = await open_logs(settings, stack)
         watch_parts(instruments, parts, settings.data_dir)
         await _adopt(host)
         audit = AuditLog(audit_file(settings.data_dir, folder.member.number), settings.audit, clock)
@@ -138,7 +141,7 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
 
         gateway = Gateway(
             parts.keys.find,
-            _contexts(settings, parts, metrics, clock, entropy),
+            _contexts(settings, parts, metrics, logs, clock, entropy),
             dispatch,
             clock,
             entropy,
@@ -157,13 +160,15 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
         gc.freeze()
         collector = Collector(parts.sources, metrics, exposition)
         alarms = AlarmWatch(parts.store, metrics, clock, settings.api.memcached_nodes, instruments.alarms)
-        control = asyncio.create_task(parts.leadership.run(partial(_lead, controller, collector.run, alarms.run)))
+        delivery = log_collector(settings, parts, logs, clock)
+        beside = collector.run, alarms.run, delivery.run
+        control = asyncio.create_task(parts.leadership.run(partial(_lead, controller, *beside)))
         stack.push_async_callback(end, control)
         _log_start(settings, parts.catalogue)
         loop.call_soon(started)
         control.add_done_callback(lambda _: stop.set())
-        for beside in (_watch(folder, clock, stop), _hand_over(control, stop), watch_lag(instruments, clock)):
-            stack.push_async_callback(end, asyncio.create_task(beside))
+        for watching in (_watch(folder, clock, stop), _hand_over(control, stop), watch_lag(instruments, clock)):
+            stack.push_async_callback(end, asyncio.create_task(watching))
         await serve(gateway.app, sock, stop)
         if folder.lost():
             await end(control)
@@ -172,7 +177,7 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
 
 
 def _contexts(
-    settings: Settings, parts: Parts, metrics: Metrics, clock: Clock, entropy: Entropy
+    settings: Settings, parts: Parts, metrics: Metrics, logs: LogStore, clock: Clock, entropy: Entropy
 ) -> Callable[[Caller], Context]:
     """What operations of a caller are given."""
     reader = EngineAccessStrings(clock)
@@ -196,6 +201,7 @@ def _contexts(
             wake=parts.controller.wake,
             sealer=parts.sealer,
             metrics=metrics,
+            logs=logs,
             users_changed=parts.keys.forget,
         )
 

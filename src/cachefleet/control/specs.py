@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from cachefleet.engine_interfaces import NodeSpec
 from cachefleet.model.group import Engine, GroupDesired, Shape
+from cachefleet.model.log_delivery import SLOW_LENGTH, kept_slow_entries
 from cachefleet.model.observed import Address
 from cachefleet.model.row import GroupRow
 from cachefleet.model.slots import common
@@ -34,7 +35,10 @@ def effective_parameters(desired: GroupDesired, kind: NodeType) -> dict[str, str
     family = family_of(desired.engine, desired.engine_version)
     if family is None:
         raise LookupError(f"{desired.engine} {desired.engine_version} belongs to no parameter group family")
-    return parameters.effective(family, desired.shape is Shape.CLUSTERED, {}, kind)
+    effective = parameters.effective(family, desired.shape is Shape.CLUSTERED, {}, kind)
+    if SLOW_LENGTH in effective:
+        effective[SLOW_LENGTH] = kept_slow_entries(desired.logs, effective[SLOW_LENGTH])
+    return effective
 
 
 def data_bytes(desired: GroupDesired, own_types: Mapping[str, NodeTypeSetting]) -> int:

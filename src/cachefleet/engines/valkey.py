@@ -26,6 +26,7 @@ from cachefleet.engines.measurements import readings
 from cachefleet.engines.mode_change import IntoCluster, ModeVerbs, OutOfCluster
 from cachefleet.engines.replication import ReplicationVerbs
 from cachefleet.engines.slot_migration import SlotMigrationVerbs
+from cachefleet.engines.slow_log import keep_slow_entries, slow_entries
 from cachefleet.engines.switchover import Switchover
 from cachefleet.engines.transit_verbs import GET_LINKS, TransitVerbs, encrypted_links
 from cachefleet.engines.trust import Trust, certificate_view
@@ -33,6 +34,7 @@ from cachefleet.interfaces import Permit, always
 from cachefleet.model.access import EngineUser
 from cachefleet.model.group import SlotRanges
 from cachefleet.model.iam_rules import IamRules
+from cachefleet.model.log import SlowEntry
 from cachefleet.model.observed import Address, NodeView, SlotLoad
 from cachefleet.model.pace import FAST, Pace
 from cachefleet.model.plan import TakeOverBy
@@ -107,6 +109,12 @@ class ValkeyDriver:
     async def measure(self, at: Address) -> Mapping[str, float]:
         (told,) = await self._connections.call(at, ("INFO", "everything"))
         return readings(str(told))
+
+    async def slow_entries(self, at: Address, after: int) -> list[SlowEntry]:
+        return await slow_entries(self._connections, at, after)
+
+    async def keep_slow_entries(self, at: Address, many: int) -> None:
+        await keep_slow_entries(self._connections, at, many)
 
     def pulse(self, at: Address) -> bool | None:
         return self._connections.pulse(at)

@@ -17,7 +17,8 @@ from cachefleet.hosts.files import replace_file
 from cachefleet.interfaces import HostRefused
 
 OUTPUT = "output.log"  # what the process prints
-_ENGINE_LOG = "engine.log"  # what an engine logs when it was told to log to a file
+ENGINE_LOG = "engine.log"  # what an engine logs when it was told to log to a file
+_KEPT_LOGS = "ended-logs"  # beside the root
 _TAIL_LINES = 10
 _TAIL_BYTES = 2048
 
@@ -83,17 +84,38 @@ class Folders:
         replace_file(target, content, durable=False, owner=owner)  # the process dies with the machine, too
 
     def erase(self, incarnation: str) -> None:
-        """Remove the folder; none is no error. Raises HostRefused."""
+        """Remove the folder, but for its log; none is no error. Raises HostRefused."""
         try:
+            self._keep_log(incarnation)
             shutil.rmtree(self.path(incarnation))
         except FileNotFoundError:
             return
         except OSError as error:
             raise HostRefused(f"the folder of {incarnation} cannot be removed: {error}") from error
 
+    def _keep_log(self, incarnation: str) -> None:
+        """Raises OSError."""
+        for name in (ENGINE_LOG, f"{ENGINE_LOG}.1"):
+            log = self.path(incarnation) / name
+            if log.is_file():
+                kept = self.kept_path(incarnation)
+                kept.mkdir(mode=0o700, parents=True, exist_ok=True)
+                log.replace(kept / name)
+
+    def kept_path(self, incarnation: str) -> Path:
+        """Where the log of a launch is when its folder is gone."""
+        return self.root.with_name(_KEPT_LOGS) / self.path(incarnation).name
+
+    def kept_logs(self) -> list[str]:
+        """Launches that have such a log."""
+        try:
+            return sorted(entry.name for entry in os.scandir(self.root.with_name(_KEPT_LOGS)) if is_ours(entry.name))
+        except FileNotFoundError:
+            return []
+
     def log_tail(self, incarnation: str) -> str:
         """The last lines that the engine logged, or printed when it has no log of its own; "" when there are none."""
-        for name in (_ENGINE_LOG, OUTPUT):
+        for name in (ENGINE_LOG, OUTPUT):
             tail = _tail(self.path(incarnation) / name)
             if tail:
                 return tail

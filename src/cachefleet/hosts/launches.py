@@ -42,6 +42,10 @@ class Launches:
     def uids(self) -> set[str]:
         return set(self._by_uid)
 
+    def running(self) -> list[str]:
+        """Incarnations that have a process, or are being started."""
+        return [launch.incarnation for launch in self if launch.running]
+
     def views(self, uid: str) -> dict[str, ProcessView]:
         """By incarnation. One whose start is under way counts as running."""
         return {incarnation: self._view(launch) for incarnation, launch in self._by_uid.get(uid, {}).items()}

@@ -23,6 +23,7 @@ from cachefleet.hosts.folders import Folders
 from cachefleet.hosts.guards import Guards, Identity
 from cachefleet.hosts.launches import Launches
 from cachefleet.hosts.leftovers import sweep
+from cachefleet.hosts.log_files import LocalLogFiles
 from cachefleet.hosts.network import PLACES, Registry
 from cachefleet.hosts.spread import Spreader
 from cachefleet.hosts.usage import free_bytes
@@ -58,6 +59,7 @@ class LocalHost:
         self._folders = Folders(self._data_dir / "nodes")
         self._registry = Registry(self._data_dir, registry_places)
         self._launches = Launches(self._folders, permit)
+        self.log_files = LocalLogFiles(self._folders, self._launches.running, permit)
         self._cursors = Cursors(self._data_dir / "addresses.json")
         self._zones_out = ZonesOut(self._data_dir / FILE_NAME)
         self._has_swept = False

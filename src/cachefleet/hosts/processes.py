@@ -53,7 +53,7 @@ def spawn(argv: Sequence[str], folder: Path, environment: Mapping[str, str]) -> 
             stderr=subprocess.STDOUT,
             start_new_session=True,
             umask=0o077,
-            env={"PATH": _PATH, "LANG": "C.UTF-8", "HOME": str(folder), **environment},
+            env={"PATH": _PATH, "LANG": "C.UTF-8", "TZ": "UTC", "HOME": str(folder), **environment},
         )
     finally:
         os.close(output)

@@ -13,6 +13,7 @@ import msgspec
 
 from cachefleet.model import snapshot_file
 from cachefleet.model.access import Admitted, AuthTokens
+from cachefleet.model.log_delivery import LogDelivery
 from cachefleet.model.pending import PendingChange, ScaleConfig
 from cachefleet.model.snapshot_file import Restore
 
@@ -114,6 +115,7 @@ class GroupDesired(msgspec.Struct, frozen=True, kw_only=True):
     user_group: str = ""  # whom it lets in, "" everybody (or who shows what auth says)
     gentle: bool = False  # slots move slowly, so that clients hardly feel it
     config: str = ""  # what its clients get of CONFIG (model.config_access)
+    logs: tuple[LogDelivery, ...] = ()  # which of its logs go where
     key_name: str = ""  # of the keyring: what its snapshots are encrypted with, "" the default key where they are encrypted
 
     @property

@@ -131,17 +131,6 @@ async def test_equal_values_change_nothing(stage: GroupStage) -> None:
 
 
 @on_groups
-async def test_changes_that_are_not_built_yet(stage: GroupStage) -> None:
-    await ready(stage)
-    before = await stage.row(stage.key("demo"))
-    for member, value in (("LogDeliveryConfigurations", [{"LogType": "slow-log"}]),):
-        await stage.refused(
-            "InvalidParameterValue", f"{member}: .*not implemented yet", MODIFY, ReplicationGroupId="demo", **{member: value}
-        )
-    assert await stage.row(before.key) == before
-
-
-@on_groups
 async def test_where_automatic_snapshots_are_taken_of(stage: GroupStage) -> None:
     """Shown where there are any, or it was named; a name that has left the group counts no longer."""
     await ready(stage)

@@ -1,0 +1,1 @@
+"""What logs mean: entries and their forms, patterns by which they are found. Pure."""
