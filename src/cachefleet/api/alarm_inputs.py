@@ -148,7 +148,7 @@ def _ignores_few_samples(request: Mapping[str, Any], statistic: Statistic) -> bo
     text = request.get("EvaluateLowSampleCountPercentile")
     if text is None:
         return False
-    if not statistic.is_extended:
+    if statistic.kind != "p":
         raise invalid_combination("EvaluateLowSampleCountPercentile is only for percentiles, which ExtendedStatistic names.")
     if text not in _FEW:
         raise refuse_value(f"The parameter EvaluateLowSampleCountPercentile must be a value in the set [ {', '.join(_FEW)} ].")

@@ -79,7 +79,7 @@ def is_told_by_few(alarm: AlarmDesired, counts: Mapping[int, float]) -> bool:
     if not counts or statistic is None:
         return False
     percentage = statistic.high or 0.0
-    beyond = min(percentage, 100 - percentage)  # CloudWatch asks for ten measurements there
+    beyond = round(min(percentage, 100 - percentage), 10)  # CloudWatch asks for ten measurements there
     return beyond > 0 and counts[max(counts)] * beyond < 10 * 100
 
 

@@ -100,7 +100,7 @@ class AlarmWatch:
         known = self._known[key] = _Known(row.version, msgspec.structs.replace(alarm, history=()))
         if before is None or before.alarm.state.value is not alarm.state.value:
             self._moved.add(key)
-        if alarm.is_composite and (before is None or before.alarm.configured_at != alarm.configured_at):
+        if alarm.is_composite and (before is None or _configuration(before.alarm) != _configuration(alarm)):
             self._unsettled.add(key)
             self._orders.pop(key.scope, None)
         if alarm.is_composite:
@@ -214,3 +214,8 @@ class AlarmWatch:
             }
             self._orders[scope] = [scope.key(Kind.ALARM, name) for name in in_order(needs)]
         return self._orders[scope]
+
+
+def _configuration(alarm: AlarmDesired) -> tuple[float, str]:
+    """By which a rule that was put anew, also the same one, is told from a state that was set."""
+    return alarm.configured_at, alarm.rule

@@ -147,7 +147,7 @@ async def test_a_leader_that_dies_before_the_commit_leaves_all_to_the_next(stage
     watched = Watched(stage)
     topic = await watched.topic("alerts")
     await stage.call("PutMetricAlarm", AlarmName="hot", AlarmActions=[topic], **AT_ONCE)
-    dying = AlarmWatch(_Dying(stage.context.store), stage.recorder, stage.clock, 40)  # type: ignore[arg-type]
+    dying = AlarmWatch(_Dying(stage.context.store), stage.recorder, stage.clock, 40)
     watched.measure(90.0)
     stage.clock.pass_time(65.0)
     with pytest.raises(StoreError):

@@ -13,6 +13,7 @@ from tests.component.metrics.stage import CBOR, JSON, QUERY, Refused, Stage, on_
 from tests.component.metrics.watched import HEAT, RULE, Watched
 from tests.fakes.api import ACCOUNT, REGION
 
+TRIMMED = {"Statistic": None, "ExtendedStatistic": "tm90"}
 TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:alerts"
 
 
@@ -196,6 +197,7 @@ async def test_names_prefixes_states_and_pages(stage: Stage) -> None:
         ("InvalidParameterValue", "TreatMissingData", {"TreatMissingData": "zero"}),
         ("InvalidParameterValue", "Unit", {"Unit": "Parsec"}),
         ("InvalidParameterCombination", "EvaluateLowSampleCountPercentile", {"EvaluateLowSampleCountPercentile": "ignore"}),
+        ("InvalidParameterCombination", "only for percentiles", {**TRIMMED, "EvaluateLowSampleCountPercentile": "ignore"}),
         ("ValidationError", "region and account", {"AlarmActions": ["arn:aws:sns:local-1:0:topic"]}),
         ("ValidationError", "OKActions.member.2", {"OKActions": [TOPIC, "topic"]}),
         ("ValidationError", "scaling policy", {"AlarmActions": [f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f"]}),
