@@ -11,7 +11,9 @@ from random import Random
 from typing import Any, ClassVar, Protocol
 
 from cachefleet.engine_interfaces import Build
+from cachefleet.engines.replies import IAM_MODULE
 from cachefleet.model.group import Engine as Kind
+from tests.simulation import keys
 from tests.simulation.encryption import Ports
 from tests.simulation.network import End
 from tests.simulation.process import Process
@@ -76,6 +78,7 @@ class Engine:
         self.seeded = False  # it loads its data from a pipe at its start
         self.loaded_keys = 0  # of that, or 0
         self.script_since_s = 0.0  # since when it runs a script, and refuses everything else; 0: it does not
+        self.iam_rules = ""  # what its module was told, if it has one
         self.superseded = False  # the engines have elected another one meanwhile
         self.by_hand = False  # somebody else than a control plane made it primary
         self._bind = config["bind"].split()
@@ -245,6 +248,8 @@ class Engine:
                 version = f"redis_version:7.2.4\r\nvalkey_version:{self.build.version}"
             folder = self.config["dir"]
             return f"{version}\r\nprocess_id:{self.process.pid}\r\nconfig_file:{folder}/engine.conf\r\n"
+        if words == ["modules"]:
+            return f"module:name={IAM_MODULE},ver=1\r\n" if "loadmodule" in self.config else ""
         loading = int(self.replication.state == "loading")
         if words == ["persistence"]:
             told = f"loading:{loading}\r\nrdb_bgsave_in_progress:{int(self.replication.children > 0)}\r\n"
@@ -388,4 +393,5 @@ class Engine:
         "REPLICAOF": replicaof,
         "FUNCTION": function,
         "DBSIZE": size,
+        "CACHEFLEET.IAM": keys.asked,
     }

@@ -17,7 +17,7 @@ from cachefleet.model.observed import Silence
 from cachefleet.model.plan import Launch, Plan
 from cachefleet.model.row import GroupRow
 from cachefleet.planning import clustered, draft, lifecycle, mesh, replicated, succession
-from tests.simulation import change_mutants, host, machine, snapshot_mutants, store
+from tests.simulation import change_mutants, host, key_mutants, machine, snapshot_mutants, store
 from tests.simulation.process import Process
 from tests.simulation.scenario import run
 
@@ -155,6 +155,7 @@ def _no_forgetting() -> list[Any]:
 
 _RESTORES = ("restore, then lose something",)
 _STEPS = ("transit", "step with TLS, then lose a node")
+_KEYS = frozenset({"let in", "kept out"})
 _MOVES = ("move slots, then lose an end",)
 MUTANTS: dict[str, Mutant] = {
     "promotes without ending the old process": Mutant(
@@ -206,6 +207,13 @@ MUTANTS: dict[str, Mutant] = {
     "takes snapshots of replicas that get no writes": Mutant(
         snapshot_mutants.takes_any_replica, frozenset({"stale snapshot"}), ("snapshot of a replica that is cut off",)
     ),
+    "looks at access keys once": Mutant(key_mutants.looks_once, _KEYS, ("keys",)),
+    "tells nodes once who may connect": Mutant(key_mutants.tells_once, _KEYS, ("keys",)),
+    "tells primaries alone who may connect": Mutant(key_mutants.tells_primaries, _KEYS, ("keys",)),
+    "keeps what policies said of a key": Mutant(key_mutants.keeps_verdicts, _KEYS, ("keys",)),
+    "keeps tags of users": Mutant(key_mutants.keeps_tags, _KEYS, ("keys",)),
+    "takes access keys that are off": Mutant(key_mutants.takes_keys_that_are_off, _KEYS, ("keys",)),
+    "passes over denials to connect": Mutant(key_mutants.passes_over_denials, _KEYS, ("keys",)),
     "launches a new node under an old one's id": Mutant(
         change_mutants.forgets_the_departed, frozenset({"started twice"}), ("replicas", "one_replica")
     ),

@@ -9,7 +9,7 @@ from typing import cast
 
 from cachefleet.control.controller import Controller
 from cachefleet.control.leadership import Leadership
-from cachefleet.control.seams import Seams
+from cachefleet.control.seams import Holders, Nobody, Seams
 from cachefleet.engine_interfaces import Catalogue
 from cachefleet.engines.discovery import DiscoveryDriver, node_list_file
 from cachefleet.engines.memcached import MemcachedDriver
@@ -20,6 +20,7 @@ from cachefleet.settings import Settings
 from tests.fakes.entropy import SeededEntropy
 from tests.simulation.encryption import Belief, Certificates
 from tests.simulation.host import SimHost
+from tests.simulation.keys import MODULE
 from tests.simulation.loop import ACTOR, Actor, VirtualClock, VirtualLoop
 from tests.simulation.machine import Machine
 from tests.simulation.store import Database, StoreLink
@@ -29,7 +30,7 @@ from tests.simulation.transport import Cables
 
 class Plane(Actor):
     """name: unlike all others of this run. is_dead: whether that other one is known to be;
-    broke: told when it ends by itself."""
+    broke: told when it ends by itself. holders: who signs IAM tokens; None where engines check none."""
 
     def __init__(
         self,
@@ -45,11 +46,12 @@ class Plane(Actor):
         transfers: Callable[[Plane], SimTransfers],
         is_dead: Callable[[str], bool],
         broke: Callable[[str], None],
+        holders: Callable[[Store], Holders] | None,
     ) -> None:
         super().__init__(name)
         self._loop, self._machine, self._cables = loop, machine, cables
         self._database, self._clock, self._catalogue, self._settings = database, clock, catalogue, settings
-        self._is_dead, self._broke = is_dead, broke
+        self._is_dead, self._broke, self._holders = is_dead, broke, holders
         self._certificates = certificates
         self._transfers = transfers(self)
         self.alive = True
@@ -94,9 +96,15 @@ class Plane(Actor):
                 settings=self._settings,
                 shared_store=True,
                 certificates=self._certificates,
+                holders=Nobody() if self._holders is None else self._holders(store),
+                iam_module=self._module,
+                has_iam_module=lambda: self._holders is not None,
             )
         )
         await leadership.run(self.controller.lead)
+
+    async def _module(self) -> str:
+        return MODULE if self._holders is not None else ""
 
     def wake(self, key: Key) -> None:
         if self.controller is not None and self.alive:

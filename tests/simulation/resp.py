@@ -15,6 +15,7 @@ QUIET_PAIRS = frozenset(
         ("CONFIG", "GET"),
         ("CLIENT", "LIST"),
         ("CLIENT", "SETNAME"),
+        ("CACHEFLEET.IAM", "STATE"),
         ("CLUSTER", "INFO"),
         ("CLUSTER", "NODES"),
         ("CLUSTER", "MYID"),

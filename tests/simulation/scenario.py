@@ -13,21 +13,25 @@ from unittest.mock import patch
 
 import msgspec
 import structlog
+from msgspec.structs import replace
 
 from cachefleet.control import controller
 from cachefleet.interfaces import StoreError
-from cachefleet.model.group import Shape
+from cachefleet.model.group import GroupDesired, Shape
 from tests.simulation import groups
 from tests.simulation.convergence import data_differ, why_not
 from tests.simulation.faults import Faults
+from tests.simulation.keys import BOUND_S, TEAM, Keys
 from tests.simulation.loop import ACTOR
 from tests.simulation.operators import Operators
 from tests.simulation.plots import Plots
 from tests.simulation.trace import Trace, Violation
-from tests.simulation.world import World
+from tests.simulation.world import SCOPE, World
 
 WORKERS = 4  # of a control plane; there are fewer groups
 CREATION_S = 60.0
+_KEYS = "keys"  # of IAM: only where they are asked for; beside them all faults, if no others are named
+_WITH_KEYS, _KEYS_SHARE = (_KEYS, _KEYS, _KEYS, "hand_over", "reboot"), 0.5
 CONVERGENCE_S = 180.0
 QUIET_S = 3.0
 _BROKEN = frozenset({"pass failed", "action broke", "sweep failed", "snapshot broke", "sweep of snapshots failed"})
@@ -113,14 +117,18 @@ class _Scenario:
 
     async def _play(self) -> None:
         world, chance = self._world, self._chance
+        if _KEYS in self._only:
+            world.keys = Keys(world, SCOPE, world.chance("keys"))
+            await world.keys.begin()
         world.begin_plane()
         await self._create()
         if chance.random() < 0.8:
             await self._until(lambda: not self._unsettled(), CREATION_S)
-        end_s = world.loop.time() + chance.uniform(5.0, 25.0)
+        end_s = world.loop.time() + chance.uniform(5.0, 25.0) * (1 if world.keys is None else 5)
         pace_s = chance.choice((0.3, 1.0, 3.0))
         while world.loop.time() < end_s and not self._is_enough():
-            await world.clock.sleep(chance.expovariate(1 / pace_s))
+            lull_s = BOUND_S * 1.5 if world.keys is not None and chance.random() < 0.2 else 0.0
+            await world.clock.sleep(lull_s + chance.expovariate(1 / pace_s))
             await self._something()
         for plot in self._plotting:
             plot.cancel()
@@ -134,9 +142,12 @@ class _Scenario:
 
     async def _something(self) -> None:
         what = self._chance.random()
+        if self._world.keys is not None and what < _KEYS_SHARE:
+            self._begin(self._chance.choice(_WITH_KEYS))
+            return
         if what < 0.2:
             await self._operators.any()
-        elif self._only:
+        elif self._only and self._only != (_KEYS,):
             self._begin(self._chance.choice(self._only))
         elif what < 0.35:
             self._begin(self._chance.choice(self._plots.by_chance))
@@ -144,7 +155,9 @@ class _Scenario:
             self._faults.any()
 
     def _begin(self, kind: str) -> None:
-        if kind in self._plots.kinds:
+        if kind == _KEYS and self._world.keys is not None:
+            self._plotting.append(asyncio.create_task(self._world.keys.change()))
+        elif kind in self._plots.kinds:
             self._world.trace.note(f"plot     {kind}")
             self._plotting.append(asyncio.create_task(self._plots.kinds[kind]()))
         elif hasattr(self._operators, kind):
@@ -155,7 +168,15 @@ class _Scenario:
     async def _create(self) -> None:
         """One group, sometimes two."""
         for number in range(self._chance.choice((1, 1, 1, 2))):
-            await self._world.begin_group(groups.any_group(self._chance, f"u{number}", f"g{number}"), f"g{number}")
+            await self._world.begin_group(self._group(f"u{number}", f"g{number}"), f"g{number}")
+
+    def _group(self, uid: str, name: str) -> GroupDesired:
+        if self._world.keys is None:
+            return groups.any_group(self._chance, uid, name)
+        made = self._chance.choice(
+            (groups.replicated(uid, name, 3), groups.replicated(uid, name, 1), groups.clustered(uid, name, 2, 1))
+        )
+        return replace(made, transit="required", user_group=TEAM)
 
     def _unsettled(self) -> str:
         found = [(uid, why_not(self._world, uid, self._world.checkers.rows.get(uid))) for uid in self._world.groups]

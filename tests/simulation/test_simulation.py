@@ -15,6 +15,8 @@ from tests.simulation.scenario import run
 ROOT = Path(__file__).resolve().parent.parent.parent
 SEEDS = "0:250"  # each mutant is caught by one of the first 40; `make simulate` runs thousands
 
+KEYS_SEEDS = "0:24"  # of longer runs
+
 
 def _simulate(*arguments: str, hash_seed: str = "random") -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tests.simulation", *arguments]
@@ -36,6 +38,11 @@ def test_runs_do_not_depend_on_the_order_of_hashes() -> None:
 
 def test_every_invariant_holds_and_every_group_converges() -> None:
     done = _simulate("--seeds", SEEDS)
+    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-5_000:]
+
+
+def test_nodes_let_in_who_may_connect_and_nobody_else() -> None:
+    done = _simulate("--seeds", KEYS_SEEDS, "--only", "keys")
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-5_000:]
 
 

@@ -23,6 +23,7 @@ from tests.simulation.checkers import Checkers
 from tests.simulation.cluster import ClusterEngine
 from tests.simulation.encryption import Certificates
 from tests.simulation.engine import Engine as SimEngine
+from tests.simulation.keys import Keys, catalogue
 from tests.simulation.loop import VirtualClock, VirtualLoop
 from tests.simulation.machine import Machine
 from tests.simulation.memcached import Discovery, Memcached, listening
@@ -85,6 +86,7 @@ class World:
         self._engine_chance = self.chance("engines")
         self._writer_chance = self.chance("writers")
         self.tuning = Tuning()
+        self.keys: Keys | None = None  # of who connects with IAM tokens
         self._planes_begun = 0
         self._writes = 0
 
@@ -172,12 +174,13 @@ class World:
             self.database,
             self.cables,
             self.clock,
-            StaticCatalogue(),
+            StaticCatalogue() if self.keys is None else catalogue(),
             self.settings,
             self.certificates,
             self._transfers,
             self._is_dead,
             lambda why: self.trace.violation("broken", why),
+            self.keys.holders if self.keys is not None else None,
         )
         self.planes.append(plane)
         self.trace.note(f"{name} begins")
