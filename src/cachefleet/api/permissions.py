@@ -212,6 +212,22 @@ _LOGS: dict[str, Needs] = {
     "UntagResource": _LOG_TAGGED,
 }
 
+_SCALING: dict[str, Needs] = {
+    "DeleteScalingPolicy": _NOTHING,
+    "DeleteScheduledAction": _NOTHING,
+    "DeregisterScalableTarget": _NOTHING,
+    "DescribeScalableTargets": _NOTHING,
+    "DescribeScalingActivities": _NOTHING,
+    "DescribeScalingPolicies": _NOTHING,
+    "DescribeScheduledActions": _NOTHING,
+    "ListTagsForResource": _NOTHING,
+    "PutScalingPolicy": _NOTHING,
+    "PutScheduledAction": _NOTHING,
+    "RegisterScalableTarget": _NOTHING,
+    "TagResource": _NOTHING,
+    "UntagResource": _NOTHING,
+}
+
 _TABLES = {
     "elasticache": _ELASTICACHE,
     "iam": _IAM,
@@ -219,6 +235,7 @@ _TABLES = {
     "sts": {"GetCallerIdentity": Needs(free=True)},
     "monitoring": _MONITORING,
     "logs": _LOGS,
+    "application-autoscaling": _SCALING,
 }
 _PREFIXES = {"monitoring": "cloudwatch"}  # where actions do not begin with the signing name
 

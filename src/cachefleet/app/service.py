@@ -33,6 +33,7 @@ from cachefleet.app.metrics import Scrapes, open_metrics
 from cachefleet.app.own_gauges import watch_parts
 from cachefleet.app.parts import Folder, Parts, StartFailed, assemble, refuses_key
 from cachefleet.app.readiness import ReadinessProbe
+from cachefleet.app.scaling_role import scaler
 from cachefleet.app.services import Membership, ServiceInfo, TooManyServices
 from cachefleet.app.tasks import end
 from cachefleet.app.traces import open_traces
@@ -139,9 +140,10 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
         probe = ReadinessProbe(parts.store, parts.leadership, lambda: not control.done(), clock)
         auditor = Auditor(audit.write, clock, entropy, settings.account, reads=settings.audit.reads)
 
+        contexts = _contexts(settings, parts, metrics, logs, clock, entropy)
         gateway = Gateway(
             parts.keys.find,
-            _contexts(settings, parts, metrics, logs, clock, entropy),
+            contexts,
             dispatch,
             clock,
             entropy,
@@ -161,7 +163,8 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
         collector = Collector(parts.sources, metrics, exposition)
         alarms = AlarmWatch(parts.store, metrics, clock, settings.api.memcached_nodes, instruments.alarms)
         delivery = log_collector(settings, parts, logs, clock)
-        beside = collector.run, alarms.run, delivery.run
+        scaling = scaler(settings, parts.store, metrics, contexts, auditor, clock, entropy)
+        beside = collector.run, alarms.run, delivery.run, scaling.run
         control = asyncio.create_task(parts.leadership.run(partial(_lead, controller, *beside)))
         stack.push_async_callback(end, control)
         _log_start(settings, parts.catalogue)

@@ -125,6 +125,14 @@ def _identity(call: Call) -> Record:
     found = call.credential
     if found is None:
         return {"type": "Unknown", "accessKeyId": call.access_key_id}
+    if ":assumed-role/" in found.arn:  # the service's own, which has no key
+        return {
+            "type": "AssumedRole",
+            "principalId": found.user_id,
+            "arn": found.arn,
+            "accountId": found.account,
+            "invokedBy": call.source_address,
+        }
     identity = {
         "type": "Root" if found.is_root else "IAMUser",
         "principalId": found.user_id,

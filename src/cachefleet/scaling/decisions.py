@@ -129,7 +129,7 @@ def ended(
     done = with_activity(target, replace(activity, status=status, message=message, ended_at=now))
     if status is ActivityStatus.FAILED:
         return done
-    changed = replace(done, changed_at=now)
+    changed = replace(done, changed_at=now, capacity=activity.after)
     if status is not ActivityStatus.SUCCESSFUL:
         changed = replace(changed, correction="")  # what cannot be is not tried for ever
     return replace(changed, out_at=now) if activity.after > activity.before else replace(changed, in_at=now)

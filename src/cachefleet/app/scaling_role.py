@@ -1,0 +1,111 @@
+"""Auto scaling, and how it calls operations: as the role that AWS has for it, with what that may do, and recorded as such."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from cachefleet.api.context import Caller, Context
+from cachefleet.api.registry import dispatch
+from cachefleet.api.scaling_views import ROLE
+from cachefleet.clock import Clock, Entropy
+from cachefleet.gateway.audit import Auditor, Call
+from cachefleet.interfaces import Store
+from cachefleet.metric_interfaces import Metrics
+from cachefleet.model.errors import AwsError
+from cachefleet.model.notice import uuid_of
+from cachefleet.model.resource import Scope
+from cachefleet.monitoring.reading import Readings
+from cachefleet.policies.credential import Credential
+from cachefleet.policies.document import read_policy
+from cachefleet.settings import Settings
+from cachefleet.telemetry.scaler import Scaler
+
+_WHO = "elasticache.application-autoscaling.amazonaws.com"
+_SERVICE = "elasticache"
+_POLICY = read_policy(
+    '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*", "Action": ['
+    '"elasticache:ModifyReplicationGroupShardConfiguration", "elasticache:IncreaseReplicaCount", '
+    '"elasticache:DecreaseReplicaCount", "elasticache:ModifyCacheCluster"]}]}'
+)
+
+
+def scaler(
+    settings: Settings,
+    store: Store,
+    metrics: Metrics,
+    contexts: Callable[[Caller], Context],
+    auditor: Auditor,
+    clock: Clock,
+    entropy: Entropy,
+) -> Scaler:
+    """contexts: what operations of a caller are given."""
+    readings = Readings(metrics, clock, settings.api.memcached_nodes)
+    return Scaler(store, readings, scaling_role(contexts, auditor.tell, entropy), entropy)
+
+
+def scaling_role(
+    contexts: Callable[[Caller], Context], tell: Callable[[Call], None], entropy: Entropy
+) -> Callable[[Scope, str, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]:
+    """What telemetry.scaler calls ElastiCache's operations by; it raises AwsError. tell: of each call, for the audit log."""
+
+    async def operate(scope: Scope, operation: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        role = _role(scope.account)
+        caller = Caller(
+            account=scope.account,
+            region=scope.region,
+            access_key_id="",
+            arn=role.arn,
+            user_id=role.user_id,
+            request_id=uuid_of(entropy.hex(16)),
+            policies=role.policies,
+            source_address=_WHO,
+            user_agent=_WHO,
+        )
+        reply: Mapping[str, Any] | None = None
+        error = AwsError("", "")
+        try:
+            reply = await dispatch(contexts(caller), _SERVICE, operation, request)
+        except AwsError as refusal:
+            error = refusal
+            raise
+        finally:
+            tell(_call(caller, role, operation, request, reply, error))
+        return reply
+
+    return operate
+
+
+def _role(account: str) -> Credential:
+    return Credential(
+        access_key_id="",
+        secret_access_key="",
+        account=account,
+        arn=f"arn:aws:sts::{account}:assumed-role/{ROLE}/AutoScaling",
+        user_id=f"{ROLE}:AutoScaling",
+        policies=(_POLICY,),
+    )
+
+
+def _call(
+    caller: Caller,
+    role: Credential,
+    operation: str,
+    request: Mapping[str, Any],
+    reply: Mapping[str, Any] | None,
+    error: AwsError,
+) -> Call:
+    return Call(
+        request_id=caller.request_id,
+        service=_SERVICE,
+        operation=operation,
+        region=caller.region,
+        source_address=caller.source_address,
+        user_agent=caller.user_agent,
+        access_key_id="",
+        credential=role,
+        parameters=request,
+        reply=reply,
+        error_code=error.code,
+        error_message=error.message,
+    )

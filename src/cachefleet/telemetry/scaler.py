@@ -1,0 +1,253 @@
+"""Scales what is registered for it: looks at targets, alarms and groups, and asks for another capacity through the API.
+
+What is wanted is decided by scaling; here rows are read and written and operations called. What is going to be asked for is
+written down before it is asked for, so that after our own death nothing is asked for twice. Only where the control loop runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import structlog
+from msgspec.structs import replace
+
+from cachefleet.clock import Entropy
+from cachefleet.interfaces import Conflict, Store, StoreError
+from cachefleet.metrics.alarms import period_ends
+from cachefleet.metrics.lines import Work
+from cachefleet.metrics.queries import Metric, Wanted
+from cachefleet.metrics.statistics import read_statistic
+from cachefleet.model.alarm import AlarmDesired, AlarmValue
+from cachefleet.model.errors import AwsError
+from cachefleet.model.plan import EventDraft
+from cachefleet.model.resource import Key, Kind, Scope
+from cachefleet.model.row import AlarmRow, GroupRow, ScalableTargetRow
+from cachefleet.model.scaling import (
+    ActivityStatus,
+    Dimension,
+    ScalableTargetDesired,
+    ScalingActivity,
+    ScalingPolicy,
+    StepScaling,
+    policy_arn,
+)
+from cachefleet.monitoring.reading import Readings, read_lines
+from cachefleet.scaling.decisions import Verdict, decide, ended, noted, outcome, scheduled, seen, under_way, with_activity
+from cachefleet.scaling.requests import capacity_of, change_request
+from cachefleet.scaling.wishes import LOW_PERIODS, Signal, Wish, step_wishes, tracking_wish
+from cachefleet.telemetry.alarm_watch import DELAY_S
+
+LOOK_S = 2.0
+AVAILABLE = "available"
+ATTEMPT = "Attempting to scale due to alarm triggered"
+Operate = Callable[[Scope, str, Mapping[str, Any]], Awaitable[object]]  # (of whom, ElastiCache's operation, input); AwsError
+
+_JOINED: dict[str, Callable[[Sequence[float]], float]] = {
+    "Average": lambda values: sum(values) / len(values),
+    "Minimum": min,
+    "Maximum": max,
+}
+
+log = structlog.get_logger()
+
+
+class Scaler:
+    """run() for each term of leadership, until cancelled."""
+
+    def __init__(self, store: Store, readings: Readings, operate: Operate, entropy: Entropy) -> None:
+        """operate: what the service's own role may do."""
+        self._store = store
+        self._readings = readings
+        self._operate = operate
+        self._clock = readings.clock
+        self._entropy = entropy
+
+    async def run(self) -> None:
+        while True:
+            await self._clock.sleep(LOOK_S)
+            try:
+                await self.look()
+            except StoreError as error:
+                log.warning("nothing is scaled: the store failed", why=str(error))
+
+    async def look(self) -> None:
+        """At every target, once. Raises StoreError."""
+        for key in await self._store.keys((Kind.SCALABLE_TARGET,)):
+            row: ScalableTargetRow | None = await self._store.get(key)
+            if row is None:
+                continue
+            try:
+                await self._attend(row)
+            except Conflict:  # somebody has changed it: again by the next look
+                continue
+            except StoreError:
+                raise
+            except Exception:
+                log.exception("a target cannot be scaled", target=str(key))
+            await self._clock.sleep(0)
+
+    async def _attend(self, row: ScalableTargetRow) -> None:
+        """Raises Conflict, StoreError."""
+        target, now = row.desired, self._clock.now()
+        group: GroupRow | None = await self._store.get(row.key.scope.key(target.dimension.kind, target.resource))
+        if group is None or group.desired.uid != target.group_uid:
+            await self._forget(row)
+            return
+        target, refused = scheduled(target, now)
+        for one in refused:
+            capacity = capacity_of(group, target.dimension)
+            failed = self._activity(one.cause, capacity, capacity, ActivityStatus.FAILED)
+            target = noted(target, replace(failed, message=one.why, ended_at=now), now)
+        current = under_way(target)
+        if current is not None:
+            await self._go_on(row, target, group, current)
+        elif group.status.state == AVAILABLE and not group.desired.deleting:
+            await self._consider(row, target, group)
+        else:
+            await self._write(row, target)
+
+    async def _forget(self, row: ScalableTargetRow) -> None:
+        """Its group is gone."""
+        async with self._store.transaction() as transaction:
+            for policy in row.desired.policies:
+                for alarm in await self._alarms(row.key.scope, policy):
+                    await transaction.delete(alarm)
+            await transaction.delete(row)
+        log.info("a scalable target went with what it scaled", target=str(row.key))
+
+    # --- what is under way ---
+
+    async def _go_on(
+        self, row: ScalableTargetRow, target: ScalableTargetDesired, group: GroupRow, activity: ScalingActivity
+    ) -> None:
+        """A pending one may have been asked for by us before we died; then its capacity is what is asked for."""
+        capacity, available = capacity_of(group, target.dimension), group.status.state == AVAILABLE
+        if activity.status is ActivityStatus.PENDING and capacity != activity.after:
+            row = await self._write(row, target)
+            if available:
+                await self._ask(row, group, activity)
+            return
+        status = outcome(activity, capacity, available=available)
+        if status is ActivityStatus.IN_PROGRESS:
+            await self._write(row, with_activity(target, _waiting(activity)))
+            return
+        message = {
+            ActivityStatus.SUCCESSFUL: f"{_told(activity.after)} Change successfully fulfilled by elasticache.",
+            ActivityStatus.OVERRIDDEN: f"Somebody else has set another capacity meanwhile, which is {capacity}.",
+        }.get(status, f"Capacity is {capacity} and not {activity.after}; the events of {target.resource} say why.")
+        await self._write(row, ended(target, activity, status, message, self._clock.now()))
+
+    async def _ask(self, row: ScalableTargetRow, group: GroupRow, activity: ScalingActivity) -> None:
+        """Raises Conflict, StoreError."""
+        dimension = row.desired.dimension
+        operation, request = change_request(group, dimension, capacity_of(group, dimension), activity.after)
+        try:
+            await self._operate(row.key.scope, operation, request)
+        except AwsError as error:
+            now = self._clock.now()
+            message = f"Failed to set desired capacity to {activity.after}. Reason: {error.message}"
+            await self._write(row, ended(row.desired, activity, ActivityStatus.FAILED, message, now))
+            log.warning("a target could not be scaled", target=str(row.key), capacity=activity.after, why=str(error))
+            return
+        await self._write(row, with_activity(row.desired, _waiting(activity)))
+
+    # --- what to do next ---
+
+    async def _consider(self, row: ScalableTargetRow, target: ScalableTargetDesired, group: GroupRow) -> None:
+        now, capacity = self._clock.now(), capacity_of(group, target.dimension)
+        target = seen(target, capacity, now)
+        verdict = decide(target, capacity, await self._wishes(row.key.scope, target, capacity), now)
+        if verdict is None:
+            await self._write(row, target)
+        elif verdict.not_scaled is not None:
+            kept = self._activity(verdict.cause, capacity, capacity, ActivityStatus.UNFULFILLED)
+            kept = replace(kept, description=ATTEMPT, not_scaled=verdict.not_scaled, ended_at=now)
+            await self._write(row, noted(target, kept, now))
+        else:
+            await self._begin(row, target, group, verdict)
+
+    async def _begin(self, row: ScalableTargetRow, target: ScalableTargetDesired, group: GroupRow, verdict: Verdict) -> None:
+        activity = self._activity(verdict.cause, target.capacity, verdict.capacity, ActivityStatus.PENDING)
+        source = "cache-cluster" if target.dimension is Dimension.NODES else "replication-group"
+        told = EventDraft(source, target.resource, f"Auto scaling: {activity.description} {verdict.cause}")
+        stored = await self._write(row, noted(target, activity, activity.began_at), told)
+        log.info("scaling", target=str(row.key), before=activity.before, after=activity.after, cause=activity.cause)
+        await self._ask(stored, group, activity)
+
+    async def _wishes(self, scope: Scope, target: ScalableTargetDesired, capacity: int) -> list[Wish]:
+        made: list[Wish] = []
+        for policy in target.policies:
+            if isinstance(policy.rule, StepScaling):
+                made += step_wishes(policy, capacity, await self._signals(scope, target, policy, policy.rule))
+                continue
+            raised = [row.desired for row in await self._alarms(scope, policy) if _is_raised(row.desired)]
+            values = await self._measured(target, raised[0], LOW_PERIODS) if raised else []
+            wish = tracking_wish(policy, target.dimension, capacity, [alarm.name for alarm in raised], values)
+            if wish is not None:
+                made.append(wish)
+        return made
+
+    async def _signals(
+        self, scope: Scope, target: ScalableTargetDesired, policy: ScalingPolicy, rule: StepScaling
+    ) -> list[Signal]:
+        """Of alarms that name the policy."""
+        arn, made = policy_arn(scope, target, policy), []
+        rows: list[AlarmRow] = await self._store.rows(Kind.ALARM, scope)
+        for alarm in (row.desired for row in rows if arn in row.desired.alarm_actions and _is_raised(row.desired)):
+            values = await self._measured(target, alarm, alarm.evaluation_periods)
+            value = _JOINED.get(rule.aggregation, _JOINED["Average"])(values) if values else None
+            made.append(Signal(alarm.name, alarm.threshold, value))
+        return made
+
+    async def _alarms(self, scope: Scope, policy: ScalingPolicy) -> list[AlarmRow]:
+        """Of its own those that there are."""
+        keys: list[Key] = [scope.key(Kind.ALARM, name) for name in policy.alarms]
+        return [row for key in keys if (row := await self._store.get(key)) is not None]
+
+    async def _measured(self, target: ScalableTargetDesired, alarm: AlarmDesired, periods: int) -> list[float]:
+        """In the last periods that began since the capacity changed, oldest first."""
+        statistic = read_statistic(alarm.statistic)
+        if statistic is None:  # of a later version
+            return []
+        now = self._clock.now()
+        end = period_ends(now, alarm.period_s, DELAY_S)
+        wanted = Wanted(Metric(alarm.series, alarm.metric), alarm.unit, statistic, alarm.period_s)
+        (line,) = await read_lines(self._readings, [wanted], end - periods * alarm.period_s, end, now, Work())
+        return [line.points[begin] for begin in sorted(line.points) if begin >= target.changed_at]
+
+    # --- rows ---
+
+    def _activity(self, cause: str, before: int, after: int, status: ActivityStatus) -> ScalingActivity:
+        return ScalingActivity(
+            uid=self._entropy.hex(16),
+            cause=cause,
+            description=f"Setting desired capacity to {after}.",
+            began_at=self._clock.now(),
+            status=status,
+            before=before,
+            after=after,
+        )
+
+    async def _write(self, row: ScalableTargetRow, target: ScalableTargetDesired, *told: EventDraft) -> ScalableTargetRow:
+        """What says the same is not written. Raises Conflict, StoreError."""
+        if target == row.desired:
+            return row
+        async with self._store.transaction() as transaction:
+            stored: ScalableTargetRow = await transaction.update(msgspec.structs.replace(row, desired=target))
+            await transaction.add_events(row.key.scope, self._clock.now(), told)
+        return stored
+
+
+def _told(capacity: int) -> str:
+    return f"Successfully set desired capacity to {capacity}."
+
+
+def _waiting(activity: ScalingActivity) -> ScalingActivity:
+    message = f"{_told(activity.after)} Waiting for change to be fulfilled by elasticache."
+    return replace(activity, status=ActivityStatus.IN_PROGRESS, message=message)
+
+
+def _is_raised(alarm: AlarmDesired) -> bool:
+    return alarm.state.value is AlarmValue.ALARM and alarm.actions_enabled
