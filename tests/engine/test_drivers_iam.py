@@ -93,6 +93,9 @@ def test_a_node_says_what_it_was_told(tmp_path: Path, module: str, with_module: 
                 await driver.tell_iam_rules(node.address, said)
                 assert (await engines.view(node)).iam_rules == said.fingerprint()
                 assert gets_in(node) is is_in
+            measured = await driver.measure(node.address)
+            assert (measured["iam_let_in"], measured["iam_ended"]) == (2, 0) and measured["iam_refused"] >= 2
+            assert measured["connected_clients"] >= 1
             await driver.admit(node.address, (OPEN, WRITER))
             assert not gets_in(node), "the module knows her, and the engine does not"
             await driver.admit(node.address, USERS)

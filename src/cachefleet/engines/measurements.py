@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 _WORDS = {("role", "master"): ("primary", 1.0), ("role", "slave"): ("primary", 0.0)}
 _LINK = "master_link_status"
+_IAM = ("iam_connections", "iam_let_in", "iam_refused", "iam_ended")  # behind the fingerprint of the rules
 
 
 def readings(info: str) -> dict[str, float]:
@@ -28,6 +29,13 @@ def readings(info: str) -> dict[str, float]:
         else:
             _put(found, name, value)
     return found
+
+
+def iam_readings(state: object = None) -> dict[str, float]:
+    """From CACHEFLEET.IAM STATE, where the engine has that module."""
+    if not isinstance(state, list) or len(state) != 1 + len(_IAM):
+        return {}
+    return {name: float(number) for name, number in zip(_IAM, state[1:], strict=True)}
 
 
 def numbers(stats: Mapping[str, str]) -> dict[str, float]:

@@ -22,7 +22,7 @@ from cachefleet.engines.connection import Command, Connection, ErrorReply
 from cachefleet.engines.connections import Connections, reason
 from cachefleet.engines.conversation import ConnectionEnded
 from cachefleet.engines.listening import cut_strays, listen
-from cachefleet.engines.measurements import readings
+from cachefleet.engines.measurements import iam_readings, readings
 from cachefleet.engines.mode_change import IntoCluster, ModeVerbs, OutOfCluster
 from cachefleet.engines.replication import ReplicationVerbs
 from cachefleet.engines.slot_migration import SlotMigrationVerbs
@@ -107,8 +107,10 @@ class ValkeyDriver:
         return view
 
     async def measure(self, at: Address) -> Mapping[str, float]:
-        (told,) = await self._connections.call(at, ("INFO", "everything"))
-        return readings(str(told))
+        identity = await self._connections.identity(at)
+        asked: tuple[Command, ...] = (("INFO", "everything"), *((IAM_STATE,) if identity.checks_tokens else ()))
+        told, *state = await self._connections.call(at, *asked)
+        return readings(str(told)) | iam_readings(*state)
 
     async def slow_entries(self, at: Address, after: int) -> list[SlowEntry]:
         return await slow_entries(self._connections, at, after)

@@ -100,6 +100,7 @@ _LASTING: tuple[tuple[str, str, str], ...] = (  # CONFIG RESETSTAT leaves them
     ("KeyAuthorizationFailures", COUNT, "acl_access_denied_key"),
     ("ChannelAuthorizationFailures", COUNT, "acl_access_denied_channel"),
     ("DatabaseAuthorizationFailures", COUNT, "acl_access_denied_db"),
+    ("IamAuthenticationExpirations", COUNT, "iam_ended"),
 )
 _COUNTERS: tuple[tuple[str, str, str], ...] = (
     ("ActiveDefragHits", COUNT, "active_defrag_hits"),
@@ -130,6 +131,7 @@ def _of_resp(before: Reading | None, now: Reading) -> Iterator[Told]:
         yield "ReplicationLag", SECONDS, now.lag_s
     for name, unit, field in _LASTING:
         yield name, unit, _risen(before, now, field)
+    yield "IamAuthenticationThrottling", COUNT, 0.0 if "iam_ended" in told else None  # nobody who shows a token has to wait
     yield "AuthenticationFailures", COUNT, _failed_logins(before, now)
     yield "ReplicationBytes", BYTES, _streamed(before, now)
     yield "EngineCPUUtilization", PERCENT, _engine_cpu(before, now)

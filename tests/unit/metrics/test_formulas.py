@@ -107,6 +107,15 @@ def test_a_command_that_is_not_counted_any_more_tells_of_a_reset() -> None:
     assert not {"CacheHits", "GetTypeCmds", "SetTypeCmds"} & found.keys()
 
 
+def test_iam_users_are_told_of_where_there_is_the_module() -> None:
+    assert not [name for name in numbers() if name.startswith("Iam")]
+    before, now = ({**one.told, "iam_ended": ended} for one, ended in ((BEFORE, 2.0), (NOW, 5.0)))
+    found = numbers(replace(BEFORE, told=before), replace(NOW, told=now))
+    assert (found["IamAuthenticationExpirations"], found["IamAuthenticationThrottling"]) == (3, 0)
+    reset = numbers(replace(BEFORE, told={**before, "keyspace_hits": 99}), replace(NOW, told=now))
+    assert reset["IamAuthenticationExpirations"] == 3  # CONFIG RESETSTAT leaves what a module counts
+
+
 def test_memcacheds_counters_are_reset_together() -> None:
     before = Reading(0.0, {"get_hits": 1, "total_items": 4, "total_connections": 9})
     now = Reading(60.0, {"get_hits": 8, "total_items": 9, "total_connections": 2})
