@@ -212,6 +212,28 @@ class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 )
 
 
+class NotificationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How messages of topics (SNS) reach their subscribers."""
+
+    url: str = ""  # of this API as subscribers reach it, for the links that they are sent; "" is where it listens
+    smtp_host: str = ""  # the mail relay for subscriptions of email and email-json; "" there is none
+    smtp_port: int = 25
+    smtp_from: str = "cachefleet@localhost"  # whom mails are from
+    folder: str = ""  # where subscriptions of the protocol file write; "" is notifications in the data folder
+    ca_file: str = ""  # PEM file of authorities that https endpoints may have besides the usual ones
+    attempt_timeout_s: float = 15.0  # an endpoint that has not answered by then has not got the message
+    most_waiting: int = 10_000  # messages that wait for one subscription; further ones are lost to it
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "notifications")
+        if self.smtp_port > 65_535:
+            raise ValueError(f"notifications.smtp_port is {self.smtp_port}; it is 1 to 65535")
+        if not re.fullmatch(r"[^\s@<>]+@[^\s@<>]+", self.smtp_from):
+            raise ValueError(f"notifications.smtp_from is {self.smtp_from!r}; it is an address such as caches@example.com")
+        if self.url and not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", self.url):
+            raise ValueError(f"notifications.url is {self.url!r}; it begins with http:// or https:// and a host")
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that can be set. Section names are the field names."""
 
@@ -229,8 +251,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     transit: TransitSettings = TransitSettings()
     audit: AuditSettings = AuditSettings()
     metrics: MetricSettings = MetricSettings()
-    logs: LogSettings = LogSettings()
     traces: TraceSettings = TraceSettings()
+    notifications: NotificationSettings = NotificationSettings()
+    logs: LogSettings = LogSettings()
     node_types: dict[str, NodeTypeSetting] = {}
 
     @property
@@ -251,6 +274,7 @@ _SECTIONS: dict[str, type] = {
     "logs": LogSettings,
     "metrics": MetricSettings,
     "traces": TraceSettings,
+    "notifications": NotificationSettings,
     "transit": TransitSettings,
 }
 

@@ -36,7 +36,7 @@ async def authorize(context: Context, service: str, operation: str, request: Map
     if caller.is_root:
         return
     known = needs(service, operation)
-    if known is not None and known.free:
+    if known is not None and (known.free or (known.unsigned and not caller.access_key_id)):
         return
     own = action_of(service, operation)
     if known is None:
@@ -91,4 +91,4 @@ def _refusal(context: Context, asked: Asked, decision: Decision) -> AwsError:
     text += _WHY[decision].format(action=asked.action)
     if asked.action.startswith("ec2:"):
         return AwsError("UnauthorizedOperation", f"You are not authorized to perform this operation. {text}")
-    return AwsError("AccessDenied", text)
+    return AwsError("AuthorizationError" if asked.action.startswith("sns:") else "AccessDenied", text)

@@ -26,10 +26,12 @@ class Named(msgspec.Struct, frozen=True):
 
 
 class Needs(msgspec.Struct, frozen=True):
-    """named: empty means "*". The first is what Tags are for. free: everybody may."""
+    """named: empty means "*". The first is what Tags are for. free: everybody may. unsigned: who has been sent a link to it may
+    follow it, without a key; who signs needs the permission."""
 
     named: tuple[Named, ...] = ()
     free: bool = False
+    unsigned: bool = False
 
 
 def _needs(*named: Named) -> Needs:
@@ -188,6 +190,46 @@ _MONITORING: dict[str, Needs] = {
     "UntagResource": _TAGGED_ALARM,
 }
 
+_SCALING: dict[str, Needs] = {
+    "DeleteScalingPolicy": _NOTHING,
+    "DeleteScheduledAction": _NOTHING,
+    "DeregisterScalableTarget": _NOTHING,
+    "DescribeScalableTargets": _NOTHING,
+    "DescribeScalingActivities": _NOTHING,
+    "DescribeScalingPolicies": _NOTHING,
+    "DescribeScheduledActions": _NOTHING,
+    "ListTagsForResource": _NOTHING,
+    "PutScalingPolicy": _NOTHING,
+    "PutScheduledAction": _NOTHING,
+    "RegisterScalableTarget": _NOTHING,
+    "TagResource": _NOTHING,
+    "UntagResource": _NOTHING,
+}
+
+_TOPIC = Named("topic", "TopicArn")
+_OF_TOPIC = _needs(_TOPIC)
+_OF_SUBSCRIPTION = _needs(Named("topic", "SubscriptionArn"))
+_TAGGED_TOPIC = _needs(Named("topic", "ResourceArn"))
+_SNS: dict[str, Needs] = {
+    "ConfirmSubscription": Needs(free=True, unsigned=True),  # the token is the proof
+    "CreateTopic": _needs(Named("topic", "Name")),
+    "DeleteTopic": _OF_TOPIC,
+    "GetSubscriptionAttributes": _OF_SUBSCRIPTION,
+    "GetTopicAttributes": _OF_TOPIC,
+    "ListSubscriptions": _NOTHING,
+    "ListSubscriptionsByTopic": _OF_TOPIC,
+    "ListTagsForResource": _TAGGED_TOPIC,
+    "ListTopics": _NOTHING,
+    "Publish": _needs(_TOPIC, Named("topic", "TargetArn")),
+    "PublishBatch": _OF_TOPIC,
+    "SetSubscriptionAttributes": _OF_SUBSCRIPTION,
+    "SetTopicAttributes": _OF_TOPIC,
+    "Subscribe": _OF_TOPIC,
+    "TagResource": _TAGGED_TOPIC,
+    "Unsubscribe": Needs((Named("topic", "SubscriptionArn"),), unsigned=True),
+    "UntagResource": _TAGGED_TOPIC,
+}
+
 _LOG_GROUP = _needs(Named("log-group", "logGroupName"))
 _LOG_GROUP_EITHER = _needs(Named("log-group", "logGroupName"), Named("log-group", "logGroupIdentifier"))
 _LOG_STREAM = _needs(Named("log-stream", "logStreamName", always=True))
@@ -212,22 +254,6 @@ _LOGS: dict[str, Needs] = {
     "UntagResource": _LOG_TAGGED,
 }
 
-_SCALING: dict[str, Needs] = {
-    "DeleteScalingPolicy": _NOTHING,
-    "DeleteScheduledAction": _NOTHING,
-    "DeregisterScalableTarget": _NOTHING,
-    "DescribeScalableTargets": _NOTHING,
-    "DescribeScalingActivities": _NOTHING,
-    "DescribeScalingPolicies": _NOTHING,
-    "DescribeScheduledActions": _NOTHING,
-    "ListTagsForResource": _NOTHING,
-    "PutScalingPolicy": _NOTHING,
-    "PutScheduledAction": _NOTHING,
-    "RegisterScalableTarget": _NOTHING,
-    "TagResource": _NOTHING,
-    "UntagResource": _NOTHING,
-}
-
 _TABLES = {
     "elasticache": _ELASTICACHE,
     "iam": _IAM,
@@ -235,13 +261,19 @@ _TABLES = {
     "sts": {"GetCallerIdentity": Needs(free=True)},
     "monitoring": _MONITORING,
     "logs": _LOGS,
+    "sns": _SNS,
     "application-autoscaling": _SCALING,
 }
 _PREFIXES = {"monitoring": "cloudwatch"}  # where actions do not begin with the signing name
 
 
+_ACTIONS = {("sns", "PublishBatch"): "sns:Publish"}  # operations that have none of their own
+
+
 def action_of(service: str, operation: str) -> str:
     """As policies call it. service: the signing name."""
+    if (service, operation) in _ACTIONS:
+        return _ACTIONS[service, operation]
     return f"{_PREFIXES.get(service, service)}:{operation}"
 
 

@@ -22,11 +22,13 @@ from cachefleet.model.iam import iam_scope, user_arn
 from cachefleet.model.network import default_vpc_id
 from cachefleet.model.resource import Kind
 from cachefleet.model.row import IamUserRow
+from cachefleet.model.topic import topic_arn, topic_key
 
 NAME_CHARACTERS = 600  # longer names and ARNs are cut: no resource has one
 _TAGGING = {
     "elasticache": ("Tags", "AddTagsToResource"),
     "ec2": ("TagSpecifications", "CreateTags"),
+    "sns": ("Tags", "TagResource"),
     "cloudwatch": ("Tags", "TagResource"),
 }
 _EC2_TYPES = {"vpc": "vpc", "subnet": "subnet", "sg": "security-group", "sgr": "security-group-rule"}
@@ -79,6 +81,8 @@ async def _resource(context: Context, service: str, named: Named, text: str, req
         return Asked("", _log_arn(context, named, text, request))
     if service == "monitoring":
         return _alarm(context, named, text)
+    if service == "sns":
+        return _topic(context, text)
     if named.type_word == ARN:
         try:
             arn = parse_arn(text, context.scope)
@@ -111,6 +115,16 @@ def _alarm(context: Context, named: Named, text: str) -> Asked:
         name = text.removeprefix(own) if text.startswith(own) else ""
         return Asked("", _arn_or_all(text), Kind.ALARM if name else "", name)
     return Asked("", f"{own}{text or '*'}", Kind.ALARM, text)
+
+
+def _topic(context: Context, text: str) -> Asked:
+    """text: a topic's ARN or name, or a subscription's ARN, which stands for its topic."""
+    if not text.startswith("arn:"):
+        return Asked("", topic_arn(context.scope, text or "*"), Kind.TOPIC, text)
+    found = topic_key(text)
+    if found is None or found[0].scope != context.scope:
+        return Asked("", text)  # which the operation is going to refuse
+    return Asked("", topic_arn(context.scope, found[0].name), Kind.TOPIC, found[0].name)
 
 
 async def _iam_arn(context: Context, named: Named, text: str, request: Mapping[str, Any]) -> str:

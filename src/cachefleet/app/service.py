@@ -24,12 +24,15 @@ import cachefleet.api.operations  # noqa: F401  (registers them)
 from cachefleet.api.context import Caller, Context
 from cachefleet.api.reasons import reasons
 from cachefleet.api.registry import dispatch, require
+from cachefleet.api.unsigned import unsigned_call
 from cachefleet.app.access_reader import EngineAccessStrings
 from cachefleet.app.audit_log import AuditLog, audit_file
 from cachefleet.app.installation import AlreadyRunning, FolderLost, Installation, ServiceLock
 from cachefleet.app.log_delivery import log_collector, open_logs
 from cachefleet.app.logs import configure_logs, log_file
+from cachefleet.app.message_signing import MessageSigner
 from cachefleet.app.metrics import Scrapes, open_metrics
+from cachefleet.app.notifications import courier
 from cachefleet.app.own_gauges import watch_parts
 from cachefleet.app.parts import Folder, Parts, StartFailed, assemble, refuses_key
 from cachefleet.app.readiness import ReadinessProbe
@@ -84,8 +87,7 @@ def run_service(settings: Settings, announce: Callable[[Running], None]) -> int:
         sock = stack.enter_context(_listen(settings.listen))
         member = _join(settings, stack)
         configure_logs(log_file(settings.data_dir, member.number))
-        host, port = sock.getsockname()[:2]
-        running = Running(f"http://{f'[{host}]' if ':' in host else host}:{port}", settings.region, settings.data_dir)
+        running = Running(_url(sock), settings.region, settings.data_dir)
 
         def started() -> None:
             member.answers(running.url, running.region)
@@ -119,6 +121,11 @@ def _listen(where: str) -> socket.socket:
     return sock
 
 
+def _url(sock: socket.socket) -> str:
+    host, port = sock.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
 async def _serve(settings: Settings, folder: Folder, sock: socket.socket, started: Callable[[], None]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -141,6 +148,7 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
         auditor = Auditor(audit.write, clock, entropy, settings.account, reads=settings.audit.reads)
 
         contexts = _contexts(settings, parts, metrics, logs, clock, entropy)
+        signer = MessageSigner(settings.data_dir, clock)
         gateway = Gateway(
             parts.keys.find,
             contexts,
@@ -156,6 +164,8 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
             probe.ready,
             instruments,
             trace,
+            unsigned_call,
+            signer.page,
         )
         # What exists now lives as long as the process: keep the garbage collector from walking it again and again.
         gc.collect()
@@ -164,7 +174,8 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
         alarms = AlarmWatch(parts.store, metrics, clock, settings.api.memcached_nodes, instruments.alarms)
         delivery = log_collector(settings, parts, logs, clock)
         scaling = scaler(settings, parts.store, metrics, contexts, auditor, clock, entropy)
-        beside = collector.run, alarms.run, delivery.run, scaling.run
+        notices = courier(settings, parts.store, signer, partial(_url, sock), clock, instruments)
+        beside = collector.run, alarms.run, delivery.run, scaling.run, notices.run
         control = asyncio.create_task(parts.leadership.run(partial(_lead, controller, *beside)))
         stack.push_async_callback(end, control)
         _log_start(settings, parts.catalogue)

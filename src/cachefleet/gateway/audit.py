@@ -22,7 +22,9 @@ HIDDEN = "HIDDEN_DUE_TO_SECURITY_REASONS"  # CloudTrail's word
 UNVERIFIED = "UnverifiedCall"  # eventName where it is not proven whose request it is: what it asks for may be anything
 UNKNOWN = "UnknownCall"  # ... where it asks for no operation that there is
 UNVERIFIED_PER_MINUTE = 60  # more of them are only counted: nobody without a key can fill the log
-_SECRET = frozenset({"authtoken", "password", "passwords", "secretaccesskey", "sessiontoken"})
+_SECRET = frozenset(
+    {"authtoken", "password", "passwords", "secretaccesskey", "sessiontoken"} | {"endpoint", "message", "token"}  # SNS's
+)
 _IN_ACCESS_STRING = re.compile(r"[<>]\S+")
 _SHORTEST_SECRET = 4  # that is searched for in messages
 _TEXT = 1024

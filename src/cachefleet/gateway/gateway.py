@@ -103,12 +103,19 @@ class Gateway:
         ready: Ready = always_ready,
         instruments: Instruments | None = None,
         trace: TraceSpan = untraced,
+        unsigned: Callable[[str, str], tuple[str, str] | None] = lambda query, account: None,
+        page: Callable[[str], bytes | None] = lambda path: None,
     ) -> None:
         """admit: refuses (service, operation) by raising AwsError, before anything else is said of the request's input.
         report: what GET /status answers, as JSON, to who signs it. audit: told of every call, as soon as it is known how it
         ends. authorities: what GET /ca.pem answers, to anybody: by whom clients know caches with TLS. metrics: what GET
         /metrics answers to who shows this Authorization header, None when it is not the right one. ready: what GET /readyz
-        tells to anybody. instruments, trace: where requests are counted, and traced."""
+        tells to anybody. instruments, trace: where requests are counted, and traced. unsigned: (service, region) of a GET
+        with that query of that account that needs no signature, None when it does. page: a certificate (PEM) that anybody may
+        GET at that path."""
+        self._unsigned = unsigned
+        self._page = page
+        self._account = settings.account
         self._trace = trace
         self._ready = ready
         self._instruments = instruments or Instruments()
@@ -135,7 +142,7 @@ class Gateway:
         started = self._clock.monotonic()
         head = read_head(scope)
         trace = _Trace(self._request_id(), self._codecs.for_errors(head), source_address=(scope.get("client") or ("",))[0])
-        aside = _aside(scope, self._authorities, self._metrics)
+        aside = _aside(scope, self._authorities, self._metrics, self._page)
         if aside is None and scope["path"] == _READY:
             aside = readiness_reply(await self._ready())
         try:
@@ -188,15 +195,13 @@ class Gateway:
             most = self._limits.max_body_bytes
             request = await read_request(scope, head, receive, max_body_bytes=most, timeout_s=BODY_TIMEOUT_S)
             trace.user_agent = request.headers.get("user-agent", "")
-            claim = await self._identify(request, trace)
-            credential = await self._verify(request, claim, trace)
+            caller = await self._caller(request, trace)
             if request.path == _REPORT:
-                return await self._tell(claim, credential, trace)
-            served = service(claim.service)
+                return await self._tell(caller, trace)
+            served = service(trace.service)
             trace.codec = self._codecs.choose(request, served)
             _, trace.parameters = trace.codec.decode(served, inflated(request, most), partial(self._admitted, trace))
-            caller = _caller(claim, credential, trace)
-            trace.result = await self._dispatch(self._context(caller), claim.service, trace.operation, trace.parameters)
+            trace.result = await self._dispatch(self._context(caller), trace.service, trace.operation, trace.parameters)
             if is_large(trace.result):
                 body = await self._large.encode(request, served, trace.operation, trace.result, trace.request_id)
             else:
@@ -214,18 +219,29 @@ class Gateway:
             why = f"An internal error happened; the service's log says more under request id {trace.request_id}."
             return _refusal(AwsError("InternalFailure", why), trace)
 
-    async def _tell(self, claim: Authorization, credential: Credential, trace: _Trace) -> Reply:
+    async def _tell(self, caller: Caller, trace: _Trace) -> Reply:
         trace.operation, trace.known = _REPORT_OPERATION, True
-        told = await self._report(self._context(_caller(claim, credential, trace))) if self._report is not None else {}
+        told = await self._report(self._context(caller)) if self._report is not None else {}
         return Reply(200, "application/json", msgspec.json.encode(told))
 
-    async def _identify(self, request: HttpRequest, trace: _Trace) -> Authorization:
+    async def _caller(self, request: HttpRequest, trace: _Trace) -> Caller:
+        """Who signed it, or nobody for what needs no signature."""
+        if request.method == "GET" and request.path == "/" and "authorization" not in request.headers:
+            unsigned = self._unsigned(request.query, self._account)
+            if unsigned is not None:
+                await self._speak(request, trace, *unsigned)
+                return _nobody(self._account, trace)
         claim = read_authorization(request)
-        if claim.service != DEFAULT:
-            await asyncio.to_thread(service, claim.service)  # a large model is read when it is first asked for
-        trace.service, trace.region, trace.access_key_id = claim.service, claim.region, clip(claim.access_key_id)
-        trace.codec = self._codecs.for_errors(request, service(claim.service))
-        return claim
+        trace.access_key_id = clip(claim.access_key_id)
+        await self._speak(request, trace, claim.service, claim.region)
+        return _caller(claim, await self._verify(request, claim, trace), trace)
+
+    async def _speak(self, request: HttpRequest, trace: _Trace, service_name: str, region: str) -> None:
+        """From here on in the form of that service."""
+        if service_name != DEFAULT:
+            await asyncio.to_thread(service, service_name)  # a large model is read when it is first asked for
+        trace.service, trace.region = service_name, region
+        trace.codec = self._codecs.for_errors(request, service(service_name))
 
     async def _verify(self, request: HttpRequest, claim: Authorization, trace: _Trace) -> Credential:
         credential = await self._authenticate(claim.access_key_id)
@@ -267,6 +283,20 @@ def _caller(claim: Authorization, credential: Credential, trace: _Trace) -> Call
     )
 
 
+def _nobody(account: str, trace: _Trace) -> Caller:
+    """Who has no key, and so no policies."""
+    return Caller(
+        account=account,
+        region=trace.region,
+        access_key_id="",
+        arn="",
+        user_id="",
+        request_id=trace.request_id,
+        source_address=trace.source_address,
+        user_agent=trace.user_agent,
+    )
+
+
 def _service_of(scope: AsgiScope, trace: _Trace) -> str:
     return "cachefleet" if scope["path"] == _REPORT else trace.service
 
@@ -288,10 +318,18 @@ def _call(scope: AsgiScope, trace: _Trace) -> Call:
     )
 
 
-def _aside(scope: AsgiScope, authorities: Callable[[], str], metrics: Callable[[str], bytes | None]) -> Reply | None:
+def _aside(
+    scope: AsgiScope,
+    authorities: Callable[[], str],
+    metrics: Callable[[str], bytes | None],
+    page: Callable[[str], bytes | None],
+) -> Reply | None:
     """The answer to what is no API request: the health check, other paths, other methods."""
     methods = _OPERATION_METHODS if _names_an_operation(scope) else _METHODS.get(scope["path"])
     if methods is None:
+        found = page(scope["path"])
+        if found is not None and scope["method"] in ("GET", "HEAD"):
+            return Reply(200, _PEM, found)
         return Reply(
             404,
             _TEXT,

@@ -72,6 +72,7 @@ class Instruments:
         self.values_lost = Counter("cachefleet_metric_values_lost", "Measured values for which there was no room.")
         self.snapshots = Counter("cachefleet_snapshots", "Snapshots and copies by how they ended.", ("outcome",))
         self.proofs = Counter("cachefleet_snapshot_proofs", "Snapshots that were restored as a proof.", ("outcome",))
+        self.notices = Counter("cachefleet_notices", "Messages for subscribers of topics by how they ended.", ("outcome",))
         self.spans = Counter("cachefleet_spans", "Spans by what became of them; none without a collector.", ("outcome",))
         self._gauges: list[Gauge] = []
 

@@ -12,7 +12,6 @@ class NoticeKind(StrEnum):
 
     NOTIFICATION = "Notification"
     CONFIRMATION = "SubscriptionConfirmation"
-    FAREWELL = "UnsubscribeConfirmation"
 
 
 class NoticeAttribute(msgspec.Struct, frozen=True):

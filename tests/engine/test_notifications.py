@@ -1,0 +1,189 @@
+"""Notifications through boto3 and a real service: confirmed by a link, signed, tried again, not lost when it is killed.
+
+The signature is verified as AWS's guide tells subscribers to do it, by nothing of ours.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import queue
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+from tests.fixtures.service import Service, running_service, wait_for
+
+PATIENCE_S = 60.0
+AT_ONCE = json.dumps(
+    {"healthyRetryPolicy": {"numRetries": 100, "numNoDelayRetries": 2, "minDelayTarget": 1, "maxDelayTarget": 1}}
+)
+
+
+class Subscriber(ThreadingHTTPServer):
+    """Answers with 200, or 500 while it fails; every POST goes into `got`."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.fails = False
+        self.got: queue.Queue[tuple[int, dict[str, str], bytes]] = queue.Queue()
+        self.url = f"http://127.0.0.1:{self.server_port}/hook?x=1"
+
+    def next(self, status: int = 200) -> tuple[dict[str, str], bytes]:
+        """The next one that was answered with that status."""
+        while True:
+            answered, headers, body = self.got.get(timeout=PATIENCE_S)
+            if answered == status:
+                return headers, body
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Subscriber
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        status = 500 if self.server.fails else 200
+        self.send_response(status)
+        self.end_headers()
+        self.server.got.put((status, {name.lower(): value for name, value in self.headers.items()}, body))
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        pass
+
+
+@contextmanager
+def listening() -> Iterator[Subscriber]:
+    server = Subscriber()
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join(10)
+        server.server_close()
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with running_service(tmp_path_factory.mktemp("notifications") / "data") as running:
+        yield running
+
+
+def verified(body: bytes) -> dict[str, Any]:
+    """The message, when its signature is right: "Verifying the signatures of Amazon SNS messages"."""
+    message: dict[str, Any] = json.loads(body)
+    if message["Type"] == "Notification":
+        keys = ["Message", "MessageId", *(["Subject"] if "Subject" in message else []), "Timestamp", "TopicArn", "Type"]
+    else:
+        keys = ["Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"]
+    text = "".join(f"{key}\n{message[key]}\n" for key in keys)
+    with urllib.request.urlopen(message["SigningCertURL"]) as reply:
+        certificate = x509.load_pem_x509_certificate(reply.read())
+    key = certificate.public_key()
+    assert isinstance(key, rsa.RSAPublicKey)
+    digest = {"1": hashes.SHA1, "2": hashes.SHA256}[message["SignatureVersion"]]()
+    key.verify(base64.b64decode(message["Signature"]), text.encode(), padding.PKCS1v15(), digest)
+    return message
+
+
+def subscribed(sns: Any, topic: str, subscriber: Subscriber, **attributes: str) -> str:
+    """Confirmed by following the link."""
+    asked = sns.subscribe(
+        TopicArn=topic, Protocol="http", Endpoint=subscriber.url, Attributes=attributes, ReturnSubscriptionArn=True
+    )
+    headers, body = subscriber.next()
+    assert headers["x-amz-sns-message-type"] == "SubscriptionConfirmation"
+    with urllib.request.urlopen(verified(body)["SubscribeURL"]) as reply:
+        assert asked["SubscriptionArn"] in reply.read().decode()
+    return str(asked["SubscriptionArn"])
+
+
+def test_a_message_arrives_signed_whichever_version(service: Service) -> None:
+    sns = service.client("sns")
+    with listening() as subscriber:
+        topic = sns.create_topic(Name="signed")["TopicArn"]
+        arn = subscribed(sns, topic, subscriber)
+        for version in ("1", "2"):
+            sns.set_topic_attributes(TopicArn=topic, AttributeName="SignatureVersion", AttributeValue=version)
+            sent = sns.publish(
+                TopicArn=topic,
+                Subject="a subject" if version == "1" else "größer",
+                Message="größer\nthan 1",
+                MessageAttributes={"n": {"DataType": "Number", "StringValue": "1"}},
+            )
+            headers, body = subscriber.next()
+            message = verified(body)
+            assert (message["SignatureVersion"], message["Message"]) == (version, "größer\nthan 1")
+            assert message["MessageAttributes"] == {"n": {"Type": "Number", "Value": "1"}}
+            assert {name: headers[name] for name in headers if name.startswith("x-amz-sns")} == {
+                "x-amz-sns-message-type": "Notification",
+                "x-amz-sns-message-id": sent["MessageId"],
+                "x-amz-sns-topic-arn": topic,
+                "x-amz-sns-subscription-arn": arn,
+            }
+            assert headers["user-agent"] == "Amazon Simple Notification Service Agent"
+        with pytest.raises(InvalidSignature):
+            verified(body.replace(b"than 1", b"than 2"))
+        with urllib.request.urlopen(message["UnsubscribeURL"]) as reply:
+            assert reply.status == 200
+        assert sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"] == []
+    key = service.data / "sns" / "signing.key"
+    assert key.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_fails_twice_arrives_though_the_service_is_killed_in_between(service: Service) -> None:
+    sns = service.client("sns")
+    with listening() as subscriber:
+        topic = sns.create_topic(Name="killed")["TopicArn"]
+        subscribed(sns, topic, subscriber, DeliveryPolicy=AT_ONCE, RawMessageDelivery="true")
+        subscriber.fails = True
+        sns.publish(TopicArn=topic, Message="first")
+        sns.publish(TopicArn=topic, Message="second")
+        for _ in range(2):
+            subscriber.next(500)
+        service.kill()
+        subscriber.fails = False
+        service.start()
+        headers, body = subscriber.next()
+        assert (body, headers["x-amz-sns-rawdelivery"]) == (b"first", "true")
+        while body == b"first":  # twice when it died between the arrival and its note of it
+            _, body = subscriber.next()
+        assert body == b"second"
+
+
+def test_a_dead_endpoint_holds_up_nobody(service: Service) -> None:
+    sns = service.client("sns")
+    topic = sns.create_topic(Name="held-up")["TopicArn"]
+    with listening() as dead:
+        subscribed(sns, topic, dead)
+    with listening() as subscriber:
+        subscribed(sns, topic, subscriber)
+        sns.subscribe(TopicArn=topic, Protocol="file", Endpoint="alarms.jsonl")
+        sns.subscribe(
+            TopicArn=topic, Protocol="http", Endpoint=f"{subscriber.url}&slack", Attributes={"cachefleet:webhook": "slack"}
+        )
+        for number in range(3):
+            sns.publish(TopicArn=topic, Message=str(number), Subject="count")
+        bodies = [json.loads(subscriber.next()[1]) for _ in range(6)]
+    assert [body["Message"] for body in bodies if "Message" in body] == ["0", "1", "2"]
+    assert [body["text"] for body in bodies if "text" in body] == ["*count*\n0", "*count*\n1", "*count*\n2"]
+    file = service.data / "notifications" / "alarms.jsonl"
+    lines = wait_for("the file", lambda: _lines(file, 3))
+    assert [verified(line)["Message"] for line in lines] == ["0", "1", "2"]
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def _lines(file: Path, count: int) -> list[bytes]:
+    found = file.read_bytes().splitlines() if file.exists() else []
+    return found if len(found) >= count else []
