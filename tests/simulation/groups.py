@@ -6,6 +6,7 @@ from random import Random
 from typing import Any
 
 from cachefleet.model.group import SLOTS, DesiredNode, DesiredShard, Engine, GroupDesired, Shape
+from tests.simulation.stories import TOPIC_ARN
 
 ZONES = ("local-1a", "local-1b", "local-1c")
 VERSIONS = {Engine.VALKEY: "9.1.2", Engine.REDIS: "7.0.15", Engine.MEMCACHED: "1.6.18"}
@@ -51,5 +52,6 @@ def _desired(
 ) -> GroupDesired:
     return GroupDesired(
         uid=uid, shape=shape, engine=engine, engine_version=VERSIONS[engine], node_type="cache.t4g.micro", port=PORT,
-        shards=shards, parameter_group="default", subnet_group="default", **{"multi_az": True, **more},
+        shards=shards, parameter_group="default", subnet_group="default", notification_topic=TOPIC_ARN,
+        **{"multi_az": True, **more},
     )  # fmt: skip

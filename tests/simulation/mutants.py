@@ -17,7 +17,7 @@ from cachefleet.model.observed import Silence
 from cachefleet.model.plan import Launch, Plan
 from cachefleet.model.row import GroupRow
 from cachefleet.planning import clustered, draft, lifecycle, mesh, replicated, succession
-from tests.simulation import change_mutants, host, key_mutants, machine, snapshot_mutants, store
+from tests.simulation import change_mutants, host, key_mutants, machine, snapshot_mutants, store, story_mutants
 from tests.simulation.process import Process
 from tests.simulation.scenario import run
 
@@ -214,6 +214,8 @@ MUTANTS: dict[str, Mutant] = {
     "keeps tags of users": Mutant(key_mutants.keeps_tags, _KEYS, ("keys",)),
     "takes access keys that are off": Mutant(key_mutants.takes_keys_that_are_off, _KEYS, ("keys",)),
     "passes over denials to connect": Mutant(key_mutants.passes_over_denials, _KEYS, ("keys",)),
+    "forgets topics": Mutant(story_mutants.forgets_topics, frozenset({"story"}), ("crash",)),
+    "tells of failovers ahead": Mutant(story_mutants.tells_ahead, frozenset({"story"}), ("crash",)),
     "launches a new node under an old one's id": Mutant(
         change_mutants.forgets_the_departed, frozenset({"started twice"}), ("replicas", "one_replica")
     ),

@@ -42,6 +42,7 @@ class Database:
         self.failing = self.forgetful = 0.0
         self.away = False
         self.on_commit: Callable[[str], None] = lambda name: None
+        self.on_told: Callable[..., None] = lambda saved, gone, events, notices: None  # of one commit, before the rows are
         self.latency_s = LATENCY_S
         self.trouble_s = -1e9  # when it last failed somebody
 
@@ -95,6 +96,8 @@ class GatheredTransaction:
         self.steps: list[Callable[[Any], Awaitable[Any]]] = []
         self.rows: list[AnyRow] = []
         self.deleted: list[AnyRow] = []
+        self.events: list[EventDraft] = []
+        self.notices: list[Notice] = []
 
     async def insert(self, row: AnyRow, members: Sequence[str] = ()) -> AnyRow:
         self.steps.append(lambda transaction: self._stored(transaction.insert(row, members)))
@@ -113,6 +116,7 @@ class GatheredTransaction:
 
     async def add_events(self, scope: Scope, at: float, events: Sequence[EventDraft]) -> None:
         self.steps.append(lambda transaction: transaction.add_events(scope, at, events))
+        self.events += events
 
     async def fence(self, lease: str, token: int) -> None:
         self.steps.append(lambda transaction: transaction.fence(lease, token))
@@ -122,6 +126,7 @@ class GatheredTransaction:
 
     async def publish(self, notices: Sequence[Notice]) -> None:
         self.steps.append(lambda transaction: transaction.publish(notices))
+        self.notices += notices
 
     async def _stored(self, storing: Awaitable[AnyRow]) -> None:
         self.rows.append(await storing)
@@ -157,6 +162,7 @@ class StoreLink:
         self._database.maybe_fail(self._database.failing)
         await self._database.run(self._commit(gathered))
         self._database.on_commit(self._name)
+        self._database.on_told(gathered.rows, gathered.deleted, gathered.events, gathered.notices)
         for row in gathered.rows:
             self._database.committed(row)
         for row in gathered.deleted:

@@ -15,7 +15,8 @@ from cachefleet.engines.valkey_config import CONFIG_FILE
 from cachefleet.interfaces import Lease
 from cachefleet.model.group import DesiredShard, EndpointRole, GroupDesired, Shape
 from cachefleet.model.resource import Key, Kind, Scope
-from cachefleet.model.row import GroupRow
+from cachefleet.model.row import GroupRow, Row
+from cachefleet.model.topic import TopicDesired
 from cachefleet.settings import ControlSettings, Settings
 from tests.fakes.catalogue import BUILDS, StaticCatalogue
 from tests.fakes.store import MemoryStore
@@ -35,6 +36,7 @@ from tests.simulation.rolls import named
 from tests.simulation.slots import WRITTEN, has, mask_of, write_number
 from tests.simulation.snapshots import Snapshots
 from tests.simulation.store import Database
+from tests.simulation.stories import TOPIC, Stories
 from tests.simulation.trace import Trace
 from tests.simulation.transfers import Archive, SimTransfers
 from tests.simulation.transport import Cables
@@ -76,6 +78,8 @@ class World:
         self.machine.on_stop = self._stopped
         self.machine.on_act = self._acts_on_machine
         self.database.on_commit = lambda name: self._effect(name, "")
+        self.stories = Stories(self.trace, self.checkers.rows)
+        self.database.on_told = self.stories.told
         self.engines: dict[str, SimEngine] = {}  # by incarnation
         self.archive = Archive()
         self.snapshots = Snapshots(self.trace, self.loop.time, self.archive, self.checkers, self.engines)
@@ -203,6 +207,9 @@ class World:
     async def create(self, desired: GroupDesired, name: str) -> None:
         kind = Kind.CACHE_CLUSTER if desired.shape is Shape.MEMCACHED else Kind.REPLICATION_GROUP
         key = SCOPE.key(kind, name)
+        if not self.groups:
+            topic: Any = Row(key=SCOPE.key(Kind.TOPIC, TOPIC), desired=TopicDesired(TOPIC, 0.0))
+            await self.database.change(lambda transaction: transaction.insert(topic))
         self.groups[desired.uid] = key
         if desired.transit:
             self.encrypting.add(desired.uid)

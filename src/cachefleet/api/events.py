@@ -49,7 +49,7 @@ class Span(msgspec.Struct, frozen=True):
 async def describe_events(context: Context, request: DescribeEventsMessageTypeDef) -> dict[str, Any]:
     page = page_of(request, _KIND)
     source_type = _source_type(request)
-    span, before_id = span_of(request, context.clock.now()), None
+    span, before_id = _kept(span_of(request, context.clock.now()), context.clock.now()), None
     if page.after:  # the span of the first page, or events would fall out of it while its reader turns pages
         span, before_id = _read_place(page.after)
     found = await context.store.events(
@@ -88,6 +88,11 @@ def span_of(request: Mapping[str, Any], now: float) -> Span:
     if start is None:
         return Span(now - length_s, latest)
     return Span(start, latest if minutes is None else start + length_s)
+
+
+def _kept(span: Span, now: float) -> Span:
+    """Without what is older than events are kept, which may be there for some time more."""
+    return Span(max(span.start, now - 60.0 * LONGEST_MINUTES), span.end)
 
 
 def _source_type(request: Mapping[str, Any]) -> str:

@@ -37,6 +37,18 @@ async def test_newest_first_and_of_the_last_hour(stage: Stage) -> None:
 
 
 @on_each_store
+async def test_what_is_older_than_14_days_is_not_shown(stage: Stage) -> None:
+    await stage.add_event("cache-cluster", "demo", "old")
+    stage.clock.pass_time(14 * 86_400)
+    await stage.add_event("cache-cluster", "demo", "new")
+    assert await _messages(stage, StartTime=0.0) == ["new", "old"]
+    assert await _messages(stage, Duration=14 * 24 * 60) == ["new", "old"]
+    stage.clock.pass_time(1)
+    for request in ({"StartTime": 0.0}, {"StartTime": 0.0, "EndTime": stage.clock.now()}, {"Duration": 14 * 24 * 60}):
+        assert await _messages(stage, **request) == ["new"]
+
+
+@on_each_store
 async def test_filters(stage: Stage) -> None:
     for source_type, source_id in (("cache-cluster", "a"), ("cache-cluster", "b"), ("replication-group", "a")):
         await stage.add_event(source_type, source_id, f"{source_type} {source_id}")
