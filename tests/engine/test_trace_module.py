@@ -19,8 +19,10 @@ from cachefleet.engines.module_compiling import compiled_module
 from cachefleet.engines.trace_module import TRACE_SOURCE
 from cachefleet.engines.valkey import ValkeyDriver
 from cachefleet.insight.facts import Fetched
+from cachefleet.insight.findings import key_report
 from cachefleet.insight.shards import CHANGED, ERASED, FULL, READ, STORED
 from cachefleet.model.group import Engine
+from cachefleet.telemetry.key_survey import survey
 from cachefleet.telemetry.key_trace import trace
 from tests.engine.engine_processes import Node, every_version
 from tests.engine.test_drivers_access import PASSWORDS, client_of, launched, primary
@@ -98,7 +100,7 @@ def test_each_use_of_a_key_is_seen_and_nothing_else(engine: Engine, version: str
 @both_ends
 def test_odd_commands_do_not_disturb_it(engine: Engine, version: str, module: str) -> None:
     long = "k" * 5000
-    odd = [(word,) for word in ("", "MGET", "DEL", "MSET", "SET", "GET", "m", "\0")]
+    odd: list[tuple[str, ...]] = [(word,) for word in ("", "MGET", "DEL", "MSET", "SET", "GET", "m", "\0")]
     odd += [("MSET", "a"), ("MSET", "a", "1", "b"), ("DEL", *map(str, range(3000))), ("GET", ""), ("GET", long), (long, long)]
     odd += [("ge\0t", "a"), ("unlink", ""), ("EVAL", "return 1" + " " * 100_000, "0"), ("SET", "\0\r\n", "\0" * 70_000)]
 
@@ -224,5 +226,44 @@ def test_the_curve_of_known_traffic_is_that_of_a_simulation_and_hot_keys_are_fou
             assert most[0] == counted[0].name
             assert set(most) <= {one.name for one in counted[:10]}
             assert (found.shard.hits, found.shard.misses) == (40_000, 0)
+
+    asyncio.run(scenario())
+
+
+class Hasty(SystemClock):
+    """Sleeps never for long."""
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(0)
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "allkeys-lfu"])
+@both_ends
+def test_every_key_of_a_small_cache_is_looked_at(engine: Engine, version: str, policy: str) -> None:
+    async def scenario() -> None:
+        parameters = {"maxmemory-policy": policy}
+        async with traced(engine, version, "", parameters=parameters) as (driver, verbs, node):
+            with client(node) as sender:
+                sender.mset({f"user:{number}:name": "x" * 10 for number in range(300)})
+                sender.set(b"\xff\x00big", "y" * 100_000)
+                sender.rpush("list:a", "1", "2")
+                for _ in range(300):
+                    sender.get("user:7:name")
+                sender.select(3)
+                sender.set("other:database", "1")
+            before = await driver.measure(node.address)
+            found = await survey(node.address, 60, verbs, driver.measure, Hasty(), clustered=False)
+            after = await driver.measure(node.address)
+            assert (found.keys, found.complete, found.policy.name) == (303, True, policy)
+            report, hot = key_report([(found.keys, found.found)])
+            assert (report.keys, report.looked_at) == (303, 303)
+            assert (report.big[0].name, report.big[0].type) == ("\\xff\\x00big", "string")
+            assert 100_000 <= report.big[0].bytes < 140_000
+            assert {one.name: one.keys for one in report.types} == {"string": 302, "list": 1}
+            assert ("user:*:name", 300) in {(one.name, one.keys) for one in report.prefixes}
+            assert [one.name for one in hot][:1] == (["user:7:name"] if policy.endswith("lfu") else [])
+            assert bool(report.idle) is not policy.endswith("lfu")
+            assert after["keyspace_misses"] == before["keyspace_misses"]
+            assert after["keyspace_hits"] - before["keyspace_hits"] <= 2 * len(found.found)  # docs/insight.md says so
 
     asyncio.run(scenario())

@@ -22,7 +22,8 @@ from cachefleet.policies.patterns import Values
 from cachefleet.policies.values import values_of_tags
 
 MAX_RESOURCES = 200  # that one request may name
-GET_STATUS = "cachefleet:GetStatus"  # what GET /status needs; no operation of AWS
+GET_STATUS = "cachefleet:GetStatus"  # what GET /status needs; no operation of AWS, nor are these:
+GET_INSIGHT, START_INSIGHT = "cachefleet:GetInsight", "cachefleet:StartInsight"  # GET and POST /insight
 _KINDS = {kind.value: kind for kind in Kind}
 _WHY = {
     Decision.NOT_ALLOWED: "because no identity-based policy allows the {action} action",

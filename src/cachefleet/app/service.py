@@ -22,11 +22,12 @@ import uvloop
 
 import cachefleet.api.operations  # noqa: F401  (registers them)
 from cachefleet.api.context import Caller, Context
-from cachefleet.api.reasons import reasons
 from cachefleet.api.registry import dispatch, require
+from cachefleet.api.reports import report
 from cachefleet.api.unsigned import unsigned_call
 from cachefleet.app.access_reader import EngineAccessStrings
 from cachefleet.app.audit_log import AuditLog, audit_file
+from cachefleet.app.insight_role import insights
 from cachefleet.app.installation import AlreadyRunning, FolderLost, Installation, ServiceLock
 from cachefleet.app.log_delivery import log_collector, open_logs
 from cachefleet.app.logs import configure_logs, log_file
@@ -157,7 +158,7 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
             entropy,
             settings,
             _admit,
-            reasons,
+            report,
             auditor.tell,
             parts.certificates.authorities,
             Scrapes(settings, entropy, exposition).answer,
@@ -175,7 +176,8 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
         delivery = log_collector(settings, parts, logs, clock)
         scaling = scaler(settings, parts.store, metrics, contexts, auditor, clock, entropy)
         notices = courier(settings, parts.store, signer, partial(_url, sock), clock, instruments)
-        beside = collector.run, alarms.run, delivery.run, scaling.run, notices.run
+        looks = insights(settings, parts, clock, entropy, stack)
+        beside = collector.run, alarms.run, delivery.run, scaling.run, notices.run, looks.run
         control = asyncio.create_task(parts.leadership.run(partial(_lead, controller, *beside)))
         stack.push_async_callback(end, control)
         _log_start(settings, parts.catalogue)

@@ -118,6 +118,27 @@ def status(data: DataOption = None) -> None:
     raise typer.Exit(show_status(_settings(data=data)))
 
 
+@app.command()
+def insight(
+    group: Annotated[
+        str, typer.Argument(metavar="[GROUP]", help="A replication group or cluster (default: advice on all).")
+    ] = "",
+    seconds: Annotated[int, typer.Option(metavar="N", help="How long to look, 1 to 600.")] = 30,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
+    data: DataOption = None,
+) -> None:
+    """Show a group's hot and big keys, what fills its memory, and the hit rate that more or less memory would have. Without a
+    group: those that are idle or larger than they need be."""
+    from cachefleet.cli.insight import show_advice, show_insight
+    from cachefleet.clock import SystemClock
+
+    chosen = _settings(data=data)
+    if group:
+        show_insight(chosen, group, seconds, SystemClock(), as_json=as_json)
+    else:
+        show_advice(chosen, as_json=as_json)
+
+
 @engines_app.command("list")
 def engines_list(data: DataOption = None) -> None:
     """Show the engine builds that were found here, and what each can do."""

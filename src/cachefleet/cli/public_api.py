@@ -5,7 +5,9 @@ botocore itself, with the endpoint, region and keys given explicitly: whatever A
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import html
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import botocore.credentials
@@ -53,11 +55,28 @@ def _client(name: str, url: str, region: str, credentials: Credentials) -> Any:
 def reasons(service: ServiceInfo, credentials: Credentials) -> dict[str, dict[str, str]]:
     """Kind -> name -> why it is not available (GET /status). Empty of a service that is older than that. Raises
     BotoCoreError."""
-    request = AWSRequest("GET", f"{service.url}/status")
+    answer = _signed(service, credentials, "GET", "/status", {})
+    return msgspec.json.decode(answer.content, type=dict[str, dict[str, str]]) if answer.status_code == 200 else {}
+
+
+class Refused(Exception):
+    """What the service says to that; its words."""
+
+
+def insight(service: ServiceInfo, credentials: Credentials, method: str, **parameters: str) -> Any:
+    """GET or POST /insight. Raises Refused, BotoCoreError."""
+    answer = _signed(service, credentials, method, "/insight", parameters)
+    if answer.status_code == 200:
+        return msgspec.json.decode(answer.content)
+    found = re.search(r"<Message>(.*?)</Message>", answer.content.decode("utf-8", "replace"), re.DOTALL)
+    raise Refused(html.unescape(found[1]) if found else f"the service answered with HTTP status {answer.status_code}")
+
+
+def _signed(service: ServiceInfo, credentials: Credentials, method: str, path: str, parameters: Mapping[str, str]) -> Any:
+    request = AWSRequest(method, f"{service.url}{path}", params=dict(parameters))
     keys = botocore.credentials.Credentials(credentials.access_key_id, credentials.secret_access_key)
     SigV4Auth(keys, "elasticache", service.region).add_auth(request)
-    answer = URLLib3Session(timeout=15).send(request.prepare())
-    return msgspec.json.decode(answer.content, type=dict[str, dict[str, str]]) if answer.status_code == 200 else {}
+    return URLLib3Session(timeout=60).send(request.prepare())
 
 
 def client_of(service: ServiceInfo, credentials: Credentials) -> Any:

@@ -37,12 +37,12 @@ from cachefleet.protocol.sigv4 import WrongSignature, verify
 from cachefleet.settings import Settings
 
 Authenticate = Callable[[str], Awaitable[Credential | None]]  # by access key id
-Report = Callable[[Context], Awaitable[Any]]
+Report = Callable[[Context, HttpRequest], Awaitable[Any]]
 Dispatch = Callable[[Context, str, str, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]  # context, service, operation, input
 
 BODY_TIMEOUT_S = 30.0
 
-_REPORT = "/status"
+_STATUS, _INSIGHT = "/status", "/insight"
 _AUTHORITIES = "/ca.pem"
 _METRICS = "/metrics"
 _READY = "/readyz"
@@ -51,11 +51,16 @@ _METHODS = {
     "/healthz": ("GET", "HEAD"),
     _READY: ("GET", "HEAD"),
     _AUTHORITIES: ("GET", "HEAD"),
-    _REPORT: ("GET",),
+    _STATUS: ("GET",),
+    _INSIGHT: ("GET", "POST"),
     _METRICS: ("GET",),
 }
 _OPERATION_METHODS = ("POST",)  # where the path names an operation
-_REPORT_OPERATION = "GetStatus"  # as the audit log calls it
+_REPORTS = {  # as the audit log calls them
+    ("GET", _STATUS): "GetStatus",
+    ("GET", _INSIGHT): "GetInsight",
+    ("POST", _INSIGHT): "StartInsight",
+}
 _TEXT = "text/plain; charset=utf-8"
 _PEM = "application/x-pem-file"
 _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"  # of Prometheus
@@ -107,8 +112,8 @@ class Gateway:
         page: Callable[[str], bytes | None] = lambda path: None,
     ) -> None:
         """admit: refuses (service, operation) by raising AwsError, before anything else is said of the request's input.
-        report: what GET /status answers, as JSON, to who signs it. audit: told of every call, as soon as it is known how it
-        ends. authorities: what GET /ca.pem answers, to anybody: by whom clients know caches with TLS. metrics: what GET
+        report: what /status and /insight answer, as JSON, to who signs it. audit: told of every call, as soon as it is known
+        how it ends. authorities: what GET /ca.pem answers, to anybody: by whom clients know caches with TLS. metrics: what GET
         /metrics answers to who shows this Authorization header, None when it is not the right one. ready: what GET /readyz
         tells to anybody. instruments, trace: where requests are counted, and traced. unsigned: (service, region) of a GET
         with that query of that account that needs no signature, None when it does. page: a certificate (PEM) that anybody may
@@ -116,9 +121,9 @@ class Gateway:
         self._unsigned = unsigned
         self._page = page
         self._account = settings.account
-        self._trace = trace
         self._ready = ready
         self._instruments = instruments or Instruments()
+        self._trace = trace
         self._metrics = metrics
         self._authorities = authorities
         self._audit = audit or (lambda call: None)
@@ -196,8 +201,8 @@ class Gateway:
             request = await read_request(scope, head, receive, max_body_bytes=most, timeout_s=BODY_TIMEOUT_S)
             trace.user_agent = request.headers.get("user-agent", "")
             caller = await self._caller(request, trace)
-            if request.path == _REPORT:
-                return await self._tell(caller, trace)
+            if (request.method, request.path) in _REPORTS:
+                return await self._tell(request, caller, trace)
             served = service(trace.service)
             trace.codec = self._codecs.choose(request, served)
             _, trace.parameters = trace.codec.decode(served, inflated(request, most), partial(self._admitted, trace))
@@ -219,9 +224,9 @@ class Gateway:
             why = f"An internal error happened; the service's log says more under request id {trace.request_id}."
             return _refusal(AwsError("InternalFailure", why), trace)
 
-    async def _tell(self, caller: Caller, trace: _Trace) -> Reply:
-        trace.operation, trace.known = _REPORT_OPERATION, True
-        told = await self._report(self._context(caller)) if self._report is not None else {}
+    async def _tell(self, request: HttpRequest, caller: Caller, trace: _Trace) -> Reply:
+        trace.operation, trace.known = _REPORTS[request.method, request.path], True
+        told = await self._report(self._context(caller), request) if self._report is not None else {}
         return Reply(200, "application/json", msgspec.json.encode(told))
 
     async def _caller(self, request: HttpRequest, trace: _Trace) -> Caller:
@@ -298,7 +303,7 @@ def _nobody(account: str, trace: _Trace) -> Caller:
 
 
 def _service_of(scope: AsgiScope, trace: _Trace) -> str:
-    return "cachefleet" if scope["path"] == _REPORT else trace.service
+    return "cachefleet" if (scope["method"], scope["path"]) in _REPORTS else trace.service
 
 
 def _call(scope: AsgiScope, trace: _Trace) -> Call:
@@ -334,7 +339,7 @@ def _aside(
             404,
             _TEXT,
             b"Not found. The API answers POST / and /service/NAME/operation/NAME; "
-            b"GET /status, /ca.pem, /metrics, /healthz, /readyz.\n",
+            b"GET /status, /insight, /ca.pem, /metrics, /healthz, /readyz.\n",
         )
     if scope["method"] not in methods:
         allowed = ", ".join(methods).encode()

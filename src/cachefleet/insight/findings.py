@@ -14,7 +14,7 @@ MOST_RESTING = 0.1
 _LEAST_COUNT = 3
 _LEAST_SHARE = 0.002
 WITHOUT_MODULE = (
-    "which keys are used cannot be traced: the node was launched without the module for that; once the service can make it "
+    "the node was launched without the module for that; once the service can make it "
     "(its log says why it could not), reboot the node"
 )
 

@@ -28,7 +28,7 @@ from cachefleet.telemetry.key_trace import Traced, trace
 
 LOOK_S = 1.0
 KEEP_S = 86_400.0  # names of keys are users' data: they are not kept for long
-MORE_S = 30.0  # beside the time that was asked for
+MORE_S = 30.0  # beside the time that was asked for, twice
 _SEED = 1 << 62
 
 T = TypeVar("T")
@@ -92,7 +92,7 @@ class Insights:
                 return
             why, report = "", None
             try:
-                async with asyncio.timeout(begun.seconds + MORE_S):
+                async with asyncio.timeout(2 * begun.seconds + MORE_S):  # a lone node is looked at twice
                     report = await self._look(group, begun.seconds)
             except (EngineRefused, TimeoutError) as error:
                 why = str(error) or "the nodes did not answer in time"
@@ -125,39 +125,44 @@ class Insights:
         shards = [shard for shard in group.desired.shards if _primary(group, shard)]
         seed = self._entropy.below(_SEED)
         async with asyncio.TaskGroup() as tasks:
-            traces = [tasks.create_task(self._trace(group, shard, seconds, seed, failed)) for shard in shards]
-            surveys = [tasks.create_task(self._survey(group, shard, seconds, failed)) for shard in shards]
-        looks, seen = _there([task.result() for task in traces]), _there([task.result() for task in surveys])
+            looked = [tasks.create_task(self._look_at(group, shard, seconds, seed, failed)) for shard in shards]
+        looks = _there([task.result()[0] for task in looked])
+        seen = _there([task.result()[1] for task in looked])
         if not looks and not seen:
             raise EngineRefused("; ".join(failed.values()) or "no primary is known at present")
         keys, counted = key_report([(one.keys, one.found) for one in seen])
         hot = hot_keys([(one.hot, one.looked_keys, one.uses) for one in looks]) or counted
         return together(trace_report([one.shard for one in looks], len(group.desired.shards)), keys, hot, failed)
 
-    async def _trace(
+    async def _look_at(
         self, group: GroupRow, shard: DesiredShard, seconds: int, seed: int, failed: dict[str, str]
-    ) -> Traced | None:
-        node = _primary(group, shard)
+    ) -> tuple[Traced | None, Surveyed | None]:
+        """Questions for keys count as hits: they are for a replica, or come when the primary's own hits have been counted."""
+        primary = _primary(group, shard)
+        async with asyncio.TaskGroup() as tasks:
+            tracing = tasks.create_task(self._trace(group, primary, seconds, seed, failed))
+            surveying = tasks.create_task(self._survey(group, _replicas(group, shard, primary), seconds, failed))
+        return tracing.result(), surveying.result() or await self._survey(group, [primary], seconds, failed)
+
+    async def _trace(self, group: GroupRow, node: str, seconds: int, seed: int, failed: dict[str, str]) -> Traced | None:
         try:
             found = await trace(node_address(group, node), seconds, self._looker, self._measure, self._clock, seed)
         except EngineRefused as error:
-            failed[node] = str(error)
+            failed[f"which keys are used on {node}"] = str(error)
             return None
         if found is None:
-            failed[node] = WITHOUT_MODULE
+            failed[f"which keys are used on {node}"] = WITHOUT_MODULE
         return found
 
-    async def _survey(self, group: GroupRow, shard: DesiredShard, seconds: int, failed: dict[str, str]) -> Surveyed | None:
-        """On a replica where one answers."""
+    async def _survey(self, group: GroupRow, nodes: Sequence[str], seconds: int, failed: dict[str, str]) -> Surveyed | None:
+        """On the first that answers."""
         clustered = group.desired.shape is Shape.CLUSTERED
-        primary, why = _primary(group, shard), ""
-        for node in (*_replicas(group, shard, primary), primary):
+        for node in nodes:
             try:
                 at = node_address(group, node)
                 return await survey(at, seconds, self._looker, self._measure, self._clock, clustered=clustered)
             except EngineRefused as error:
-                why = str(error)
-        failed[f"keys of shard {shard.shard_id}"] = why
+                failed[f"which keys {node} has"] = str(error)
         return None
 
 

@@ -211,7 +211,8 @@ def test_what_is_no_api_request(method: str, path: str, status: int, text: str) 
 def test_who_signs_it_is_told_why_groups_are_not_available() -> None:
     asked: list[Context] = []
 
-    async def report(context: Context) -> dict[str, dict[str, str]]:
+    async def report(context: Context, request: HttpRequest) -> dict[str, dict[str, str]]:
+        assert (request.method, request.path) == ("GET", "/status")
         asked.append(context)
         return {"replicationgroup": {"shop": "shop-001 has no engine process"}}
 
