@@ -120,6 +120,8 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                    ("increase(cachefleet_metric_values_lost_total[5m])", "{{instance}} lost"))),
             Panel("Alarms evaluated", "By this service.", "ops",
                   ((_rate("cachefleet_alarm_evaluations_total"), "{{instance}}"),)),
+            Panel("Notifications", "Messages for subscribers of topics, by how they ended.", "ops",
+                  ((f"sum by (outcome) ({_rate('cachefleet_notices_total')})", "{{outcome}}"),)),
             Panel("Spans", "Sent to the collector of traces, or lost.", "ops",
                   ((f"sum by (outcome) ({_rate('cachefleet_spans_total')})", "{{outcome}}"),)),
             Panel("Leader", "1 where the control loop runs.", "short", (("cachefleet_leader", "{{instance}}"),)),

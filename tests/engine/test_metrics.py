@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import json
 import socket
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ from cachefleet.metrics.values import Value, merged
 from cachefleet.model.metric import NODES, Series
 from cachefleet.model.resource import Scope
 from cachefleet.store import open_metric_store
+from tests.component.telemetry.test_dashboard import asked_names, sample_names
 from tests.fixtures.service import Service, running_service, wait_for
 
 SCOPE = Scope("000000000000", "local-1")
@@ -156,6 +158,28 @@ def scraped(service: Service, token: str | None = None) -> tuple[int, str]:
         return answer.status, answer.read().decode()
     finally:
         connection.close()
+
+
+def test_the_dashboard_asks_for_what_there_is_and_probes_are_answered(service: Service) -> None:
+    wait_for("nodes of both engines are scraped", lambda: {"shop-001", "mem.0002"} <= _nodes(scraped(service)[1]), 30)
+    _, text = scraped(service)
+    assert sorted(asked_names() - sample_names(text)) == []
+    found = {sample.name: sample.value for family in text_string_to_metric_families(text) for sample in family.samples}
+    assert found["cachefleet_leader"] == 1 and found["cachefleet_engine_processes"] >= 4
+    assert found["cachefleet_data_free_bytes"] > 0 and found["cachefleet_event_loop_lag_seconds_count"] > 0
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=10)
+    try:
+        connection.request("GET", "/readyz")
+        answer = connection.getresponse()
+        told = json.loads(answer.read())
+    finally:
+        connection.close()
+    assert (answer.status, told["ready"], told["checks"]["control_loop"]) == (200, True, "leads")
+
+
+def _nodes(text: str) -> set[str]:
+    families = text_string_to_metric_families(text)
+    return {sample.labels.get("node", "") for family in families for sample in family.samples}
 
 
 def test_prometheus_scrapes_every_node_with_the_token_of_the_data_folder(service: Service) -> None:

@@ -56,6 +56,16 @@ def watched(folder: Path) -> Instruments:
     return instruments
 
 
+def sample_names(text: str) -> set[str]:
+    """Of all families of an exposition, also of those that have no sample yet."""
+    names = set()
+    for line in text.splitlines():
+        if line.startswith("# TYPE "):
+            _, _, name, kind = line.split()
+            names |= {name.removesuffix("_total") + end for end in ENDS[kind]}
+    return names
+
+
 def exposed(folder: Path) -> tuple[set[str], set[str]]:
     """Names of samples, and of labels, of a service with a node of each engine."""
     clock, instruments = ManualClock(), watched(folder)
@@ -66,12 +76,7 @@ def exposed(folder: Path) -> tuple[set[str], set[str]]:
         for engine in (Engine.VALKEY, Engine.MEMCACHED)
     ]
     exposition.tell(nodes, 60)
-    text = exposition.text().decode()
-    names = set()
-    for line in text.splitlines():
-        if line.startswith("# TYPE "):
-            _, _, name, kind = line.split()
-            names |= {name.removesuffix("_total") + end for end in ENDS[kind]}
+    names = sample_names(exposition.text().decode())
     counted = [one for one in instruments.families() if one.labels]
     return names, {*LABELS, "family", "le", "instance", "job"} | {label for one in counted for label in one.labels}
 
@@ -91,18 +96,20 @@ def queries() -> list[str]:
     return [*shown, *(one["definition"] for one in variables if "definition" in one), *(rule["expr"] for rule in rules())]
 
 
+def asked_names() -> set[str]:
+    return {name for query in queries() for name in NAME.findall(query)}
+
+
 def test_every_metric_and_label_that_is_asked_for_is_there(tmp_path: Path) -> None:
     names, labels = exposed(tmp_path)
-    asked = {name for query in queries() for name in NAME.findall(query)}
-    assert len(asked) > 40
-    assert sorted(asked - names) == []
+    assert len(asked_names()) > 40
+    assert sorted(asked_names() - names) == []
     assert {label for query in queries() for label in LABEL.findall(query)} <= labels
 
 
 def test_all_that_the_service_counts_of_itself_is_shown(tmp_path: Path) -> None:
     """A new instrument has its place in the dashboard."""
-    asked = {name for query in queries() for name in NAME.findall(query)}
-    stems = {re.sub(r"_(total|bucket|count|sum)$", "", name) for name in asked}
+    stems = {re.sub(r"_(total|bucket|count|sum)$", "", name) for name in asked_names()}
     assert {one.name for one in watched(tmp_path).families()} - stems == {"cachefleet_leader_token"}
 
 
