@@ -1,4 +1,4 @@
-"""Whether every commit tells what it makes true, and nothing else: who was created, leads, is recovered or gone, and what topics
+"""Whether every commit tells what it makes true and nothing else: who was created, leads, is recovered or gone, and what topics
 hear of it. Since rows and their events are written together, what holds for each commit holds for all of them.
 """
 

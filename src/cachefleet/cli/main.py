@@ -111,6 +111,22 @@ def down(
 
 
 @app.command()
+def events(
+    name: Annotated[
+        str, typer.Argument(metavar="[NAME]", help="A replication group with its clusters, a cluster, a user (default: all).")
+    ] = "",
+    minutes: Annotated[int, typer.Option(metavar="N", min=1, max=20160, help="How far back, up to 14 days.")] = 60,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what happens, until Ctrl-C.")] = False,
+    data: DataOption = None,
+) -> None:
+    """Show what became of caches, and why something failed, oldest first."""
+    from cachefleet.cli.events import show_events
+    from cachefleet.clock import SystemClock
+
+    show_events(_settings(data=data), name.lower(), minutes, SystemClock(), follow=follow)
+
+
+@app.command()
 def status(data: DataOption = None) -> None:
     """Show the services and the groups. Exit code 3: none is running."""
     from cachefleet.cli.status import show_status
