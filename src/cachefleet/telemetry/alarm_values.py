@@ -1,11 +1,11 @@
-"""The values by which alarms are evaluated, of many at once: those that look at the same stretch of time are read together.
+"""The values by which alarms are evaluated, of many at once: what several look at is read once.
 
 Called by telemetry.alarm_watch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 import structlog
@@ -14,16 +14,37 @@ from cachefleet.interfaces import StoreError
 from cachefleet.metrics.alarm_queries import queries_of, wanted_of, watched
 from cachefleet.metrics.alarms import MORE_PERIODS
 from cachefleet.metrics.lines import Line, Work
-from cachefleet.metrics.queries import QueryFailed, Wanted
-from cachefleet.metrics.statistics import read_statistic
+from cachefleet.metrics.queries import Query, QueryFailed, Wanted
+from cachefleet.metrics.statistics import Statistic
 from cachefleet.model.alarm import AlarmDesired
 from cachefleet.model.resource import Key
 from cachefleet.monitoring.evaluation import Evaluation, Span
 from cachefleet.monitoring.reading import Readings, read_lines
 
+_COUNT = Statistic("SampleCount", "SampleCount")
+_AT_ONCE = 20  # alarms whose values are put together before others get their turn
+
 log = structlog.get_logger()
 
-_COUNT = read_statistic("SampleCount")
+
+class Asked(msgspec.Struct, frozen=True):
+    """What an alarm is computed from: one metric, or the queries of an expression. fault: why it cannot be, "" else."""
+
+    queries: tuple[Query, ...] = ()
+    fault: str = ""
+
+
+class Due(msgspec.Struct, frozen=True):
+    """end: of the alarm's youngest period."""
+
+    key: Key
+    alarm: AlarmDesired
+    asked: Asked
+    end: int
+
+    @property
+    def start(self) -> int:
+        return self.end - self.alarm.period_s * (self.alarm.evaluation_periods + MORE_PERIODS)
 
 
 class Measured(msgspec.Struct, frozen=True):
@@ -35,50 +56,74 @@ class Measured(msgspec.Struct, frozen=True):
     fault: str = ""
 
 
-async def read_measured(readings: Readings, alarms: Sequence[tuple[Key, AlarmDesired, int]], now: float) -> dict[Key, Measured]:
-    """alarms: on metrics or expressions, each with the end of its youngest period. Raises StoreError."""
+_Stretch = tuple[int, int]  # start and end
+_Lines = Mapping[tuple[_Stretch, Wanted], Line]
+
+
+def asked_by(alarm: AlarmDesired) -> Asked:
+    """Of an alarm on a metric or on expressions."""
+    if not alarm.queries:
+        wanted = wanted_of(alarm)
+        return Asked((Query("", "", True, wanted=wanted),)) if wanted else Asked(fault=f"{alarm.statistic} is not known here.")
+    try:
+        return Asked(tuple(queries_of(alarm)))
+    except QueryFailed as error:
+        return Asked(fault=str(error))
+
+
+async def read_measured(readings: Readings, due: Sequence[Due], now: float) -> dict[Key, Measured]:
+    """Raises StoreError."""
+    asked: dict[_Stretch, dict[Wanted, None]] = {}
+    for one in due:
+        asked.setdefault((one.start, one.end), {}).update(dict.fromkeys(_wanted(one)))
+    lines: dict[tuple[_Stretch, Wanted], Line] = {}
+    for stretch, several in asked.items():
+        wanted = list(several)
+        # An alarm's periods are bounded, and what is read at once is bounded by portions.
+        work = Work(len(wanted) * (stretch[1] - stretch[0]))
+        found = await read_lines(readings, wanted, *stretch, now, work)
+        lines.update({(stretch, one): line for one, line in zip(wanted, found, strict=True)})
     made: dict[Key, Measured] = {}
-    alike: dict[tuple[int, int], list[tuple[Key, Wanted, bool]]] = {}
-    for key, alarm, end in alarms:
-        start = end - alarm.period_s * (alarm.evaluation_periods + MORE_PERIODS)
-        if alarm.queries:
-            made[key] = await _computed(readings, key, alarm, Span(start, end, now))
-        elif wanted := wanted_of(alarm):
-            counted = alarm.ignores_few_samples and wanted.statistic.kind == "p"
-            alike.setdefault((start, end), []).append((key, wanted, counted))
-        else:
-            made[key] = Measured(fault=f"{alarm.statistic} is not a statistic that is known here")
-    for (start, end), several in alike.items():
-        made.update(await _read(readings, several, Span(start, end, now)))
+    for number, one in enumerate(due, 1):
+        made[one.key] = await _measured(readings, one, lines, now)
+        if number % _AT_ONCE == 0:
+            await readings.clock.sleep(0)
     return made
 
 
-async def _read(readings: Readings, several: Sequence[tuple[Key, Wanted, bool]], span: Span) -> dict[Key, Measured]:
-    assert _COUNT is not None
-    counts = [msgspec.structs.replace(wanted, statistic=_COUNT) for _, wanted, counted in several if counted]
-    asked = [wanted for _, wanted, _ in several] + counts
-    lines = await read_lines(readings, asked, span.start, span.end, span.now, Work(_any_number(asked, span)))
-    counted_lines = iter(lines[len(several) :])
-    return {
-        key: Measured(line.points, next(counted_lines).points if counted else {})
-        for (key, _, counted), line in zip(several, lines[: len(several)], strict=True)
-    }
+def _wanted(due: Due) -> Iterator[Wanted]:
+    for query in due.asked.queries:
+        if query.wanted is not None:
+            yield query.wanted
+            if _counts(due, query.wanted):
+                yield _counting(query.wanted)
 
 
-def _any_number(wanted: Sequence[Wanted], span: Span) -> int:
-    """Of points: an alarm's periods are bounded, and what is read is bounded by portions."""
-    return len(wanted) * int(span.end - span.start)
+def _counts(due: Due, wanted: Wanted) -> bool:
+    return due.alarm.ignores_few_samples and wanted.statistic.kind == "p"
 
 
-async def _computed(readings: Readings, key: Key, alarm: AlarmDesired, span: Span) -> Measured:
+def _counting(wanted: Wanted) -> Wanted:
+    return msgspec.structs.replace(wanted, statistic=_COUNT)
+
+
+async def _measured(readings: Readings, due: Due, lines: _Lines, now: float) -> Measured:
+    if due.asked.fault:
+        return Measured(fault=due.asked.fault)
+    stretch = due.start, due.end
+    query = watched(due.asked.queries)
+    if query.wanted is not None:
+        counts = lines[stretch, _counting(query.wanted)].points if _counts(due, query.wanted) else {}
+        return Measured(lines[stretch, query.wanted].points, counts)
+    known = {one.query_id: lines[stretch, one.wanted] for one in due.asked.queries if one.wanted is not None}
     try:
-        queries = queries_of(alarm)
-        lines: list[Line] = await Evaluation(readings, key.scope, queries, span).lines(watched(queries))
+        evaluation = Evaluation(readings, due.key.scope, due.asked.queries, Span(*stretch, now), known)
+        found = await evaluation.lines(query)
     except QueryFailed as error:
         return Measured(fault=str(error))
     except StoreError:
         raise
     except Exception:  # whatever it is, it must not keep others from being evaluated
-        log.exception("an expression cannot be computed", alarm=str(key))
+        log.exception("an expression cannot be computed", alarm=str(due.key))
         return Measured(fault="The expression could not be computed; the log of the service says why.")
-    return Measured(lines[0].points) if len(lines) == 1 else Measured(fault="The expression did not come to one time series.")
+    return Measured(found[0].points) if len(found) == 1 else Measured(fault="The expression did not come to one time series.")

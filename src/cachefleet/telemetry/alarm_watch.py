@@ -7,6 +7,8 @@ alarms do not hold up anything else.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 import structlog
 
@@ -23,21 +25,24 @@ from cachefleet.model.resource import Key, Kind, Scope
 from cachefleet.model.row import AlarmRow
 from cachefleet.monitoring.reading import Readings
 from cachefleet.monitoring.transitions import change_state
-from cachefleet.telemetry.alarm_values import Measured, read_measured
+from cachefleet.telemetry.alarm_values import Asked, Due, Measured, asked_by, read_measured
 
 LOOK_S = 5.0
 DELAY_S = 4.0  # values of a period come a moment after its end
 _PAGE = 200  # alarms that are looked at in one go
+_AT_ONCE = 20  # alarms that are evaluated before others get their turn
 
 log = structlog.get_logger()
 
 
 class _Known(msgspec.Struct):
-    """alarm: without its history. end: of the last period that was evaluated, None not yet. rule, children: of a composite."""
+    """alarm: without its history. end: of the last period that was evaluated, None not yet. rule, children: of a composite one;
+    asked: of others."""
 
     version: int
     alarm: AlarmDesired
     end: int | None = None
+    asked: Asked = Asked()
     rule: AlarmRule | None = None
     children: frozenset[str] = frozenset()
 
@@ -76,17 +81,20 @@ class AlarmWatch:
         """Evaluate those of which a period has ended since, or that were changed; then composites whose children moved. Raises
         StoreError."""
         there: set[Key] = set()
+        due: list[Due] = []
+        now = self._clock.now()
         after: Key | None = None
         while page := await self._store.versions(Kind.ALARM, after, _PAGE):
             for key, version in page:
                 if key not in self._known or self._known[key].version != version:
                     await self._learn(key)
-            await self._evaluate_due([key for key, _ in page])
+            due += self._due([key for key, _ in page], now)
             there.update(key for key, _ in page)
             after = page[-1][0]
             await self._clock.sleep(0)
         for key in self._known.keys() - there:
             self._forget(key)
+        await self._evaluate_due(due, now)
         if self._moved or self._unsettled:
             await self._evaluate_composites()
 
@@ -103,7 +111,9 @@ class AlarmWatch:
         if alarm.is_composite and (before is None or _configuration(before.alarm) != _configuration(alarm)):
             self._unsettled.add(key)
             self._orders.pop(key.scope, None)
-        if alarm.is_composite:
+        if not alarm.is_composite:
+            known.asked = asked_by(alarm)
+        else:
             try:
                 known.rule = read_rule(alarm.rule, key.scope)
                 known.children = frozenset(children(known.rule))
@@ -119,29 +129,29 @@ class AlarmWatch:
 
     # --- alarms on metrics and expressions ---
 
-    async def _evaluate_due(self, keys: list[Key]) -> None:
-        now = self._clock.now()
-        due: list[tuple[Key, AlarmDesired, int]] = []
+    def _due(self, keys: list[Key], now: float) -> Iterator[Due]:
         for key in keys:
             known = self._known.get(key)
             if known is not None and not known.alarm.is_composite:
                 end = period_ends(now, known.alarm.period_s, DELAY_S)
                 if known.end != end:
-                    due.append((key, known.alarm, end))
-        if not due:
-            return
+                    yield Due(key, known.alarm, known.asked, end)
+
+    async def _evaluate_due(self, due: list[Due], now: float) -> None:
         measured = await read_measured(self._readings, due, now)
-        for key, alarm, end in due:
+        for number, one in enumerate(due, 1):
             self._evaluations.add()
             try:
-                await self._evaluate(key, alarm, end, measured[key])
+                await self._evaluate(one.key, one.alarm, one.end, measured[one.key])
             except Conflict:  # somebody has changed it: again by the next look
                 continue
             except StoreError:
                 raise
             except Exception:
-                log.exception("an alarm cannot be evaluated", alarm=str(key))
-            self._known[key].end = end
+                log.exception("an alarm cannot be evaluated", alarm=str(one.key))
+            self._known[one.key].end = one.end
+            if number % _AT_ONCE == 0:
+                await self._clock.sleep(0)
 
     async def _evaluate(self, key: Key, alarm: AlarmDesired, end: int, measured: Measured) -> None:
         """A state that stays the same is not written anew. Raises Conflict, StoreError."""
