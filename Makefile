@@ -2,6 +2,7 @@
 # make test   set everything up, run every test
 # make simulate SEEDS=20000   let things go wrong, in virtual time
 # make kills KILLS=50   kill real processes at random instants, while groups are changed, slots move, and snapshots are made
+# make scaling   let the data of a group grow and shrink, and its shards follow
 # make restores KEYS=1500000   compare every key of large caches with what their snapshots bring back
 # ARGS='...' is handed on by up, test and bench.
 SHELL := /bin/bash
@@ -17,7 +18,7 @@ EVERY_TEST = --quiet --durations 15 --numprocesses $(shell expr $$(nproc 2>/dev/
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help up test simulate kills backup-kills restores check bench docs wheel lock clean
+.PHONY: help up test simulate kills backup-kills scaling restores check bench docs wheel lock clean
 
 help:
 	@echo 'make up      set everything up, run the service in the foreground with a demo cache (Ctrl-C stops it)'
@@ -25,6 +26,7 @@ help:
 	@echo 'make simulate SEEDS=20000   the control plane against faults in virtual time; prints the seeds that fail'
 	@echo 'make kills KILLS=50   the control plane and engines killed at random instants; TEST_SEED=n repeats a run'
 	@echo 'make backup-kills KILLS=100   whoever takes part in backups and restores killed at random instants'
+	@echo 'make scaling   a load that rises and falls: shards go from two to four and back while clients go on; takes minutes'
 	@echo 'make restores KEYS=1500000   caches with so many keys of all types restored into 1, 3 and 5 shards; every key is compared'
 	@echo 'make check   format, lint, types, import contracts, style, generated documents'
 	@echo 'make bench   measure, print a table'
@@ -67,6 +69,10 @@ backup-kills: KILLS = 100
 backup-kills: $(TESTING)
 	@scripts/install-test-engines
 	@TEST_KILLS=$(KILLS) $(BIN)/python -m pytest -s tests/faults/test_backup_kills.py -k random $(ARGS)
+
+scaling: $(TESTING)
+	@scripts/install-test-engines
+	@TEST_SCALING=1 $(BIN)/python -m pytest -s tests/faults/test_auto_scaling.py $(ARGS)
 
 restores: $(TESTING)
 	@scripts/install-test-engines

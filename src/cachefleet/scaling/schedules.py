@@ -62,6 +62,8 @@ def read_schedule(text: str, timezone: str = "") -> Schedule:
 
 def read_zone(name: str) -> tzinfo:
     """Raises BadSchedule."""
+    if name in ("UTC", "Etc/UTC"):  # which there is without any tables
+        return UTC
     try:
         return ZoneInfo(name)
     except (LookupError, ValueError, OSError):
