@@ -21,11 +21,12 @@ from tests.traffic.traffic import traffic
 
 pytestmark = pytest.mark.skipif(not os.environ.get("TEST_SCALING"), reason="takes minutes: make scaling")
 
-TINY = '[node_types."cache.own.tiny"]\nmaxmemory_bytes = 41943040\n'  # 30 MB for data
+# 150 MB for data, of which the stream that replicas may ask for again takes 10.
+SMALL = '[node_types."cache.own.small"]\nmaxmemory_bytes = 209715200\n'
 EVERY_SECOND = [{"Key": "cachefleet:metrics-interval-s", "Value": "1"}]
 TARGET = 50.0
 FULL = 85.0  # percent of the memory of two shards; of four it is under the target
-VALUE_BYTES, AT_ONCE = 20_000, 50
+VALUE_BYTES, AT_ONCE = 20_000, 100
 WHERE = {
     "ServiceNamespace": "elasticache",
     "ResourceId": "replication-group/tides",
@@ -38,7 +39,7 @@ PATIENCE_S = 420.0
 def service() -> Iterator[Service]:
     with data_folder() as folder:
         settings = folder / "settings.toml"
-        settings.write_text(TINY)
+        settings.write_text(SMALL)
         with running_service(folder / "data", start=False) as made:
             made.start(environment={"CACHEFLEET_CONFIG": str(settings)})
             yield made
@@ -49,7 +50,7 @@ def fullness(cache: Any) -> float:
     told = cache.info("memory", target_nodes=RedisCluster.PRIMARIES)
     nodes = told.values() if "used_memory" not in told else [told]
     shares = [100 * node["used_memory"] / node["maxmemory"] for node in nodes]
-    return sum(shares) / len(shares)
+    return float(sum(shares) / len(shares))
 
 
 def fill(where: Where) -> int:
@@ -85,7 +86,7 @@ def await_shards(client: Any, scaling: Any, count: int, activity: int) -> None:
 
 def test_shards_follow_a_tide(service: Service) -> None:
     client, scaling = service.client(), service.client("application-autoscaling")
-    shape = {"NumNodeGroups": 2, "ReplicasPerNodeGroup": 1, "CacheNodeType": "cache.own.tiny", "Tags": EVERY_SECOND}
+    shape = {"NumNodeGroups": 2, "ReplicasPerNodeGroup": 1, "CacheNodeType": "cache.own.small", "Tags": EVERY_SECOND}
     with data_folder() as folder, replication_group(client, "tides", AutomaticFailoverEnabled=True, **shape) as group:
         scaling.register_scalable_target(**WHERE, MinCapacity=2, MaxCapacity=6)
         scaling.put_scaling_policy(

@@ -16,9 +16,6 @@ from msgspec.structs import replace
 from cachefleet.clock import Entropy
 from cachefleet.interfaces import Conflict, Store, StoreError
 from cachefleet.metrics.alarms import period_ends
-from cachefleet.metrics.lines import Work
-from cachefleet.metrics.queries import Metric, Wanted
-from cachefleet.metrics.statistics import read_statistic
 from cachefleet.model.alarm import AlarmDesired, AlarmValue
 from cachefleet.model.errors import AwsError
 from cachefleet.model.plan import EventDraft
@@ -33,10 +30,11 @@ from cachefleet.model.scaling import (
     StepScaling,
     policy_arn,
 )
-from cachefleet.monitoring.reading import Readings, read_lines
+from cachefleet.monitoring.reading import Readings
 from cachefleet.scaling.decisions import Verdict, decide, ended, noted, outcome, scheduled, seen, under_way, with_activity
 from cachefleet.scaling.requests import capacity_of, change_request
-from cachefleet.scaling.wishes import LOW_PERIODS, Signal, Wish, step_wishes, tracking_wish
+from cachefleet.scaling.wishes import Signal, Wish, step_wishes, tracking_wish
+from cachefleet.telemetry.alarm_values import Due, asked_by, read_measured
 from cachefleet.telemetry.alarm_watch import DELAY_S
 
 LOOK_S = 2.0
@@ -182,9 +180,9 @@ class Scaler:
             if isinstance(policy.rule, StepScaling):
                 made += step_wishes(policy, capacity, await self._signals(scope, target, policy, policy.rule))
                 continue
-            raised = [row.desired for row in await self._alarms(scope, policy) if _is_raised(row.desired)]
-            values = await self._measured(target, raised[0], LOW_PERIODS) if raised else []
-            wish = tracking_wish(policy, target.dimension, capacity, [alarm.name for alarm in raised], values)
+            raised = [row for row in await self._alarms(scope, policy) if _is_raised(row.desired)]
+            values = await self._measured(target, raised[0]) if raised else []
+            wish = tracking_wish(policy, target.dimension, capacity, [row.desired.name for row in raised], values)
             if wish is not None:
                 made.append(wish)
         return made
@@ -195,8 +193,11 @@ class Scaler:
         """Of alarms that name the policy."""
         arn, made = policy_arn(scope, target, policy), []
         rows: list[AlarmRow] = await self._store.rows(Kind.ALARM, scope)
-        for alarm in (row.desired for row in rows if arn in row.desired.alarm_actions and _is_raised(row.desired)):
-            values = await self._measured(target, alarm, alarm.evaluation_periods)
+        for row in rows:
+            alarm = row.desired
+            if arn not in alarm.alarm_actions or not _is_raised(alarm) or alarm.is_composite:
+                continue
+            values = (await self._measured(target, row))[-alarm.evaluation_periods :]
             value = _JOINED.get(rule.aggregation, _JOINED["Average"])(values) if values else None
             made.append(Signal(alarm.name, alarm.threshold, value))
         return made
@@ -206,16 +207,12 @@ class Scaler:
         keys: list[Key] = [scope.key(Kind.ALARM, name) for name in policy.alarms]
         return [row for key in keys if (row := await self._store.get(key)) is not None]
 
-    async def _measured(self, target: ScalableTargetDesired, alarm: AlarmDesired, periods: int) -> list[float]:
-        """In the last periods that began since the capacity changed, oldest first."""
-        statistic = read_statistic(alarm.statistic)
-        if statistic is None:  # of a later version
-            return []
-        now = self._clock.now()
-        end = period_ends(now, alarm.period_s, DELAY_S)
-        wanted = Wanted(Metric(alarm.series, alarm.metric), alarm.unit, statistic, alarm.period_s)
-        (line,) = await read_lines(self._readings, [wanted], end - periods * alarm.period_s, end, now, Work())
-        return [line.points[begin] for begin in sorted(line.points) if begin >= target.changed_at]
+    async def _measured(self, target: ScalableTargetDesired, row: AlarmRow) -> list[float]:
+        """What the alarm looks at, of periods that began since the capacity changed, oldest first."""
+        alarm, now = row.desired, self._clock.now()
+        due = Due(row.key, alarm, asked_by(alarm), period_ends(now, alarm.period_s, DELAY_S))
+        points = (await read_measured(self._readings, [due], now))[row.key].points
+        return [points[begin] for begin in sorted(points) if begin >= target.changed_at]
 
     # --- rows ---
 
