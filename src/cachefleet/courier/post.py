@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import ssl
 from collections.abc import Mapping
 from urllib.parse import unquote, urlsplit
@@ -32,7 +33,7 @@ async def post(endpoint: str, headers: Mapping[str, str], body: bytes, timeout_s
         raise Undelivered(f"no answer within {timeout_s:g} seconds") from None
     except ssl.SSLCertVerificationError as error:
         raise Undelivered(f"its certificate is not trusted: {error.verify_message}") from None
-    except (OSError, ssl.SSLError) as error:
+    except OSError as error:
         raise Undelivered(f"no connection: {error.strerror or type(error).__name__}") from None
     if not 200 <= status < 300:
         raise Undelivered(f"answered with status {status}", lasting=status < 500 and status != _TOO_MANY)
@@ -51,6 +52,8 @@ async def _exchange(endpoint: str, headers: Mapping[str, str], body: bytes, trus
         return await _status(reader)
     finally:
         writer.transport.abort()
+        with contextlib.suppress(OSError):  # of which SSLError is one
+            await writer.wait_closed()
 
 
 def _credentials(endpoint: str) -> dict[str, str]:
