@@ -62,3 +62,5 @@ def test_a_topic_hears_the_story_of_a_group(service: Service) -> None:
             ("DeleteCacheClusterComplete", "told-001"),
             ("DeleteCacheClusterComplete", "told-002"),
         ]
+        sns.publish(TopicArn=topic, Message="the end")
+        assert verified(subscriber.next()[1])["Message"] == "the end", "and nothing twice"

@@ -44,6 +44,7 @@ class Stories:
         for row in groups:
             before = self._rows.get(row.desired.uid)
             if before is not None:
+                self._expect(0, sum(_count(events, *line) for line in _deletion(row)), f"{row.key.name} is deleted")
                 self._check_creation(before, row, events)
                 self._check_failovers(before.memory, row.memory, events)
                 self._check_recoveries(before, row, events)

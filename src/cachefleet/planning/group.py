@@ -154,10 +154,11 @@ def _tell_created(draft: Draft) -> None:
 
 
 def _plan_deletion(draft: Draft) -> Plan:
-    finished = lifecycle.clear_all(draft)
+    cleared = lifecycle.clear_all(draft)
     _unspread(draft)
-    if finished:
+    if cleared:
         unprotect(draft)
+    finished = cleared and not draft.actions
     if finished:
         draft.tell_clusters("Cache cluster deleted", NoticeName.DELETE_CACHE_CLUSTER_COMPLETE)
         draft.tell_group(f"Replication group {draft.name} deleted")
@@ -169,7 +170,7 @@ def _plan_deletion(draft: Draft) -> Plan:
         actions=tuple(draft.actions),
         events=tuple(draft.events),
         look_again_s=0.5,
-        finished=finished and not draft.actions,
+        finished=finished,
     )
 
 

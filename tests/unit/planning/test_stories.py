@@ -73,6 +73,24 @@ def test_a_group_is_created_and_deleted(every: int) -> None:
     ]
 
 
+def test_a_deletion_is_told_of_when_the_host_guards_nothing_any_more() -> None:
+    world = created(replicated(1, failover=False))
+    since = len(world.drafts)
+    world.desired = replace(world.desired, deleting=True)
+    world.seen["guard"] = Guard(tuple(sorted(world.addresses_held())), ())
+    for _ in range(20):
+        before = len(world.drafts)
+        plan = world.step(apply=False)
+        for action in plan.actions:
+            if not isinstance(action, Protect):
+                world.apply(action)
+    assert not world.finished and len(world.drafts) == before == since
+    del world.seen["guard"]
+    world.step()
+    assert world.finished
+    assert [event.message for event in world.drafts[since:]] == ["Cache cluster deleted", "Replication group demo deleted"]
+
+
 def test_a_memcached_cluster_is_one_cache_cluster() -> None:
     assert story(created(memcached(2), replication_group=False)) == [
         ("demo", "Added cache node 0001 in availability zone local-1a", None),

@@ -57,8 +57,7 @@ class World:
         self.desired = desired
         self.name = name
         self.replication_group = replication_group
-        self.memory = GroupMemory()
-        self.status = GroupStatus()
+        self.memory, self.status = GroupMemory(), GroupStatus()
         self.engines: dict[str, Engine] = {}
         self.now = 1000.0
         self.rules = ControlSettings()
@@ -66,11 +65,10 @@ class World:
         self.drafts: list[actions.EventDraft] = []  # the same, whole
         self.seen: dict[str, Any] = {}  # further members of Observed, as a test wants them
         self.failing_starts: set[str] = set()
-        self.finished = False
         self.lost: set[int] = set()
         self.next_address, self.no_addresses = 0, ""
         self.silences: dict[str, Silence] = {}
-        self.watched_s = math.inf
+        self.watched_s, self.finished = math.inf, False
         self.zones_out: frozenset[str] = frozenset()
         self.busy: set[str] = set()  # incarnations that answer only that they are busy
         self.strangers: dict[str, Engine] = {}  # nodes of another cluster, by engine id; known where `knows` says so
