@@ -24,7 +24,7 @@ from cachefleet.metrics.alarm_queries import check_shape, stored
 from cachefleet.metrics.alarm_rules import RuleError, read_rule
 from cachefleet.metrics.queries import QueryFailed
 from cachefleet.metrics.statistics import SIMPLE, Statistic
-from cachefleet.model.alarm import AlarmDesired, Comparison, Missing
+from cachefleet.model.alarm import AlarmDesired, AlarmQuery, Comparison, Missing
 from cachefleet.model.errors import AwsError, invalid_combination
 
 DESCRIPTION_LENGTH = 1024
@@ -113,6 +113,12 @@ def _on_queries(context: Context, request: Mapping[str, Any], alarm: AlarmDesire
     for member in (*_OF_ONE_METRIC, "EvaluateLowSampleCountPercentile"):
         if request.get(member):
             raise invalid_combination(f"{member} and Metrics cannot be used together; the metrics of Metrics have their own.")
+    queries, period_s = read_watched(context, given)
+    return replace(alarm, queries=queries, period_s=period_s)
+
+
+def read_watched(context: Context, given: Sequence[Mapping[str, Any]]) -> tuple[tuple[AlarmQuery, ...], int]:
+    """(queries of which one is watched, the period that all have). Raises ValidationError."""
     queries = read_queries(context, given, "Metrics", MAX_QUERIES)
     metrics = [query.wanted for query in queries if query.wanted is not None]
     if not 1 <= len(metrics) <= MAX_METRICS:
@@ -127,8 +133,7 @@ def _on_queries(context: Context, request: Mapping[str, Any], alarm: AlarmDesire
     except QueryFailed as error:
         raise refuse_query(str(error)) from None
     texts = [one.get("Expression", "") for one in given]
-    kept = tuple(stored(query, text) for query, text in zip(queries, texts, strict=True))
-    return replace(alarm, queries=kept, period_s=periods.pop())
+    return tuple(stored(query, text) for query, text in zip(queries, texts, strict=True)), periods.pop()
 
 
 def _statistic(request: Mapping[str, Any]) -> Statistic:

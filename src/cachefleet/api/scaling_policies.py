@@ -90,7 +90,7 @@ def _require_alone(target: ScalableTargetDesired, name: str, rule: TargetTrackin
         present = other.rule
         if other.name == name or not isinstance(present, TargetTracking):
             continue
-        if (rule.series, rule.metric) == (present.series, present.metric):
+        if (rule.series, rule.metric, rule.queries) == (present.series, present.metric, present.queries):
             raise refused(
                 f"Only one {TRACKING} policy for a given metric specification is allowed: {other.name} has the same metric."
             )

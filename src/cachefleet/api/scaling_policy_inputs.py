@@ -7,11 +7,15 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
+from cachefleet.api.alarm_inputs import read_watched
 from cachefleet.api.context import Context
 from cachefleet.api.metric_inputs import checked_unit, read_metric
 from cachefleet.api.scaling_inputs import TargetName, one_of, read_number, refused
+from cachefleet.metrics.periods import MINUTE_S
 from cachefleet.metrics.statistics import SIMPLE
-from cachefleet.model.alarm import AlarmDesired, Comparison
+from cachefleet.model.alarm import AlarmDesired, AlarmQuery, Comparison
 from cachefleet.model.metric import NODES, Series
 from cachefleet.model.metric_interval import interval_s
 from cachefleet.model.row import GroupRow
@@ -23,7 +27,8 @@ CONFIGURATIONS = {TRACKING: "TargetTrackingScalingPolicyConfiguration", STEPS: "
 OUT_COOLDOWN_S, IN_COOLDOWN_S, STEP_COOLDOWN_S = 600, 900, 600
 LOWEST_TARGET, HIGHEST_TARGET = 35, 70
 MOST_STEPS = 20
-_MINUTE_S, _SHORTEST_S = 60, 10
+_SHORTEST_S = 10
+_OF_ONE_METRIC = ("MetricName", "Namespace", "Dimensions", "Statistic", "Unit")
 _CPU, _BOTH = "EngineCPUUtilization", (Dimension.NODE_GROUPS, Dimension.REPLICAS)
 _CONFIGURATION = CONFIGURATIONS[TRACKING]
 _CUSTOM = f"{_CONFIGURATION}.CustomizedMetricSpecification"
@@ -81,7 +86,7 @@ def _predefined(context: Context, name: TargetName, given: Mapping[str, Any], co
 
 def _customized(context: Context, given: Mapping[str, Any], common: Mapping[str, Any]) -> TargetTracking:
     if given.get("Metrics"):
-        raise refused(f"{_CUSTOM}.Metrics: expressions cannot be tracked; name one metric with Namespace and MetricName.")
+        return TargetTracking(queries=_queries(context, given), **common)
     metric = read_metric(context, given, f"{_CUSTOM}.", refused)
     return TargetTracking(
         series=metric.series,
@@ -90,6 +95,18 @@ def _customized(context: Context, given: Mapping[str, Any], common: Mapping[str,
         unit=checked_unit(given.get("Unit"), f"{_CUSTOM}.Unit", refused),
         **common,
     )
+
+
+def _queries(context: Context, given: Mapping[str, Any]) -> tuple[AlarmQuery, ...]:
+    """As an alarm has them; the period is the alarm's. Raises ValidationError, ValidationException."""
+    single = next((member for member in _OF_ONE_METRIC if given.get(member)), "")
+    if single:
+        raise refused(f"{_CUSTOM}: {single} and Metrics cannot be used together; the metrics of Metrics have their own.")
+    asked = [
+        {**one, "MetricStat": {**one["MetricStat"], "Period": MINUTE_S}} if one.get("MetricStat") else one
+        for one in given["Metrics"]
+    ]
+    return read_watched(context, asked)[0]
 
 
 def _target(value: float, *, predefined: bool) -> float:
@@ -112,7 +129,10 @@ def own_alarms_of(
 ) -> tuple[AlarmDesired, AlarmDesired]:
     """(high, low), new. arn: the policy's. Where the group is measured more often than every minute, so is its alarm."""
     interval = interval_s(group.tags, context.settings.metrics.interval_s)
-    period_s = max(interval, _SHORTEST_S) if rule.series.namespace == NODES and interval < _MINUTE_S else _MINUTE_S
+    series = [query.series for query in rule.queries if query.series is not None] or [rule.series]
+    is_fine = interval < MINUTE_S and all(one.namespace == NODES for one in series)
+    period_s = max(interval, _SHORTEST_S) if is_fine else MINUTE_S
+    queries = tuple(replace(query, period_s=period_s) if query.period_s else query for query in rule.queries)
 
     def alarm(kind: str, uid: str, threshold: float, comparison: Comparison, periods: int) -> AlarmDesired:
         return AlarmDesired(
@@ -121,6 +141,7 @@ def own_alarms_of(
             metric=rule.metric,
             statistic=rule.statistic,
             unit=rule.unit,
+            queries=queries,
             period_s=period_s,
             evaluation_periods=periods,
             datapoints=periods,

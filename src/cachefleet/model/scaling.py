@@ -6,6 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
+from cachefleet.model.alarm import AlarmQuery
 from cachefleet.model.metric import Series
 from cachefleet.model.resource import Kind, Scope
 
@@ -51,15 +52,17 @@ UNDER_WAY = (ActivityStatus.PENDING, ActivityStatus.IN_PROGRESS)
 
 
 class TargetTracking(msgspec.Struct, frozen=True, kw_only=True, tag="target"):
-    """predefined: "" for a metric of one's own. Cool-downs in seconds, from the end of a change on."""
+    """predefined: "" for a metric of one's own. queries: in place of a series, where expressions make the metric. Cool-downs in
+    seconds, from the end of a change on."""
 
     target: float
-    series: Series
-    metric: str
-    statistic: str
     out_cooldown_s: int
     in_cooldown_s: int
+    series: Series = Series("", "", "", ())
+    metric: str = ""
+    statistic: str = ""
     unit: str = ""
+    queries: tuple[AlarmQuery, ...] = ()
     predefined: str = ""
     scales_in: bool = True
 

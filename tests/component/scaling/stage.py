@@ -113,10 +113,10 @@ class ScalingStage(GroupStage):
         reply = await self.call("DescribeScalingActivities", SERVICE, ServiceNamespace="elasticache", **more)
         return list(reply["ScalingActivities"])
 
-    async def minute(self, value: float | None, series: Series = PRIMARIES, name: str = CPU) -> None:
+    async def minute(self, value: float | None, series: Series = PRIMARIES, name: str = CPU, unit: str = "Percent") -> None:
         """A minute goes by, with this value of the metric; alarms are evaluated, and scaling has a look."""
         if value is not None:
-            self.metrics.put(series, MetricName(name, "Percent"), self.clock.now(), value)
+            self.metrics.put(series, MetricName(name, unit), self.clock.now(), value)
         self.clock.pass_time(60.0)
         self.clock.pass_time(5.0)
         await self.watch.look()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cachefleet.model.metric import Series
 from cachefleet.model.resource import Kind
 from tests.component.scaling.stage import NODES_OF, REPLICAS, SERVICE, SHARDS, ScalingStage, on_scaling
 from tests.fakes.api import ACCOUNT, REGION
@@ -154,6 +155,31 @@ async def test_a_metric_of_ones_own_may_have_any_target(stage: ScalingStage) -> 
     assert (shown["CustomizedMetricSpecification"], shown["DisableScaleIn"]) == (CUSTOM, True)
 
 
+LENGTH = {"Metric": {"Namespace": "mine", "MetricName": "length", "Dimensions": []}, "Stat": "Sum"}
+PER_SHARD = [
+    {"Id": "m1", "MetricStat": LENGTH, "ReturnData": False},
+    {"Id": "e1", "Expression": "m1 / 2", "Label": "half", "ReturnData": True},
+]
+
+
+@on_scaling
+async def test_what_expressions_make_can_be_tracked(stage: ScalingStage) -> None:
+    await stage.make(2)
+    await stage.register(1, 8)
+    configuration = {"TargetValue": 100.0, "CustomizedMetricSpecification": {"Metrics": PER_SHARD}}
+    put: dict[str, Any] = {"PolicyName": "queue", "PolicyType": "TargetTrackingScaling", TRACK: configuration}
+    await stage.scaling("PutScalingPolicy", **put)
+    (policy,) = await described(stage, "DescribeScalingPolicies")
+    assert policy[TRACK]["CustomizedMetricSpecification"] == {"Metrics": PER_SHARD}
+    series = Series(ACCOUNT, REGION, "mine", ())
+    for _ in range(3):
+        assert await stage.shards() == 2
+        await stage.minute(300.0, series, "length", "None")
+    assert await stage.shards() == 3  # 2 * 150 / 100
+    both = {**configuration, "CustomizedMetricSpecification": {"Metrics": PER_SHARD[:1]}}
+    await stage.refused_scaling("ValidationError", "ReturnData", "PutScalingPolicy", **{**put, TRACK: both})
+
+
 TRACK = "TargetTrackingScalingPolicyConfiguration"
 STEP = "StepScalingPolicyConfiguration"
 CPU = {"PredefinedMetricType": "ElastiCachePrimaryEngineCPUUtilization"}
@@ -176,7 +202,10 @@ BAD_TRACKING: list[tuple[str, dict[str, Any]]] = [
     ("above 0", {"TargetValue": float("inf"), "CustomizedMetricSpecification": CUSTOM}),
     ("Statistic", {"TargetValue": 5.0, "CustomizedMetricSpecification": {**CUSTOM, "Statistic": "p99"}}),
     ("Unit", {"TargetValue": 5.0, "CustomizedMetricSpecification": {**CUSTOM, "Unit": "Parsec"}}),
-    ("expressions", {"TargetValue": 5.0, "CustomizedMetricSpecification": {"Metrics": [{"Id": "a"}]}}),
+    (
+        "cannot be used together",
+        {"TargetValue": 5.0, "CustomizedMetricSpecification": {**CUSTOM, "Metrics": [{"Id": "a", "Expression": "1"}]}},
+    ),
     ("ScaleInCooldown: -1", {"TargetValue": 50.0, "PredefinedMetricSpecification": CPU, "ScaleInCooldown": -1}),
 ]
 PLUS_ONE = {"MetricIntervalLowerBound": 0.0, "ScalingAdjustment": 1}
