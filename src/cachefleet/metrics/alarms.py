@@ -54,8 +54,13 @@ class Verdict(msgspec.Struct, frozen=True):
 def period_ends(now: float, period_s: int, delay_s: float) -> int:
     """When the youngest period ends. Those of a minute and more end at full minutes, whatever their length, so that an alarm is
     evaluated every minute; finer ones at multiples of their length."""
-    step = min(60, period_s)
+    step = period_step(period_s)
     return int(now - delay_s) // step * step
+
+
+def period_step(period_s: int) -> int:
+    """How often a period ends, in seconds."""
+    return min(60, period_s)
 
 
 def evaluate(rule: Rule, points: Mapping[int, float], end: int, period_s: int) -> Verdict:

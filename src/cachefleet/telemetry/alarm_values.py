@@ -17,12 +17,14 @@ from cachefleet.metrics.lines import Line, Work
 from cachefleet.metrics.queries import Query, QueryFailed, Wanted
 from cachefleet.metrics.statistics import Statistic
 from cachefleet.model.alarm import AlarmDesired
+from cachefleet.model.metric import Series
 from cachefleet.model.resource import Key
 from cachefleet.monitoring.evaluation import Evaluation, Span
 from cachefleet.monitoring.reading import Readings, read_lines
 
 _COUNT = Statistic("SampleCount", "SampleCount")
 _AT_ONCE = 20  # alarms whose values are put together before others get their turn
+_BATCH = 300  # alarms whose values are read together
 
 log = structlog.get_logger()
 
@@ -69,6 +71,24 @@ def asked_by(alarm: AlarmDesired) -> Asked:
         return Asked(tuple(queries_of(alarm)))
     except QueryFailed as error:
         return Asked(fault=str(error))
+
+
+async def batches(readings: Readings, due: Sequence[Due]) -> list[list[Due]]:
+    """Those that look at the same series are in the same one, since what is stored of a series is read as a whole."""
+    alike: dict[Series | None, list[Due]] = {}
+    for number, one in enumerate(due, 1):
+        first = next(_wanted(one), None)
+        alike.setdefault(first.metric.series if first is not None else None, []).append(one)
+        if number % _BATCH == 0:
+            await readings.clock.sleep(0)
+    made: list[list[Due]] = []
+    for several in alike.values():
+        for begin in range(0, len(several), _BATCH):
+            some = several[begin : begin + _BATCH]
+            if not made or len(made[-1]) + len(some) > _BATCH:
+                made.append([])
+            made[-1] += some
+    return made
 
 
 async def read_measured(readings: Readings, due: Sequence[Due], now: float) -> dict[Key, Measured]:

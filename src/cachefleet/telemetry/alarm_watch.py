@@ -17,7 +17,7 @@ from cachefleet.interfaces import Conflict, Store, StoreError
 from cachefleet.metric_interfaces import Metrics
 from cachefleet.metrics.alarm_messages import iso
 from cachefleet.metrics.alarm_rules import AlarmRule, RuleError, children, in_order, read_rule
-from cachefleet.metrics.alarms import Verdict, evaluate, is_told_by_few, period_ends, rule_of
+from cachefleet.metrics.alarms import Verdict, evaluate, is_told_by_few, period_ends, period_step, rule_of
 from cachefleet.metrics.composite_alarms import composite_state
 from cachefleet.metrics.instruments import Counter, Instruments
 from cachefleet.model.alarm import AlarmDesired, AlarmState, AlarmValue
@@ -25,23 +25,23 @@ from cachefleet.model.resource import Key, Kind, Scope
 from cachefleet.model.row import AlarmRow
 from cachefleet.monitoring.reading import Readings
 from cachefleet.monitoring.transitions import change_state
-from cachefleet.telemetry.alarm_values import Asked, Due, Measured, asked_by, read_measured
+from cachefleet.telemetry.alarm_values import Asked, Due, Measured, asked_by, batches, read_measured
 
 LOOK_S = 5.0
 DELAY_S = 4.0  # values of a period come a moment after its end
-_PAGE = 200  # alarms that are looked at in one go
+_PAGE = 500  # alarms that are looked at in one go
 _AT_ONCE = 20  # alarms that are evaluated before others get their turn
 
 log = structlog.get_logger()
 
 
 class _Known(msgspec.Struct):
-    """alarm: without its history. end: of the last period that was evaluated, None not yet. rule, children: of a composite one;
+    """alarm: without its history. rests: from when until when it need not be evaluated. rule, children: of a composite one;
     asked: of others."""
 
     version: int
     alarm: AlarmDesired
-    end: int | None = None
+    rests: tuple[float, float] = (0.0, 0.0)
     asked: Asked = Asked()
     rule: AlarmRule | None = None
     children: frozenset[str] = frozenset()
@@ -132,12 +132,14 @@ class AlarmWatch:
     def _due(self, keys: list[Key], now: float) -> Iterator[Due]:
         for key in keys:
             known = self._known.get(key)
-            if known is not None and not known.alarm.is_composite:
-                end = period_ends(now, known.alarm.period_s, DELAY_S)
-                if known.end != end:
-                    yield Due(key, known.alarm, known.asked, end)
+            if known is not None and not known.alarm.is_composite and not known.rests[0] <= now < known.rests[1]:
+                yield Due(key, known.alarm, known.asked, period_ends(now, known.alarm.period_s, DELAY_S))
 
     async def _evaluate_due(self, due: list[Due], now: float) -> None:
+        for batch in await batches(self._readings, due):
+            await self._evaluate_batch(batch, now)
+
+    async def _evaluate_batch(self, due: list[Due], now: float) -> None:
         measured = await read_measured(self._readings, due, now)
         for number, one in enumerate(due, 1):
             self._evaluations.add()
@@ -149,7 +151,7 @@ class AlarmWatch:
                 raise
             except Exception:
                 log.exception("an alarm cannot be evaluated", alarm=str(one.key))
-            self._known[one.key].end = one.end
+            self._known[one.key].rests = one.end + DELAY_S, one.end + DELAY_S + period_step(one.alarm.period_s)
             if number % _AT_ONCE == 0:
                 await self._clock.sleep(0)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from random import Random
 from typing import Any
 
 import pytest
@@ -184,3 +185,62 @@ async def test_subjects_are_never_too_long(stage: Stage) -> None:
     (notice,) = await watched.told()
     assert notice.subject == f'ALARM: "{"x" * (100 - 13 - len(REGION) - 3)}..." in {REGION}' and len(notice.subject) == 100
     assert json.loads(notice.message)["Trigger"]["MetricName"] == HEAT["MetricName"]
+
+
+class _Trouble:
+    """A store of which some commits fail, and of some the answer gets lost."""
+
+    def __init__(self, store: Any, chance: Random) -> None:
+        self._store, self._chance = store, chance
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    @asynccontextmanager
+    async def transaction(self) -> Any:
+        async with self._store.transaction() as transaction:
+            yield transaction
+            if self._chance.random() < 0.3:
+                raise StoreError("the commit failed")
+        if self._chance.random() < 0.3:
+            raise StoreError("the answer to the commit is lost")
+
+
+async def _tried(look: Any) -> None:
+    with suppress(StoreError):
+        await look()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_fails_each_transition_is_told_once(tmp_path: Any, seed: int) -> None:
+    """Two leaders at the same time, a caller that sets states, and a database in trouble."""
+
+    @on_stage
+    async def run(stage: Stage) -> None:
+        chance = Random(seed)
+        watched = Watched(stage)
+        topic = await watched.topic("alerts")
+        actions = {key: [topic] for key in ("AlarmActions", "OKActions", "InsufficientDataActions")}
+        await stage.call("PutMetricAlarm", AlarmName="hot", **AT_ONCE, **actions)
+        await stage.call("PutCompositeAlarm", AlarmName="top", AlarmRule="NOT ALARM(hot)", **actions)
+        troubled = _Trouble(stage.context.store, chance)
+        leaders = [AlarmWatch(troubled, stage.recorder, stage.clock, 40) for _ in range(2)]
+        for _ in range(40):
+            watched.measure(chance.choice((10.0, 90.0)))
+            stage.clock.pass_time(chance.choice((5.0, 60.0)))
+            if chance.random() < 0.2:
+                state = chance.choice(("OK", "ALARM"))
+                await stage.call("SetAlarmState", AlarmName="hot", StateValue=state, StateReason="a drill")
+            await asyncio.gather(*(_tried(leader.look) for leader in leaders if chance.random() < 0.8))
+        told = [json.loads(notice.message) for notice in await watched.told()]
+        for name in ("hot", "top"):
+            history = await watched.history(name, "StateUpdate", AlarmTypes=["MetricAlarm", "CompositeAlarm"], MaxRecords=100)
+            assert [
+                f"Alarm updated from {one['OldStateValue']} to {one['NewStateValue']}"
+                for one in told
+                if one["AlarmName"] == name
+            ] == [item["HistorySummary"] for item in reversed(history)]
+            assert len(history) > 3
+        assert len({notice.notice_id for notice in await watched.told()}) == len(told)
+
+    run(tmp_path)
