@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 import valkey
+from prometheus_client.parser import text_string_to_metric_families
 
 from cachefleet.model.proof import ASKED, FAILED, PROVEN
 from tests.engine.groups import address, replication_group
 from tests.engine.snapshots import snapshot
+from tests.engine.test_metrics import scraped
 from tests.fixtures.service import CACHEFLEET, Service, running_service, wait_for
 
 KEYS = 300
@@ -108,9 +110,19 @@ def test_a_good_snapshot_is_proven_and_a_damaged_one_is_not(service: Service, cl
         assert any(
             message.startswith("Snapshot monday could not be restored when it was verified: ") for message in messages(client)
         )
+        proofs = {"cachefleet_snapshot_proof_succeeded": 0, "succeeded": 1, "failed": 1}
+        wait_for("Prometheus is told", lambda: exposed_proofs(service) == proofs)
         listed = run(service, "snapshot", "list").stdout.splitlines()
         assert listed[1].split()[:6] == ["monday", "available", "manual", "shop", "valkey", "9.1.2"]
         assert " FAILED: " in listed[1]
+
+
+def exposed_proofs(service: Service) -> dict[str, float]:
+    """Of shop, how its last one ended; and how many there were by how they ended."""
+    samples = [one for family in text_string_to_metric_families(scraped(service)[1]) for one in family.samples]
+    counts = {one.labels["outcome"]: one.value for one in samples if one.name == "cachefleet_snapshot_proofs_total"}
+    last = "cachefleet_snapshot_proof_succeeded"
+    return {**counts, **{last: one.value for one in samples if one.name == last and one.labels["group"] == "shop"}}
 
 
 def _run_besides(service: Service, mine: set[int], least: int) -> bool:
