@@ -295,7 +295,7 @@ async def test_policies_of_users_say_who_may_publish_where(stage: Stage) -> None
     entries = [{"Id": "1", "Message": "in a batch"}]
     await stage.call("PublishBatch", TopicArn=TOPIC, PublishBatchRequestEntries=entries)
     other = f"{TOPIC.rpartition(':')[0]}:other"
-    for name, request in {
+    requests: dict[str, dict[str, object]] = {
         "Publish": {"TopicArn": other, "Message": "x"},
         "PublishBatch": {"TopicArn": other, "PublishBatchRequestEntries": entries},
         "Subscribe": {"TopicArn": TOPIC, "Protocol": "http", "Endpoint": "http://b/"},
@@ -303,7 +303,8 @@ async def test_policies_of_users_say_who_may_publish_where(stage: Stage) -> None
         "CreateTopic": {"Name": "third"},
         "ListTopics": {},
         "DeleteTopic": {"TopicArn": TOPIC},
-    }.items():
+    }
+    for name, request in requests.items():
         with pytest.raises(Refused, match="is not authorized to perform: sns:") as refusal:
             await stage.call(name, **request)
         assert (refusal.value.code, refusal.value.status) == ("AuthorizationError", 403)

@@ -22,7 +22,7 @@ from cachefleet.notices.backoff import (
 
 
 def delays(policy: RetryPolicy) -> list[float]:
-    found = []
+    found: list[float] = []
     while (delay := delay_s(policy, len(found) + 1)) is not None:
         found.append(delay)
     return found
