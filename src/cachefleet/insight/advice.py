@@ -74,7 +74,7 @@ def advise(group: GroupUse, known_types: Sequence[NodeType]) -> Advice | None:
 
 
 def _smaller(group: GroupUse, known_types: Sequence[NodeType]) -> NodeType | None:
-    """The one with the least memory that would do."""
+    """The one with the fewest processors, and then the least memory, that would do."""
     present = group.present
     if present is None or any(one.evictions or one.engine_cpu is None for one in group.nodes):
         return None
@@ -89,7 +89,7 @@ def _smaller(group: GroupUse, known_types: Sequence[NodeType]) -> NodeType | Non
         and one.maxmemory_bytes <= SHRINKS * present.maxmemory_bytes
         and cpu <= (MOST_ENGINE_CPU_BURSTABLE if family(one.name).startswith("t") else MOST_ENGINE_CPU)
     ]
-    return min(fitting, key=lambda one: (one.maxmemory_bytes, families.index(family(one.name))), default=None)
+    return min(fitting, key=lambda one: (one.vcpu, one.maxmemory_bytes, families.index(family(one.name))), default=None)
 
 
 def family(node_type: str) -> str:

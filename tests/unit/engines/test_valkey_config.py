@@ -240,3 +240,9 @@ def test_users_have_the_commands_of_the_module_for_config_where_it_is_loaded(ver
     (of_clients,) = (line for line in text.splitlines() if line.startswith("user default "))
     assert of_clients.endswith("-cachefleet.config-get -cachefleet.config-set +cachefleet.config-get") is loaded
     assert ("cachefleet.config" in text) is loaded
+
+
+@pytest.mark.parametrize("version", ALL)
+def test_every_version_loads_the_module_that_samples_keys(version: Build) -> None:
+    assert "loadmodule /data/modules/trace-1.so" in lines(version, trace_module="/data/modules/trace-1.so")
+    assert not [line for line in lines(version) if line.startswith("loadmodule")]
