@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 FIRST_YEAR, LAST_YEAR = 1970, 2199
+_LAST_S = (LAST_YEAR - FIRST_YEAR + 1) * 366 * 86400.0  # later than that
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 _UNITS_S = {"minute": 60, "hour": 3600, "day": 86400}
@@ -81,7 +82,7 @@ def next_due(schedule: Schedule, after: float, created_at: float, start: float =
         first = start or created_at + schedule.every_s
         found = first + max(0, int((after - first) // schedule.every_s) + 1) * schedule.every_s
     else:
-        found = _next_of_cron(schedule, max(after, start - 1))
+        found = _next_of_cron(schedule, max(after, start - 1, 0.0))
     return 0.0 if end and found > end else found
 
 
@@ -192,7 +193,7 @@ def _weekday_near(day: date, number: int) -> int:
 def _next_of_cron(schedule: Schedule, after: float) -> float:
     """A local time that is left out when clocks go forward comes as much later; one that comes twice counts once."""
     cron = schedule.cron
-    if cron is None:
+    if cron is None or after > _LAST_S:
         return 0.0
     for day in _days(cron, datetime.fromtimestamp(after, schedule.zone).date()):
         moments = (

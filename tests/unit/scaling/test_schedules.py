@@ -75,6 +75,12 @@ def test_a_rate_counts_from_its_start_or_from_the_creation() -> None:
     assert next_due(schedule, 5000.0, created_at=1000.0, start=5000.0, end=5500.0) == 0.0
 
 
+def test_far_from_now_nothing_is_due() -> None:
+    schedule = read_schedule("cron(0 9 * * ? *)", "Europe/Berlin")
+    assert next_due(schedule, 1000.0, 0.0, start=253_402_300_799.0) == 0.0
+    assert next_due(schedule, -62_135_596_800.0, 0.0) == 8 * 3600.0
+
+
 def test_start_and_end_bound_a_cron() -> None:
     schedule = read_schedule("cron(0 9 * * ? *)")
     now, start, end = moment("2026-11-23T12:00:00"), moment("2026-12-01T09:00:00"), moment("2026-12-02T08:00:00")
