@@ -54,6 +54,10 @@ def _check(scope: Scope, arn: str, where: str) -> None:
         )
     if not form.fullmatch(parts["rest"]):
         raise _refused(f"Invalid arn syntax: {quoted(arn)} for parameter {where}.")
+    if form is _POLICY and not where.startswith("AlarmActions"):
+        raise _refused(
+            f"The action {quoted(arn)} for parameter {where} is only for AlarmActions: policies scale in ALARM alone."
+        )
 
 
 def _refused(message: str) -> AwsError:

@@ -8,7 +8,7 @@ import msgspec
 
 from cachefleet.model.alarm import AlarmQuery
 from cachefleet.model.metric import Series
-from cachefleet.model.resource import Kind, Scope
+from cachefleet.model.resource import Key, Kind, Scope
 
 NAMESPACE = "elasticache"
 ACTIVITIES = 100  # that are kept of a target
@@ -176,6 +176,15 @@ def target_arn(scope: Scope, target: ScalableTargetDesired) -> str:
 
 def policy_arn(scope: Scope, target: ScalableTargetDesired, policy: ScalingPolicy) -> str:
     return _arn(scope, target, f"scalingPolicy:{policy.uid}", f"policyName/{policy.name}")
+
+
+def target_keys(policy: str) -> list[Key]:
+    """The rows of which one may hold the policy of this ARN."""
+    region, account = policy.split(":")[3:5]
+    scope = Scope(account, region)
+    resource_type, _, resource = policy.partition(f":resource/{NAMESPACE}/")[2].partition(":")[0].partition("/")
+    names = [row_name(dimension, resource) for dimension in Dimension if dimension.resource_type == resource_type]
+    return [scope.key(Kind.SCALABLE_TARGET, name) for name in names]
 
 
 def action_arn(scope: Scope, target: ScalableTargetDesired, action: ScheduledAction) -> str:

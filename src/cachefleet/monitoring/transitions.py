@@ -7,7 +7,6 @@ win, and what it publishes has an id that follows from that version. Called by S
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 
 from msgspec.structs import replace
 
@@ -16,7 +15,8 @@ from cachefleet.metrics.alarm_messages import message, subject
 from cachefleet.metrics.alarms import acted, state_change
 from cachefleet.model.alarm import AlarmDesired, AlarmState
 from cachefleet.model.notice import Notice, uuid_of
-from cachefleet.model.row import AlarmRow
+from cachefleet.model.row import AlarmRow, ScalableTargetRow
+from cachefleet.model.scaling import policy_arn, target_keys
 from cachefleet.model.topic import topic_key
 
 
@@ -25,22 +25,27 @@ async def change_state(store: Store, row: AlarmRow, state: AlarmState, now: floa
     StoreError."""
     before = row.desired.state
     alarm = state_change(row.desired, state, now)
-    topics: Sequence[str] = ()
-    if state.value is not before.value and alarm.actions_enabled:
-        topics = [arn for arn in alarm.actions(state.value) if topic_key(arn) is not None]
-    notices = [_notice(row, alarm, before, topic) for topic in topics if await _is_there(store, topic)]
-    told = {notice.topic_arn for notice in notices}
-    for topic in topics:
-        alarm = acted(alarm, topic, "" if topic in told else f"Resource: {topic} does not exist", now)
+    actions = alarm.actions(state.value) if state.value is not before.value and alarm.actions_enabled else ()
+    there = [arn for arn in actions if await _is_there(store, arn)]
+    notices = [_notice(row, alarm, before, arn) for arn in there if topic_key(arn) is not None]
+    for arn in actions:
+        alarm = acted(alarm, arn, "" if arn in there else f"Resource: {arn} does not exist", now)
     async with store.transaction() as transaction:
         stored = await transaction.update(replace(row, desired=alarm))
         await transaction.publish(notices)
     return stored
 
 
-async def _is_there(store: Store, topic: str) -> bool:
-    found = topic_key(topic)
-    return found is not None and await store.get(found[0]) is not None
+async def _is_there(store: Store, arn: str) -> bool:
+    """A policy is not told: it follows the states of alarms that name it (telemetry.scaler)."""
+    topic = topic_key(arn)
+    if topic is not None:
+        return await store.get(topic[0]) is not None
+    for key in target_keys(arn):
+        target: ScalableTargetRow | None = await store.get(key)
+        if target is not None and any(policy_arn(key.scope, target.desired, one) == arn for one in target.desired.policies):
+            return True
+    return False
 
 
 def _notice(row: AlarmRow, alarm: AlarmDesired, before: AlarmState, topic: str) -> Notice:

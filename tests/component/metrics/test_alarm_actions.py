@@ -11,6 +11,18 @@ from typing import Any
 import pytest
 
 from cachefleet.interfaces import StoreError
+from cachefleet.model.resource import Kind
+from cachefleet.model.row import Row
+from cachefleet.model.scaling import (
+    Adjustment,
+    Dimension,
+    ScalableTargetDesired,
+    ScalingPolicy,
+    Step,
+    StepScaling,
+    policy_arn,
+    row_name,
+)
 from cachefleet.telemetry.alarm_watch import AlarmWatch
 from tests.component.metrics.stage import Stage, on_stage
 from tests.component.metrics.watched import AT_ONCE, HEAT, Watched
@@ -117,8 +129,7 @@ async def test_a_topic_that_is_not_there_is_a_failed_action(stage: Stage) -> Non
     watched = Watched(stage)
     there = await watched.topic("alerts")
     gone = f"arn:aws:sns:{REGION}:{ACCOUNT}:gone"
-    policy = f"arn:aws:autoscaling:{REGION}:{ACCOUNT}:scalingPolicy:1:resource/elasticache/replication-group/g:policyName/p"
-    await stage.call("PutMetricAlarm", AlarmName="hot", AlarmActions=[gone, policy, there], **AT_ONCE)
+    await stage.call("PutMetricAlarm", AlarmName="hot", AlarmActions=[gone, there], **AT_ONCE)
     await watched.minute(90.0)
     assert [notice.topic_arn for notice in await watched.told()] == [there]
     done, failed = await watched.history("hot", "Action")
@@ -127,6 +138,38 @@ async def test_a_topic_that_is_not_there_is_a_failed_action(stage: Stage) -> Non
     assert failed["HistorySummary"] == f'Failed to execute action {gone}. Received error: "{error}"'
     data = json.loads(failed["HistoryData"])
     assert (data["actionState"], data["error"]) == ("Failed", error)
+
+
+@on_stage
+async def test_the_history_says_of_policies_whether_they_are_there(stage: Stage) -> None:
+    watched = Watched(stage)
+    rule = StepScaling(adjustment=Adjustment.CHANGE, steps=(Step(0.0, None, 1),), cooldown_s=0)
+    policy = ScalingPolicy(name="more", uid="1b", rule=rule, created_at=0.0)
+    target = ScalableTargetDesired(
+        dimension=Dimension.REPLICAS,
+        resource="shop",
+        group_uid="g",
+        uid="t",
+        minimum=1,
+        maximum=5,
+        created_at=0.0,
+        policies=(policy,),
+    )
+    scope = stage.context.scope
+    async with watched.store.transaction() as transaction:
+        key = scope.key(Kind.SCALABLE_TARGET, row_name(target.dimension, target.resource))
+        await transaction.insert(Row(key=key, desired=target))
+    there = policy_arn(scope, target, policy)
+    gone = there.replace(":1b:", ":2c:")
+    await stage.call("PutMetricAlarm", AlarmName="hot", AlarmActions=[there, gone], **AT_ONCE)
+    await watched.minute(90.0)
+    failed, done = [item["HistorySummary"] for item in await watched.history("hot", "Action")]
+    assert done == f"Successfully executed action {there}"
+    assert failed == f'Failed to execute action {gone}. Received error: "Resource: {gone} does not exist"'
+    assert await watched.told() == []
+    await stage.refused(
+        "ValidationError", "only for AlarmActions", "PutMetricAlarm", AlarmName="x", OKActions=[there], **AT_ONCE
+    )
 
 
 @on_stage
