@@ -25,6 +25,7 @@ from cachefleet.model.group import DesiredNode, DesiredShard, Shape, incarnation
 from cachefleet.model.metric import BEYOND_AWS, NODES, MetricName, Series
 from cachefleet.model.metric_interval import interval_s
 from cachefleet.model.observed import Usage
+from cachefleet.model.proof import is_proof
 from cachefleet.model.resource import GROUP_KINDS, Key, Kind
 from cachefleet.model.row import GroupRow
 from cachefleet.planning.node_addresses import node_address
@@ -115,7 +116,7 @@ class Collector:
             self._measuring.discard(row.key)
 
     async def _look(self) -> None:
-        keys = await self._sources.store.keys(GROUP_KINDS)
+        keys = [key for key in await self._sources.store.keys(GROUP_KINDS) if not is_proof(key)]  # those are nobody's caches
         rows = await asyncio.gather(*map(self._sources.store.get, keys))
         self._rows = {key: row for key, row in zip(keys, rows, strict=True) if row is not None}
         self._rows_at = self._sources.clock.monotonic()

@@ -17,6 +17,7 @@ from cachefleet.model.group import GroupMemory, NodeMemory
 from cachefleet.model.metric import MetricName, Series
 from cachefleet.model.metric_interval import TAG
 from cachefleet.model.observed import Address, Usage
+from cachefleet.model.proof import ACCOUNT
 from cachefleet.model.resource import Kind, Scope
 from cachefleet.model.row import GroupRow, Row
 from cachefleet.settings import MetricSettings, Settings
@@ -134,6 +135,18 @@ def test_each_interval_is_recorded_at_its_begin_and_nothing_is_lost() -> None:
         assert stage.recorded.hits("demo-001") == {0: 60, 60: 60, 120: 60}
         assert stage.recorded.hits("demo-002") == stage.recorded.hits("demo-001")
         assert stage.recorded.fine == {False}
+
+    asyncio.run(body())
+
+
+def test_throw_away_groups_are_not_measured() -> None:
+    async def body() -> None:
+        stage = Stage()
+        stage.row = replace(stage.row, key=replace(KEY, account=ACCOUNT))
+        await stage.put()
+        await stage.run(125)
+        assert stage.driver.asked == 0 and stage.recorded.told == {}
+        assert b"demo-001" not in stage.exposition.text()
 
     asyncio.run(body())
 
