@@ -8,9 +8,9 @@ from typing import Any
 from cachefleet.api.context import Caller, Context
 from cachefleet.api.registry import dispatch
 from cachefleet.api.scaling_views import ROLE
+from cachefleet.app.parts import Parts
 from cachefleet.clock import Clock, Entropy
 from cachefleet.gateway.audit import Auditor, Call
-from cachefleet.interfaces import Store
 from cachefleet.metric_interfaces import Metrics
 from cachefleet.model.errors import AwsError
 from cachefleet.model.notice import uuid_of
@@ -32,7 +32,7 @@ _POLICY = read_policy(
 
 def scaler(
     settings: Settings,
-    store: Store,
+    parts: Parts,
     metrics: Metrics,
     contexts: Callable[[Caller], Context],
     auditor: Auditor,
@@ -41,7 +41,8 @@ def scaler(
 ) -> Scaler:
     """contexts: what operations of a caller are given."""
     readings = Readings(metrics, clock, settings.api.memcached_nodes)
-    return Scaler(store, readings, scaling_role(contexts, auditor.tell, entropy), entropy)
+    operate = scaling_role(contexts, auditor.tell, entropy)
+    return Scaler(parts.store, readings, operate, entropy, parts.leadership.permit)
 
 
 def scaling_role(

@@ -174,7 +174,7 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
         collector = Collector(parts.sources, metrics, exposition)
         alarms = AlarmWatch(parts.store, metrics, clock, settings.api.memcached_nodes, instruments.alarms)
         delivery = log_collector(settings, parts, logs, clock)
-        scaling = scaler(settings, parts.store, metrics, contexts, auditor, clock, entropy)
+        scaling = scaler(settings, parts, metrics, contexts, auditor, clock, entropy)
         notices = courier(settings, parts.store, signer, partial(_url, sock), clock, instruments)
         looks = insights(settings, parts, clock, entropy, stack)
         beside = collector.run, alarms.run, delivery.run, scaling.run, notices.run, looks.run

@@ -14,7 +14,7 @@ import structlog
 from msgspec.structs import replace
 
 from cachefleet.clock import Entropy
-from cachefleet.interfaces import Conflict, Store, StoreError
+from cachefleet.interfaces import Conflict, Deposed, Permit, Store, StoreError, always
 from cachefleet.metrics.alarms import period_ends
 from cachefleet.model.alarm import AlarmDesired, AlarmValue
 from cachefleet.model.errors import AwsError
@@ -54,8 +54,10 @@ log = structlog.get_logger()
 class Scaler:
     """run() for each term of leadership, until cancelled."""
 
-    def __init__(self, store: Store, readings: Readings, operate: Operate, entropy: Entropy) -> None:
+    def __init__(self, store: Store, readings: Readings, operate: Operate, entropy: Entropy, permit: Permit = always) -> None:
         """operate: what the service's own role may do."""
+        self._permit = permit
+        self._invoking: dict[Scope, dict[str, list[AlarmRow]]] = {}  # in this look: by ARN, what is in ALARM and invokes it
         self._store = store
         self._readings = readings
         self._operate = operate
@@ -72,6 +74,7 @@ class Scaler:
 
     async def look(self) -> None:
         """At every target, once. Raises StoreError."""
+        self._invoking.clear()
         for key in await self._store.keys((Kind.SCALABLE_TARGET,)):
             row: ScalableTargetRow | None = await self._store.get(key)
             if row is None:
@@ -80,6 +83,8 @@ class Scaler:
                 await self._attend(row)
             except Conflict:  # somebody has changed it: again by the next look
                 continue
+            except Deposed:
+                return
             except StoreError:
                 raise
             except Exception:
@@ -138,7 +143,8 @@ class Scaler:
         await self._write(row, ended(target, activity, status, message, self._clock.now()))
 
     async def _ask(self, row: ScalableTargetRow, group: GroupRow, activity: ScalingActivity) -> None:
-        """Raises Conflict, StoreError."""
+        """Raises Conflict, Deposed, StoreError."""
+        self._permit()
         dimension = row.desired.dimension
         operation, request = change_request(group, dimension, capacity_of(group, dimension), activity.after)
         try:
@@ -191,16 +197,24 @@ class Scaler:
         self, scope: Scope, target: ScalableTargetDesired, policy: ScalingPolicy, rule: StepScaling
     ) -> list[Signal]:
         """Of alarms that name the policy."""
-        arn, made = policy_arn(scope, target, policy), []
+        made = []
+        if scope not in self._invoking:
+            self._invoking[scope] = await self._raised(scope)
+        for row in self._invoking[scope].get(policy_arn(scope, target, policy), ()):
+            values = (await self._measured(target, row))[-row.desired.evaluation_periods :]
+            value = _JOINED.get(rule.aggregation, _JOINED["Average"])(values) if values else None
+            made.append(Signal(row.desired.name, row.desired.threshold, value))
+        return made
+
+    async def _raised(self, scope: Scope) -> dict[str, list[AlarmRow]]:
+        """By the ARN of what they invoke."""
+        found: dict[str, list[AlarmRow]] = {}
         rows: list[AlarmRow] = await self._store.rows(Kind.ALARM, scope)
         for row in rows:
-            alarm = row.desired
-            if arn not in alarm.alarm_actions or not _is_raised(alarm) or alarm.is_composite:
-                continue
-            values = (await self._measured(target, row))[-alarm.evaluation_periods :]
-            value = _JOINED.get(rule.aggregation, _JOINED["Average"])(values) if values else None
-            made.append(Signal(alarm.name, alarm.threshold, value))
-        return made
+            if _is_raised(row.desired) and not row.desired.is_composite:
+                for arn in row.desired.alarm_actions:
+                    found.setdefault(arn, []).append(row)
+        return found
 
     async def _alarms(self, scope: Scope, policy: ScalingPolicy) -> list[AlarmRow]:
         """Of its own those that there are."""

@@ -63,8 +63,8 @@ class ScalingStage(GroupStage):
         self.metrics = MemoryMetrics()
         self.calls: list[Call] = []
         readings = Readings(self.metrics, self.clock, 40)
-        operate = scaling_role(self._context, self.calls.append, SeededEntropy(2))
-        self.scaler = Scaler(self.store, readings, operate, SeededEntropy(3))
+        self.operate = scaling_role(self._context, self.calls.append, SeededEntropy(2))
+        self.scaler = Scaler(self.store, readings, self.operate, SeededEntropy(3))
         self.watch = AlarmWatch(self.store, self.metrics, self.clock, 40)
 
     def _context(self, caller: Caller) -> Context:

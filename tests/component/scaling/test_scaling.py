@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
+from cachefleet.gateway.audit import record_of
+from cachefleet.interfaces import Deposed
+from cachefleet.model.errors import AwsError
 from cachefleet.model.resource import Kind
 from cachefleet.model.scaling import ActivityStatus
+from cachefleet.monitoring.reading import Readings
+from cachefleet.telemetry.scaler import Scaler
 from tests.component.scaling.stage import NODES_OF, REPLICAS, SERVICE, ScalingStage, codes, on_scaling
+from tests.fakes.api import ACCOUNT
+from tests.fakes.entropy import SeededEntropy
 
 ROLE = "AWSServiceRoleForApplicationAutoScaling_ElastiCacheRG"
 
@@ -54,7 +62,37 @@ async def test_who_asked_is_told_in_events_and_in_the_audit_log(stage: ScalingSt
     )
     (call,) = stage.calls
     assert (call.operation, call.error_code) == ("ModifyReplicationGroupShardConfiguration", "")
-    assert call.credential is not None and ROLE in call.credential.arn and not call.credential.is_root
+    identity = record_of(call, stage.clock.now(), ACCOUNT, "0" * 32)["userIdentity"]
+    assert identity == {
+        "type": "AssumedRole",
+        "principalId": f"{ROLE}:AutoScaling",
+        "arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/{ROLE}/AutoScaling",
+        "accountId": ACCOUNT,
+        "invokedBy": "elasticache.application-autoscaling.amazonaws.com",
+    }
+
+
+@on_scaling
+async def test_its_role_may_change_capacities_and_nothing_else(stage: ScalingStage) -> None:
+    await stage.make(2)
+    with pytest.raises(AwsError, match="not authorized to perform: elasticache:DeleteReplicationGroup"):
+        await stage.operate(stage.context.scope, "DeleteReplicationGroup", {"ReplicationGroupId": "demo"})
+    assert [call.error_code for call in stage.calls] == ["AccessDenied"]
+
+
+@on_scaling
+async def test_who_leads_no_longer_asks_for_nothing(stage: ScalingStage) -> None:
+    def deposed() -> None:
+        raise Deposed
+
+    await stage.make(2)
+    await stage.register(3, 8)
+    readings = Readings(stage.metrics, stage.clock, 40)
+    await Scaler(stage.store, readings, stage.operate, SeededEntropy(5), deposed).look()
+    assert await stage.shards() == 2
+    await stage.scaler.look()  # whoever leads now does what was written down
+    assert await stage.shards() == 3
+    assert len(await stage.activities()) == 1
 
 
 @on_scaling
