@@ -3,6 +3,7 @@ whoever follows them has got them. Pure; the gateway asks it of a GET without an
 
 from __future__ import annotations
 
+import re
 from urllib.parse import parse_qs
 
 from cachefleet.api.permissions import needs
@@ -11,6 +12,7 @@ from cachefleet.model.topic import topic_key
 SERVICE = "sns"
 _ARNS = ("TopicArn", "SubscriptionArn")
 _PARAMETERS = 8
+_REGION = re.compile(r"[a-z0-9-]{1,32}", re.ASCII)
 
 
 def unsigned_call(query: str, account: str) -> tuple[str, str] | None:
@@ -22,5 +24,7 @@ def unsigned_call(query: str, account: str) -> tuple[str, str] | None:
     known = needs(SERVICE, (found.get("Action") or [""])[0])
     named = topic_key(next((found[name][0] for name in _ARNS if name in found), ""))
     if known is None or not known.unsigned or named is None or named[0].account != account:
+        return None
+    if not _REGION.fullmatch(named[0].region):
         return None
     return SERVICE, named[0].region

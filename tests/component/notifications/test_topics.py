@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from cachefleet.gateway.audit import HIDDEN, masked
 from cachefleet.notices.messages import Links
 from cachefleet.policies.document import read_policy
 from tests.component.notifications.stage import LINKS, TOPIC, Refused, Stage, on_stage
@@ -309,6 +310,12 @@ async def test_policies_of_users_say_who_may_publish_where(stage: Stage) -> None
             await stage.call(name, **request)
         assert (refusal.value.code, refusal.value.status) == ("AuthorizationError", 403)
     assert stage.recipients.texts("http://a/")[0] == "allowed"
+
+
+def test_the_audit_log_hides_endpoints_tokens_and_messages() -> None:
+    told = masked({"TopicArn": TOPIC, "Endpoint": HOOK, "Token": "ff", "PublishBatchRequestEntries": [{"Message": "m"}]})
+    assert [told["endpoint"], told["token"], told["publishBatchRequestEntries"][0]["message"]] == [HIDDEN] * 3
+    assert told["topicArn"] == TOPIC
 
 
 def test_links_keep_what_they_name() -> None:
