@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ import redis
 
 from cachefleet.clock import SystemClock
 from cachefleet.engine_interfaces import EngineRefused
+from cachefleet.engines.access import CONTROLLER
 from cachefleet.engines.connections import Connections
 from cachefleet.engines.insight_verbs import InsightVerbs
 from cachefleet.engines.module_compiling import compiled_module
@@ -25,12 +28,21 @@ from cachefleet.model.group import Engine
 from cachefleet.telemetry.key_survey import survey
 from cachefleet.telemetry.key_trace import trace
 from tests.engine.engine_processes import Node, every_version
+from tests.engine.test_config_module import OURS
+from tests.engine.test_config_module import engine as engine_with
 from tests.engine.test_drivers_access import PASSWORDS, client_of, launched, primary
 from tests.fixtures.iam_tokens import require_compiler
+from tests.fixtures.service import wait_for
 from tests.unit.insight.test_shards import simulated, zipf
 
 OLDEST = (Engine.REDIS, "6.2")
 NEWEST = (Engine.VALKEY, "9.1")
+LONG = "k" * 5000
+ODD: list[tuple[str, ...]] = [
+    *[(word,) for word in ("", "MGET", "DEL", "MSET", "SET", "GET", "m", "\0")],
+    *[("MSET", "a"), ("MSET", "a", "1", "b"), ("DEL", *map(str, range(3000))), ("GET", ""), ("GET", LONG), (LONG, LONG)],
+    *[("ge\0t", "a"), ("unlink", ""), ("EVAL", "return 1" + " " * 100_000, "0"), ("SET", "\0\r\n", "\0" * 70_000)],
+]
 both_ends = pytest.mark.parametrize(("engine", "version"), [NEWEST, OLDEST], ids=["newest", "oldest"])
 
 
@@ -99,21 +111,16 @@ def test_each_use_of_a_key_is_seen_and_nothing_else(engine: Engine, version: str
 
 @both_ends
 def test_odd_commands_do_not_disturb_it(engine: Engine, version: str, module: str) -> None:
-    long = "k" * 5000
-    odd: list[tuple[str, ...]] = [(word,) for word in ("", "MGET", "DEL", "MSET", "SET", "GET", "m", "\0")]
-    odd += [("MSET", "a"), ("MSET", "a", "1", "b"), ("DEL", *map(str, range(3000))), ("GET", ""), ("GET", long), (long, long)]
-    odd += [("ge\0t", "a"), ("unlink", ""), ("EVAL", "return 1" + " " * 100_000, "0"), ("SET", "\0\r\n", "\0" * 70_000)]
-
     async def scenario() -> None:
         async with traced(engine, version, module) as (_, verbs, node):
             for threshold in (FULL, 0, FULL // 2):
                 assert await verbs.begin(node.address, threshold, 7)
-                await send(node, *odd, *odd)
+                await send(node, *ODD, *ODD)
                 fetched = await verbs.fetch(node.address)
                 assert (fetched.more, fetched.dropped) == (False, 0)
                 assert bool(fetched.entries) is (threshold > 0)
                 await verbs.lower(node.address, 0)
-                await send(node, *odd)
+                await send(node, *ODD)
                 assert (await verbs.fetch(node.address)).entries == ()
             assert client(node).get("\0\r\n") == b"\0" * 70_000
 
@@ -267,3 +274,28 @@ def test_every_key_of_a_small_cache_is_looked_at(engine: Engine, version: str, p
             assert after["keyspace_hits"] - before["keyspace_hits"] <= 2 * len(found.found)  # docs/insight.md says so
 
     asyncio.run(scenario())
+
+
+@pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not installed")
+def test_no_byte_is_read_or_written_where_there_is_none(tmp_path: Path) -> None:
+    """Every access of the module in its engine is watched, and nothing is left behind."""
+    report = tmp_path / "valgrind"
+    options = ("valgrind", "--leak-check=full", "--num-callers=30", f"--log-file={report}")
+    with engine_with(NEWEST, module=False, config="", beside=[TRACE_SOURCE], under=options) as node, node.client() as client:
+        ours = redis.Redis(node.host, node.port, username=CONTROLLER, password=OURS, socket_timeout=60)
+        for round_number in range(3):
+            assert ours.execute_command("CACHEFLEET.TRACE", "START", FULL >> round_number, 7)
+            for words in (*ODD, *ODD, ("MULTI",), ("GET", "a"), ("DISCARD",)):
+                client.call(*words)
+            assert ours.execute_command("CACHEFLEET.TRACE", "HOT")
+            ours.execute_command("CACHEFLEET.TRACE", "RATE", 1)
+            ours.execute_command("CACHEFLEET.TRACE", "FETCH")
+        for words in (("STOP",), ("FETCH",), ("STOP", "x"), ("START", "-1", "1"), ("START", "a", "b"), ("RATE",), ()):
+            with suppress(redis.ResponseError):
+                ours.execute_command("CACHEFLEET.TRACE", *words)
+        lines = report.read_text().splitlines()
+        assert [line for line in lines if "Invalid" in line or "ninitialised" in line] == [], report.read_text()[-4000:]
+        with suppress(redis.ConnectionError):
+            ours.shutdown(nosave=True)
+        wait_for("valgrind has told what was left", lambda: "ERROR SUMMARY" in report.read_text(), 60)
+        assert "trace.c" not in report.read_text() and "module.c" not in report.read_text(), report.read_text()[-4000:]
