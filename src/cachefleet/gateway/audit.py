@@ -31,7 +31,7 @@ _TEXT = 1024
 _ITEMS = 100
 _PARAMETERS_BYTES = 16_384
 _REPLY_MEMBERS = 30
-_READ_ONLY = ("Describe", "Get", "List")
+_READ_ONLY = ("Describe", "Filter", "Get", "List")
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):

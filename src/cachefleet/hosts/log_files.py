@@ -17,7 +17,7 @@ from cachefleet.hosts.folders import ENGINE_LOG, OUTPUT, Folders
 from cachefleet.interfaces import Permit
 from cachefleet.model.log import LogChunk
 
-MARK_BYTES = 40  # less than any line has, and more than a process and a millisecond take
+MARK_BYTES = 32  # less than any line has
 
 
 class LocalLogFiles:
@@ -81,7 +81,8 @@ def _files(folder: Path) -> list[tuple[str, Path]]:
         with suppress(OSError), (folder / name).open("rb") as opened:
             head = opened.read(MARK_BYTES)
             if len(head) == MARK_BYTES:
-                found.append((head.hex(), folder / name))
+                # Inodes are used again, and two files may begin alike: not both at once.
+                found.append((f"{os.fstat(opened.fileno()).st_ino:x}-{head.hex()}", folder / name))
     return found
 
 

@@ -87,7 +87,7 @@ class SlowEntry(msgspec.Struct, frozen=True):
 
 
 class LogChunk(msgspec.Struct, frozen=True):
-    """What was read of a log file. mark: its first bytes, which tell it from those before and after it. offset: where data
+    """What was read of a log file. mark: tells it from those before and after it. offset: where data
     ends. missed: something between the place asked for and data is not there any more."""
 
     mark: str
