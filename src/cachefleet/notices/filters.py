@@ -58,17 +58,21 @@ def read_filter(text: str, scope: str) -> Policy:
 
 
 def accepts(text: str, scope: str, notice: Notice) -> bool:
-    """Whether a subscription with this policy ("" none) gets the notice. text: as read_filter accepted it."""
+    """Whether a subscription with this policy ("" none) gets the notice. text: as read_filter accepted it. A message without
+    any attributes, or with an empty body, matches nothing."""
     if not text:
         return True
     policy = msgspec.json.decode(text)
+    if not policy:
+        return True
     if scope == ATTRIBUTES:
-        return _matches(policy, {name: _values(one) for name, one in notice.attributes.items() if _values(one)})
+        values = {name: _values(one) for name, one in notice.attributes.items() if _values(one)}
+        return bool(values) and _matches(policy, values)
     try:
         body = msgspec.json.decode(notice.message)
     except (msgspec.DecodeError, RecursionError):
         return False
-    return isinstance(body, dict) and _matches(policy, _flat(body, policy))
+    return isinstance(body, dict) and bool(body) and _matches(policy, _flat(body, policy))
 
 
 # --- what a message has --------------------------------------------------------------------------------------------
@@ -129,7 +133,7 @@ def _matches(policy: Policy, values: Mapping[str, Json]) -> bool:
 def _meets(condition: Json, found: Sequence[Json] | None) -> bool:
     """found: None where the message has no such key."""
     if isinstance(condition, dict) and "exists" in condition:
-        return condition["exists"] is (found is not None)
+        return any(value not in (None, "") for value in found or ()) if condition["exists"] else found is None
     return found is not None and any(_meets_value(condition, value) for value in found)
 
 

@@ -120,8 +120,17 @@ def test_a_body_that_is_no_object_passes_no_policy_on_bodies(message: str) -> No
     assert not passes({"store": ["x"]}, notice(message), BODY)
 
 
+def test_a_message_that_has_nothing_matches_nothing() -> None:
+    assert not passes({"a": [{"exists": False}]}, notice())
+    assert passes({"a": [{"exists": False}]}, notice(b=("String", "x")))
+    assert not passes({"a": [{"exists": False}]}, notice("{}"), BODY)
+    for value in (None, "", [], [None]):
+        assert not passes({"a": [{"exists": True}]}, notice(json.dumps({"a": value})), BODY)
+        assert not passes({"a": [{"exists": False}]}, notice(json.dumps({"a": value})), BODY)
+
+
 def test_attributes_of_others_that_are_damaged_are_not_seen() -> None:
-    odd = notice(a=("Number", "x"), b=("String.Array", "{"), c=("String.Array", '{"x":1}'))
+    odd = notice(d=("String", "x"), a=("Number", "x"), b=("String.Array", "{"), c=("String.Array", '{"x":1}'))
     assert passes({"a": [{"exists": False}], "b": [{"exists": False}], "c": [{"exists": False}]}, odd)
 
 
