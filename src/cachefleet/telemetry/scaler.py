@@ -37,7 +37,7 @@ from cachefleet.scaling.wishes import Signal, Wish, step_wishes, tracking_wish
 from cachefleet.telemetry.alarm_values import Due, asked_by, read_measured
 from cachefleet.telemetry.alarm_watch import DELAY_S
 
-LOOK_S = 2.0
+LOOK_S = 1.0
 AVAILABLE = "available"
 ATTEMPT = "Attempting to scale due to alarm triggered"
 Operate = Callable[[Scope, str, Mapping[str, Any]], Awaitable[object]]  # (of whom, ElastiCache's operation, input); AwsError
