@@ -6,7 +6,7 @@ Decides only what a wrong request is answered; what operations mean is the api's
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,6 +21,7 @@ from cachefleet.gateway.health import Ready, always_ready, readiness_reply
 from cachefleet.gateway.large_replies import LargeReplies, is_large
 from cachefleet.gateway.lockout import Lockout
 from cachefleet.gateway.request_span import request_span
+from cachefleet.gateway.sources import source_of
 from cachefleet.interfaces import StoreError
 from cachefleet.metrics.instruments import Instruments
 from cachefleet.model.errors import AwsError
@@ -83,6 +84,7 @@ class _Trace(msgspec.Struct):
     code: str = ""
     message: str = ""
     source_address: str = ""
+    ends: tuple[Sequence[object] | None, Sequence[object] | None] = (None, None)  # client and server
     user_agent: str = ""
     credential: Credential | None = None
     parameters: Mapping[str, Any] | None = None
@@ -146,7 +148,8 @@ class Gateway:
             return
         started = self._clock.monotonic()
         head = read_head(scope)
-        trace = _Trace(self._request_id(), self._codecs.for_errors(head), source_address=(scope.get("client") or ("",))[0])
+        ends = scope.get("client"), scope.get("server")
+        trace = _Trace(self._request_id(), self._codecs.for_errors(head), source_address=(ends[0] or ("",))[0], ends=ends)
         aside = _aside(scope, self._authorities, self._metrics, self._page)
         if aside is None and scope["path"] == _READY:
             aside = readiness_reply(await self._ready())
@@ -252,13 +255,14 @@ class Gateway:
         credential = await self._authenticate(claim.access_key_id)
         if credential is None or claim.session_token:
             raise AwsError("InvalidClientTokenId", "The security token included in the request is invalid.")
-        self._lockout.check(trace.source_address, credential.access_key_id)
+        source = source_of(*trace.ends) if self._lockout else ""  # the kernel is not asked while nobody guesses
+        self._lockout.check(source, credential.access_key_id)
         try:
             verify(request, claim, credential.secret_access_key, self._clock.now(), self._limits.clock_skew_s)
         except WrongSignature:
-            self._lockout.wrong(trace.source_address, credential.access_key_id)
+            self._lockout.wrong(source or source_of(*trace.ends), credential.access_key_id)
             raise
-        self._lockout.right(trace.source_address, credential.access_key_id)
+        self._lockout.right(source, credential.access_key_id)
         trace.credential = credential
         return credential
 

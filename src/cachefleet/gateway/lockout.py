@@ -1,7 +1,7 @@
-"""Who guesses signatures is refused for a while: counted by source address and access key together.
+"""Who guesses signatures is refused for a while: counted by source (gateway.sources) and access key together.
 
-So nobody can lock a key out for others, at other addresses. What is remembered is bounded: the pair that was quiet for longest
-is forgotten first. Called by the gateway around its check of signatures.
+So nobody can lock a key out for others, at other addresses or of other users. What is remembered is bounded: the pair that was
+quiet for longest is forgotten first. Called by the gateway around its check of signatures.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class Lockout:
     def __len__(self) -> int:
         return len(self._tries)
 
-    def check(self, address: str, access_key_id: str) -> None:
+    def check(self, source: str, access_key_id: str) -> None:
         """Before a signature is looked at. Raises AwsError Throttling."""
-        pair = (network_of(address), access_key_id)
+        pair = (network_of(source), access_key_id)
         tries = self._tries.get(pair)
         if tries is None:
             return
@@ -51,13 +51,13 @@ class Lockout:
         elif tries.wrong >= self._limit:
             raise AwsError(
                 "Throttling",
-                f"Rate exceeded: too many wrong signatures with this access key came from this address; try again in "
+                f"Rate exceeded: too many wrong signatures with this access key came from {told(source)}; try again in "
                 f"{max(1, round(left_s))} seconds with the right secret key.",
             )
 
-    def wrong(self, address: str, access_key_id: str) -> None:
+    def wrong(self, source: str, access_key_id: str) -> None:
         """A signature did not match."""
-        pair = (network_of(address), access_key_id)
+        pair = (network_of(source), access_key_id)
         tries = self._tries.setdefault(pair, _Tries(0, 0.0))
         tries.wrong += 1
         tries.last_at = self._clock.monotonic()
@@ -65,12 +65,16 @@ class Lockout:
         if len(self._tries) > self._capacity:
             self._tries.popitem(last=False)
 
-    def right(self, address: str, access_key_id: str) -> None:
-        self._tries.pop((network_of(address), access_key_id), None)
+    def right(self, source: str, access_key_id: str) -> None:
+        self._tries.pop((network_of(source), access_key_id), None)
+
+
+def told(source: str) -> str:
+    return f"processes of {source} of this machine" if " " in source else "this address"
 
 
 def network_of(address: str) -> str:
-    """What counts as one source: an IPv4 address, or a network of IPv6."""
+    """What counts as one source: an IPv4 address, a network of IPv6, or what is no address."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

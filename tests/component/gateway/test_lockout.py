@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from cachefleet.gateway.gateway import Gateway
 from cachefleet.gateway.lockout import Lockout, network_of
+from cachefleet.gateway.sources import source_of
 from cachefleet.model.errors import AwsError
 from cachefleet.settings import ApiSettings, Settings
+from tests.component.gateway.test_server import as_sent, read_to_end, wire
 from tests.fakes.clock import ManualClock
-from tests.fixtures.gateway import NOW, ask_async, make_gateway, sign
+from tests.fixtures.gateway import NOW, ask_async, make_gateway, serving, sign
 
 BODY = b"Action=DescribeEvents&Version=2015-02-02"
 
@@ -104,3 +111,65 @@ def test_a_wrong_clock_is_no_guess() -> None:
     gateway = make_gateway(settings=Settings(api=ApiSettings(wrong_signatures=1)))
     late = asyncio.run(codes(gateway, "wJalrXUtnFEMI+bPxRfiCYEXAMPLEKEY", "10.0.0.1", 5, at=NOW - 5000))
     assert late == ["SignatureDoesNotMatch"] * 5
+
+
+@contextmanager
+def as_nobody(requests: Sequence[bytes]) -> Iterator[Callable[[int], list[bytes]]]:
+    """A process of another user, which begins before there are threads. Told a port, it sends these there, each over a
+    connection of its own, and tells what is answered."""
+    (read_port, tell_port), (read_answers, tell_answers) = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setuid(65534)
+        port = int(os.read(read_port, 8))
+        for request in requests:
+            with socket.socket() as connection:
+                connection.connect(("127.0.0.1", port))
+                connection.sendall(request)
+                os.write(tell_answers, read_to_end(connection) + b"\0")
+        os._exit(0)
+    os.close(tell_answers)
+
+    def run(port: int) -> list[bytes]:
+        os.write(tell_port, str(port).encode())
+        with os.fdopen(read_answers, "rb") as answers:
+            return answers.read().split(b"\0")[:-1]
+
+    try:
+        yield run
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        for descriptor in (read_port, tell_port):
+            os.close(descriptor)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="takes root, to become somebody else")
+def test_no_other_user_of_the_machine_locks_anybody_out() -> None:
+    """By whatever local address: who guesses has to wait, and nobody else."""
+    settings = Settings(api=ApiSettings(wrong_signatures=3, lockout_s=60.0))
+    guess, right = (as_sent(request, "connection: close") for request in (sign(BODY, secret="guess"), sign(BODY)))
+    with as_nobody([guess] * 4 + [right]) as guesses, serving(make_gateway(settings=settings)) as port:
+        answers = [answer.partition(b"<Code>")[2].partition(b"<")[0] for answer in guesses(port)]
+        assert answers == [b"SignatureDoesNotMatch"] * 3 + [b"Throttling"] * 2
+        with wire(port) as connection:
+            connection.sendall(right)
+            assert read_to_end(connection).startswith(b"HTTP/1.1 200 ")
+
+
+def test_who_left_before_an_answer_locks_nobody_out() -> None:
+    """The kernel knows no user of a socket that nobody has open: it must not count as somebody else's, least of all root's."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        with socket.create_connection(listener.getsockname()):
+            accepted, peer = listener.accept()
+            here = source_of(peer, accepted.getsockname())
+            assert here == f"user {os.getuid()}"
+        with accepted:
+            assert source_of(peer, accepted.getsockname()) == "127.0.0.1" != here
+        assert source_of(peer, listener.getsockname()) == "127.0.0.1"
+
+
+def test_the_kernel_is_asked_of_this_machine_only() -> None:
+    assert source_of(("10.0.0.1", 4000), ("10.0.0.2", 8300)) == "10.0.0.1"
+    assert source_of(("127.0.0.1", 4000), None) == "127.0.0.1"
+    assert source_of(None, None) == ""
