@@ -12,7 +12,16 @@ from cachefleet.api.context import Context
 from cachefleet.api.registry import Refusal, operation
 from cachefleet.api.scaling_inputs import SERVICE, TARGET, TargetName, page, read_filter, read_name, read_target_name, refused
 from cachefleet.api.scaling_policy_inputs import CONFIGURATIONS, STEPS, TRACKING, own_alarms_of, read_steps, read_tracking
-from cachefleet.api.scaling_rows import load_scaled, load_target, new_uid, not_found, own_alarms, put_target, targets
+from cachefleet.api.scaling_rows import (
+    load_scaled,
+    load_target,
+    new_uid,
+    not_found,
+    own_alarms,
+    put_target,
+    require_may_change,
+    targets,
+)
 from cachefleet.api.scaling_views import alarms_view, policy_view, told
 from cachefleet.interfaces import AnyRow
 from cachefleet.model.errors import AwsError
@@ -33,6 +42,7 @@ _PREDICTIVE = "PredictiveScalingPolicyConfiguration"
 async def put_scaling_policy(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     name = read_target_name(request)
     policy_name = read_name(request["PolicyName"], "PolicyName")
+    await require_may_change(context, name)
     row = await load_target(context, name)
     group = await load_scaled(context, name)
     before = next((one for one in row.desired.policies if one.name == policy_name), None)

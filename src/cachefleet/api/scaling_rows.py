@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from cachefleet.api.authorization import authorize
 from cachefleet.api.context import Context
 from cachefleet.api.scaling_inputs import TargetName, refused
 from cachefleet.interfaces import AnyRow
@@ -14,6 +15,7 @@ from cachefleet.model.notice import uuid_of
 from cachefleet.model.resource import Kind
 from cachefleet.model.row import AlarmRow, GroupRow, ScalableTargetRow
 from cachefleet.model.scaling import Dimension, ScalableTargetDesired, ScalingPolicy, row_name
+from cachefleet.scaling.requests import CHANGING
 
 
 async def find_target(context: Context, name: TargetName) -> ScalableTargetRow | None:
@@ -46,6 +48,13 @@ async def load_scaled(context: Context, name: TargetName) -> GroupRow:
     if row is None or row.desired.deleting:
         raise refused(f"ResourceId: there is no {name.resource_id}; create it first.")
     return row
+
+
+async def require_may_change(context: Context, name: TargetName) -> None:
+    """Who lets something scale has to be allowed to change it by hand. Raises AccessDenied."""
+    member = "CacheClusterId" if name.dimension is Dimension.NODES else "ReplicationGroupId"
+    for operation in CHANGING[name.dimension]:
+        await authorize(context, "elasticache", operation, {member: name.resource})
 
 
 async def own_alarms(context: Context, policy: ScalingPolicy) -> list[AlarmRow]:

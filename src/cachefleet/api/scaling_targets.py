@@ -26,7 +26,16 @@ from cachefleet.api.scaling_inputs import (
     read_target_name,
     refused,
 )
-from cachefleet.api.scaling_rows import find_target, load_scaled, load_target, new_uid, own_alarms, put_target, targets
+from cachefleet.api.scaling_rows import (
+    find_target,
+    load_scaled,
+    load_target,
+    new_uid,
+    own_alarms,
+    put_target,
+    require_may_change,
+    targets,
+)
 from cachefleet.api.scaling_tags import read_target_tags
 from cachefleet.api.scaling_views import activity_view, target_view, told
 from cachefleet.interfaces import Conflict, NameTaken
@@ -50,6 +59,7 @@ _ROLE = "it is shown as AWS shows it; here the service acts by itself, with what
 )
 async def register_scalable_target(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     name = read_target_name(request)
+    await require_may_change(context, name)
     group = await load_scaled(context, name)
     _require_scalable(group, name)
     row = await find_target(context, name)

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from cachefleet.api.context import Context
 from cachefleet.api.registry import operation
 from cachefleet.api.scaling_inputs import SERVICE, TARGET, page, read_filter, read_name, read_number, read_target_name, refused
-from cachefleet.api.scaling_rows import load_target, new_uid, not_found, put_target, targets
+from cachefleet.api.scaling_rows import load_target, new_uid, not_found, put_target, require_may_change, targets
 from cachefleet.api.scaling_targets import most_capacity
 from cachefleet.api.scaling_views import action_view, told
 from cachefleet.model.errors import AwsError
@@ -28,6 +28,7 @@ MOST_ACTIONS = 200
 async def put_scheduled_action(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     name = read_target_name(request)
     action_name = read_name(request["ScheduledActionName"], "ScheduledActionName", without=":/|")
+    await require_may_change(context, name)
     row = await load_target(context, name)
     before = next((one for one in row.desired.scheduled if one.name == action_name), None)
     others = [one for one in row.desired.scheduled if one.name != action_name]

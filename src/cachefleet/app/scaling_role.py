@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from cachefleet.api.context import Caller, Context
 from cachefleet.api.registry import dispatch
 from cachefleet.api.scaling_views import ROLE
@@ -17,17 +19,16 @@ from cachefleet.model.notice import uuid_of
 from cachefleet.model.resource import Scope
 from cachefleet.monitoring.reading import Readings
 from cachefleet.policies.credential import Credential
-from cachefleet.policies.document import read_policy
+from cachefleet.policies.document import WITH_VARIABLES, read_policy
+from cachefleet.scaling.requests import CHANGING
 from cachefleet.settings import Settings
 from cachefleet.telemetry.scaler import Scaler
 
 _WHO = "elasticache.application-autoscaling.amazonaws.com"
 _SERVICE = "elasticache"
-_POLICY = read_policy(
-    '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*", "Action": ['
-    '"elasticache:ModifyReplicationGroupShardConfiguration", "elasticache:IncreaseReplicaCount", '
-    '"elasticache:DecreaseReplicaCount", "elasticache:ModifyCacheCluster"]}]}'
-)
+_ACTIONS = [f"{_SERVICE}:{name}" for names in CHANGING.values() for name in names]
+_STATEMENT = {"Effect": "Allow", "Resource": "*", "Action": _ACTIONS}
+_POLICY = read_policy(msgspec.json.encode({"Version": WITH_VARIABLES, "Statement": [_STATEMENT]}).decode())
 
 
 def scaler(

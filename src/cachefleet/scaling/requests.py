@@ -8,6 +8,18 @@ from typing import Any
 from cachefleet.model.row import GroupRow
 from cachefleet.model.scaling import Dimension
 
+_SHARDS, _MORE, _FEWER, _NODES = (
+    "ModifyReplicationGroupShardConfiguration",
+    "IncreaseReplicaCount",
+    "DecreaseReplicaCount",
+    "ModifyCacheCluster",
+)
+CHANGING = {
+    Dimension.NODE_GROUPS: (_SHARDS,),
+    Dimension.REPLICAS: (_MORE, _FEWER),
+    Dimension.NODES: (_NODES,),
+}
+
 
 def capacity_of(row: GroupRow, dimension: Dimension) -> int:
     """As it is asked for: shards that are to leave do not count. Of replicas the smallest shard's."""
@@ -24,11 +36,11 @@ def change_request(row: GroupRow, dimension: Dimension, before: int, after: int)
         asked: dict[str, Any] = {"CacheClusterId": row.key.name, "NumCacheNodes": after, "ApplyImmediately": True}
         if after < before:
             asked["CacheNodeIdsToRemove"] = sorted(node.node_id for node in row.desired.nodes)[after:]
-        return "ModifyCacheCluster", asked
+        return _NODES, asked
     asked = {"ReplicationGroupId": row.key.name, "ApplyImmediately": True}
     if dimension is Dimension.REPLICAS:
-        return "IncreaseReplicaCount" if after > before else "DecreaseReplicaCount", {**asked, "NewReplicaCount": after}
+        return _MORE if after > before else _FEWER, {**asked, "NewReplicaCount": after}
     asked["NodeGroupCount"] = after
     if after < before:
         asked["NodeGroupsToRemove"] = sorted(shard.shard_id for shard in row.desired.shards)[after:]
-    return "ModifyReplicationGroupShardConfiguration", asked
+    return _SHARDS, asked

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from cachefleet.model.metric import Series
 from cachefleet.model.resource import Kind
+from tests.component.iam.stage import allow, user
 from tests.component.scaling.stage import NODES_OF, REPLICAS, SERVICE, SHARDS, ScalingStage, on_scaling
 from tests.fakes.api import ACCOUNT, REGION
 
@@ -375,3 +378,25 @@ async def test_another_group_of_that_name_is_registered_anew(stage: ScalingStage
     assert await stage.register(1, 4) != arn
     assert await described(stage, "DescribeScalingPolicies") == []
     assert await stage.store.count(Kind.ALARM, stage.context.scope) == 0
+
+
+@on_scaling
+async def test_who_lets_something_scale_has_to_be_allowed_to_change_it(stage: ScalingStage) -> None:
+    await stage.make()
+    group = f"arn:aws:elasticache:{REGION}:{ACCOUNT}:replicationgroup:demo"
+    root, scales = stage.context, allow("application-autoscaling:*")
+    shards = allow("elasticache:ModifyReplicationGroupShardConfiguration", group)
+    limits: dict[str, Any] = {"MinCapacity": 1, "MaxCapacity": 4}
+    put = {"ScheduledActionName": "rush", "Schedule": "rate(5 minutes)", "ScalableTargetAction": {"MinCapacity": 4}}
+    policy = {"PolicyName": "p", "PolicyType": "StepScaling"}
+    await stage.register(1, 8)
+    stage.context = replace(root, caller=user("ops", scales))
+    for name, asked in (("RegisterScalableTarget", limits), ("PutScheduledAction", put), ("PutScalingPolicy", policy)):
+        rule = f"elasticache:ModifyReplicationGroupShardConfiguration on resource: {group}"
+        await stage.refused_scaling("AccessDenied", rule, name, **asked)
+    stage.context = replace(root, caller=user("ops", scales, shards))
+    await stage.register(1, 4)
+    more = {**limits, "ScalableDimension": REPLICAS}
+    await stage.refused_scaling("AccessDenied", "IncreaseReplicaCount", "RegisterScalableTarget", **more)
+    stage.context = replace(root, caller=user("ops", shards))
+    await stage.refused_scaling("AccessDenied", "application-autoscaling:Register", "RegisterScalableTarget", **limits)
