@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
-from bench import api, backup, changes, collection, creation, failover, idle, load_balance, resharding, throughput
+from bench import api, backup, changes, collection, creation, failover, idle, insight, load_balance, resharding, throughput
 from bench.machine import busy_share, description, today
 from bench.row import Row, shown
 from bench.table import page, print_table, section, sections_of
@@ -33,6 +33,7 @@ PARTS: dict[str, tuple[Measure, str | None]] = {
     "api": (api.measure, api.NOTE),
     "idle": (idle.measure, idle.NOTE),
     "collection": (collection.measure, collection.NOTE),
+    "insight": (insight.measure, insight.NOTE),
 }
 
 
