@@ -135,6 +135,21 @@ def status(data: DataOption = None) -> None:
 
 
 @app.command()
+def logs(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A replication group or cluster whose logs go to a log group.")],
+    log_type: Annotated[str, typer.Option("--type", metavar="slow|engine", help="Which of them (default: both).")] = "",
+    minutes: Annotated[int, typer.Option(metavar="N", min=1, help="How far back.")] = 60,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")] = False,
+    data: DataOption = None,
+) -> None:
+    """Show what nodes logged, oldest first: slow commands, and what their engines say."""
+    from cachefleet.cli.logs import show_logs
+    from cachefleet.clock import SystemClock
+
+    show_logs(_settings(data=data), name.lower(), log_type, minutes, SystemClock(), follow=follow)
+
+
+@app.command()
 def insight(
     group: Annotated[
         str, typer.Argument(metavar="[GROUP]", help="A replication group or cluster (default: advice on all).")

@@ -32,6 +32,11 @@ def iam_client(url: str, region: str, credentials: Credentials) -> Any:
     return _client("iam", url, region, credentials)
 
 
+def logs_client(url: str, region: str, credentials: Credentials) -> Any:
+    """The same for CloudWatch Logs."""
+    return _client("logs", url, region, credentials)
+
+
 def _client(name: str, url: str, region: str, credentials: Credentials) -> Any:
     session = botocore.session.Session()
     session.set_config_variable("config_file", "/dev/null")

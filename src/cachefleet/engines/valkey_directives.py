@@ -83,7 +83,7 @@ _ZIPLIST_NAMES = {
 _BUFFER_CLASSES = ("normal", "pubsub", "replica")
 
 # The control loop speaks these words itself, before and after any user of the engine: they keep their names.
-KEPT_COMMANDS = frozenset({"AUTH", "CLIENT", "CLUSTER", "CONFIG", "INFO", "PING", "REPLICAOF"})
+KEPT_COMMANDS = frozenset({"AUTH", "CLIENT", "CLUSTER", "CONFIG", "INFO", "PING", "REPLICAOF", "SLOWLOG"})
 
 
 def directives(parameters: Mapping[str, str], capabilities: Set[str]) -> Iterator[tuple[str, ...]]:
