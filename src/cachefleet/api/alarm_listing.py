@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from cachefleet.api.alarm_actions import acts_on
-from cachefleet.api.alarm_rows import all_alarms, children_of, find_alarm, load_alarm, parents_of
+from cachefleet.api.alarm_rows import all_alarms, checked_names, children_of, find_alarm, load_alarm, parents_of
 from cachefleet.api.alarm_views import METRIC_ALARM, alarm_type, alarm_view, child_view, history_view, parent_view
 from cachefleet.api.context import Context
 from cachefleet.api.metric_inputs import read_metric, refuse_query, refuse_value
@@ -43,7 +43,11 @@ async def describe_alarms(context: Context, request: dict[str, Any]) -> dict[str
     for member in ("ChildrenOfAlarmName", "ParentsOfAlarmName"):
         if member in request:
             return await _describe_relatives(context, request, member)
-    names, prefix, state = request.get("AlarmNames"), request.get("AlarmNamePrefix") or "", request.get("StateValue")
+    names, prefix, state = (
+        checked_names(request.get("AlarmNames") or ()),
+        request.get("AlarmNamePrefix") or "",
+        request.get("StateValue"),
+    )
     if names and prefix:
         raise invalid_combination("AlarmNamePrefix and AlarmNames cannot be used together; give one of them.")
     types, action = _types(request), request.get("ActionPrefix") or ""
@@ -54,7 +58,7 @@ async def describe_alarms(context: Context, request: dict[str, Any]) -> dict[str
         return state in (None, alarm.state.value.value) and acts_on(alarm, action)
 
     after = _after(request)
-    rows = _by_name(context, sorted({name for name in names if name > after})) if names else all_alarms(context, after)
+    rows = _by_name(context, sorted(name for name in names if name > after)) if names else all_alarms(context, after)
     return await _page(context, request, rows, matches, alarm_view)
 
 

@@ -16,11 +16,20 @@ from cachefleet.model.resource import Kind
 from cachefleet.model.row import AlarmRow
 
 NAME_LENGTH = 255
+MAX_NAMES = 100
 _AT_ONCE = 200  # rows that are decoded before others get their turn
 
 
 def checked_alarm_name(name: str) -> str:
     return checked_text(name, "AlarmName", NAME_LENGTH, refuse_value)
+
+
+def checked_names(given: Sequence[str]) -> list[str]:
+    """Each once. Raises InvalidParameterValue."""
+    names = list(dict.fromkeys(given))
+    if len(names) > MAX_NAMES:
+        raise refuse_value(f"The collection AlarmNames has {len(names)} members; at most {MAX_NAMES} are allowed.")
+    return names
 
 
 async def find_alarm(context: Context, name: str) -> AlarmRow | None:

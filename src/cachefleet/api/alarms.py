@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from cachefleet.api.alarm_inputs import read_alarm, read_composite_alarm
-from cachefleet.api.alarm_rows import children_of, find_alarm, load_alarm, parents_of, save_alarm
+from cachefleet.api.alarm_rows import checked_names, children_of, find_alarm, load_alarm, parents_of, save_alarm
 from cachefleet.api.alarm_tags import read_alarm_tags
 from cachefleet.api.context import Context
 from cachefleet.api.metric_inputs import refuse_query, refuse_value
@@ -21,7 +21,8 @@ from cachefleet.model.resource import Kind
 from cachefleet.model.row import AlarmRow, Row
 from cachefleet.monitoring.transitions import change_state
 
-MAX_NAMES = 100
+REASON_LENGTH = 1023
+REASON_DATA_LENGTH = 4000
 QUOTA = 5000  # alarms of a region
 _NO_CONFIGURATION = Refusal("actions have no settings here; leave it out.")
 _NO_BANDS = Refusal("there is no anomaly detection here; give Threshold and leave it out.")
@@ -134,7 +135,7 @@ async def _check_no_circle(context: Context, name: str, children: Sequence[Alarm
 @operation("DeleteAlarms", service="monitoring", effective=("AlarmNames",))
 async def delete_alarms(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     """Those that there are, also when others are not there. Alarms of scaling policies go like any other, as in CloudWatch."""
-    names = _names(request)
+    names = checked_names(request["AlarmNames"])
     rows = [row for name in names if (row := await find_alarm(context, name)) is not None]
     there = {row.key.name for row in rows}
     if sum(row.desired.is_composite for row in rows) > 1:
@@ -166,6 +167,12 @@ async def set_alarm_state(context: Context, request: dict[str, Any]) -> dict[str
         choices = ", ".join(one.value for one in AlarmValue)
         raise refuse_value(f"The parameter StateValue must be a value in the set [ {choices} ].") from None
     data = request.get("StateReasonData") or "{}"
+    for member, text, longest in (
+        ("StateReason", request["StateReason"], REASON_LENGTH),
+        ("StateReasonData", data, REASON_DATA_LENGTH),
+    ):
+        if len(text) > longest:
+            raise refuse_value(f"The parameter {member} has {len(text)} characters; at most {longest}.")
     try:
         msgspec.json.decode(data)
     except msgspec.DecodeError:
@@ -185,7 +192,7 @@ async def disable_alarm_actions(context: Context, request: dict[str, Any]) -> di
 
 
 async def _switch(context: Context, request: Mapping[str, Any], *, on: bool) -> dict[str, Any]:
-    for name in _names(request):
+    for name in checked_names(request["AlarmNames"]):
         row = await load_alarm(context, name)
         if row.desired.actions_enabled is not on:
             alarm = replace(row.desired, actions_enabled=on)
@@ -198,10 +205,3 @@ def _noted(context: Context, alarm: AlarmDesired, summary: str) -> AlarmDesired:
     told = {"version": "1.0", "type": "Update", "alarmArn": alarm_arn(context.scope, alarm.name)}
     change = AlarmChange(context.clock.now(), "ConfigurationUpdate", summary, msgspec.json.encode(told).decode())
     return replace(alarm, history=changed(alarm, change))
-
-
-def _names(request: Mapping[str, Any]) -> Sequence[str]:
-    names: Sequence[str] = list(dict.fromkeys(request["AlarmNames"]))
-    if len(names) > MAX_NAMES:
-        raise refuse_value(f"The collection AlarmNames has {len(names)} members; at most {MAX_NAMES} are allowed.")
-    return names

@@ -55,12 +55,29 @@ def message(scope: Scope, alarm: AlarmDesired, before: AlarmState) -> str:
     return msgspec.json.encode(told).decode()
 
 
+class _Seen(msgspec.Struct):
+    value: str
+    timestamp: str
+
+
+class _Child(msgspec.Struct):
+    arn: str
+    state: _Seen
+
+
+class _Data(msgspec.Struct):
+    """Of a composite alarm's state, as metrics.composite_alarms writes it."""
+
+    children: list[_Child] = msgspec.field(default_factory=list, name="triggeringAlarms")
+
+
 def _triggering(state: AlarmState) -> Sequence[Mapping[str, Any]]:
-    data = msgspec.json.decode(state.reason_data)
-    found = data.get("triggeringAlarms", ()) if isinstance(data, dict) else ()
-    return [
-        {"Arn": one["arn"], "State": {"Value": one["state"]["value"], "Timestamp": one["state"]["timestamp"]}} for one in found
-    ]
+    """None of a state that somebody has set with data of another form."""
+    try:
+        found = msgspec.json.decode(state.reason_data, type=_Data).children
+    except msgspec.MsgspecError:
+        return []
+    return [{"Arn": one.arn, "State": {"Value": one.state.value, "Timestamp": one.state.timestamp}} for one in found]
 
 
 def _trigger(alarm: AlarmDesired) -> dict[str, Any]:

@@ -66,8 +66,8 @@ class AlarmWatch:
     async def run(self) -> None:
         """What was known is forgotten: another one may have led since. Alarms are evaluated by what is now, not by what was
         missed."""
-        self._known.clear()
-        self._orders.clear()
+        for known in (self._known, self._orders, self._moved, self._unsettled):
+            known.clear()
         while True:
             await self._clock.sleep(LOOK_S)
             try:
@@ -91,6 +91,8 @@ class AlarmWatch:
             due += self._due([key for key, _ in page], now)
             there.update(key for key, _ in page)
             after = page[-1][0]
+            if len(page) < _PAGE:
+                break
             await self._clock.sleep(0)
         for key in self._known.keys() - there:
             self._forget(key)
@@ -205,6 +207,10 @@ class AlarmWatch:
                         moved.add(key.name)
                 except Conflict:
                     continue
+                except StoreError:
+                    raise
+                except Exception:
+                    log.exception("an alarm cannot be evaluated", alarm=str(key))
                 self._unsettled.discard(key)
             self._moved = {key for key in self._moved if key.scope != scope}
 

@@ -143,6 +143,11 @@ async def test_a_state_that_was_set_holds_until_the_next_evaluation(stage: Stage
     (found,) = (await stage.call("DescribeAlarms", StateValue="ALARM"))["MetricAlarms"]
     assert (found["StateReason"], found["StateReasonData"]) == ("a drill", '{"by": "me"}')
     assert await watched.state() == "OK"
+    state = {"AlarmName": "hot", "StateValue": "ALARM"}
+    await stage.refused("InvalidParameterValue", "1023", "SetAlarmState", StateReason="x" * 1024, **state)
+    long = {"StateReason": "x", "StateReasonData": '"' + "x" * 3999 + '"'}
+    await stage.refused("InvalidParameterValue", "4000", "SetAlarmState", **long, **state)
+    await stage.refused("InvalidParameterValue", "at most 100", "DescribeAlarms", AlarmNames=[str(n) for n in range(101)])
 
 
 @on_stage

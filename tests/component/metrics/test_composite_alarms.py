@@ -115,6 +115,21 @@ async def test_a_state_that_was_set_holds_until_a_child_changes(stage: Stage) ->
     assert await watched.state("one") == "OK"
 
 
+@pytest.mark.parametrize("data", ["5", "[]", '{"triggeringAlarms": 5}', '{"triggeringAlarms": [{"arn": 1}]}', '{"more": 1}'])
+def test_a_state_may_be_set_with_any_data(tmp_path: Any, data: str) -> None:
+    @on_stage
+    async def run(stage: Stage) -> None:
+        watched = Watched(stage)
+        topic = await watched.topic("alerts")
+        await compose(stage, "one", "TRUE", AlarmActions=[topic])
+        drill = {"StateValue": "ALARM", "StateReason": "a drill", "StateReasonData": data}
+        await stage.call("SetAlarmState", AlarmName="one", **drill)
+        (notice,) = await watched.told()
+        assert json.loads(notice.message)["TriggeringChildren"] == []
+
+    run(tmp_path)
+
+
 @on_stage
 async def test_constants_and_rules_that_change(stage: Stage) -> None:
     watched = Watched(stage)
