@@ -98,6 +98,13 @@ def noted(target: ScalableTargetDesired, activity: ScalingActivity, now: float) 
     return replace(target, activities=tuple(kept[:ACTIVITIES]))
 
 
+def is_retry(target: ScalableTargetDesired, verdict: Verdict) -> bool:
+    """Whether it is what failed last."""
+    last = target.activities[0] if target.activities else None
+    failed = last is not None and last.status is ActivityStatus.FAILED
+    return last is not None and failed and (last.cause, last.after) == (verdict.cause, verdict.capacity)
+
+
 def _same(before: ScalingActivity, now: ScalingActivity) -> bool:
     alike = (before.cause, before.after, before.not_scaled) == (now.cause, now.after, now.not_scaled)
     return alike and (now.not_scaled is not None or before.status is ActivityStatus.FAILED)

@@ -31,7 +31,18 @@ from cachefleet.model.scaling import (
     policy_arn,
 )
 from cachefleet.monitoring.reading import Readings
-from cachefleet.scaling.decisions import Verdict, decide, ended, noted, outcome, scheduled, seen, under_way, with_activity
+from cachefleet.scaling.decisions import (
+    Verdict,
+    decide,
+    ended,
+    is_retry,
+    noted,
+    outcome,
+    scheduled,
+    seen,
+    under_way,
+    with_activity,
+)
 from cachefleet.scaling.requests import capacity_of, change_request
 from cachefleet.scaling.wishes import Signal, Wish, step_wishes, tracking_wish
 from cachefleet.telemetry.alarm_values import Due, asked_by, read_measured
@@ -176,7 +187,8 @@ class Scaler:
         activity = self._activity(verdict.cause, target.capacity, verdict.capacity, ActivityStatus.PENDING)
         source = "cache-cluster" if target.dimension is Dimension.NODES else "replication-group"
         told = EventDraft(source, target.resource, f"Auto scaling: {activity.description} {verdict.cause}")
-        stored = await self._write(row, noted(target, activity, activity.began_at), told)
+        events = () if is_retry(target, verdict) else (told,)
+        stored = await self._write(row, noted(target, activity, activity.began_at), *events)
         log.info("scaling", target=str(row.key), before=activity.before, after=activity.after, cause=activity.cause)
         await self._ask(stored, group, activity)
 

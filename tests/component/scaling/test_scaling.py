@@ -196,6 +196,7 @@ async def test_what_cannot_be_done_is_told_and_tried_again(stage: ScalingStage) 
     stage.clock.pass_time(61)
     await stage.scaler.look()
     assert (len(stage.calls), len(await stage.activities())) == (2, 1)
+    assert sum("Auto scaling" in event for event in await stage.events()) == 1
     stage.context = replace(stage.context, refuses=lambda nodes, memory_bytes: "")
     stage.clock.pass_time(61)
     await stage.scaler.look()
