@@ -106,11 +106,11 @@ async def assemble(
     keys = AccessKeys(_root(settings, folder.credentials), store, sealer, clock)
     iam_module = LoadableModule(settings.data_dir, IAM_SOURCE, "engines cannot check IAM tokens")
     config_module = LoadableModule(settings.data_dir, CONFIG_SOURCE, "engines cannot give clients part of CONFIG")
+    trace_module = LoadableModule(settings.data_dir, TRACE_SOURCE, "engines cannot sample which keys are used")
     catalogue = InstalledEngines(settings.engines, built=settings.data_dir / BUILT_FOLDER)
     passwords = DerivedPasswords.of(settings.data_dir)
     certificates = _certificates(settings, clock)
     trust = Trust(certificates.authorities)
-    trace_module = LoadableModule(settings.data_dir, TRACE_SOURCE, "engines cannot sample which keys are used")
     resp = ValkeyDriver(settings.control.cluster_node_timeout_ms, leadership.permit, passwords, trust)
     memcached, discovery = MemcachedDriver(trust=trust), DiscoveryDriver(trust=trust)
     transfers = WorkerTransfers(settings.data_dir, settings.archive, clock, passwords, certificates.authorities, host.children)
@@ -133,10 +133,10 @@ async def assemble(
         iam_module=iam_module.file,
         has_iam_module=iam_module.is_there,
         config_module=config_module.file,
+        trace_module=trace_module.file,
         certificates=certificates,
         shared_store=store.shared,
         instruments=instruments,
-        trace_module=trace_module.file,
         trace=trace,
     )
     modules = iam_module, config_module

@@ -68,7 +68,7 @@ class Seams(msgspec.Struct, frozen=True, kw_only=True):
     iam_module: Callable[[], Awaitable[str]] = no_module  # path of what checks IAM tokens in engines; "" where it cannot be
     has_iam_module: Callable[[], bool] = lambda: False  # whether that was made; cheap
     config_module: Callable[[], Awaitable[str]] = no_module  # path of what gives clients part of CONFIG; "" where it cannot be
-    shared_store: bool = False  # others write to it, too, and leave word there
     trace_module: Callable[[], Awaitable[str]] = no_module  # path of what samples which keys are used; "" where it cannot be
+    shared_store: bool = False  # others write to it, too, and leave word there
     instruments: Instruments = msgspec.field(default_factory=Instruments)
     trace: Trace = untraced
