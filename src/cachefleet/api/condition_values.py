@@ -39,7 +39,7 @@ def values_of_request(context: Context, request: Mapping[str, Any]) -> dict[str,
     tags = _request_tags(request)
     for key, text in tags[:_VALUES]:
         values[f"aws:requesttag/{key.lower()}"] = (text[:VALUE_CHARACTERS],)
-    keys = [key for key, _ in tags] + list(request.get("TagKeys") or ())
+    keys = [key for key, _ in tags] + _tag_names(request)
     if keys:
         values["aws:tagkeys"] = tuple(key[:VALUE_CHARACTERS] for key in dict.fromkeys(keys))[:_VALUES]
     return values
@@ -51,10 +51,24 @@ def values_of_action(action: str, request: Mapping[str, Any]) -> dict[str, tuple
 
 
 def _request_tags(request: Mapping[str, Any]) -> list[tuple[str, str]]:
-    listed = list(request.get("Tags") or ())
-    for part in request.get("TagSpecifications") or ():  # EC2's form
-        listed += part.get("Tags") or ()
-    return [(tag.get("Key") or "", tag.get("Value") or "") for tag in listed if tag.get("Key")]
+    found: list[tuple[str, str]] = []
+    for given in (request.get("Tags"), request.get("tags"), *_of_specifications(request)):
+        if isinstance(given, Mapping):  # Application Auto Scaling, CloudWatch Logs
+            found += given.items()
+        else:
+            found += [(tag.get("Key") or "", tag.get("Value") or "") for tag in given or () if isinstance(tag, Mapping)]
+    return [(key, text) for key, text in found if key]
+
+
+def _of_specifications(request: Mapping[str, Any]) -> list[Any]:
+    """EC2's form."""
+    return [part.get("Tags") for part in request.get("TagSpecifications") or ()]
+
+
+def _tag_names(request: Mapping[str, Any]) -> list[str]:
+    """Of tags that are to go."""
+    listed = (request.get(member) or () for member in ("TagKeys", "tagKeys", "tags"))
+    return [name for given in listed if not isinstance(given, Mapping) for name in given if isinstance(name, str)]
 
 
 def values_of_resource(type_word: str, row: AnyRow | None, request: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

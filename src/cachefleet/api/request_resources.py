@@ -30,7 +30,10 @@ _TAGGING = {
     "ec2": ("TagSpecifications", "CreateTags"),
     "sns": ("Tags", "TagResource"),
     "cloudwatch": ("Tags", "TagResource"),
+    "logs": ("tags", "TagResource"),
+    "application-autoscaling": ("Tags", "TagResource"),
 }
+_OF_TAGS = ("logs:TagLogGroup", "logs:UntagLogGroup")  # older forms, which are permitted by their own names
 _EC2_TYPES = {"vpc": "vpc", "subnet": "subnet", "sg": "security-group", "sgr": "security-group-rule"}
 
 
@@ -61,7 +64,7 @@ async def asked_for(
         found.append(Asked(own, "*", main=True))
     prefix = own.partition(":")[0]
     member, tagging = _TAGGING.get(prefix, ("", ""))
-    if request.get(member) and own != f"{prefix}:{tagging}":
+    if request.get(member) and own not in (f"{prefix}:{tagging}", *_OF_TAGS):
         main = next((one for one in found if one.main), found[0])
         found.append(msgspec.structs.replace(main, action=f"{prefix}:{tagging}"))
     return list(dict.fromkeys(found))
