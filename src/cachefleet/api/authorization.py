@@ -12,7 +12,7 @@ from typing import Any
 from cachefleet.api.condition_values import asks_for_resources, values_of_action, values_of_request, values_of_resource
 from cachefleet.api.context import Context
 from cachefleet.api.permissions import action_of, needs
-from cachefleet.api.request_resources import Asked, asked_for
+from cachefleet.api.request_resources import LOG_GROUP, Asked, asked_for
 from cachefleet.interfaces import AnyRow
 from cachefleet.model.errors import AwsError
 from cachefleet.model.group import GroupDesired
@@ -64,11 +64,18 @@ async def authorize_action(context: Context, action: str) -> None:
 
 
 async def _values_of(context: Context, service: str, asked: Asked, request: Mapping[str, Any]) -> Values:
+    if asked.type_word == LOG_GROUP:
+        return values_of_tags(await _log_group_tags(context, asked.name))
     row = await _row_of(context, asked)
     tags = values_of_tags(_tags_of(row, asked.name)) if row is not None else {}
     if service != "elasticache":
         return tags
     return {**tags, **values_of_resource(asked.type_word, row, request if asked.main else {})}
+
+
+async def _log_group_tags(context: Context, name: str) -> Mapping[str, str]:
+    group = await context.logs.group(context.scope, name) if context.logs is not None and name else None
+    return group.tags if group is not None else {}
 
 
 async def _row_of(context: Context, asked: Asked) -> AnyRow | None:

@@ -24,6 +24,7 @@ from cachefleet.model.resource import Kind
 from cachefleet.model.row import IamUserRow
 from cachefleet.model.topic import topic_arn, topic_key
 
+LOG_GROUP = "log-group"
 NAME_CHARACTERS = 600  # longer names and ARNs are cut: no resource has one
 _TAGGING = {
     "elasticache": ("Tags", "AddTagsToResource"),
@@ -81,7 +82,7 @@ async def _resource(context: Context, service: str, named: Named, text: str, req
     if service == "ec2":
         return await _ec2_resource(context, named, text, request)
     if service == "logs":
-        return Asked("", _log_arn(context, named, text, request))
+        return _log_group(context, _log_arn(context, named, text, request))
     if service == "monitoring":
         return _alarm(context, named, text)
     if service == "sns":
@@ -94,6 +95,13 @@ async def _resource(context: Context, service: str, named: Named, text: str, req
         return Asked("", context.scope.arn(arn.type_word, arn.name), arn.type_word, arn.name)
     name = folded(text)
     return Asked("", context.scope.arn(named.type_word, name or "*"), named.type_word, name)
+
+
+def _log_group(context: Context, arn: str) -> Asked:
+    """name: of the group that it is of, which has the tags."""
+    own = f"arn:aws:logs:{context.scope.region}:{context.scope.account}:log-group:"
+    name = arn.removeprefix(own).partition(":")[0] if arn.startswith(own) else ""
+    return Asked("", arn, LOG_GROUP, name)
 
 
 def _log_arn(context: Context, named: Named, text: str, request: Mapping[str, Any]) -> str:

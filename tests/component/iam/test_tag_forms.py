@@ -6,10 +6,13 @@ import asyncio
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from cachefleet.api.authorization import authorize
+from cachefleet.api.context import Context
 from cachefleet.model.errors import AwsError
-from tests.component.iam.stage import Stage, allow, deny
+from tests.component.iam.stage import Stage, allow, deny, user
+from tests.component.logs.stage import LogStage, on_logs
 
 PAIRS = [{"Key": "stage", "Value": "live"}]
 MAP = {"stage": "live"}
@@ -34,8 +37,12 @@ WITH_KEYS: list[tuple[str, str, dict[str, Any]]] = [
 
 
 def passes(service: str, operation: str, request: dict[str, Any], *statements: dict[str, Any]) -> bool:
+    return asyncio.run(is_let(Stage().as_user(*statements), service, operation, request))
+
+
+async def is_let(context: Context, service: str, operation: str, request: dict[str, Any]) -> bool:
     try:
-        asyncio.run(authorize(Stage().as_user(*statements), service, operation, request))
+        await authorize(context, service, operation, request)
     except AwsError as error:
         assert error.code in ("AccessDenied", "UnauthorizedOperation", "AuthorizationError"), error
         return False
@@ -81,3 +88,28 @@ def test_tags_at_a_creation_are_an_action_of_their_own(
 def test_to_tag_a_log_group_in_the_old_way_takes_that_permission_alone() -> None:
     for service, operation, request in (WITH_TAGS[5], WITH_KEYS[1]):
         assert passes(service, operation, request, allow(f"logs:{operation}"))
+
+
+@on_logs
+async def test_tags_of_a_log_group_count_for_it_and_its_streams(stage: LogStage) -> None:
+    await stage.logs("CreateLogGroup", logGroupName="slow", tags=MAP)
+    await stage.logs("CreateLogGroup", logGroupName="other")
+    live = {"aws:ResourceTag/stage": "live"}
+    group = "arn:aws:logs:local-1:000000000000:log-group:slow"
+    requests: dict[str, dict[str, Any]] = {
+        "DeleteLogGroup": {"logGroupName": "slow"},
+        "GetLogEvents": {"logGroupName": "slow", "logStreamName": "s"},
+        "FilterLogEvents": {"logGroupIdentifier": f"{group}:*"},
+        "UntagResource": {"resourceArn": group, "tagKeys": ["stage"]},
+    }
+    for operation, request in requests.items():
+        for statements, passed in (
+            ((allow("*"),), True),
+            ((allow("*"), deny("*", StringEquals=live)), False),
+            ((allow("*", StringEquals=live),), True),
+            ((allow("*", StringNotEquals=live),), False),
+        ):
+            context = replace(stage.context, caller=user("ann", *statements))
+            assert await is_let(context, "logs", operation, request) is passed, (operation, statements)
+    ann = replace(stage.context, caller=user("ann", allow("*"), deny("*", StringEquals=live)))
+    assert await is_let(ann, "logs", "DeleteLogGroup", {"logGroupName": "other"})
