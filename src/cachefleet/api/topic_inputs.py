@@ -67,7 +67,11 @@ def with_topic_attribute(topic: TopicDesired, name: str, value: str) -> TopicDes
 
 
 _FIFO = ("there are no FIFO topics here; each subscriber gets messages in their order anyway.", ("", "false"))
+_FEEDBACK = "deliveries are not logged to CloudWatch Logs; the service's log tells of those that fail."
+_OF_PROTOCOLS = ("HTTP", "Firehose", "Lambda", "Application", "SQS")  # Terraform sets all of these
 _REFUSED_OF_TOPICS = {
+    **{f"{protocol}SuccessFeedbackSampleRate": (_FEEDBACK, ("", "0")) for protocol in _OF_PROTOCOLS},
+    **{f"{protocol}{end}FeedbackRoleArn": (_FEEDBACK, ("",)) for protocol in _OF_PROTOCOLS for end in ("Success", "Failure")},
     "FifoTopic": _FIFO,
     "ContentBasedDeduplication": _FIFO,
     "FifoThroughputScope": _FIFO,

@@ -48,6 +48,8 @@ async def test_a_topic_comes_back_as_it_was_made(stage: Stage) -> None:
         ("not encrypted", {"Name": "a", "Attributes": {"KmsMasterKeyId": "alias/x"}}),
         ("1 \\(SHA-1\\) or 2", {"Name": "a", "Attributes": {"SignatureVersion": "3"}}),
         ("has no meaning", {"Name": "a", "Attributes": {"Unheard": "1"}}),
+        ("not logged", {"Name": "a", "Attributes": {"HTTPSuccessFeedbackSampleRate": "100"}}),
+        ("not logged", {"Name": "a", "Attributes": {"SQSFailureFeedbackRoleArn": "arn:aws:iam::1:role/x"}}),
         ("at most 100 characters", {"Name": "a", "Attributes": {"DisplayName": "x" * 101}}),
         ("JSON policy", {"Name": "a", "Attributes": {"Policy": "no"}}),
         ("only allow", {"Name": "a", "Attributes": {"Policy": '{"Statement":[{"Effect":"Deny"}]}'}}),
@@ -67,7 +69,7 @@ def test_what_no_topic_can_be_is_refused(rule: str, request_: dict[str, object])
 
 @on_stage
 async def test_attributes_and_tags_of_topics_change(stage: Stage) -> None:
-    await stage.topic(FifoTopic="false", KmsMasterKeyId="")
+    await stage.topic(FifoTopic="false", KmsMasterKeyId="", LambdaSuccessFeedbackSampleRate="0")
     policy = '{"Statement":[{"Effect":"Allow","Principal":"*","Action":"sns:Publish","Resource":"*"}]}'
     retries = '{"http":{"defaultHealthyRetryPolicy":{"numRetries":5,"minDelayTarget":1,"maxDelayTarget":9}}}'
     for name, value in {"Policy": policy, "DeliveryPolicy": retries, "SignatureVersion": "2", "DisplayName": "New"}.items():
