@@ -18,11 +18,12 @@ EVERY_TEST = --quiet --durations 15 --numprocesses $(shell expr $$(nproc 2>/dev/
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help up test simulate kills backup-kills scaling restores check bench docs wheel lock clean
+.PHONY: help up test test-long simulate kills backup-kills scaling restores check bench docs wheel lock clean
 
 help:
 	@echo 'make up      set everything up, run the service in the foreground with a demo cache (Ctrl-C stops it)'
 	@echo 'make test    set everything up, run every test (as root on Debian it installs the engines that tests need)'
+	@echo 'make test-long   the variants that CI leaves out for their time: more engines, more points to die at'
 	@echo 'make simulate SEEDS=20000   the control plane against faults in virtual time; prints the seeds that fail'
 	@echo 'make kills KILLS=50   the control plane and engines killed at random instants; TEST_SEED=n repeats a run'
 	@echo 'make backup-kills KILLS=100   whoever takes part in backups and restores killed at random instants'
@@ -56,6 +57,11 @@ test: $(TESTING)
 	@scripts/install-test-engines
 	@scripts/install-test-clients
 	@$(BIN)/python -m pytest $(or $(ARGS),$(EVERY_TEST))
+
+test-long: $(TESTING)
+	@scripts/install-test-engines
+	@scripts/install-test-clients
+	@$(BIN)/python -m pytest -m long $(or $(ARGS),$(EVERY_TEST))
 
 simulate: $(TESTING)
 	@$(BIN)/python -m tests.simulation --seeds $(if $(findstring :,$(SEEDS)),$(SEEDS),0:$(SEEDS)) $(ARGS)

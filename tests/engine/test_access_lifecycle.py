@@ -15,6 +15,7 @@ from redis.cluster import RedisCluster
 
 from tests.engine.groups import address, await_available, await_healthy, describe, replication_group
 from tests.engine.test_access_control import PASSWORD, await_user, client, create_user, gets_in, nodes, primary, team
+from tests.fixtures.long import long
 from tests.fixtures.service import Service, wait_for
 
 TOKEN = "a-token-for-all-of-them"
@@ -69,7 +70,9 @@ def gets_in_quietly(where: tuple[str, int]) -> bool:
         return False
 
 
-@pytest.mark.parametrize("engine", [("redis", "7.0"), ("valkey", "8.0")], ids="-".join)
+@pytest.mark.parametrize(
+    "engine", [pytest.param(("redis", "7.0"), id="redis-7.0"), long(("valkey", "8.0"), named="valkey-8.0")]
+)
 def test_slots_move_between_shards_that_let_one_user_in(elasticache: Any, engine: tuple[str, str]) -> None:
     name = f"shards-{engine[0]}"
     shape = {"NumNodeGroups": 2, "ReplicasPerNodeGroup": 1, "Engine": engine[0], "EngineVersion": engine[1]}

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from redis.cluster import RedisCluster
 
 from tests.engine.groups import address, await_available, await_healthy, describe, replication_group
+from tests.fixtures.long import long
 from tests.fixtures.machine import data_folder
 from tests.fixtures.service import Service, wait_for
 from tests.traffic.traffic import traffic
@@ -20,7 +21,7 @@ from tests.traffic.traffic import traffic
 REGION = "modes-1"
 PLAIN, CLUSTERED = ["redis-py", "glide"], ["redis-py-cluster", "glide-cluster"]
 AT_WORK = 200  # operations of each client
-VERSIONS = [("valkey", "9.1"), ("valkey", "8.1"), ("redis", "7.0")]
+VERSIONS = [("valkey", "9.1"), long("valkey", "8.1"), ("redis", "7.0")]
 
 
 @pytest.fixture

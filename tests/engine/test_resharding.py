@@ -9,6 +9,7 @@ import redis
 from redis.cluster import RedisCluster
 
 from tests.engine.groups import address, await_healthy, describe_cluster, replication_group
+from tests.fixtures.long import long
 from tests.fixtures.service import Service
 from tests.traffic.writer import ClusterWriter
 
@@ -51,7 +52,7 @@ def owners(client: Any, group: dict[str, Any]) -> dict[str, dict[str, int]]:
     return found
 
 
-@pytest.mark.parametrize("family", ENGINES)
+@pytest.mark.parametrize("family", ["valkey9", "valkey8", long("redis7"), "redis6.x"])
 def test_two_shards_three_and_two_again(service: Service, elasticache: Any, family: str) -> None:
     """The shard in the middle goes."""
     shards = {"NumNodeGroups": 2, "ReplicasPerNodeGroup": 1, "CacheParameterGroupName": f"default.{family}.cluster.on"}

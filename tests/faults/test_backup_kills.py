@@ -35,6 +35,7 @@ from tests.faults.backup_sources import (
 )
 from tests.faults.backup_unrest import Unrest
 from tests.faults.remains import NOTHING, everything
+from tests.fixtures.long import long
 from tests.fixtures.machine import data_folder
 from tests.fixtures.service import Service, running_service, wait_for
 
@@ -122,7 +123,7 @@ def test_a_copy_is_finished(service: Service, sources: dict[str, dict[str, Any]]
     remove(client, "other")
 
 
-@pytest.mark.parametrize("shards", [None, 3], ids=["same", "three"])
+@pytest.mark.parametrize("shards", [long(None, named="same"), pytest.param(3, id="three")])
 @pytest.mark.parametrize("point", ["before Launch", "amid Launch", "before Feed", "amid Feed", "within Transfer"])
 def test_a_restore_is_finished(service: Service, sources: dict[str, dict[str, Any]], point: str, shards: int | None) -> None:
     client = service.client(read_timeout=10)

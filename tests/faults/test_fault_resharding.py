@@ -24,6 +24,7 @@ import redis
 from cachefleet.engines.replies import parse_fields
 from tests.engine.groups import describe
 from tests.faults.cluster_truth import ClusterGroup, client_of, made_cluster
+from tests.fixtures.long import long
 from tests.fixtures.machine import data_folder
 from tests.fixtures.service import Service, wait_for
 from tests.traffic.changes import shards
@@ -32,7 +33,7 @@ from tests.traffic.traffic import Client, patient
 
 KILLS = int(os.environ.get("TEST_KILLS", "5"))
 SEED = int(os.environ.get("TEST_SEED", "0")) or random.randrange(1, 1_000_000)
-ENGINES = [("valkey", "9.1"), ("redis", "7.0")]
+ENGINES = [("valkey", "9.1"), long("redis", "7.0")]
 SHARDS = (2, 3, 4)
 KEYS = 32_768  # that nobody writes to: two of each slot
 CONVERGENCE_S = 90.0

@@ -14,6 +14,7 @@ import pytest
 from tests.engine.groups import address, await_healthy, delete, describe, primary_member, replication_group
 from tests.engine.test_postgres import closed
 from tests.faults.crew import DOOMED, TAKEOVER_S, Crew, crew
+from tests.fixtures.long import long
 from tests.fixtures.machine import data_folder
 from tests.fixtures.postgres import Postgres, postgres, postgres_url
 from tests.fixtures.service import CACHEFLEET, wait_for
@@ -224,13 +225,13 @@ def test_a_frozen_leader_is_succeeded_and_does_no_harm_afterwards(pair: Crew) ->
 
 
 FREEZES = [
-    "before Launch",
+    long("before Launch"),
     "within Spawn",
-    "amid Launch",
+    long("amid Launch"),
     "within Save",
-    "before Promote",
+    long("before Promote"),
     "after Promote",
-    "before Follow",
+    long("before Follow"),
 ]
 
 

@@ -15,6 +15,7 @@ import redis
 
 from tests.engine.groups import address, await_healthy, replication_group
 from tests.faults.crew import crew
+from tests.fixtures.long import long
 from tests.fixtures.machine import data_folder
 from tests.fixtures.postgres import postgres, postgres_url
 from tests.fixtures.service import Service, running_service, wait_for
@@ -44,7 +45,7 @@ ROLE_CHANGING = (
 )
 
 
-@pytest.fixture(params=["one service", "two services on postgresql"])
+@pytest.fixture(params=["one service", long("two services on postgresql")])
 def services(request: pytest.FixtureRequest) -> Iterator[list[Service]]:
     if request.param == "one service":
         with data_folder() as data, running_service(data) as service:

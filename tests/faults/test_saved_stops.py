@@ -19,6 +19,7 @@ from redis.cluster import RedisCluster
 from tests.engine.contents import Item, clustered_contents, contents, differences
 from tests.engine.groups import address
 from tests.faults.fleet import ALONE, CLUSTERED, REPLICATED, Group
+from tests.fixtures.long import long
 from tests.fixtures.machine import data_folder
 from tests.fixtures.service import CACHEFLEET, Service, running_service, wait_for
 
@@ -150,7 +151,7 @@ def test_everything_is_there_again_at_the_same_addresses(service: Service) -> No
 
 
 @pytest.mark.parametrize("point", ["asked", "saved", "services", "caches"])
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", [REPLICATED, CLUSTERED, long(ALONE)])
 def test_down_that_is_killed_loses_nothing(service: Service, shape: str, point: str) -> None:
     kept = Kept(service, shape)
     before = kept.contents()
@@ -181,16 +182,16 @@ def test_down_that_is_killed_loses_nothing(service: Service, shape: str, point: 
     ("shape", "point"),
     [
         (REPLICATED, "within Save"),
-        (REPLICATED, "before Launch"),
-        (REPLICATED, "before Feed"),
+        long(REPLICATED, "before Launch"),
+        long(REPLICATED, "before Feed"),
         (REPLICATED, "after Feed"),
-        (REPLICATED, "before Promote"),
-        (REPLICATED, "after Promote"),
+        long(REPLICATED, "before Promote"),
+        long(REPLICATED, "after Promote"),
         (CLUSTERED, "amid Launch"),
-        (CLUSTERED, "amid Feed"),
-        (CLUSTERED, "before OwnSlots"),
+        long(CLUSTERED, "amid Feed"),
+        long(CLUSTERED, "before OwnSlots"),
         (CLUSTERED, "amid OwnSlots"),
-        (CLUSTERED, "before Replicate"),
+        long(CLUSTERED, "before Replicate"),
         (ALONE, "before Promote"),
     ],
 )
