@@ -175,7 +175,7 @@ async def set_alarm_state(context: Context, request: dict[str, Any]) -> dict[str
             raise refuse_value(f"The parameter {member} has {len(text)} characters; at most {longest}.")
     try:
         msgspec.json.decode(data)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         raise AwsError("InvalidFormat", "StateReasonData is not JSON.") from None
     await change_state(context.store, row, AlarmState(value, request["StateReason"], data), context.clock.now())
     return {}

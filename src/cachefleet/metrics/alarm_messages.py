@@ -75,7 +75,7 @@ def _triggering(state: AlarmState) -> Sequence[Mapping[str, Any]]:
     """None of a state that somebody has set with data of another form."""
     try:
         found = msgspec.json.decode(state.reason_data, type=_Data).children
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return []
     return [{"Arn": one.arn, "State": {"Value": one.state.value, "Timestamp": one.state.timestamp}} for one in found]
 

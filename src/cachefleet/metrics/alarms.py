@@ -181,5 +181,5 @@ def _state(state: AlarmState) -> dict[str, object]:
     return {
         "stateValue": state.value.value,
         "stateReason": state.reason,
-        "stateReasonData": msgspec.json.decode(state.reason_data),
+        "stateReasonData": msgspec.Raw(state.reason_data.encode()),
     }

@@ -147,6 +147,8 @@ async def test_a_state_that_was_set_holds_until_the_next_evaluation(stage: Stage
     await stage.refused("InvalidParameterValue", "1023", "SetAlarmState", StateReason="x" * 1024, **state)
     long = {"StateReason": "x", "StateReasonData": '"' + "x" * 3999 + '"'}
     await stage.refused("InvalidParameterValue", "4000", "SetAlarmState", **long, **state)
+    deep = {"StateReason": "x", "StateReasonData": "[" * 1990 + "]" * 1990}
+    await stage.refused("InvalidFormat", "not JSON", "SetAlarmState", **deep, **state)
     await stage.refused("InvalidParameterValue", "at most 100", "DescribeAlarms", AlarmNames=[str(n) for n in range(101)])
 
 
