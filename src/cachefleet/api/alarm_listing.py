@@ -12,13 +12,14 @@ from cachefleet.api.context import Context
 from cachefleet.api.metric_inputs import read_metric, refuse_query, refuse_value
 from cachefleet.api.paging import read_marker, write_marker
 from cachefleet.api.registry import Refusal, operation
-from cachefleet.model.alarm import AlarmDesired
+from cachefleet.model.alarm import AlarmChange, AlarmDesired
 from cachefleet.model.errors import AwsError, invalid_combination
 from cachefleet.model.resource import Scope
 from cachefleet.model.row import AlarmRow
 
 MAX_RECORDS = 100
 DEFAULT_RECORDS = 50
+_MOST_AT_ONCE = 10_000  # items of histories that are sorted in one go
 
 View = Callable[[Scope, AlarmDesired], dict[str, Any]]
 
@@ -107,22 +108,25 @@ async def describe_alarms_for_metric(context: Context, request: dict[str, Any]) 
 async def describe_alarm_history(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     start, end = float(request.get("StartDate") or 0.0), float(request.get("EndDate") or 1e12)
     kind, name, types = request.get("HistoryItemType"), request.get("AlarmName"), _types(request)
-    rows = _by_name(context, [name]) if name is not None else all_alarms(context)
-    found = [
-        (change, row.desired)
-        async for row in rows
-        if alarm_type(row.desired) in types
-        for change in row.desired.history
-        if kind in (None, change.kind) and start <= change.at <= end
-    ]
-    newest_first = request.get("ScanBy") != "TimestampAscending"
-    if not newest_first:
-        found.reverse()  # what happened in the same moment, too, comes in its order
-    found.sort(key=lambda item: item[0].at, reverse=newest_first)
     size, begin = _size(request), _offset(request)
+    newest_first = request.get("ScanBy") != "TimestampAscending"
+    found: list[tuple[AlarmChange, AlarmDesired]] = []
+    async for row in _by_name(context, [name]) if name is not None else all_alarms(context):
+        if alarm_type(row.desired) not in types:
+            continue
+        history = row.desired.history if newest_first else row.desired.history[::-1]
+        found += [(one, row.desired) for one in history if kind in (None, one.kind) and start <= one.at <= end]
+        if len(found) > _MOST_AT_ONCE + 2 * (begin + size):  # so that no page needs the history of all alarms at once
+            found.sort(key=_moment, reverse=newest_first)
+            del found[begin + size + 1 :]
+    found.sort(key=_moment, reverse=newest_first)
     items = [history_view(alarm, change) for change, alarm in found[begin : begin + size]]
     more = str(begin + size) if begin + size < len(found) else None
     return {"AlarmHistoryItems": items, "NextToken": write_marker("alarm-history", more) if more else None}
+
+
+def _moment(item: tuple[AlarmChange, AlarmDesired]) -> float:
+    return item[0].at
 
 
 async def _by_name(context: Context, names: list[str]) -> AsyncIterator[AlarmRow]:

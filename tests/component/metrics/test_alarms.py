@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cachefleet.api import alarm_listing
 from cachefleet.metrics.values import single
 from cachefleet.model.metric import NODES, MetricName, Series
 from tests.component.metrics.stage import CBOR, JSON, QUERY, Refused, Stage, on_stage
@@ -186,6 +187,37 @@ async def test_names_prefixes_states_and_pages(stage: Stage) -> None:
     assert (refusal.value.code, refusal.value.status) == ("ResourceNotFound", 404)
     await stage.call("DeleteAlarms", AlarmNames=["alarm-0"])
     assert len((await stage.call("DescribeAlarms"))["MetricAlarms"]) == 6
+
+
+@pytest.mark.parametrize("at_once", [0, 10_000])
+def test_pages_of_the_history_of_all_alarms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    """However few of them are sorted in one go."""
+    monkeypatch.setattr(alarm_listing, "_MOST_AT_ONCE", at_once)
+    on_stage(pages_of_the_history_of_all_alarms)(tmp_path)
+
+
+async def pages_of_the_history_of_all_alarms(stage: Stage) -> None:
+    names = [f"alarm-{number}" for number in range(6)]
+    expected: list[tuple[float, str]] = []
+    for name in names:
+        await stage.call("PutMetricAlarm", AlarmName=name, **RULE)
+        expected.append((stage.clock.now(), name))
+        stage.clock.pass_time(1.0)
+    for number in range(60):
+        name, value = names[number % 6], ("OK", "ALARM")[number // 6 % 2]
+        await stage.call("SetAlarmState", AlarmName=name, StateValue=value, StateReason="x")
+        expected.append((stage.clock.now(), name))
+        stage.clock.pass_time(1.0)
+    for order, wanted in (("TimestampAscending", expected), ("TimestampDescending", expected[::-1])):
+        found: list[tuple[float, str]] = []
+        token: dict[str, str] = {}
+        while True:
+            page = await stage.call("DescribeAlarmHistory", ScanBy=order, MaxRecords=17, **token)
+            found += [(item["Timestamp"], item["AlarmName"]) for item in page["AlarmHistoryItems"]]
+            if "NextToken" not in page:
+                break
+            token = {"NextToken": page["NextToken"]}
+        assert found == wanted
 
 
 @pytest.mark.parametrize(
