@@ -205,7 +205,8 @@ class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for name, url in self.streams.items():
             if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", name):
                 raise ValueError(f"logs.streams has {name!r}; a name has 1 to 64 letters, digits, dots, hyphens, underscores")
-            if not re.fullmatch(r"file:///\S*|(otlp|loki)\+https?://[^\s/]\S*", url):
+            host = r"([^\s/@]+@)?([^\s/@:?#\[\]]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?"
+            if not re.fullmatch(rf"file:///[^\s?#]+|(otlp|loki)\+https?://{host}(/\S*)?", url):
                 raise ValueError(
                     f"logs.streams: {name} must be file:///folder, or a URL that begins with otlp+http://, otlp+https://, "
                     "loki+http:// or loki+https://"

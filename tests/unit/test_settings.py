@@ -44,6 +44,29 @@ def test_values_come_as_their_types(tmp_path: Path) -> None:
     assert found.node_types == {"cache.own": NodeTypeSetting(2_000_000)}
 
 
+def test_where_logs_go(tmp_path: Path) -> None:
+    places = (
+        "file:///var/log/caches",
+        "otlp+http://127.0.0.1:4318",
+        "otlp+https://collector.example/v1/logs?a=b",
+        "loki+http://me:a%20word@loki:3100/",
+        "loki+http://[::1]:3100",
+    )
+    for place in places:
+        assert load(_file(tmp_path, f'[logs.streams]\nout = "{place}"\n'.encode())).logs.streams == {"out": place}
+    for name, place in (
+        ("out", "/var/log"),
+        ("out", "file://host"),
+        ("out", "file:///"),
+        ("out", "http://collector"),
+        ("out", "otlp+http:///v1"),
+        ("out", "loki+http://host:port"),
+        ("../out", "file:///var/log"),
+    ):
+        with pytest.raises(SettingsError, match=r"logs\.streams"):
+            load(_file(tmp_path, f'[logs.streams]\n"{name}" = "{place}"\n'.encode()))
+
+
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [

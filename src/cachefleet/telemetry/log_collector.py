@@ -44,6 +44,7 @@ class LogCollector:
         self._rows_at = -math.inf
         self._known: set[str] = set()  # launches of which there is something on disk
         self._kept: dict[str, list[str]] = {}  # by uid: those whose folders are gone
+        self._read: set[str] = set()  # launches of which the engine log has been read to its end
 
     async def run(self) -> None:
         self._rows_at = -math.inf
@@ -71,6 +72,8 @@ class LogCollector:
             return
         except (StoreError, OSError) as error:
             log.warning("logs were not delivered", why=str(error))
+        except Exception:
+            log.exception("logs cannot be delivered")
 
     async def _refresh(self) -> None:
         """Launches first, then rows: whatever was launched is of a group that has a row, or that is gone. Raises StoreError,
@@ -137,9 +140,10 @@ class LogCollector:
             try:
                 if delivery.log_type is LogType.ENGINE:
                     await self._reading.engine_log(row, delivery, launch, cursor)
+                    self._read.add(launch.incarnation)
                 elif launch.runs:
                     await self._reading.slow_log(row, delivery, launch, cursor)
-            except (EngineRefused, TimeoutError, CursorMoved) as error:
+            except (EngineRefused, TimeoutError, CursorMoved, Conflict) as error:
                 log.debug("a log was not read", launch=launch.incarnation, log_type=delivery.log_type, why=str(error))
 
     def _launches(self, row: GroupRow) -> list[Launch]:
@@ -191,14 +195,16 @@ class LogCollector:
 
     async def _discard(self) -> None:
         """Logs of launches that are gone, once they are delivered or nobody wants them. Raises OSError, Deposed."""
-        wanting = {
-            row.desired.uid: {each.state for each in row.desired.logs if each.log_type is LogType.ENGINE}
+        delivering = {
+            row.desired.uid
             for row in self._rows.values()
+            if any(delivery.log_type is LogType.ENGINE for delivery in row.desired.logs)
         }
         for uid, launches in self._kept.items():
-            failing = DeliveryState.ERROR in wanting.get(uid, ())
-            for launch in launches[:-KEPT_LAUNCHES] if failing else launches:
+            unread = sorted(set(launches).difference(self._read), key=_age) if uid in delivering else []
+            for launch in sorted(set(launches).difference(unread[-KEPT_LAUNCHES:])):
                 await self._sources.files.discard(launch)
+        self._read.clear()
         self._gone.clear()
 
     async def _tidy_again(self) -> None:
@@ -214,3 +220,11 @@ class LogCollector:
                 continue
             except (StoreError, OSError) as error:
                 log.warning("logs were not trimmed", why=str(error))
+            except Exception:
+                log.exception("logs cannot be trimmed")
+
+
+def _age(launch: str) -> tuple[int, str]:
+    """Of the launches of a node, the first have the smallest."""
+    number = launch.rpartition(".")[2]
+    return len(number), number

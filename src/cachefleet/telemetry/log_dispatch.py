@@ -38,6 +38,8 @@ class LogDispatch:
                 continue
             except StoreError as error:
                 log.warning("logs were not sent: the store failed", why=str(error))
+            except Exception:
+                log.exception("logs cannot be sent")
 
     async def look(self) -> None:
         """Raises Deposed, StoreError."""

@@ -22,6 +22,7 @@ from cachefleet.settings import LogSettings
 TIMEOUT_S = 10.0
 _OTLP_PATH, _LOKI_PATH = "/v1/logs", "/loki/api/v1/push"
 _FILE_BYTES = 67_108_864
+_DAY = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
 
 
 class SettingsLogSender:
@@ -43,7 +44,7 @@ class SettingsLogSender:
         work = self._append if url.scheme == "file" else _post
         try:
             return await asyncio.to_thread(work, stream, url, parcels)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:
             return f"{_place(url)}: {_reason(error)}"
 
     def _append(self, stream: str, url: SplitResult, parcels: Sequence[Parcel]) -> str:
@@ -66,7 +67,7 @@ class SettingsLogSender:
 
     def _bound(self, folder: Path, stream: str) -> None:
         """The oldest files go, but never the youngest."""
-        files = sorted(folder.glob(f"{stream}-*.log"))
+        files = sorted(folder.glob(f"{stream}-{_DAY}.[0-9]*.log"))
         sizes = [file.stat().st_size for file in files]
         while len(files) > 1 and sum(sizes) > self._folder_bytes:
             files.pop(0).unlink(missing_ok=True)

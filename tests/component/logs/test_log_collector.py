@@ -25,7 +25,7 @@ from cachefleet.model.resource import Kind, Scope
 from cachefleet.model.row import GroupRow, Row
 from cachefleet.settings import LogSettings
 from cachefleet.store import LogFile
-from cachefleet.telemetry.log_collector import LogCollector
+from cachefleet.telemetry.log_collector import KEPT_LAUNCHES, LogCollector
 from cachefleet.telemetry.log_dispatch import LogDispatch
 from cachefleet.telemetry.log_reading import LogSources
 from cachefleet.telemetry.log_sending import SettingsLogSender
@@ -272,6 +272,28 @@ def test_the_last_lines_of_a_node_that_crashed_and_of_a_group_that_is_deleted(tm
     in_world(World(tmp_path, to("/caches", LogType.ENGINE)), body)
 
 
+def test_logs_of_some_launches_wait_while_their_destination_takes_none(tmp_path: Path) -> None:
+    async def body(world: World) -> None:
+        collector = await world.begin()
+        await world.logs.delete_group(SCOPE, "/caches")
+        world.running.clear()
+        world.folders.erase(LAUNCH)
+        for number in range(KEPT_LAUNCHES + 3):
+            launch = f"u1.demo-001.{number:03}"
+            folder = world.folders.create(launch, {})
+            (folder / "engine.log").write_text(f"1:M 23 Nov 2026 08:55:35.{number:03} * launch {number}\n")
+            world.folders.erase(launch)
+        await collector.look()
+        assert (await world.states())["engine-log"].startswith("error")
+        assert len(world.folders.kept_logs()) == KEPT_LAUNCHES
+        await world.logs.create_group(SCOPE, LogGroup("/caches", 1))
+        await collector.look()
+        assert await world.engine_messages() == [f"launch {number}" for number in range(3, KEPT_LAUNCHES + 3)]
+        assert world.folders.kept_logs() == []
+
+    in_world(World(tmp_path, to("/caches", LogType.ENGINE)), body)
+
+
 def test_logs_that_nobody_wants_are_discarded_and_rotated(tmp_path: Path) -> None:
     async def body(world: World) -> None:
         collector = await world.begin()
@@ -329,11 +351,14 @@ def test_a_folder_takes_lines_day_by_day_within_its_bound(tmp_path: Path) -> Non
     async def body(world: World) -> None:
         collector = await world.begin()
         dispatch = LogDispatch(world.sources())
+        (tmp_path / "out").mkdir()
+        other = tmp_path / "out" / "out-2-2026-01-01.0000.log"  # of the stream out-2
+        other.write_text("x" * 1000)
         world.node.slow(2, at_s=int(NOW) - 90_000)
         world.node.slow(3)
         await collector.look()
         await dispatch.look()
-        files = sorted((tmp_path / "out").iterdir())
+        files = sorted({*(tmp_path / "out").iterdir()} - {other})
         assert [file.name for file in files] == ["out-2026-11-23.0000.log"]  # the older one was beyond the bound
         lines = files[0].read_text().splitlines()
         assert [line.split(",")[:3] for line in lines] == [["demo-001", "0001", str(number)] for number in (2, 3, 4)]
