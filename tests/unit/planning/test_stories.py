@@ -5,6 +5,7 @@ control plane dies between saving and acting.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -368,3 +369,8 @@ def test_certificates_that_were_renewed(lacks_only: bool) -> None:
     message = ("The certificates of the nodes have been renewed", NoticeName.CERTIFICATE_RENEWAL_COMPLETE)
     assert found == ([] if lacks_only else [("demo-001", message[0], None), ("demo", *message)])
     assert told("2", whole) == []
+
+
+def test_every_name_is_in_the_table_for_users() -> None:
+    told = (Path(__file__).parents[3] / "docs/events.md").read_text()
+    assert [name for name in NoticeName if name.value not in told] == []
