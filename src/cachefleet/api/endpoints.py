@@ -61,6 +61,7 @@ def parsed(endpoint: str) -> SplitResult | None:
     """None for what cannot be asked."""
     try:
         parts = urlsplit(endpoint)
+        (parts.hostname or "").encode("idna")  # a name that can be looked up: no part is empty or longer than 63 characters
         return parts if parts.hostname and parts.port != 0 else None
     except ValueError:
         return None
