@@ -14,8 +14,10 @@ import redis
 
 from cachefleet.app.installation import Installation
 from cachefleet.cli.public_api import Refused, insight
+from cachefleet.insight.shards import FULL
 from tests.engine.groups import address, delete_cluster, describe_cluster, replication_group
 from tests.fixtures.iam_tokens import require_compiler
+from tests.fixtures.operator import as_operator
 from tests.fixtures.service import CACHEFLEET, Service, wait_for
 
 
@@ -72,12 +74,12 @@ def test_a_group_tells_which_keys_are_used_and_what_other_sizes_would_do(
     with replication_group(elasticache, name, Engine=engine, EngineVersion=version, NumCacheClusters=nodes) as group:
         host, port = address(group["NodeGroups"][0]["PrimaryEndpoint"])
         with traffic(host, port):
-            words = [CACHEFLEET, "insight", name, "--seconds", "2", "--json", "--data", str(service.data)]
+            words = [CACHEFLEET, "insight", name, "--seconds", "3", "--json", "--data", str(service.data)]
             told = subprocess.run(words, capture_output=True, text=True, timeout=120, check=True).stdout
         report = json.loads(told)["report"]
         assert report["missing"] == []
-        (hottest, *_) = report["hot"]
-        assert (hottest["name"], hottest["share"]) == ("page:home", pytest.approx(0.25, abs=0.08))
+        assert report["hot"][0]["name"] == "page:home"
+        assert report["hot"][0]["share"] > 0.1
         trace, keyspace = report["trace"], report["keyspace"]
         assert (trace["hit_rate"], trace["dropped"], trace["evicting"]) == (1.0, 0, False)
         assert {point["times"]: point["hit_rate"] for point in trace["points"]}[4.0] == 1.0
@@ -93,6 +95,29 @@ def test_a_group_tells_which_keys_are_used_and_what_other_sizes_would_do(
             check=True,
         ).stdout
         assert "The memory was never full: more of it would change nothing." in shown or "No key was read" in shown
+
+
+def test_nothing_is_left_on_when_the_service_is_killed_while_it_looks(service: Service, elasticache: Any) -> None:
+    require_compiler()
+    with replication_group(elasticache, "insight-kill", NumCacheClusters=1) as group:
+        host, port = address(group["NodeGroups"][0]["PrimaryEndpoint"])
+        with redis.Redis(host, port, **as_operator((host, port))) as ours:
+
+            def is_on() -> bool:
+                try:
+                    return bool(ours.execute_command("CACHEFLEET.TRACE", "RATE", FULL))
+                except redis.ResponseError as error:
+                    assert "nothing is traced" in str(error)
+                    return False
+
+            asked(service, "POST", group="insight-kill", seconds="600")
+            wait_for("the node is traced", is_on)
+            service.kill()
+            try:
+                wait_for("it has ended by itself", lambda: not is_on())
+            finally:
+                service.start()
+            wait_for("the next one begins anew", is_on)
 
 
 def test_what_cannot_be_looked_at_is_refused_in_words(service: Service, elasticache: Any) -> None:

@@ -96,9 +96,9 @@ class Insights:
                     report = await self._look(group, begun.seconds)
             except (EngineRefused, TimeoutError) as error:
                 why = str(error) or "the nodes did not answer in time"
-            except (Deposed, StoreError):
-                raise
-            except Exception:
+            except Exception as error:
+                if isinstance(error, ExceptionGroup) and error.subgroup(Deposed):
+                    return
                 log.exception("a group's keys cannot be looked at", group=str(group.key))
                 why = "an internal error happened; the service's log says more"
             state = InsightState.FAILED if why else InsightState.DONE

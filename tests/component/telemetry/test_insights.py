@@ -43,8 +43,10 @@ class Nodes:
         self.silent: set[str] = set()
         self.dropped = 0
         self.fetches = 0
+        self.permit: Callable[[], None] = lambda: None
 
     def _answers(self, at: Address, what: str) -> None:
+        self.permit()
         self.asked.append((what, at.host))
         if at.host in self.silent:
             raise EngineRefused(f"{what} did not reach {at.host}")
@@ -257,9 +259,11 @@ def test_what_a_service_began_that_is_gone_is_begun_anew() -> None:
     asyncio.run(scenario())
 
 
-def test_who_leads_no_more_writes_nothing() -> None:
+@pytest.mark.parametrize("asking", [True, False])
+def test_who_leads_no_more_writes_nothing(asking: bool) -> None:
     async def scenario() -> None:
         stage = Stage()
+        stage.nodes.permit = stage.permit if asking else lambda: None
         await stage.add(stage.group)
         await stage.ask()
         async with stage.running():

@@ -33,7 +33,7 @@ enum { API_VERSION = 1, OUR_VERSION = 1, NO_FLAGS = 0 };
 enum {
     LOOK_EVERY_MS = 100,
     GIVE_UP_MS = 5000,       /* without a FETCH */
-    MOST_COMMANDS = 15000,   /* in LOOK_EVERY_MS: at some 50 ns each less than 1 % of it */
+    MOST_COMMANDS = 15000,   /* in LOOK_EVERY_MS: at some 60 ns each less than 1 % of it */
     MOST_ENTRIES = 4096,     /* of a reply */
     MOST_KEYS = 1024         /* of one command that are looked at */
 };
