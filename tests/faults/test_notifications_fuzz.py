@@ -50,7 +50,6 @@ GOOD: dict[str, list[dict[str, Any]]] = {
         name: [NAMED]
         for name in (
             "GetTopicAttributes",
-            "SetTopicAttributes",
             "ListSubscriptionsByTopic",
             "ConfirmSubscription",
             "DeleteTopic",
@@ -72,7 +71,10 @@ GOOD: dict[str, list[dict[str, Any]]] = {
     ],
     "Publish": [{**NAMED, "Message": text, "MessageAttributes": ATTRIBUTES} for text in ("x", '{"a":{"b":1}}')],
     "PublishBatch": [{**NAMED, "PublishBatchRequestEntries": [{"Id": "a", "Message": "x"}, {"Id": "b", "Message": "y"}]}],
-    **{name: [{"ResourceArn": TOPIC}] for name in ("TagResource", "UntagResource", "ListTagsForResource")},
+    "SetTopicAttributes": [{**NAMED, "AttributeName": "DisplayName", "AttributeValue": text} for text in ("a", "b")],
+    "TagResource": [{"ResourceArn": TOPIC, "Tags": [{"Key": "a", "Value": "b"}]}],
+    "UntagResource": [{"ResourceArn": TOPIC, "TagKeys": ["a"]}],
+    "ListTagsForResource": [{"ResourceArn": TOPIC}],
 }
 
 

@@ -47,7 +47,11 @@ def values_of_request(context: Context, request: Mapping[str, Any]) -> dict[str,
 
 def values_of_action(action: str, request: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """Keys that one action alone has."""
-    return _texts({"cloudwatch:namespace": request.get("Namespace")} if action == "cloudwatch:PutMetricData" else {})
+    if action == "cloudwatch:PutMetricData":
+        return _texts({"cloudwatch:namespace": request.get("Namespace")})
+    if action == "sns:Subscribe":
+        return _texts({"sns:endpoint": request.get("Endpoint"), "sns:protocol": request.get("Protocol")})
+    return {}
 
 
 def _request_tags(request: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ from cachefleet.model.topic import DeliveryProtocol, Subscription
 from cachefleet.settings import NotificationSettings
 
 SLACK_HOST = "hooks.slack.com"
-LONGEST_ENDPOINT = 2048
+LONGEST_ENDPOINT = 1024  # as much as conditions of policies see
 _MAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*", re.ASCII)
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", re.ASCII)
 _HIDDEN = "****"

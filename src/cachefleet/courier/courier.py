@@ -65,7 +65,7 @@ class Courier:
             await self._go_on()
             while True:
                 self._published.clear()
-                if not await self._look():
+                if not await self._look_safely():
                     await self._pause()
         finally:
             workers, self._workers = list(self._workers.values()), {}
@@ -94,17 +94,22 @@ class Courier:
             for wait in waits:
                 wait.cancel()
 
-    async def _look(self) -> bool:
-        """Hand out what was published; whether there may be more."""
+    async def _look_safely(self) -> bool:
         try:
-            posted = await self._outbox.posted(AT_ONCE)
-            if not posted:
-                return False
-            handed_out = await self._receivers(posted)
-            await self._outbox.hand_out(handed_out)
+            return await self._look()
         except StoreError as error:
             log.warning("notices were not handed out: the store failed", why=str(error))
+        except Exception:
+            log.exception("notices were not handed out")
+        return False
+
+    async def _look(self) -> bool:
+        """Hand out what was published; whether there may be more. Raises StoreError."""
+        posted = await self._outbox.posted(AT_ONCE)
+        if not posted:
             return False
+        handed_out = await self._receivers(posted)
+        await self._outbox.hand_out(handed_out)
         for _, subscriptions in handed_out:
             for subscription in subscriptions:
                 self._waiting[subscription] = self._waiting.get(subscription, 0) + 1
@@ -216,10 +221,17 @@ class Courier:
 
 def _subscribers(row: TopicRow, notice: Notice) -> list[str]:
     return [
-        subscription_arn(row.key, one.uid)
-        for one in row.desired.subscriptions
-        if one.is_confirmed and accepts(one.filter_policy, one.filter_scope, notice)
+        subscription_arn(row.key, one.uid) for one in row.desired.subscriptions if one.is_confirmed and _lets_pass(one, notice)
     ]
+
+
+def _lets_pass(subscription: Subscription, notice: Notice) -> bool:
+    """A filter that a later version has written, and this one cannot read, keeps nobody else from the message."""
+    try:
+        return accepts(subscription.filter_policy, subscription.filter_scope, notice)
+    except Exception:
+        log.exception("a filter cannot be applied", subscription=subscription.uid, notice=notice.notice_id)
+        return False
 
 
 def _policy(topic: TopicDesired, subscription: Subscription) -> RetryPolicy:

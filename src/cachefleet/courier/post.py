@@ -23,9 +23,9 @@ _PORTS = {"http": 80, "https": 443}
 _TOO_MANY = 429
 
 
-async def post(endpoint: str, headers: Mapping[str, str], body: bytes, timeout_s: float, trust: ssl.SSLContext) -> None:
-    """Returns when it was answered with 2xx. endpoint: a URL that was accepted. Raises Undelivered: as SNS has it, 5xx and
-    429 are worth another attempt, any other answer is for good."""
+async def post(endpoint: str, headers: Mapping[str, str], body: bytes, timeout_s: float, trust: ssl.SSLContext | None) -> None:
+    """Returns when it was answered with 2xx. endpoint: a URL that was accepted. trust: for https. Raises Undelivered: as SNS
+    has it, 5xx and 429 are worth another attempt, any other answer is for good."""
     try:
         async with asyncio.timeout(timeout_s):
             status = await _exchange(endpoint, headers, body, trust)
@@ -39,10 +39,12 @@ async def post(endpoint: str, headers: Mapping[str, str], body: bytes, timeout_s
         raise Undelivered(f"answered with status {status}", lasting=status < 500 and status != _TOO_MANY)
 
 
-async def _exchange(endpoint: str, headers: Mapping[str, str], body: bytes, trust: ssl.SSLContext) -> int:
+async def _exchange(endpoint: str, headers: Mapping[str, str], body: bytes, trust: ssl.SSLContext | None) -> int:
     parts = urlsplit(endpoint)
     scheme, host = parts.scheme.lower(), parts.hostname or ""
-    reader, writer = await asyncio.open_connection(host, parts.port or _PORTS[scheme], ssl=trust if scheme == "https" else None)
+    if (scheme == "https") is not (trust is not None):
+        raise ValueError("https, and nothing else, needs authorities to trust")
+    reader, writer = await asyncio.open_connection(host, parts.port or _PORTS[scheme], ssl=trust)
     try:
         place = parts.netloc.rpartition("@")[2]
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

@@ -70,7 +70,8 @@ class Senders:
         else:
             body = await self._body(topic, subscription, arn, notice)
             sent = headers(notice, arn, raw=_is_raw(subscription, notice))
-        await post(subscription.endpoint, sent, body, self._settings.attempt_timeout_s, self._trusted())
+        trust = await self._trusted() if subscription.protocol is DeliveryProtocol.HTTPS else None
+        await post(subscription.endpoint, sent, body, self._settings.attempt_timeout_s, trust)
 
     async def _mail(self, topic: TopicDesired, subscription: Subscription, arn: str, notice: Notice) -> None:
         if subscription.protocol is DeliveryProtocol.EMAIL:
@@ -90,18 +91,23 @@ class Senders:
         base = (self._settings.url or self._base_url()).rstrip("/")
         return Links(base, base + await self._signer.certificate_path())
 
-    def _trusted(self) -> ssl.SSLContext:
-        """Read once: the authorities of the machine, and those of the settings. Raises Undelivered."""
+    async def _trusted(self) -> ssl.SSLContext:
+        """Read when it is first needed. Raises Undelivered."""
         if self._trust is None:
-            context = ssl.create_default_context()
-            context.minimum_version = ssl.TLSVersion.TLSv1_2
-            if self._settings.ca_file:
-                try:
-                    context.load_verify_locations(Path(self._settings.ca_file).expanduser())
-                except (OSError, ssl.SSLError) as error:
-                    raise Undelivered(f"notifications.ca_file cannot be used: {error.strerror}") from None
-            self._trust = context
+            self._trust = await asyncio.to_thread(_authorities, self._settings.ca_file)
         return self._trust
+
+
+def _authorities(file: str) -> ssl.SSLContext:
+    """Those of the machine, and those of the file ("" none). Blocking. Raises Undelivered."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if file:
+        try:
+            context.load_verify_locations(Path(file).expanduser())
+        except OSError as error:  # of which SSLError is one
+            raise Undelivered(f"notifications.ca_file cannot be used: {error.strerror}") from None
+    return context
 
 
 def _is_raw(subscription: Subscription, notice: Notice) -> bool:

@@ -45,14 +45,14 @@ def answering(reply: bytes, got: list[bytes] | None = None) -> Answering:
 async def sent(reply: bytes, path: str = "/") -> bytes:
     got: list[bytes] = []
     async with serving(answering(reply, got)) as url:
-        await post(url + path, {"x-a": "1"}, "größer".encode(), 30.0, TRUST)
+        await post(url + path, {"x-a": "1"}, "größer".encode(), 30.0, None)
     return got[0]
 
 
 async def refused(answer: Answering, timeout_s: float = 30.0) -> Undelivered:
     async with serving(answer) as url:
         with pytest.raises(Undelivered) as failure:
-            await post(url, {}, b"body", timeout_s, TRUST)
+            await post(url, {}, b"body", timeout_s, None)
     return failure.value
 
 
@@ -83,7 +83,7 @@ def test_a_password_in_the_url_goes_into_a_header_and_nowhere_else() -> None:
     async def body() -> bytes:
         got: list[bytes] = []
         async with serving(answering(b"HTTP/1.1 200 OK\r\n\r\n", got)) as url:
-            await post(url.replace("//", "//me:a%40b@"), {}, b"", 30.0, TRUST)
+            await post(url.replace("//", "//me:a%40b@"), {}, b"", 30.0, None)
         return got[0]
 
     request = asyncio.run(body())
@@ -137,7 +137,7 @@ def test_nobody_listens() -> None:
         async with serving(answering(b"")) as url:
             pass
         with pytest.raises(Undelivered) as failure:
-            await post(url, {}, b"", 30.0, TRUST)
+            await post(url, {}, b"", 30.0, None)
         assert not failure.value.lasting
         return str(failure.value)
 

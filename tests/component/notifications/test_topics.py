@@ -7,6 +7,7 @@ import pytest
 
 from cachefleet.gateway.audit import HIDDEN, masked
 from cachefleet.notices.messages import Links
+from cachefleet.policies.credential import Credential
 from cachefleet.policies.document import read_policy
 from tests.component.notifications.stage import LINKS, TOPIC, Refused, Stage, on_stage
 from tests.fakes.api import ACCOUNT, REGION
@@ -195,7 +196,7 @@ async def test_nothing_else_goes_without_a_signature(stage: Stage) -> None:
         ("must be a URL", {"Protocol": "http", "Endpoint": "http://a/ b"}),
         ("must be a URL", {"Protocol": "http", "Endpoint": "http://a/\r\nx: y"}),
         ("must be a URL", {"Protocol": "http", "Endpoint": "http://a:99999/"}),
-        ("1 to 2048", {"Protocol": "http"}),
+        ("1 to 1024", {"Protocol": "http"}),
         ("mail address", {"Protocol": "email", "Endpoint": "a@b\nBcc: c@d"}),
         ("mail address", {"Protocol": "email-json", "Endpoint": "nobody"}),
         ("a file is a name", {"Protocol": "file", "Endpoint": "../passwd"}),
@@ -290,10 +291,7 @@ async def test_policies_of_users_say_who_may_publish_where(stage: Stage) -> None
     await stage.topic()
     arn = await stage.subscribed("http://a/")
     await stage.call("CreateTopic", Name="other")
-    statement = {"Effect": "Allow", "Action": "sns:Publish", "Resource": TOPIC}
-    policy = read_policy(msgspec.json.encode({"Version": "2012-10-17", "Statement": [statement]}).decode())
-    user = f"arn:aws:iam::{ACCOUNT}:user/app"
-    stage.caller = msgspec.structs.replace(KEY, arn=user, user_id="AIDA", is_root=False, user_name="app", policies=(policy,))
+    stage.caller = user_who_may({"Action": "sns:Publish"})
     await stage.publish("allowed")
     entries = [{"Id": "1", "Message": "in a batch"}]
     await stage.call("PublishBatch", TopicArn=TOPIC, PublishBatchRequestEntries=entries)
@@ -312,6 +310,25 @@ async def test_policies_of_users_say_who_may_publish_where(stage: Stage) -> None
             await stage.call(name, **request)
         assert (refusal.value.code, refusal.value.status) == ("AuthorizationError", 403)
     assert stage.recipients.texts("http://a/")[0] == "allowed"
+
+
+@on_stage
+async def test_policies_say_which_endpoints_may_be_subscribed(stage: Stage) -> None:
+    await stage.topic()
+    conditions = {"StringLike": {"sns:Endpoint": "https://*.example.com/*"}, "StringEquals": {"sns:Protocol": "https"}}
+    stage.caller = user_who_may({"Action": "sns:Subscribe", "Condition": conditions})
+    asked = {"TopicArn": TOPIC, "Protocol": "https", "Endpoint": "https://a.example.com/x"}
+    await stage.call("Subscribe", **asked)
+    for other in ({"Endpoint": "https://127.0.0.1/x"}, {"Endpoint": "http://a.example.com/", "Protocol": "http"}):
+        with pytest.raises(Refused, match="sns:Subscribe"):
+            await stage.call("Subscribe", **{**asked, **other})
+
+
+def user_who_may(statement: dict[str, object]) -> Credential:
+    allowed = {"Effect": "Allow", "Resource": TOPIC, **statement}
+    policy = read_policy(msgspec.json.encode({"Version": "2012-10-17", "Statement": [allowed]}).decode())
+    user = f"arn:aws:iam::{ACCOUNT}:user/app"
+    return msgspec.structs.replace(KEY, arn=user, user_id="AIDA", is_root=False, user_name="app", policies=(policy,))
 
 
 def test_the_audit_log_hides_endpoints_tokens_and_messages() -> None:
