@@ -13,20 +13,12 @@ import pytest
 from cachefleet.interfaces import StoreError
 from cachefleet.model.resource import Kind
 from cachefleet.model.row import Row
-from cachefleet.model.scaling import (
-    Adjustment,
-    Dimension,
-    ScalableTargetDesired,
-    ScalingPolicy,
-    Step,
-    StepScaling,
-    policy_arn,
-    row_name,
-)
+from cachefleet.model.scaling import policy_arn, row_name
 from cachefleet.telemetry.alarm_watch import AlarmWatch
 from tests.component.metrics.stage import Stage, on_stage
 from tests.component.metrics.watched import AT_ONCE, HEAT, Watched
 from tests.fakes.api import ACCOUNT, REGION
+from tests.unit.scaling.targets import stepping, target
 
 
 @on_stage
@@ -143,24 +135,14 @@ async def test_a_topic_that_is_not_there_is_a_failed_action(stage: Stage) -> Non
 @on_stage
 async def test_the_history_says_of_policies_whether_they_are_there(stage: Stage) -> None:
     watched = Watched(stage)
-    rule = StepScaling(adjustment=Adjustment.CHANGE, steps=(Step(0.0, None, 1),), cooldown_s=0)
-    policy = ScalingPolicy(name="more", uid="1b", rule=rule, created_at=0.0)
-    target = ScalableTargetDesired(
-        dimension=Dimension.REPLICAS,
-        resource="shop",
-        group_uid="g",
-        uid="t",
-        minimum=1,
-        maximum=5,
-        created_at=0.0,
-        policies=(policy,),
-    )
+    policy = stepping((0.0, None, 1))
+    group = target(policy)
     scope = stage.context.scope
     async with watched.store.transaction() as transaction:
-        key = scope.key(Kind.SCALABLE_TARGET, row_name(target.dimension, target.resource))
-        await transaction.insert(Row(key=key, desired=target))
-    there = policy_arn(scope, target, policy)
-    gone = there.replace(":1b:", ":2c:")
+        key = scope.key(Kind.SCALABLE_TARGET, row_name(group.dimension, group.resource))
+        await transaction.insert(Row(key=key, desired=group))
+    there = policy_arn(scope, group, policy)
+    gone = there.replace(":steps:", ":others:")
     await stage.call("PutMetricAlarm", AlarmName="hot", AlarmActions=[there, gone], **AT_ONCE)
     await watched.minute(90.0)
     failed, done = [item["HistorySummary"] for item in await watched.history("hot", "Action")]
@@ -191,7 +173,7 @@ async def test_a_leader_that_dies_before_the_commit_leaves_all_to_the_next(stage
     watched = Watched(stage)
     topic = await watched.topic("alerts")
     await stage.call("PutMetricAlarm", AlarmName="hot", AlarmActions=[topic], **AT_ONCE)
-    dying = AlarmWatch(_Dying(stage.context.store), stage.recorder, stage.clock, 40)
+    dying = AlarmWatch(_Trouble(stage.context.store, Random(0), 1.0), stage.recorder, stage.clock, 40)
     watched.measure(90.0)
     stage.clock.pass_time(65.0)
     with pytest.raises(StoreError):
@@ -199,22 +181,6 @@ async def test_a_leader_that_dies_before_the_commit_leaves_all_to_the_next(stage
     assert await watched.told() == [] and await watched.states("hot") == ["INSUFFICIENT_DATA"]
     await watched.watch.look()
     assert len(await watched.told()) == 1 and await watched.states("hot") == ["ALARM"]
-
-
-class _Dying:
-    """A store of which no commit succeeds."""
-
-    def __init__(self, store: Any) -> None:
-        self._store = store
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-    @asynccontextmanager
-    async def transaction(self) -> Any:
-        async with self._store.transaction() as transaction:
-            yield transaction
-            raise StoreError("it is gone")
 
 
 @on_stage
@@ -231,10 +197,10 @@ async def test_subjects_are_never_too_long(stage: Stage) -> None:
 
 
 class _Trouble:
-    """A store of which some commits fail, and of some the answer gets lost."""
+    """A store of which that share of the commits fails, and of as many the answer gets lost."""
 
-    def __init__(self, store: Any, chance: Random) -> None:
-        self._store, self._chance = store, chance
+    def __init__(self, store: Any, chance: Random, share: float) -> None:
+        self._store, self._chance, self._share = store, chance, share
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
@@ -243,9 +209,9 @@ class _Trouble:
     async def transaction(self) -> Any:
         async with self._store.transaction() as transaction:
             yield transaction
-            if self._chance.random() < 0.3:
+            if self._chance.random() < self._share:
                 raise StoreError("the commit failed")
-        if self._chance.random() < 0.3:
+        if self._chance.random() < self._share:
             raise StoreError("the answer to the commit is lost")
 
 
@@ -266,7 +232,7 @@ def test_whatever_fails_each_transition_is_told_once(tmp_path: Any, seed: int) -
         actions = {key: [topic] for key in ("AlarmActions", "OKActions", "InsufficientDataActions")}
         await stage.call("PutMetricAlarm", AlarmName="hot", **AT_ONCE, **actions)
         await stage.call("PutCompositeAlarm", AlarmName="top", AlarmRule="NOT ALARM(hot)", **actions)
-        troubled = _Trouble(stage.context.store, chance)
+        troubled = _Trouble(stage.context.store, chance, 0.3)
         leaders = [AlarmWatch(troubled, stage.recorder, stage.clock, 40) for _ in range(2)]
         for _ in range(15):  # so few that the history keeps them all
             watched.measure(chance.choice((10.0, 90.0)))
