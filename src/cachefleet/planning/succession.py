@@ -250,9 +250,11 @@ def _may_have_data(draft: Draft, name: str) -> bool:
 
 
 def is_blank(draft: Draft, name: str, others: Iterable[str]) -> bool:
-    """A new launch without data and without its role yet, while others, not heard of before, turned out to hold data."""
+    """A new launch without data and without its role yet, while others, not heard of before, turned out to hold data. Who was
+    not launched before it can only have what it had itself: the two are not looked at in one instant."""
     view = draft.live(name)
-    if view is None or draft.remembered(name).became_ready or view.offset > 0 or not holders(draft, others):
+    before = [other for other in others if draft.remembered(other).launched_at < draft.remembered(name).launched_at]
+    if view is None or draft.remembered(name).became_ready or view.offset > 0 or not holders(draft, before):
         return False
     return not view.primary or (view.cluster is not None and not view.cluster.nodes[view.cluster.my_id].slots)
 

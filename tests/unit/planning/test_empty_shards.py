@@ -11,13 +11,18 @@ from tests.unit.planning.groups import ZONES, clustered, created
 from tests.unit.planning.world import World
 
 
-def test_epochs_that_engines_give_to_newcomers_move_no_role() -> None:
-    """Of two nodes with equal epochs, the engines raise one: of those without a role yet all have none."""
+def with_a_new_shard() -> World:
+    """That is asked for; nothing was done for it yet."""
     world = World(clustered(2, 1))
     world.settle()
     members = tuple(DesiredNode(f"demo-0003-{number:03}", "0001", ZONES[number], 0.0) for number in (1, 2))
-    shards = (*world.desired.shards, DesiredShard("0003", members))
-    world.desired = replace(world.desired, shards=shards)
+    world.desired = replace(world.desired, shards=(*world.desired.shards, DesiredShard("0003", members)))
+    return world
+
+
+def test_epochs_that_engines_give_to_newcomers_move_no_role() -> None:
+    """Of two nodes with equal epochs, the engines raise one: of those without a role yet all have none."""
+    world = with_a_new_shard()
     for _ in range(200):
         newcomer = next((engine for engine in world.engines.values() if ".demo-0003-002." in engine.incarnation), None)
         if newcomer is not None and newcomer.primary and not newcomer.primary_id:
@@ -26,6 +31,24 @@ def test_epochs_that_engines_give_to_newcomers_move_no_role() -> None:
     memory = world.memory.shards["0003"]
     assert (memory.primary, memory.taken) == ("demo-0003-001", True)
     assert world.of("demo-0003-002").primary_id == world.of("demo-0003-001").engine_id
+    assert not [event for event in world.events if "Failover" in str(event)]
+
+
+def test_a_replica_that_was_looked_at_after_its_first_synchronisation_is_no_heir() -> None:
+    """Its primary was looked at before that, and seemed to have nothing of what the replica has."""
+    world = with_a_new_shard()
+    looked = False
+    while not looked:
+        world.step()
+        if not (world.runs("demo-0003-001") and world.runs("demo-0003-002")):
+            continue
+        new, first = world.of("demo-0003-002"), world.of("demo-0003-001")
+        if new.primary_id == first.engine_id:
+            new.data, looked = {7}, True
+            world.memory.nodes["demo-0003-001"].became_ready = False
+    world.step()
+    world.settle()
+    assert world.memory.shards["0003"].primary == "demo-0003-001"
     assert not [event for event in world.events if "Failover" in str(event)]
 
 
