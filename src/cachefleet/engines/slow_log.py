@@ -5,6 +5,7 @@ SLOWLOG serves on every version; from Valkey 8.1 on it is another name of COMMAN
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from cachefleet.engines.connections import Connections
@@ -25,7 +26,7 @@ async def slow_entries(connections: Connections, at: Address, after: int) -> lis
         # A log that was reset holds fewer than its ids tell: then as many come as there are, fewer than asked for.
         asked = max(found[-1].number - after + _MORE, 2 * asked)
         (reply,) = await connections.call(at, ("SLOWLOG", "GET", str(asked)))
-        found = read_entries(reply)
+        found = await asyncio.to_thread(read_entries, reply)  # of a full log it takes longer than the loop may stand still
     return [entry for entry in found if entry.number > after]
 
 
