@@ -86,8 +86,8 @@ class Transaction(Protocol):
         """Leave word, with the commit, that this key has to be looked at (see Store.take_wakes)."""
 
     async def publish(self, notices: Sequence[Notice]) -> None:
-        """Put them into the outbox with the commit, in this order: from there they reach the subscribers of their topics, at least
-        once, also when this process dies. A topic that is not there by then loses them."""
+        """Put them into the outbox with the commit, in this order: from there they reach the subscribers of their topics, at
+        least once, also when this process dies. A topic that is not there by then loses them."""
 
     async def count_events(self, scope: Scope, *, since: float, source_type: str, beginning: str) -> int:
         """How many events of this source type, at > since, have a message with that beginning; those of this transaction
