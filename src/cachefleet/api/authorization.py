@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from cachefleet.api.condition_values import asks_for_resources, values_of_action, values_of_request, values_of_resource
 from cachefleet.api.context import Context
 from cachefleet.api.permissions import action_of, needs
-from cachefleet.api.request_resources import LOG_GROUP, Asked, asked_for
+from cachefleet.api.request_resources import LOG_GROUP, NAME_CHARACTERS, Asked, asked_for
+from cachefleet.api.snapshot_rows import find_snapshot
 from cachefleet.interfaces import AnyRow
 from cachefleet.model.errors import AwsError
 from cachefleet.model.group import GroupDesired
@@ -70,7 +73,17 @@ async def _values_of(context: Context, service: str, asked: Asked, request: Mapp
     tags = values_of_tags(_tags_of(row, asked.name)) if row is not None else {}
     if service != "elasticache":
         return tags
-    return {**tags, **values_of_resource(asked.type_word, row, request if asked.main else {})}
+    said = request if asked.main else {}
+    held = row.desired if row is not None else await _restored(context, said)
+    return {**tags, **values_of_resource(asked.type_word, held, said)}
+
+
+async def _restored(context: Context, request: Mapping[str, Any]) -> GroupDesired | None:
+    """What a creation takes over from a snapshot where it says nothing (api.restoring_defaults)."""
+    row = await find_snapshot(context, request["SnapshotName"][:NAME_CHARACTERS]) if request.get("SnapshotName") else None
+    if row is None:
+        return None
+    return replace(row.desired.group, transit="", auth=None, parameter_group="", snapshot_retention_days=0)
 
 
 async def _log_group_tags(context: Context, name: str) -> Mapping[str, str]:

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cachefleet.api.context import Context
-from cachefleet.interfaces import AnyRow
 from cachefleet.model.group import GroupDesired, Shape
 from cachefleet.model.snapshot import SnapshotDesired
 from cachefleet.model.user import UserDesired
@@ -75,9 +74,9 @@ def _tag_names(request: Mapping[str, Any]) -> list[str]:
     return [name for given in listed if not isinstance(given, Mapping) for name in given if isinstance(name, str)]
 
 
-def values_of_resource(type_word: str, row: AnyRow | None, request: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """The service's own keys for a resource of ElastiCache. request: empty for a resource that it only refers to."""
-    desired = row.desired if row is not None else None
+def values_of_resource(type_word: str, desired: Any, request: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """The service's own keys for a resource of ElastiCache. desired: of its row, of what it is restored from, or None.
+    request: empty for a resource that it only refers to."""
     if type_word == "replicationgroup":
         return _texts(_of_group(desired, request))
     if type_word == "cluster":
@@ -116,11 +115,7 @@ def _of_group(found: Any, request: Mapping[str, Any]) -> dict[str, Value]:
         asked = request.get(member)
         return held if asked is None else bool(asked)
 
-    clusters = request.get("NumCacheClusters")
     shards = request.get("NumNodeGroups") or request.get("NodeGroupCount") or len(request.get("NodeGroupConfiguration") or ())
-    replicas = request.get("ReplicasPerNodeGroup", request.get("NewReplicaCount", clusters and clusters - 1))
-    if replicas is None:
-        replicas = max((len(shard.nodes) for shard in group.shards), default=1) - 1 if group else 0
     shards = shards or (len(group.shards) if group else 1)
     mode = request.get("ClusterMode")
     clustered = mode != "disabled" if mode else shards > 1 or (group is not None and group.shape is Shape.CLUSTERED)
@@ -135,9 +130,22 @@ def _of_group(found: Any, request: Mapping[str, Any]) -> dict[str, Value]:
             "multiazenabled": switch("MultiAZEnabled", group is not None and group.multi_az),
             "clustermodeenabled": clustered or bool(request.get("NodeGroupConfiguration")),
             "numnodegroups": shards,
-            "replicaspernodegroup": replicas,
+            "replicaspernodegroup": _replicas(group, request),
         }
     )
+
+
+def _replicas(group: GroupDesired | None, request: Mapping[str, Any]) -> int:
+    """The most that a shard has then."""
+    clusters = request.get("NumCacheClusters")
+    stated = request.get("ReplicasPerNodeGroup", request.get("NewReplicaCount", clusters and clusters - 1))
+    stays = group is not None and stated is None and not request.get("NodeGroupConfiguration")
+    counts = {shard.shard_id: len(shard.nodes) - 1 for shard in group.shards} if group is not None and stays else {}
+    for listed, member in (("NodeGroupConfiguration", "ReplicaCount"), ("ReplicaConfiguration", "NewReplicaCount")):
+        for number, shard in enumerate(request.get(listed) or ()):
+            if shard.get(member) is not None:
+                counts[shard.get("NodeGroupId") or f"of the request, {number}"] = shard[member]
+    return max([stated or 0, *counts.values()])
 
 
 def _authentication(user: Any, request: Mapping[str, Any]) -> Value:

@@ -16,6 +16,7 @@ from cachefleet.api.arns import parse_arn
 from cachefleet.api.context import Context
 from cachefleet.api.names import folded
 from cachefleet.api.permissions import ARN, BUCKET, OBJECT, Named
+from cachefleet.api.snapshot_rows import find_snapshot
 from cachefleet.model.alarm import alarm_arn
 from cachefleet.model.errors import AwsError
 from cachefleet.model.iam import iam_scope, user_arn
@@ -93,8 +94,14 @@ async def _resource(context: Context, service: str, named: Named, text: str, req
         except AwsError:
             return Asked("", _arn_or_all(text))  # which the operation is going to refuse
         return Asked("", context.scope.arn(arn.type_word, arn.name), arn.type_word, arn.name)
-    name = folded(text)
+    name = await _name_of(context, named.type_word, text)
     return Asked("", context.scope.arn(named.type_word, name or "*"), named.type_word, name)
+
+
+async def _name_of(context: Context, type_word: str, text: str) -> str:
+    """As the operations find it: of snapshots, exported ones may have capitals."""
+    found = await find_snapshot(context, text) if type_word == Kind.SNAPSHOT and text else None
+    return found.key.name if found is not None else folded(text)
 
 
 def _log_group(context: Context, arn: str) -> Asked:
