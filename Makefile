@@ -2,7 +2,7 @@
 # make test   set everything up, run every test
 # make simulate SEEDS=20000   let things go wrong, in virtual time
 # make kills KILLS=50   kill real processes at random instants, while groups are changed, slots move, and snapshots are made
-# make scaling   let the data of a group grow and shrink, and its shards follow
+# make scaling   let data and load of a group grow and shrink, and its shards follow
 # make restores KEYS=1500000   compare every key of large caches with what their snapshots bring back
 # ARGS='...' is handed on by up, test and bench.
 SHELL := /bin/bash

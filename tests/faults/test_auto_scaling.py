@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import pytest
 from redis.cluster import RedisCluster
 
 from tests.engine.groups import address, await_available, replication_group
+from tests.faults.processor_load import cost_s, processor_load
 from tests.fixtures.machine import data_folder
 from tests.fixtures.service import Service, running_service, wait_for
 from tests.traffic.clients import Where
-from tests.traffic.traffic import traffic
+from tests.traffic.traffic import Traffic, traffic
 
 pytestmark = pytest.mark.skipif(not os.environ.get("TEST_SCALING"), reason="takes minutes: make scaling")
 
 # 150 MB for data, of which the stream that replicas may ask for again takes 10.
 SMALL = '[node_types."cache.own.small"]\nmaxmemory_bytes = 209715200\n'
 EVERY_SECOND = [{"Key": "cachefleet:metrics-interval-s", "Value": "1"}]
-TARGET = 50.0
+BUSY = 0.16  # of a processor, each of two shards: with what each spends anyway, two are too few for the target and four enough
 FULL = 85.0  # percent of the memory of two shards; of four it is under the target
 VALUE_BYTES, AT_ONCE = 20_000, 100
 WHERE = {
@@ -73,44 +75,74 @@ def activities(scaling: Any) -> list[dict[str, Any]]:
     return list(scaling.describe_scaling_activities(**WHERE)["ScalingActivities"])
 
 
-def await_shards(client: Any, scaling: Any, count: int, activity: int) -> None:
-    def reached() -> bool:
-        found = activities(scaling)
-        return len(found) >= activity and found[0]["StatusCode"] not in ("Pending", "InProgress")
+class Tide(NamedTuple):
+    """A group of two shards with a policy, and clients at work in it."""
 
-    wait_for(f"activity {activity} has ended", reached, PATIENCE_S, 0.5)
-    found = activities(scaling)
-    assert [one["StatusCode"] for one in found] == ["Successful"] * activity, found
-    assert len(await_available(client, "tides")["NodeGroups"]) == count
+    client: Any
+    scaling: Any
+    where: Where
+    running: Traffic
+
+    def await_shards(self, count: int, activity: int) -> None:
+        """activity: as which the change comes. Then clients go on for a while."""
+
+        def reached() -> bool:
+            found = activities(self.scaling)
+            return len(found) >= activity and found[0]["StatusCode"] not in ("Pending", "InProgress")
+
+        wait_for(f"activity {activity} has ended", reached, PATIENCE_S, 0.5)
+        found = activities(self.scaling)
+        assert [one["StatusCode"] for one in found] == ["Successful"] * activity, found
+        assert len(await_available(self.client, "tides")["NodeGroups"]) == count, found
+        self.running.await_operations(100)
 
 
-def test_shards_follow_a_tide(service: Service) -> None:
+@contextmanager
+def tide(service: Service, metric: dict[str, Any], target: float) -> Iterator[Tide]:
+    """In the end all is well with what its clients did."""
     client, scaling = service.client(), service.client("application-autoscaling")
     shape = {"NumNodeGroups": 2, "ReplicasPerNodeGroup": 1, "CacheNodeType": "cache.own.small", "Tags": EVERY_SECOND}
-    with data_folder() as folder, replication_group(client, "tides", AutomaticFailoverEnabled=True, **shape) as group:
+    with replication_group(client, "tides", AutomaticFailoverEnabled=True, **shape) as group:
         scaling.register_scalable_target(**WHERE, MinCapacity=2, MaxCapacity=6)
         scaling.put_scaling_policy(
             **WHERE,
-            PolicyName="memory",
+            PolicyName="tide",
             PolicyType="TargetTrackingScaling",
             TargetTrackingScalingPolicyConfiguration={
-                "TargetValue": TARGET,
-                "PredefinedMetricSpecification": {
-                    "PredefinedMetricType": "ElastiCacheDatabaseMemoryUsageCountedForEvictPercentage"
-                },
+                "TargetValue": target,
                 "ScaleOutCooldown": 5,
                 "ScaleInCooldown": 5,
+                **metric,
             },
         )
         where = address(group["ConfigurationEndpoint"])
-        with traffic(["redis-py-cluster", "glide-cluster"], where, folder, clustered=True) as running:
-            keys = fill(where)
-            await_shards(client, scaling, 4, 1)
-            running.await_operations(100)
-            empty(where, keys)
-            await_shards(client, scaling, 2, 2)
-            running.await_operations(100)
+        with data_folder() as folder, traffic(["redis-py-cluster", "glide-cluster"], where, folder, clustered=True) as running:
+            yield Tide(client, scaling, where, running)
             running.end()
             assert running.flaws() == {}
         back, out = activities(scaling)
         assert ("AlarmLow" in back["Cause"], "AlarmHigh" in out["Cause"]) == (True, True)
+
+
+def test_shards_follow_data_that_grow_and_shrink(service: Service) -> None:
+    memory = {"PredefinedMetricType": "ElastiCacheDatabaseMemoryUsageCountedForEvictPercentage"}
+    with tide(service, {"PredefinedMetricSpecification": memory}, 50.0) as group:
+        keys = fill(group.where)
+        group.await_shards(4, 1)
+        empty(group.where, keys)
+        group.await_shards(2, 2)
+
+
+def test_shards_follow_a_load_of_clients(service: Service) -> None:
+    """By a low target, so that a busy machine has the processor time for it."""
+    metric = {
+        "Namespace": "AWS/ElastiCache",
+        "MetricName": "EngineCPUUtilization",
+        "Dimensions": [{"Name": "ReplicationGroupId", "Value": "tides"}, {"Name": "Role", "Value": "Primary"}],
+        "Statistic": "Average",
+    }
+    with tide(service, {"CustomizedMetricSpecification": metric}, 10.0) as group:
+        with processor_load(group.where, 2 * BUSY / cost_s(group.where)) as failures:
+            group.await_shards(4, 1)
+        group.await_shards(2, 2)
+        assert failures == []

@@ -131,6 +131,12 @@ class ScalingStage(GroupStage):
         return await self.settle(name, kind)
 
 
+async def described(stage: ScalingStage, name: str, /, **more: Any) -> list[dict[str, Any]]:
+    reply = await stage.call(name, SERVICE, ServiceNamespace="elasticache", **more)
+    ((_, found),) = reply.items()
+    return list(found)
+
+
 def on_scaling(test: Callable[[ScalingStage], Coroutine[Any, Any, None]]) -> Callable[..., None]:
     """Make a test of an `async def` that wants a stage; it runs over each kind of store."""
 
