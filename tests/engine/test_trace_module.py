@@ -282,10 +282,10 @@ def test_no_byte_is_read_or_written_where_there_is_none(tmp_path: Path) -> None:
     report = tmp_path / "valgrind"
     options = ("valgrind", "--leak-check=full", "--num-callers=30", f"--log-file={report}")
     with engine_with(NEWEST, module=False, config="", beside=[TRACE_SOURCE], under=options) as node, node.client() as client:
-        ours = redis.Redis(node.host, node.port, username=CONTROLLER, password=OURS, socket_timeout=60)
+        ours: Any = redis.Redis(node.host, node.port, username=CONTROLLER, password=OURS, socket_timeout=60)
         for round_number in range(3):
             assert ours.execute_command("CACHEFLEET.TRACE", "START", FULL >> round_number, 7)
-            for words in (*ODD, *ODD, ("MULTI",), ("GET", "a"), ("DISCARD",)):
+            for words in (*ODD, *ODD, ("MULTI",), ("GET", "a"), ("DISCARD",), *[("GET", "a")] * 200):
                 client.call(*words)
                 ours.execute_command("CACHEFLEET.TRACE", "FETCH")  # or it would end meanwhile: all is slow here
             assert ours.execute_command("CACHEFLEET.TRACE", "HOT")
