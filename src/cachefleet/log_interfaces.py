@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from cachefleet.model.log import Cursor, Delivery, LogChunk, LogEvent, LogGroup, LogStream, NewEvent, Parcel, Position
+from cachefleet.model.log import Cursor, Delivery, EventQuery, LogChunk, LogEvent, LogGroup, LogStream, NewEvent, Parcel
 from cachefleet.model.resource import Scope
 
 
@@ -46,22 +46,8 @@ class LogStore(Protocol):
     async def put(self, scope: Scope, group: str, stream: str, events: Sequence[NewEvent], now_ms: int) -> bool:
         """False when there is no such stream."""
 
-    async def events(
-        self,
-        scope: Scope,
-        group: str,
-        streams: Sequence[str] | None,
-        *,
-        start_ms: int,
-        end_ms: int,
-        after: Position | None = None,
-        before: Position | None = None,
-        newest: bool = False,
-        limit: int,
-        most_bytes: int,
-    ) -> list[LogEvent]:
-        """start <= time < end, after < position < before, in order. streams: None for all. newest: the last of them instead of
-        the first. most_bytes: of their messages, but at least one event."""
+    async def events(self, scope: Scope, group: str, query: EventQuery) -> list[LogEvent]:
+        """In order."""
 
     async def deliver(self, scope: Scope, delivery: Delivery, now_ms: int) -> None:
         """Makes the stream when there is none. Raises LogGroupGone, CursorMoved; nothing is stored then."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from cachefleet.interfaces import StoreError
 from cachefleet.log_interfaces import CursorMoved, LogGroupGone
-from cachefleet.model.log import Cursor, Delivery, LogGroup, LogStream, NewEvent, Parcel, Position
+from cachefleet.model.log import Cursor, Delivery, EventQuery, LogEvent, LogGroup, LogStream, NewEvent, Parcel, Position
 from cachefleet.model.resource import Scope
 from cachefleet.store import SqlLogStore, open_log_store
 from cachefleet.store.log_tables import log_about
@@ -44,17 +45,12 @@ def delivery(before: Cursor, place: str, *messages: str, stream: str = "s", at_m
     return Delivery(before=before, place=place, log_group="caches", stream=stream, events=events)
 
 
-async def read(store: SqlLogStore, *streams: str, **more: int) -> list[str]:
-    found = await store.events(
-        SCOPE,
-        "caches",
-        streams or None,
-        start_ms=more.get("start_ms", 0),
-        end_ms=more.get("end_ms", 1 << 60),
-        limit=more.get("limit", 1000),
-        most_bytes=more.get("most_bytes", MUCH),
-    )
-    return [event.message for event in found]
+async def found(store: SqlLogStore, **query: Any) -> list[LogEvent]:
+    return await store.events(SCOPE, "caches", EventQuery(**{"limit": 1000, "most_bytes": MUCH, **query}))
+
+
+async def read(store: SqlLogStore, *streams: str, **query: Any) -> list[str]:
+    return [event.message for event in await found(store, streams=streams or None, **query)]
 
 
 async def filled(store: SqlLogStore) -> None:
@@ -103,14 +99,9 @@ def test_events_are_read_by_time_from_both_ends(shared_database: str) -> None:
         assert await read(store, start_ms=11, end_ms=30) == ["two"]
         assert await read(store, most_bytes=12) == ["one", "one again"]
         assert await read(store, most_bytes=1) == ["one"]
-        everything = await store.events(SCOPE, "caches", None, start_ms=0, end_ms=99, limit=9, most_bytes=MUCH)
-        second = everything[1].position
-        after = await store.events(SCOPE, "caches", None, start_ms=0, end_ms=99, after=second, limit=9, most_bytes=MUCH)
-        before = await store.events(
-            SCOPE, "caches", None, start_ms=0, end_ms=99, before=Position(30, 0), newest=True, limit=2, most_bytes=MUCH
-        )
-        assert [event.message for event in after] == ["two", "three"]
-        assert [event.message for event in before] == ["one again", "two"]
+        second = (await found(store))[1].position
+        assert await read(store, after=second) == ["two", "three"]
+        assert await read(store, before=Position(30, 0), newest=True, limit=2) == ["one again", "two"]
         (stream, _) = await store.streams(SCOPE, "caches")
         assert stream == LogStream("s", 1, 10, 30, 1000)
         group = await store.group(SCOPE, "caches")

@@ -6,11 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from cachefleet.api.context import Context
 from cachefleet.api.log_inputs import kept_logs, limit_of, named_group, no_stream, refused, stream_name, there
 from cachefleet.api.registry import Refusal, operation
 from cachefleet.logs.filter_patterns import PatternError, read_pattern
-from cachefleet.model.log import LogEvent, Position
+from cachefleet.model.log import EventQuery, LogEvent, Position
 
 SERVICE = "logs"
 MOST_EVENTS = 10_000
@@ -49,10 +51,8 @@ async def get_log_events(context: Context, request: dict[str, Any]) -> dict[str,
     if not any(one.name == stream for one in await kept_logs(context).streams(context.scope, group, stream)):
         raise no_stream()
     forward = direction == "f"
-    found = await kept_logs(context).events(
-        context.scope,
-        group,
-        [stream],
+    query = EventQuery(
+        streams=(stream,),
         start_ms=start_ms,
         end_ms=end_ms,
         after=place if forward else None,
@@ -61,6 +61,7 @@ async def get_log_events(context: Context, request: dict[str, Any]) -> dict[str,
         limit=limit,
         most_bytes=REPLY_BYTES,
     )
+    found = await kept_logs(context).events(context.scope, group, query)
     first, last = _ends(found, forward, place)
     return {
         "events": [_view(event) for event in found],
@@ -113,13 +114,12 @@ async def filter_log_events(context: Context, request: dict[str, Any]) -> dict[s
     await there(context, group)
     if prefix:
         names = [stream.name for stream in await kept_logs(context).streams(context.scope, group, prefix)]
-    streams = names if names or prefix else None
+    streams = tuple(names or ()) if names or prefix else None
+    query = EventQuery(streams=streams, start_ms=start_ms, end_ms=end_ms, limit=_AT_ONCE, most_bytes=_READ_BYTES)
     found: list[LogEvent] = []
     size, scanned = 0, 0
     while place is not None and scanned < _SCANNED:
-        read = await kept_logs(context).events(
-            context.scope, group, streams, start_ms=start_ms, end_ms=end_ms, after=place, limit=_AT_ONCE, most_bytes=_READ_BYTES
-        )
+        read = await kept_logs(context).events(context.scope, group, replace(query, after=place))
         scanned += len(read)
         for event in read:
             if matches(event.message):

@@ -38,6 +38,20 @@ class Position(msgspec.Struct, frozen=True, order=True):
     number: int
 
 
+class EventQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Events with start <= time < end and after < position < before. streams: None for all of the group. newest: the last of
+    them instead of the first. most_bytes: of their messages, but at least one event."""
+
+    limit: int
+    most_bytes: int
+    streams: tuple[str, ...] | None = None
+    start_ms: int = 0
+    end_ms: int = 1 << 62
+    after: Position | None = None
+    before: Position | None = None
+    newest: bool = False
+
+
 class LogEvent(msgspec.Struct, frozen=True):
     stream: str
     position: Position

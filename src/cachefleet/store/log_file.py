@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from cachefleet.model.log import Cursor, Delivery, LogEvent, LogGroup, LogStream, NewEvent, Parcel, Position
+from cachefleet.model.log import Cursor, Delivery, EventQuery, LogEvent, LogGroup, LogStream, NewEvent, Parcel
 from cachefleet.model.resource import Scope
 from cachefleet.store.log_store import SqlLogStore, open_log_store
 from cachefleet.store.spare_file import SpareFile
@@ -45,34 +45,8 @@ class LogFile(SpareFile[SqlLogStore]):
     async def put(self, scope: Scope, group: str, stream: str, events: Sequence[NewEvent], now_ms: int) -> bool:
         return await self._with(lambda store: store.put(scope, group, stream, events, now_ms))
 
-    async def events(
-        self,
-        scope: Scope,
-        group: str,
-        streams: Sequence[str] | None,
-        *,
-        start_ms: int,
-        end_ms: int,
-        after: Position | None = None,
-        before: Position | None = None,
-        newest: bool = False,
-        limit: int,
-        most_bytes: int,
-    ) -> list[LogEvent]:
-        return await self._with(
-            lambda store: store.events(
-                scope,
-                group,
-                streams,
-                start_ms=start_ms,
-                end_ms=end_ms,
-                after=after,
-                before=before,
-                newest=newest,
-                limit=limit,
-                most_bytes=most_bytes,
-            )
-        )
+    async def events(self, scope: Scope, group: str, query: EventQuery) -> list[LogEvent]:
+        return await self._with(lambda store: store.events(scope, group, query))
 
     async def deliver(self, scope: Scope, delivery: Delivery, now_ms: int) -> None:
         await self._with(lambda store: store.deliver(scope, delivery, now_ms))

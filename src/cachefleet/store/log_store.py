@@ -14,55 +14,30 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cachefleet.log_interfaces import CursorMoved, LogGroupGone
-from cachefleet.model.log import Cursor, Delivery, LogEvent, LogGroup, LogStream, NewEvent, Parcel, Position
+from cachefleet.model.log import Cursor, Delivery, EventQuery, LogEvent, LogGroup, LogStream, NewEvent, Parcel, Position
 from cachefleet.model.resource import Scope
 from cachefleet.store.cancellation import uninterrupted
 from cachefleet.store.database import Database
-from cachefleet.store.engines import connect
-from cachefleet.store.errors import StoreError
 from cachefleet.store.log_tables import (
     LOG_SCHEMA_VERSION,
     cursors_table,
     events_table,
     groups_table,
     log_about,
-    log_metadata,
     parcels_table,
     streams_table,
 )
 from cachefleet.store.log_trimming import trim
+from cachefleet.store.side_schema import open_tables
 from cachefleet.store.text import cleaned
 
-_ADVISORY_LOCK = 0x63616368
 _LARGEST_LIMIT = 2**31 - 1
 T = TypeVar("T")
 
 
 async def open_log_store(url: str) -> SqlLogStore:
     """As open_store; creates missing tables. Raises StoreError."""
-    database = connect(url)
-    try:
-        async with database.writing() as connection:
-            with database.translated():
-                await uninterrupted(_prepare(connection, database.name))
-    except BaseException:
-        await database.close()
-        raise
-    return SqlLogStore(database)
-
-
-async def _prepare(connection: AsyncConnection, database: str) -> None:
-    if connection.dialect.name == "postgresql":
-        await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
-    await connection.run_sync(log_metadata.create_all)
-    version = await connection.scalar(sa.select(log_about.c.schema_version))
-    if version is None:
-        await connection.execute(log_about.insert().values(id=1, schema_version=LOG_SCHEMA_VERSION))
-    elif version != LOG_SCHEMA_VERSION:
-        raise StoreError(
-            f"database {database} has logs of version {version}, this Cachefleet knows {LOG_SCHEMA_VERSION}: "
-            "start the newer Cachefleet that wrote it, or name another database"
-        )
+    return SqlLogStore(await open_tables(url, log_about, LOG_SCHEMA_VERSION, "logs"))
 
 
 class SqlLogStore:
@@ -175,46 +150,34 @@ class SqlLogStore:
 
         return await self._write(work)
 
-    async def events(
-        self,
-        scope: Scope,
-        group: str,
-        streams: Sequence[str] | None,
-        *,
-        start_ms: int,
-        end_ms: int,
-        after: Position | None = None,
-        before: Position | None = None,
-        newest: bool = False,
-        limit: int,
-        most_bytes: int,
-    ) -> list[LogEvent]:
+    async def events(self, scope: Scope, group: str, query: EventQuery) -> list[LogEvent]:
         columns = events_table.c
         place = sa.tuple_(columns.at_ms, columns.id)
         number = sa.select(groups_table.c.id).where(*_named(scope, group)).scalar_subquery()
-        wanted = [columns.log_group == number, columns.at_ms >= start_ms, columns.at_ms < end_ms]
-        if streams is not None:
-            named = sa.select(streams_table.c.id).where(streams_table.c.log_group == number, streams_table.c.name.in_(streams))
+        wanted = [columns.log_group == number, columns.at_ms >= query.start_ms, columns.at_ms < query.end_ms]
+        if query.streams is not None:
+            of_group = streams_table.c.log_group == number
+            named = sa.select(streams_table.c.id).where(of_group, streams_table.c.name.in_(query.streams))
             wanted.append(columns.stream.in_(named))
-        if after is not None:
-            wanted.append(place > _literal(after))
-        if before is not None:
-            wanted.append(place < _literal(before))
-        order = [column.desc() if newest else column for column in (columns.at_ms, columns.id)]
-        sizes = sa.select(columns.at_ms, columns.id, columns.size_bytes).where(*wanted).order_by(*order).limit(limit)
+        if query.after is not None:
+            wanted.append(place > _literal(query.after))
+        if query.before is not None:
+            wanted.append(place < _literal(query.before))
+        order = [column.desc() if query.newest else column for column in (columns.at_ms, columns.id)]
+        sizes = sa.select(columns.at_ms, columns.id, columns.size_bytes).where(*wanted).order_by(*order).limit(query.limit)
 
         async def read(connection: AsyncConnection) -> list[LogEvent]:
-            fitting = _fitting((await connection.execute(sizes)).all(), most_bytes)
+            fitting = _fitting((await connection.execute(sizes)).all(), query.most_bytes)
             if not fitting:
                 return []
             between = (place >= _literal(min(fitting)), place <= _literal(max(fitting)))
-            query = (
+            whole = (
                 sa.select(events_table, streams_table.c.name)
                 .join(streams_table, streams_table.c.id == columns.stream)
                 .where(*wanted, *between)
                 .order_by(columns.at_ms, columns.id)
             )
-            rows = (await connection.execute(query)).all()
+            rows = (await connection.execute(whole)).all()
             return [LogEvent(row.name, Position(row.at_ms, row.id), row.ingested_ms, row.message) for row in rows]
 
         return await self._database.read(read)

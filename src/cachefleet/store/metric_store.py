@@ -17,11 +17,9 @@ from cachefleet.model.metric import Block, ListedSeries, MetricName, Series
 from cachefleet.model.resource import Scope
 from cachefleet.store.cancellation import uninterrupted
 from cachefleet.store.database import Database
-from cachefleet.store.engines import connect
-from cachefleet.store.errors import StoreError
-from cachefleet.store.metric_tables import METRIC_SCHEMA_VERSION, blocks_table, metric_about, metric_metadata, series_table
+from cachefleet.store.metric_tables import METRIC_SCHEMA_VERSION, blocks_table, metric_about, series_table
+from cachefleet.store.side_schema import open_tables
 
-_ADVISORY_LOCK = 0x63616367
 _AT_ONCE = 500  # names in one statement
 _LARGEST_LIMIT = 2**31 - 1
 
@@ -30,29 +28,7 @@ _Identity = tuple[str, str, str, str]  # account, region, namespace, dimensions
 
 async def open_metric_store(url: str) -> SqlMetricStore:
     """As open_store; creates missing tables. Raises StoreError."""
-    database = connect(url)
-    try:
-        async with database.writing() as connection:
-            with database.translated():
-                await uninterrupted(_prepare(connection, database.name))
-    except BaseException:
-        await database.close()
-        raise
-    return SqlMetricStore(database)
-
-
-async def _prepare(connection: AsyncConnection, database: str) -> None:
-    if connection.dialect.name == "postgresql":
-        await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
-    await connection.run_sync(metric_metadata.create_all)
-    version = await connection.scalar(sa.select(metric_about.c.schema_version))
-    if version is None:
-        await connection.execute(metric_about.insert().values(id=1, schema_version=METRIC_SCHEMA_VERSION))
-    elif version != METRIC_SCHEMA_VERSION:
-        raise StoreError(
-            f"database {database} has metrics of version {version}, this Cachefleet knows {METRIC_SCHEMA_VERSION}: "
-            "start the newer Cachefleet that wrote it, or name another database"
-        )
+    return SqlMetricStore(await open_tables(url, metric_about, METRIC_SCHEMA_VERSION, "metrics"))
 
 
 class SqlMetricStore:

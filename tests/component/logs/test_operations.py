@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cachefleet.model.log import NewEvent
+from cachefleet.model.log import EventQuery, NewEvent
 from tests.component.logs.stage import DAY_MS, NOW_MS, LogStage, on_logs
 
 ARN = "arn:aws:logs:local-1:000000000000:log-group:"
@@ -171,9 +171,7 @@ async def test_a_stream_is_read_in_both_directions(stage: LogStage) -> None:
 
 async def token_before(stage: LogStage, many: int) -> str:
     """The token behind the last of so many events, read backwards from there."""
-    events = await stage.kept.events(
-        stage.context.scope, "caches", None, start_ms=0, end_ms=1 << 60, limit=many, most_bytes=1 << 30
-    )
+    events = await stage.kept.events(stage.context.scope, "caches", EventQuery(limit=many, most_bytes=1 << 30))
     place = events[-1].position
     return f"b/{place.at_ms:019d}/{place.number + 1:019d}"
 

@@ -14,7 +14,7 @@ from cachefleet.hosts.folders import Folders
 from cachefleet.hosts.log_files import LocalLogFiles
 from cachefleet.interfaces import Deposed
 from cachefleet.model.group import GroupMemory, NodeMemory
-from cachefleet.model.log import LogGroup, SlowEntry
+from cachefleet.model.log import EventQuery, LogGroup, SlowEntry
 from cachefleet.model.log_delivery import DestinationType, LogDelivery, LogFormat, LogType
 from cachefleet.model.observed import Address
 from cachefleet.model.resource import Kind, Scope
@@ -136,8 +136,8 @@ class World:
         await collector.look()
 
     async def delivered(self, stream: str) -> list[str]:
-        limits: Any = {"limit": 100_000, "most_bytes": 1 << 30}
-        found = await self.logs.events(SCOPE, "/caches", [stream], start_ms=0, end_ms=1 << 60, **limits)
+        query = EventQuery(streams=(stream,), limit=100_000, most_bytes=1 << 30)
+        found = await self.logs.events(SCOPE, "/caches", query)
         return [event.message for event in found]
 
     async def slow_ids(self) -> list[int]:
