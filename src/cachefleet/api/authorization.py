@@ -27,6 +27,7 @@ from cachefleet.policies.values import values_of_tags
 MAX_RESOURCES = 200  # that one request may name
 GET_STATUS = "cachefleet:GetStatus"  # what GET /status needs; no operation of AWS, nor are these:
 GET_INSIGHT, START_INSIGHT = "cachefleet:GetInsight", "cachefleet:StartInsight"  # GET and POST /insight
+_CREATE_CLUSTER = "elasticache:CreateCacheCluster"
 _KINDS = {kind.value: kind for kind in Kind}
 _WHY = {
     Decision.NOT_ALLOWED: "because no identity-based policy allows the {action} action",
@@ -73,9 +74,15 @@ async def _values_of(context: Context, service: str, asked: Asked, request: Mapp
     tags = values_of_tags(_tags_of(row, asked.name)) if row is not None else {}
     if service != "elasticache":
         return tags
-    said = request if asked.main else {}
+    said = request if asked.main else _said_beside(asked, row)
     held = row.desired if row is not None else await _restored(context, said)
     return {**tags, **values_of_resource(asked.type_word, held, said)}
+
+
+def _said_beside(asked: Asked, row: AnyRow | None) -> Mapping[str, Any]:
+    """Of a resource that is not what the request is about. A cluster that joins a group is one more replica of its shard."""
+    joined = row.desired if row is not None and asked.action == _CREATE_CLUSTER else None
+    return {"NewReplicaCount": len(joined.nodes)} if isinstance(joined, GroupDesired) else {}
 
 
 async def _restored(context: Context, request: Mapping[str, Any]) -> GroupDesired | None:

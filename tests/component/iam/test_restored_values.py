@@ -64,6 +64,16 @@ async def test_replicas_of_single_shards_count(stage: SnapshotStage) -> None:
 
 
 @on_snapshots
+async def test_a_cluster_that_joins_a_group_is_one_more_replica(stage: SnapshotStage) -> None:
+    await stage.call("CreateReplicationGroup", **SHAPE, NumCacheClusters=3)
+    asked = {"CacheClusterId": "more", "ReplicationGroupId": "demo"}
+    for most, passed in (("2", False), ("3", True)):
+        many = deny("*", NumericGreaterThan={"elasticache:ReplicasPerNodeGroup": most})
+        assert await is_let(stage, "CreateCacheCluster", asked, many) is passed
+        assert await is_let(stage, "TestFailover", {"ReplicationGroupId": "demo"}, many)
+
+
+@on_snapshots
 async def test_shards_that_a_request_does_not_name_keep_their_replicas(stage: SnapshotStage) -> None:
     await stage.call("CreateReplicationGroup", **SHAPE, NumNodeGroups=2, ReplicasPerNodeGroup=3, AutomaticFailoverEnabled=True)
     many = deny("*", NumericGreaterThan={"elasticache:ReplicasPerNodeGroup": "2"})
