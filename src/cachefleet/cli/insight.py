@@ -106,8 +106,9 @@ def _of_sizes(trace: Mapping[str, Any]) -> Iterator[str]:
             seen = size(trace["seen_bytes"])
             yield f"{_times(times)} the memory: not known, since only {seen} were seen in use; look longer."
         elif times < 1 or (times > 1 and trace["evicting"]):
-            change = "raise" if rate >= now else "lower"
-            yield f"{_times(times)} the memory would {change} the hit rate from {now:.1%} to {rate:.1%}."
+            change = "raise" if rate > now else "lower"
+            told = f"{change} the hit rate from {now:.1%} to {rate:.1%}" if f"{rate:.1%}" != f"{now:.1%}" else "change nothing"
+            yield f"{_times(times)} the memory would {told}."
 
 
 def _times(times: float) -> str:
