@@ -16,6 +16,7 @@ from cachefleet.interfaces import Lease
 from cachefleet.model.group import DesiredShard, EndpointRole, GroupDesired, Shape
 from cachefleet.model.resource import Key, Kind, Scope
 from cachefleet.model.row import GroupRow, Row
+from cachefleet.model.temporary import SUFFIX
 from cachefleet.model.topic import TopicDesired
 from cachefleet.settings import ControlSettings, Settings
 from tests.fakes.catalogue import BUILDS, StaticCatalogue
@@ -134,11 +135,11 @@ class World:
         self.checkers.booted(engine)
 
     def zone_of(self, process: Process) -> str:
-        """Its letter."""
+        """Its letter. Who stands in for a node stands where that one does."""
         uid, name = named(process.incarnation)
         row = self.checkers.rows.get(uid)
         nodes = row.desired.nodes if row is not None else ()
-        return next((node.zone[-1:] for node in nodes if node.name == name), "")
+        return next((node.zone[-1:] for node in nodes if node.name == name.removesuffix(SUFFIX)), "")
 
     def _calm_s(self) -> float:
         """How long the store has answered, and the control plane run."""
