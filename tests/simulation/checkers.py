@@ -192,7 +192,10 @@ class Checkers:
 
     def led_by_hand(self, engine: Engine) -> None:
         self.trace.note(f"by hand  {engine.process.incarnation} is made primary")
-        self.ledger(engine).by_hand_s = self._now()
+        ledger = self.ledger(engine)
+        ledger.by_hand_s = self._now()
+        if ledger.decisions and ledger.decisions[-1][1] == named(engine.process.incarnation)[1]:
+            self._lose(engine, ledger, sorted(ledger.held - engine.replication.data))  # nobody will promote it any more
 
     def forgot(self, engine: Engine, engine_id: str) -> None:
         for other in self.identities.get(engine_id, []):
