@@ -147,7 +147,7 @@ class ReplicationDriver(EngineDriver, Protocol):
         On failure before the promotion the old primary goes on as before."""
 
     async def slow_entries(self, at: Address, after: int) -> list[SlowEntry]:
-        """Those of the slow log with ids above `after` that the node still has, oldest first. Ids count from 0 in each launch."""
+        """Those of the slow log with ids above `after` that the node still has, oldest first. Ids of a launch begin with 0."""
 
     async def keep_slow_entries(self, at: Address, many: int) -> None:
         """How many of them it shall keep. Idempotent."""

@@ -51,7 +51,12 @@ def cluster_view(row: GroupRow, cluster: str, show_nodes: bool = False) -> dict[
         "PreferredAvailabilityZone": MULTIPLE_ZONES if desired.az_mode == "cross-az" else nodes[0].zone,
         "CacheClusterCreateTime": nodes[0].created_at if is_group(row) else desired.created_at,
         "PreferredMaintenanceWindow": desired.maintenance_window,
-        "PendingModifiedValues": {**pending_values(desired), **pending_transit(row), **pending_token(row), **pending_logs(desired)},
+        "PendingModifiedValues": {
+            **pending_values(desired),
+            **pending_transit(row),
+            **pending_token(row),
+            **pending_logs(desired),
+        },
         "CacheSecurityGroups": [],
         "CacheParameterGroup": {
             "CacheParameterGroupName": desired.parameter_group,
