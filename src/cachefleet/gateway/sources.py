@@ -1,12 +1,11 @@
 """Whose wrong signatures count together: those of an address, and on this machine of a user.
 
-All local processes have one address, or as many of 127.0.0.0/8 as they like: by it, any of them could lock out all others, or
-guess as often as it likes. So the kernel is asked whose socket the other end is (sock_diag, Linux). Called by the gateway.
+All local processes have the same addresses, as many of 127.0.0.0/8 as they like: by these, any of them could lock out all
+others, or guess as often as it likes. So the kernel is asked whose socket the other end is (sock_diag, Linux). Called by the gateway.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import struct
 from collections.abc import Sequence
@@ -25,20 +24,13 @@ def source_of(client: Sequence[object] | None, server: Sequence[object] | None) 
     """client, server: (address, port) of the ends of a connection, as ASGI has them. The client's address; "user N" for a
     process of this machine. Who has left already is not told apart: that source keeps out nobody who waits for an answer."""
     address = str(client[0]) if client else ""
-    if client is None or server is None or not _is_loopback(address):
+    if client is None or server is None or not hasattr(socket, "AF_NETLINK"):
         return address
     try:
         user = _user_of((address, int(str(client[1]))), (str(server[0]), int(str(server[1]))))
     except (OSError, ValueError):
         return address
     return address if user is None else f"user {user}"
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 def _user_of(end: tuple[str, int], other: tuple[str, int]) -> int | None:

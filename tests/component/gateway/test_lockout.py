@@ -169,7 +169,7 @@ def test_who_left_before_an_answer_locks_nobody_out() -> None:
         assert source_of(peer, listener.getsockname()) == "127.0.0.1"
 
 
-def test_the_kernel_is_asked_of_this_machine_only() -> None:
+def test_who_is_elsewhere_or_nowhere_is_its_address() -> None:
     assert source_of(("10.0.0.1", 4000), ("10.0.0.2", 8300)) == "10.0.0.1"
     assert source_of(("127.0.0.1", 4000), None) == "127.0.0.1"
     assert source_of(None, None) == ""
