@@ -1,7 +1,8 @@
 """Whose wrong signatures count together: those of an address, and on this machine of a user.
 
 All local processes have the same addresses, as many of 127.0.0.0/8 as they like: by these, any of them could lock out all
-others, or guess as often as it likes. So the kernel is asked whose socket the other end is (sock_diag, Linux). Called by the gateway.
+others, or guess as often as it likes. So the kernel is asked whose socket the other end is (sock_diag, Linux). Called by the
+gateway.
 """
 
 from __future__ import annotations
