@@ -87,14 +87,12 @@ def test_a_group_tells_which_keys_are_used_and_what_other_sizes_would_do(
         assert keyspace["looked_at"] > 0
         assert {one["name"] for one in keyspace["types"]} <= {"string", "hash"}
         assert keyspace["prefixes"][0]["name"] in ("user:", "user:*:", "user:*:cart", "report:")
-        shown = subprocess.run(
-            [CACHEFLEET, "insight", name, "--seconds", "1", "--data", str(service.data)],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=True,
-        ).stdout
-        assert "The memory was never full: more of it would change nothing." in shown or "No key was read" in shown
+        if nodes == 1:
+            return
+        words = [CACHEFLEET, "insight", name, "--seconds", "1", "--data", str(service.data)]
+        shown = subprocess.run(words, capture_output=True, text=True, timeout=120, check=True).stdout
+        assert "No key was read" in shown
+        assert "Memory by type" in shown
 
 
 def test_nothing_is_left_on_when_the_service_is_killed_while_it_looks(service: Service, elasticache: Any) -> None:
