@@ -111,6 +111,14 @@ def down(
 
 
 @app.command()
+def status(data: DataOption = None) -> None:
+    """Show the services and the groups. Exit code 3: none is running."""
+    from cachefleet.cli.status import show_status
+
+    raise typer.Exit(show_status(_settings(data=data)))
+
+
+@app.command()
 def events(
     name: Annotated[
         str, typer.Argument(metavar="[NAME]", help="A replication group with its clusters, a cluster, a user (default: all).")
@@ -124,14 +132,6 @@ def events(
     from cachefleet.clock import SystemClock
 
     show_events(_settings(data=data), name.lower(), minutes, SystemClock(), follow=follow)
-
-
-@app.command()
-def status(data: DataOption = None) -> None:
-    """Show the services and the groups. Exit code 3: none is running."""
-    from cachefleet.cli.status import show_status
-
-    raise typer.Exit(show_status(_settings(data=data)))
 
 
 @app.command()
