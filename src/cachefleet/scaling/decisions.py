@@ -114,6 +114,11 @@ def under_way(target: ScalableTargetDesired) -> ScalingActivity | None:
     return next((one for one in target.activities if one.status in UNDER_WAY), None)
 
 
+def is_pressing(target: ScalableTargetDesired, now: float) -> bool:
+    """Whether something is under way or due, whatever the alarms say."""
+    return bool(target.correction) or under_way(target) is not None or any(0 < one.next_at <= now for one in target.scheduled)
+
+
 def with_activity(target: ScalableTargetDesired, activity: ScalingActivity) -> ScalableTargetDesired:
     """That activity as it is now."""
     return replace(target, activities=tuple(activity if one.uid == activity.uid else one for one in target.activities))

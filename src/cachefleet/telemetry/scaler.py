@@ -6,6 +6,7 @@ written down before it is asked for, so that after our own death nothing is aske
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -35,6 +36,7 @@ from cachefleet.scaling.decisions import (
     Verdict,
     decide,
     ended,
+    is_pressing,
     is_retry,
     noted,
     outcome,
@@ -49,6 +51,7 @@ from cachefleet.telemetry.alarm_values import Due, asked_by, read_measured
 from cachefleet.telemetry.alarm_watch import DELAY_S
 
 LOOK_S = 1.0
+REST_S = 10.0  # a target for which nothing is due and no alarm speaks is looked at so often
 AVAILABLE = "available"
 ATTEMPT = "Attempting to scale due to alarm triggered"
 Operate = Callable[[Scope, str, Mapping[str, Any]], Awaitable[object]]  # (of whom, ElastiCache's operation, input); AwsError
@@ -68,7 +71,8 @@ class Scaler:
     def __init__(self, store: Store, readings: Readings, operate: Operate, entropy: Entropy, permit: Permit = always) -> None:
         """operate: what the service's own role may do."""
         self._permit = permit
-        self._invoking: dict[Scope, dict[str, list[AlarmRow]]] = {}  # in this look: by ARN, what is in ALARM and invokes it
+        self._raised: dict[str, list[AlarmRow]] = {}  # in this look: by ARN of a policy, what is in ALARM and invokes it
+        self._attended: dict[Key, float] = {}  # when, by the clock that is never set
         self._store = store
         self._readings = readings
         self._operate = operate
@@ -84,23 +88,35 @@ class Scaler:
                 log.warning("nothing is scaled: the store failed", why=str(error))
 
     async def look(self) -> None:
-        """At every target, once. Raises StoreError."""
-        self._invoking.clear()
-        for key in await self._store.keys((Kind.SCALABLE_TARGET,)):
-            row: ScalableTargetRow | None = await self._store.get(key)
-            if row is None:
-                continue
-            try:
-                await self._attend(row)
-            except Conflict:  # somebody has changed it: again by the next look
-                continue
-            except Deposed:
-                return
-            except StoreError:
-                raise
-            except Exception:
-                log.exception("a target cannot be scaled", target=str(key))
-            await self._clock.sleep(0)
+        """At every target that may have something to do, once. Raises StoreError."""
+        keys = set(await self._store.keys((Kind.SCALABLE_TARGET,)))
+        self._attended = {key: at for key, at in self._attended.items() if key in keys}
+        for scope in sorted({key.scope for key in keys}):
+            rows: list[ScalableTargetRow] = await self._store.rows(Kind.SCALABLE_TARGET, scope)
+            self._raised = await self._find_raised(scope) if any(row.desired.policies for row in rows) else {}
+            for row in rows:
+                if self._rests(row):
+                    continue
+                self._attended[row.key] = self._clock.monotonic()
+                try:
+                    await self._attend(row)
+                except Conflict:  # somebody has changed it: again by the next look
+                    del self._attended[row.key]
+                except Deposed:
+                    return
+                except StoreError:
+                    raise
+                except Exception:
+                    log.exception("a target cannot be scaled", target=str(row.key))
+                await self._clock.sleep(0)
+
+    def _rests(self, row: ScalableTargetRow) -> bool:
+        scope, target = row.key.scope, row.desired
+        if is_pressing(target, self._clock.now()):
+            return False
+        if any(policy_arn(scope, target, policy) in self._raised for policy in target.policies):
+            return False
+        return self._clock.monotonic() - self._attended.get(row.key, -math.inf) < REST_S
 
     async def _attend(self, row: ScalableTargetRow) -> None:
         """Raises Conflict, StoreError."""
@@ -195,30 +211,26 @@ class Scaler:
     async def _wishes(self, scope: Scope, target: ScalableTargetDesired, capacity: int) -> list[Wish]:
         made: list[Wish] = []
         for policy in target.policies:
+            raised = self._raised.get(policy_arn(scope, target, policy), [])
             if isinstance(policy.rule, StepScaling):
-                made += step_wishes(policy, capacity, await self._signals(scope, target, policy, policy.rule))
+                made += step_wishes(policy, capacity, await self._signals(target, raised, policy.rule))
                 continue
-            raised = [row for row in await self._alarms(scope, policy) if _is_raised(row.desired)]
+            raised = [row for row in raised if row.desired.name in policy.alarms]
             values = await self._measured(target, raised[0]) if raised else []
             wish = tracking_wish(policy, target.dimension, capacity, [row.desired.name for row in raised], values)
             if wish is not None:
                 made.append(wish)
         return made
 
-    async def _signals(
-        self, scope: Scope, target: ScalableTargetDesired, policy: ScalingPolicy, rule: StepScaling
-    ) -> list[Signal]:
-        """Of alarms that name the policy."""
+    async def _signals(self, target: ScalableTargetDesired, raised: Sequence[AlarmRow], rule: StepScaling) -> list[Signal]:
         made = []
-        if scope not in self._invoking:
-            self._invoking[scope] = await self._raised(scope)
-        for row in self._invoking[scope].get(policy_arn(scope, target, policy), ()):
+        for row in raised:
             values = (await self._measured(target, row))[-row.desired.evaluation_periods :]
             value = _JOINED.get(rule.aggregation, _JOINED["Average"])(values) if values else None
             made.append(Signal(row.desired.name, row.desired.threshold, value))
         return made
 
-    async def _raised(self, scope: Scope) -> dict[str, list[AlarmRow]]:
+    async def _find_raised(self, scope: Scope) -> dict[str, list[AlarmRow]]:
         """By the ARN of what they invoke."""
         found: dict[str, list[AlarmRow]] = {}
         rows: list[AlarmRow] = await self._store.rows(Kind.ALARM, scope)

@@ -13,7 +13,7 @@ from cachefleet.model.errors import AwsError
 from cachefleet.model.resource import Kind
 from cachefleet.model.scaling import ActivityStatus
 from cachefleet.monitoring.reading import Readings
-from cachefleet.telemetry.scaler import Scaler
+from cachefleet.telemetry.scaler import REST_S, Scaler
 from tests.component.scaling.stage import NODES_OF, REPLICAS, SERVICE, ScalingStage, codes, on_scaling
 from tests.fakes.api import ACCOUNT
 from tests.fakes.entropy import SeededEntropy
@@ -331,3 +331,19 @@ async def test_nothing_is_scaled_while_something_else_is_under_way(stage: Scalin
     await stage.put_state("available")
     await stage.scaler.look()
     assert await stage.shards() == 3
+
+
+@on_scaling
+async def test_a_target_with_nothing_to_do_is_looked_at_now_and_then(stage: ScalingStage) -> None:
+    await stage.make(2)
+    await stage.register(1, 8)
+    await stage.track()
+    await stage.scaler.look()
+    row = await stage.row(stage.key("demo"))
+    async with stage.store.transaction() as transaction:
+        await transaction.delete(row)
+    await stage.scaler.look()
+    assert await stage.store.count(Kind.SCALABLE_TARGET, stage.context.scope) == 1
+    stage.clock.pass_time(REST_S)
+    await stage.scaler.look()
+    assert await stage.store.count(Kind.SCALABLE_TARGET, stage.context.scope) == 0
