@@ -6,8 +6,6 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from tests.engine.groups import await_available, replication_group
 from tests.fixtures.service import Service, wait_for
 
@@ -37,7 +35,6 @@ def test_limits_and_schedules_really_change_the_number_of_shards(service: Servic
         wait_for("there is one shard", lambda: activities(scaling) == [scheduled, registered], 60)
         (shard,) = await_available(client, "scaled")["NodeGroups"]
         assert shard["Slots"] == "0-16383"
-    wait_for("its target is gone", lambda: is_gone(scaling))
 
 
 def put_action(scaling: Any) -> bool:
@@ -54,13 +51,3 @@ def put_action(scaling: Any) -> bool:
         assert "is over" in str(error)
         return False
     return True
-
-
-def is_gone(scaling: Any) -> bool:
-    if scaling.describe_scalable_targets(ServiceNamespace="elasticache")["ScalableTargets"]:
-        return False
-    try:
-        scaling.deregister_scalable_target(**WHERE)
-    except ClientError as error:
-        return bool(error.response["Error"]["Code"] == "ObjectNotFoundException")
-    return False
