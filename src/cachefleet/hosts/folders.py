@@ -99,7 +99,8 @@ class Folders:
             log = self.path(incarnation) / name
             if log.is_file():
                 kept = self.kept_path(incarnation)
-                kept.mkdir(mode=0o700, parents=True, exist_ok=True)
+                for folder in (kept.parent, kept):
+                    folder.mkdir(mode=0o700, exist_ok=True)
                 log.replace(kept / name)
 
     def kept_path(self, incarnation: str) -> Path:
