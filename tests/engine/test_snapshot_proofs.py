@@ -122,7 +122,7 @@ def exposed_proofs(service: Service) -> dict[str, float]:
     samples = [one for family in text_string_to_metric_families(scraped(service)[1]) for one in family.samples]
     counts = {one.labels["outcome"]: one.value for one in samples if one.name == "cachefleet_snapshot_proofs_total"}
     last = "cachefleet_snapshot_proof_succeeded"
-    return {**counts, **{last: one.value for one in samples if one.name == last and one.labels["group"] == "shop"}}
+    return counts | {one.name: one.value for one in samples if one.name == last and one.labels["group"] == "shop"}
 
 
 def _run_besides(service: Service, mine: set[int], least: int) -> bool:
