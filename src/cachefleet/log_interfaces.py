@@ -31,7 +31,7 @@ class LogStore(Protocol):
 
     async def group(self, scope: Scope, name: str) -> LogGroup | None: ...
 
-    async def groups(self, scope: Scope, prefix: str = "", after: str = "", limit: int | None = None) -> list[LogGroup]:
+    async def groups(self, scope: Scope, prefix: str = "", after: str = "") -> list[LogGroup]:
         """By name."""
 
     async def create_stream(self, scope: Scope, group: str, stream: LogStream) -> bool:

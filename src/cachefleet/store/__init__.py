@@ -6,10 +6,8 @@ The only package that knows SQLAlchemy. It decides nothing about resources: vers
 
 from cachefleet.store.engines import is_shared
 from cachefleet.store.errors import StoreError
-from cachefleet.store.log_file import LogFile
-from cachefleet.store.log_store import SqlLogStore, open_log_store
-from cachefleet.store.metric_file import MetricFile
-from cachefleet.store.metric_store import SqlMetricStore, open_metric_store
+from cachefleet.store.log_store import LogFile, SqlLogStore, open_log_store
+from cachefleet.store.metric_store import MetricFile, SqlMetricStore, open_metric_store
 from cachefleet.store.sql_store import SqlStore, open_store
 
 __all__ = [

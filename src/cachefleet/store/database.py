@@ -61,6 +61,10 @@ class Database:
         """Run one statement that writes. Where others share the database, nobody waits for us should we be frozen over it."""
         if self.shared:
             return await self.read(work)
+        return await self.write(work)
+
+    async def write(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """Run the work as a transaction: committed at the end, rolled back when it raises."""
         async with self.writing() as connection:
             return await uninterrupted(self._translating(work(connection)))
 

@@ -5,8 +5,9 @@ In a database of its own with SQLite; with PostgreSQL beside the other tables, o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -16,8 +17,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cachefleet.log_interfaces import CursorMoved, LogGroupGone
 from cachefleet.model.log import Cursor, Delivery, EventQuery, LogEvent, LogGroup, LogStream, NewEvent, Parcel, Position
 from cachefleet.model.resource import Scope
-from cachefleet.store.cancellation import uninterrupted
-from cachefleet.store.database import Database
 from cachefleet.store.log_tables import (
     LOG_SCHEMA_VERSION,
     cursors_table,
@@ -29,10 +28,8 @@ from cachefleet.store.log_tables import (
 )
 from cachefleet.store.log_trimming import trim
 from cachefleet.store.side_schema import open_tables
+from cachefleet.store.spare_file import SpareFile, Tables
 from cachefleet.store.text import cleaned
-
-_LARGEST_LIMIT = 2**31 - 1
-T = TypeVar("T")
 
 
 async def open_log_store(url: str) -> SqlLogStore:
@@ -43,16 +40,11 @@ async def open_log_store(url: str) -> SqlLogStore:
 class SqlLogStore:
     """See log_interfaces.LogStore. Made by open_log_store."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Tables) -> None:
         self._database = database
 
     async def close(self) -> None:
         await self._database.close()
-
-    async def _write(self, work: Callable[[AsyncConnection], Coroutine[Any, Any, T]]) -> T:
-        async with self._database.writing() as connection:
-            with self._database.translated():
-                return await uninterrupted(work(connection))
 
     # --- log groups and streams ---
 
@@ -66,7 +58,7 @@ class SqlLogStore:
             "tags": _json(group.tags),
             "stored_bytes": 0,
         }
-        return await self._write(lambda connection: _insert_new(connection, groups_table, values))
+        return await self._database.write(lambda connection: _insert_new(connection, groups_table, values))
 
     async def delete_group(self, scope: Scope, name: str) -> bool:
         return await self._changed(groups_table.delete().where(*_named(scope, name)))
@@ -79,7 +71,7 @@ class SqlLogStore:
         async def work(connection: AsyncConnection) -> bool:
             return (await connection.execute(statement)).rowcount > 0
 
-        return await self._write(work)
+        return await self._database.write(work)
 
     async def group(self, scope: Scope, name: str) -> LogGroup | None:
         async def read(connection: AsyncConnection) -> LogGroup | None:
@@ -88,14 +80,13 @@ class SqlLogStore:
 
         return await self._database.read(read)
 
-    async def groups(self, scope: Scope, prefix: str = "", after: str = "", limit: int | None = None) -> list[LogGroup]:
+    async def groups(self, scope: Scope, prefix: str = "", after: str = "") -> list[LogGroup]:
         columns = groups_table.c
         query = (
             sa.select(groups_table)
             .where(columns.account == scope.account, columns.region == scope.region, columns.name > after)
             .where(columns.name.startswith(prefix, autoescape=True))
             .order_by(columns.name)
-            .limit(_LARGEST_LIMIT if limit is None else limit)
         )
 
         async def read(connection: AsyncConnection) -> list[LogGroup]:
@@ -107,7 +98,7 @@ class SqlLogStore:
         async def work(connection: AsyncConnection) -> bool:
             return await _insert_stream(connection, await _group_id(connection, scope, group), stream)
 
-        return await self._write(work)
+        return await self._database.write(work)
 
     async def delete_stream(self, scope: Scope, group: str, name: str) -> bool:
         async def work(connection: AsyncConnection) -> bool:
@@ -120,7 +111,7 @@ class SqlLogStore:
             await _grow(connection, found.log_group, -int(await connection.scalar(size) or 0))
             return (await connection.execute(streams_table.delete().where(streams_table.c.id == found.id))).rowcount > 0
 
-        return await self._write(work)
+        return await self._database.write(work)
 
     async def streams(self, scope: Scope, group: str, prefix: str = "") -> list[LogStream]:
         query = (
@@ -148,7 +139,7 @@ class SqlLogStore:
                 await _append(connection, found.log_group, found.id, events, now_ms)
             return found is not None
 
-        return await self._write(work)
+        return await self._database.write(work)
 
     async def events(self, scope: Scope, group: str, query: EventQuery) -> list[LogEvent]:
         columns = events_table.c
@@ -197,7 +188,7 @@ class SqlLogStore:
             if delivery.parcels:
                 await connection.execute(parcels_table.insert(), [_parcel_columns(parcel) for parcel in delivery.parcels])
 
-        await self._write(work)
+        await self._database.write(work)
 
     async def cursors(self, uid: str) -> dict[tuple[str, str], Cursor]:
         query = sa.select(cursors_table).where(cursors_table.c.uid == uid)
@@ -213,7 +204,7 @@ class SqlLogStore:
             for cursor in cursors:
                 await connection.execute(cursors_table.delete().where(*_cursor(cursor)))
 
-        await self._write(work)
+        await self._database.write(work)
 
     async def parcels(self, destination: str, limit: int) -> list[Parcel]:
         columns = parcels_table.c
@@ -239,7 +230,15 @@ class SqlLogStore:
         await self._changed(parcels_table.delete().where(columns.destination == destination, columns.id <= up_to))
 
     async def trim(self, now_ms: int, most_bytes: int) -> int:
-        return await self._write(lambda connection: trim(connection, now_ms, most_bytes))
+        return await self._database.write(lambda connection: trim(connection, now_ms, most_bytes))
+
+
+class LogFile(SqlLogStore):
+    """On a file that may get lost."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens nothing yet."""
+        super().__init__(SpareFile(path, log_about, LOG_SCHEMA_VERSION, "logs"))
 
 
 # --- statements ----------------------------------------------------------------------------------------------------

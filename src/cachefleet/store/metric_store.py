@@ -6,6 +6,7 @@ In a database of its own with SQLite; with PostgreSQL beside the other tables, o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,10 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cachefleet.model.metric import Block, ListedSeries, MetricName, Series
 from cachefleet.model.resource import Scope
-from cachefleet.store.cancellation import uninterrupted
-from cachefleet.store.database import Database
 from cachefleet.store.metric_tables import METRIC_SCHEMA_VERSION, blocks_table, metric_about, series_table
 from cachefleet.store.side_schema import open_tables
+from cachefleet.store.spare_file import SpareFile, Tables
 
 _AT_ONCE = 500  # names in one statement
 _LARGEST_LIMIT = 2**31 - 1
@@ -34,16 +34,14 @@ async def open_metric_store(url: str) -> SqlMetricStore:
 class SqlMetricStore:
     """See metric_interfaces.MetricStore. Made by open_metric_store."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Tables) -> None:
         self._database = database
 
     async def put(self, blocks: Sequence[Block], last_at: Mapping[Series, float]) -> None:
         names: dict[Series, set[MetricName]] = {series: set() for series in last_at}
         for block in blocks:
             names.setdefault(block.series, set()).update(block.names)
-        async with self._database.writing() as connection:
-            with self._database.translated():
-                await uninterrupted(self._put(connection, blocks, names, last_at))
+        await self._database.write(lambda connection: self._put(connection, blocks, names, last_at))
 
     async def _put(
         self,
@@ -132,12 +130,21 @@ class SqlMetricStore:
         return await self._delete(series_table.delete().where(series_table.c.last_at < before, series_table.c.id.not_in(kept)))
 
     async def _delete(self, statement: sa.Delete) -> int:
-        async with self._database.writing() as connection:
-            with self._database.translated():
-                return int((await uninterrupted(connection.execute(statement))).rowcount)
+        async def delete(connection: AsyncConnection) -> int:
+            return (await connection.execute(statement)).rowcount
+
+        return await self._database.write(delete)
 
     async def close(self) -> None:
         await self._database.close()
+
+
+class MetricFile(SqlMetricStore):
+    """On a file that may get lost."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens nothing yet."""
+        super().__init__(SpareFile(path, metric_about, METRIC_SCHEMA_VERSION, "metrics"))
 
 
 def _greatest(dialect: str) -> Any:

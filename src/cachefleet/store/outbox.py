@@ -10,7 +10,6 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cachefleet.model.notice import Delivery, Notice, Posted
-from cachefleet.store.cancellation import uninterrupted
 from cachefleet.store.database import Database
 from cachefleet.store.errors import StoreError
 from cachefleet.store.tables import notices
@@ -77,9 +76,7 @@ class SqlOutbox:
                     values = [_columns(one.notice, subscription, document) for subscription in subscriptions]
                     await connection.execute(_publish, values)
 
-        async with self._database.writing() as connection:
-            with self._database.translated():
-                await uninterrupted(hand_out(connection))
+        await self._database.write(hand_out)
 
     async def waiting(self) -> dict[str, int]:
         async def read(connection: AsyncConnection) -> dict[str, int]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cachefleet.store.cancellation import uninterrupted
 from cachefleet.store.database import Database
 from cachefleet.store.engines import connect
 from cachefleet.store.errors import StoreError
@@ -17,9 +16,7 @@ async def open_tables(url: str, about: sa.Table, version: int, what: str) -> Dat
     """about: one of the tables, of one row with their schema_version. what: is in them, for messages. Raises StoreError."""
     database = connect(url)
     try:
-        async with database.writing() as connection:
-            with database.translated():
-                await uninterrupted(_prepare(connection, database.name, about, version, what))
+        await database.write(lambda connection: _prepare(connection, database.name, about, version, what))
     except BaseException:
         await database.close()
         raise

@@ -9,33 +9,40 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
+import sqlalchemy as sa
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cachefleet.store.database import Database
 from cachefleet.store.errors import StoreDamaged, StoreError
+from cachefleet.store.side_schema import open_tables
 
 ASIDE = ".damaged"  # at most one such file is kept
 
 log = structlog.get_logger()
-
-
-class _Opened(Protocol):
-    async def close(self) -> None: ...
-
-
-S = TypeVar("S", bound=_Opened)
 T = TypeVar("T")
 
 
-class SpareFile(Generic[S]):
-    def __init__(self, path: Path, open_store: Callable[[str], Awaitable[S]], what: str) -> None:
-        """Opens nothing yet. what: is in it, for messages."""
+class Tables(Protocol):
+    """As database.Database has them. Raise StoreError."""
+
+    async def read(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T: ...
+
+    async def write(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T: ...
+
+    async def close(self) -> None: ...
+
+
+class SpareFile:
+    def __init__(self, path: Path, about: sa.Table, version: int, what: str) -> None:
+        """Opens nothing yet. about, version, what: see side_schema.open_tables."""
         self._path = path
-        self._open_store = open_store
+        self._tables = about, version, what
         self._what = what
-        self._store: S | None = None
+        self._database: Database | None = None
         self._opened: tuple[int, int] | None = None  # which file
         self._changing = asyncio.Lock()
 
@@ -43,42 +50,48 @@ class SpareFile(Generic[S]):
         async with self._changing:
             await self._let_go()
 
-    async def _with(self, work: Callable[[S], Awaitable[T]]) -> T:
-        store = await self._current()
+    async def read(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        return await self._with(lambda database: database.read(work))
+
+    async def write(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        return await self._with(lambda database: database.write(work))
+
+    async def _with(self, work: Callable[[Database], Awaitable[T]]) -> T:
+        database = await self._current()
         try:
-            return await work(store)
+            return await work(database)
         except (StoreDamaged, msgspec.DecodeError, UnicodeDecodeError) as error:
             async with self._changing:
-                if self._store is store:
+                if self._database is database:
                     await self._let_go()
                     self._set_aside(error)
             raise StoreError(f"database {self._path} is damaged: {error}") from None
 
-    async def _current(self) -> S:
+    async def _current(self) -> Database:
         async with self._changing:
-            if self._store is not None and self._opened != self._file():
+            if self._database is not None and self._opened != self._file():
                 log.error(
                     f"the {self._what}' database is not the one that was opened: it was deleted or replaced",
                     file=str(self._path),
                 )
                 await self._let_go()
-            if self._store is None:
-                self._store = await self._open()
+            if self._database is None:
+                self._database = await self._open()
                 self._opened = self._file()
-            return self._store
+            return self._database
 
-    async def _open(self) -> S:
+    async def _open(self) -> Database:
         url = f"sqlite+aiosqlite:///{self._path}"
         try:
-            return await self._open_store(url)
+            return await open_tables(url, *self._tables)
         except StoreDamaged as error:
             self._set_aside(error)
-            return await self._open_store(url)
+            return await open_tables(url, *self._tables)
 
     async def _let_go(self) -> None:
-        store, self._store = self._store, None
-        if store is not None:
-            await store.close()
+        database, self._database = self._database, None
+        if database is not None:
+            await database.close()
 
     def _file(self) -> tuple[int, int] | None:
         try:

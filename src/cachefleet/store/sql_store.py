@@ -19,7 +19,6 @@ from cachefleet.metrics.instruments import Counter, Instruments
 from cachefleet.model.event import Event
 from cachefleet.model.resource import Key, Kind, Scope
 from cachefleet.store import leases
-from cachefleet.store.cancellation import uninterrupted
 from cachefleet.store.columns import TEXT
 from cachefleet.store.database import Database
 from cachefleet.store.documents import decoded
@@ -85,9 +84,7 @@ async def open_store(url: str, clock: Clock, transactions: Counter | None = None
     postgresql+asyncpg://user:password@host:port/name. Creates missing tables. transactions: counts them. Raises StoreError."""
     database = connect(url)
     try:
-        async with database.writing() as connection:
-            with database.translated():
-                await uninterrupted(prepare(connection, database.name, clock.now()))
+        await database.write(lambda connection: prepare(connection, database.name, clock.now()))
     except (TypeError, ValueError) as error:  # of an argument in the URL that the driver does not know or want
         await database.close()
         raise StoreError(f"database {database.name} cannot be opened: {error}") from None
@@ -234,9 +231,7 @@ class SqlStore:
         async def forget(connection: AsyncConnection) -> int:
             return (await connection.execute(events.delete().where(events.c.at < before))).rowcount
 
-        async with self._database.writing() as connection:
-            with self._database.translated():
-                return await uninterrupted(forget(connection))
+        return await self._database.write(forget)
 
     @property
     def shared(self) -> bool:
@@ -246,9 +241,7 @@ class SqlStore:
     async def claim(self, installation: str, place: str) -> tuple[str, str]:
         """Whose caches the rows of this database are: the first to claim it, and where that one last was. place: where the
         caller is, remembered when it is the one."""
-        async with self._database.writing() as connection:
-            with self._database.translated():
-                return await uninterrupted(_claim(connection, installation, place))
+        return await self._database.write(lambda connection: _claim(connection, installation, place))
 
     async def hold_lease(self, name: str, holder: str, ttl_s: float, *, dead: str = "") -> Lease:
         now = self._clock.now()
