@@ -7,8 +7,10 @@ The group is measured every second, its alarms have periods of ten seconds, and 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import pytest
@@ -26,7 +28,7 @@ pytestmark = pytest.mark.skipif(not os.environ.get("TEST_SCALING"), reason="take
 # 150 MB for data, of which the stream that replicas may ask for again takes 10.
 SMALL = '[node_types."cache.own.small"]\nmaxmemory_bytes = 209715200\n'
 EVERY_SECOND = [{"Key": "cachefleet:metrics-interval-s", "Value": "1"}]
-BUSY = 0.16  # of a processor, each of two shards: with what each spends anyway, two are too few for the target and four enough
+BUSY = 0.2  # of a processor, each of two shards: twice the target, with what each spends anyway
 FULL = 85.0  # percent of the memory of two shards; of four it is under the target
 VALUE_BYTES, AT_ONCE = 20_000, 100
 WHERE = {
@@ -80,8 +82,27 @@ class Tide(NamedTuple):
 
     client: Any
     scaling: Any
+    metrics: Any
     where: Where
     running: Traffic
+
+    def begin(self, name: str, least: float, **dimensions: str) -> None:
+        """Scaling out is let go on once the metric was that high for a while: while it rises it would ask for fewer."""
+        asked = {
+            "Namespace": "AWS/ElastiCache",
+            "MetricName": name,
+            "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions.items()],
+        }
+
+        def steady() -> bool:
+            now = datetime.fromtimestamp(time.time(), UTC)
+            times = {"StartTime": now - timedelta(seconds=120), "EndTime": now, "Period": 10}
+            points = self.metrics.get_metric_statistics(**asked, **times, Statistics=["Average"])["Datapoints"]
+            recent = sorted(points, key=lambda point: point["Timestamp"])[-4:]
+            return len(recent) == 4 and all(point["Average"] >= least for point in recent)
+
+        wait_for(f"{name} is at least {least}", steady, PATIENCE_S, 0.5)
+        self.scaling.register_scalable_target(**WHERE, SuspendedState={"DynamicScalingOutSuspended": False})
 
     def await_shards(self, count: int, activity: int) -> None:
         """activity: as which the change comes. Then clients go on for a while."""
@@ -103,7 +124,8 @@ def tide(service: Service, metric: dict[str, Any], target: float) -> Iterator[Ti
     client, scaling = service.client(), service.client("application-autoscaling")
     shape = {"NumNodeGroups": 2, "ReplicasPerNodeGroup": 1, "CacheNodeType": "cache.own.small", "Tags": EVERY_SECOND}
     with replication_group(client, "tides", AutomaticFailoverEnabled=True, **shape) as group:
-        scaling.register_scalable_target(**WHERE, MinCapacity=2, MaxCapacity=6)
+        held = {"DynamicScalingOutSuspended": True}
+        scaling.register_scalable_target(**WHERE, MinCapacity=2, MaxCapacity=4, SuspendedState=held)
         scaling.put_scaling_policy(
             **WHERE,
             PolicyName="tide",
@@ -117,7 +139,7 @@ def tide(service: Service, metric: dict[str, Any], target: float) -> Iterator[Ti
         )
         where = address(group["ConfigurationEndpoint"])
         with data_folder() as folder, traffic(["redis-py-cluster", "glide-cluster"], where, folder, clustered=True) as running:
-            yield Tide(client, scaling, where, running)
+            yield Tide(client, scaling, service.client("cloudwatch"), where, running)
             running.end()
             assert running.flaws() == {}
         back, out = activities(scaling)
@@ -128,6 +150,7 @@ def test_shards_follow_data_that_grow_and_shrink(service: Service) -> None:
     memory = {"PredefinedMetricType": "ElastiCacheDatabaseMemoryUsageCountedForEvictPercentage"}
     with tide(service, {"PredefinedMetricSpecification": memory}, 50.0) as group:
         keys = fill(group.where)
+        group.begin("DatabaseMemoryUsageCountedForEvictPercentage", 78.0, ReplicationGroupId="tides")
         group.await_shards(4, 1)
         empty(group.where, keys)
         group.await_shards(2, 2)
@@ -143,6 +166,7 @@ def test_shards_follow_a_load_of_clients(service: Service) -> None:
     }
     with tide(service, {"CustomizedMetricSpecification": metric}, 10.0) as group:
         with processor_load(group.where, 2 * BUSY / cost_s(group.where)) as failures:
+            group.begin("EngineCPUUtilization", 15.5, ReplicationGroupId="tides", Role="Primary")
             group.await_shards(4, 1)
         group.await_shards(2, 2)
         assert failures == []
