@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cachefleet.api.metric_inputs import refuse_query
 from cachefleet.api.names import quoted
 from cachefleet.model.alarm import AlarmDesired
-from cachefleet.model.errors import AwsError
 from cachefleet.model.resource import Scope
 
 MAX_ACTIONS = 5  # of each state
@@ -25,7 +25,7 @@ def read_actions(scope: Scope, request: Mapping[str, Any], member: str) -> tuple
     """Each once, in the order given. Raises ValidationError."""
     given: Sequence[str] = request.get(member) or ()
     if len(given) > MAX_ACTIONS:
-        raise _refused(f"The collection {member} has {len(given)} members; at most {MAX_ACTIONS} are allowed.")
+        raise refuse_query(f"The collection {member} has {len(given)} members; at most {MAX_ACTIONS} are allowed.")
     for number, arn in enumerate(given, 1):
         _check(scope, arn, f"{member}.member.{number}")
     return tuple(dict.fromkeys(given))
@@ -40,25 +40,21 @@ def acts_on(alarm: AlarmDesired, prefix: str) -> bool:
 def _check(scope: Scope, arn: str, where: str) -> None:
     parts = _ARN.fullmatch(arn) if len(arn) <= _LONGEST else None
     if parts is None:
-        raise _refused(f"Invalid arn syntax: {quoted(arn)} for parameter {where}.")
+        raise refuse_query(f"Invalid arn syntax: {quoted(arn)} for parameter {where}.")
     form = _FORMS.get(parts["service"])
     if form is None:
-        raise _refused(
+        raise refuse_query(
             f"The action {quoted(arn)} for parameter {where} cannot be done here: give the ARN of an SNS topic or of a scaling "
             "policy. A topic's subscriber can do the rest."
         )
     if (parts["region"], parts["account"]) != (scope.region, scope.account):
-        raise _refused(
+        raise refuse_query(
             f"The action {quoted(arn)} for parameter {where} must be of this region and account, which are "
             f"{scope.region} and {scope.account}."
         )
     if not form.fullmatch(parts["rest"]):
-        raise _refused(f"Invalid arn syntax: {quoted(arn)} for parameter {where}.")
+        raise refuse_query(f"Invalid arn syntax: {quoted(arn)} for parameter {where}.")
     if form is _POLICY and not where.startswith("AlarmActions"):
-        raise _refused(
+        raise refuse_query(
             f"The action {quoted(arn)} for parameter {where} is only for AlarmActions: policies scale in ALARM alone."
         )
-
-
-def _refused(message: str) -> AwsError:
-    return AwsError("ValidationError", message)

@@ -10,14 +10,12 @@ from msgspec.structs import replace
 from cachefleet.api.alarm_rows import find_alarm
 from cachefleet.api.context import Context
 from cachefleet.api.metric_inputs import refuse_value
-from cachefleet.api.names import is_writable, quoted
+from cachefleet.api.names import quoted
 from cachefleet.api.registry import operation
-from cachefleet.api.tag_rules import KEY_LENGTH, MAX_TAGS, VALUE_LENGTH, removed, show_tags
+from cachefleet.api.tag_rules import MAX_TAGS, read_plain_tags, removed, show_tags
 from cachefleet.model.alarm import alarm_arn
 from cachefleet.model.errors import AwsError
 from cachefleet.model.row import AlarmRow
-
-_RESERVED = "aws:"
 
 
 @operation("TagResource", service="monitoring", effective=("ResourceARN", "Tags"))
@@ -44,21 +42,7 @@ async def list_tags_for_resource(context: Context, request: dict[str, Any]) -> d
 
 def read_alarm_tags(given: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Raises InvalidParameterValue."""
-    tags: dict[str, str] = {}
-    for number, tag in enumerate(given, 1):
-        key, text = tag["Key"], tag.get("Value") or ""
-        where = f"Tags.member.{number}"
-        if not 1 <= len(key) <= KEY_LENGTH or not all(map(is_writable, key)):
-            raise refuse_value(f"The parameter {where}.Key must have 1 to {KEY_LENGTH} characters, no control characters.")
-        if key.lower().startswith(_RESERVED):
-            raise refuse_value(f"The parameter {where}.Key begins with {_RESERVED}, which is reserved; choose another.")
-        if len(text) > VALUE_LENGTH or not all(map(is_writable, text)):
-            raise refuse_value(
-                f"The parameter {where}.Value must have at most {VALUE_LENGTH} characters, no control characters."
-            )
-        if key in tags:
-            raise refuse_value(f"Tags names the key {quoted(key)} twice; name each once.")
-        tags[key] = text
+    tags = read_plain_tags(((tag["Key"], tag.get("Value") or "") for tag in given), lambda why: refuse_value(f"Tags: {why}"))
     _check_number(tags)
     return tags
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from cachefleet.api.context import Context
 from cachefleet.api.names import quoted
-from cachefleet.model.errors import AwsError, invalid_combination, invalid_value
+from cachefleet.model.errors import invalid_combination, invalid_value
 from cachefleet.model.group import Engine, GroupDesired
 from cachefleet.model.log_delivery import DeliveryState, DestinationType, LogDelivery, LogFormat, LogType
 
@@ -110,10 +110,7 @@ def _check_version(desired: GroupDesired, log_type: LogType) -> None:
     version = tuple(int(part) for part in desired.engine_version.split(".")[:2])
     if desired.engine is Engine.REDIS and version < _LEAST_REDIS[log_type]:
         least = ".".join(map(str, _LEAST_REDIS[log_type]))
-        raise AwsError(
-            "InvalidParameterCombination",
-            f"{MEMBER}: {log_type} needs Redis {least} or later; this is {desired.engine_version}.",
-        )
+        raise invalid_combination(f"{MEMBER}: {log_type} needs Redis {least} or later; this is {desired.engine_version}.")
 
 
 # --- shown ---------------------------------------------------------------------------------------------------------

@@ -21,13 +21,13 @@ from cachefleet.api.log_inputs import (
 )
 from cachefleet.api.paging import write_marker
 from cachefleet.api.registry import Refusal, operation
+from cachefleet.api.tag_rules import MAX_TAGS, read_plain_tags
 from cachefleet.model.errors import AwsError
 from cachefleet.model.log import LogGroup
 from cachefleet.model.resource import Scope
 
 SERVICE = "logs"
 MOST_RECORDS = 50
-MOST_TAGS = 50
 _WEEKS = (1, 3, 5, 7, 14)
 _MONTHS = (30, 60, 90, 120, 150, 180, 365, 400, 545)
 RETENTION_DAYS = (*_WEEKS, *_MONTHS, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
@@ -141,22 +141,17 @@ async def list_tags_log_group(context: Context, request: dict[str, Any]) -> dict
 async def _tag(context: Context, name: str, more: Mapping[str, str], fewer: Any) -> dict[str, Any]:
     group = await there(context, name)
     tags = {key: value for key, value in {**group.tags, **more}.items() if key not in fewer}
-    if more and len(tags) > MOST_TAGS:
-        raise AwsError("TooManyTagsException", f"A log group can have {MOST_TAGS} tags.")
+    if more and len(tags) > MAX_TAGS:
+        raise AwsError("TooManyTagsException", f"A log group can have {MAX_TAGS} tags.")
     if not await kept_logs(context).change_group(context.scope, replace(group, tags=_checked_tags(tags))):
         raise no_group()
     return {}
 
 
 def _checked_tags(tags: Mapping[str, str]) -> dict[str, str]:
-    if len(tags) > MOST_TAGS:
-        raise refused(f"tags: a log group can have {MOST_TAGS} tags.")
-    for key, value in tags.items():
-        if not 1 <= len(key) <= 128 or len(value) > 256 or not (key + value).isprintable():
-            raise refused("tags: a key has 1 to 128 characters, a value up to 256, all of them printable.")
-        if key.lower().startswith("aws:"):
-            raise refused("tags: keys that begin with aws: are reserved.")
-    return dict(tags)
+    if len(tags) > MAX_TAGS:
+        raise refused(f"tags: a log group can have {MAX_TAGS} tags.")
+    return read_plain_tags(tags.items(), lambda why: refused(f"tags: {why}"))
 
 
 # --- shown ---------------------------------------------------------------------------------------------------------

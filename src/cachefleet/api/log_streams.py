@@ -12,6 +12,7 @@ from cachefleet.api.log_inputs import (
     kept_logs,
     limit_of,
     named_group,
+    no_group,
     no_stream,
     read_token,
     refused,
@@ -36,11 +37,10 @@ _BY_NAME, _BY_TIME = "LogStreamName", "LastEventTime"
 @operation("CreateLogStream", service=SERVICE, effective=("logGroupName", "logStreamName"))
 async def create_log_stream(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     group, stream = group_name(request), LogStream(stream_name(request), int(context.clock.now() * 1000))
-    await there(context, group)
     try:
         made = await kept_logs(context).create_stream(context.scope, group, stream)
     except LogGroupGone:
-        raise AwsError("ResourceNotFoundException", "The specified log group does not exist.") from None
+        raise no_group() from None
     if not made:
         raise AwsError("ResourceAlreadyExistsException", "The specified log stream already exists")
     return {}

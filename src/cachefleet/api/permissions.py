@@ -12,7 +12,6 @@ import msgspec
 ARN = "arn"  # the member is the ARN of a resource of any type
 BUCKET = "bucket"  # ... the name of a bucket, in which everything is meant
 OBJECT = "object"  # ... the ARN of an object in one
-FREE = "free"  # whoever has a valid key may do it, whatever policies say
 
 
 class Named(msgspec.Struct, frozen=True):

@@ -6,10 +6,10 @@ Called by the tag operations and by every operation that takes Tags.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cachefleet.api.names import quoted
+from cachefleet.api.names import is_writable, quoted
 from cachefleet.model import config_access, memcached_snapshots, metric_interval, proof, saving
 from cachefleet.model.errors import AwsError, invalid_value
 from cachefleet.model.vpc import MEMBERS, read_members
@@ -101,6 +101,23 @@ def read_other_tags(tags: Sequence[Mapping[str, Any]], what: str) -> dict[str, s
     """Of a creation of something that is no cache, or only a member of one. Raises as read_tags."""
     read = read_tags(tags)
     check_saving(read, saves=False, what=what)
+    return read
+
+
+def read_plain_tags(given: Iterable[tuple[str, str]], refuse: Callable[[str], AwsError]) -> dict[str, str]:
+    """Keys and values of tags that ask for nothing: of alarms, topics, log groups. refuse: makes an error of a reason. Raises
+    that."""
+    read: dict[str, str] = {}
+    for key, text in given:
+        if not 1 <= len(key) <= KEY_LENGTH or len(text) > VALUE_LENGTH or not all(map(is_writable, key + text)):
+            raise refuse(
+                f"a key has 1 to {KEY_LENGTH} characters, a value at most {VALUE_LENGTH}, and none is a control character."
+            )
+        if key.lower().startswith(_RESERVED):
+            raise refuse(f"the key {quoted(key)} begins with {_RESERVED}, which is reserved; choose another.")
+        if key in read:
+            raise refuse(f"the key {quoted(key)} is given twice; name each once.")
+        read[key] = text
     return read
 
 

@@ -6,23 +6,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
-from cachefleet.api.names import is_writable, quoted
+from cachefleet.api.names import quoted
+from cachefleet.api.tag_rules import read_plain_tags
 from cachefleet.api.topic_rows import invalid
 from cachefleet.model.topic import DeliveryProtocol, Subscription, TopicDesired
 from cachefleet.notices.backoff import PolicyRefused, check_subscription_policy, check_topic_policy
-from cachefleet.notices.filters import ATTRIBUTES, SCOPES, FilterRefused, read_filter
+from cachefleet.notices.filters import SCOPES, FilterRefused, read_filter
 
 NAME_LENGTH = 256
 DISPLAY_NAME_LENGTH = 100
 POLICY_BYTES = 30_720
 WEBHOOK = "cachefleet:webhook"
 WEBHOOKS = ("slack",)
-MAX_TAGS = 50
 _NAME = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _FLAGS = {"true": True, "false": False}
 
@@ -185,25 +186,9 @@ def _webhook(subscription: Subscription, value: str) -> str:
     return value
 
 
-def is_default_scope(subscription: Subscription) -> bool:
-    return subscription.filter_scope == ATTRIBUTES
-
-
 # --- tags ----------------------------------------------------------------------------------------------------------
 
 
 def read_topic_tags(tags: Any) -> dict[str, str]:
     """Raises InvalidParameter."""
-    found: dict[str, str] = {}
-    for tag in tags or ():
-        key, value = tag.get("Key") or "", tag.get("Value") or ""
-        if not 1 <= len(key) <= 128 or len(value) > 256 or not all(map(is_writable, key + value)):
-            raise invalid(
-                "Tags", "a key has 1 to 128 characters, a value at most 256, and none of them is a control character."
-            )
-        if key.lower().startswith("aws:"):
-            raise invalid("Tags", f"the key {quoted(key)} begins with aws:, which is reserved; choose another.")
-        if key in found:
-            raise invalid("Tags", f"the key {quoted(key)} is given twice.")
-        found[key] = value
-    return found
+    return read_plain_tags(((tag.get("Key") or "", tag.get("Value") or "") for tag in tags or ()), partial(invalid, "Tags"))

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from cachefleet.api.context import Context
 from cachefleet.api.paging import read_marker, write_marker
 from cachefleet.api.registry import Refusal, operation
-from cachefleet.api.topic_inputs import MAX_TAGS, read_topic_tags, topic_name, with_topic_attribute
+from cachefleet.api.tag_rules import MAX_TAGS, removed, show_tags
+from cachefleet.api.topic_inputs import read_topic_tags, topic_name, with_topic_attribute
 from cachefleet.api.topic_rows import invalid, load_topic, present, store_topic
 from cachefleet.interfaces import Conflict, NameTaken
 from cachefleet.model.errors import AwsError
@@ -130,15 +131,13 @@ async def tag_resource(context: Context, request: dict[str, Any]) -> dict[str, A
 @operation("UntagResource", service=SERVICE, effective=("ResourceArn", "TagKeys"))
 async def untag_resource(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     row = await _tagged(context, request)
-    gone = set(request["TagKeys"])
-    await store_topic(context, row, replace(row, tags={key: value for key, value in row.tags.items() if key not in gone}))
+    await store_topic(context, row, replace(row, tags=removed(row.tags, request["TagKeys"])))
     return {}
 
 
 @operation("ListTagsForResource", service=SERVICE, effective=("ResourceArn",))
 async def list_tags_for_resource(context: Context, request: dict[str, Any]) -> dict[str, Any]:
-    tags = (await _tagged(context, request)).tags
-    return {"Tags": [{"Key": key, "Value": tags[key]} for key in sorted(tags)]}
+    return {"Tags": show_tags((await _tagged(context, request)).tags)}
 
 
 async def _tagged(context: Context, request: Mapping[str, Any]) -> TopicRow:
@@ -160,17 +159,21 @@ def read_token(kind: str, token: str | None) -> str:
     try:
         return read_marker(kind, token)
     except AwsError:
-        raise invalid("NextToken", "it is not one that this operation has given; leave it out to start anew.") from None
+        raise _wrong_token() from None
 
 
 def page(items: Sequence[T], token: str | None, kind: str) -> tuple[Sequence[T], str | None]:
     """A page of a whole list, and the token of the next one."""
     text = read_token(kind, token) or "0"
     if not text.isdecimal():
-        raise invalid("NextToken", "it is not one that this operation has given; leave it out to start anew.")
+        raise _wrong_token()
     begin = int(text)
     more = begin + PAGE < len(items)
     return items[begin : begin + PAGE], write_marker(kind, str(begin + PAGE)) if more else None
+
+
+def _wrong_token() -> AwsError:
+    return invalid("NextToken", "it is not one that this operation has given; leave it out to start anew.")
 
 
 def _default_policy(context: Context, name: str) -> str:

@@ -19,7 +19,7 @@ import structlog
 from cachefleet.clock import Clock
 from cachefleet.courier.failure import Undelivered
 from cachefleet.interfaces import Store, StoreError
-from cachefleet.metrics.instruments import Counter
+from cachefleet.metrics.instruments import Counter, Instruments
 from cachefleet.model.notice import Delivery, Notice, Posted
 from cachefleet.model.row import TopicRow
 from cachefleet.model.topic import DeliveryProtocol, Subscription, TopicDesired, subscription_arn, topic_key
@@ -53,7 +53,7 @@ class Courier:
         self._senders = senders
         self._clock = clock
         self._most_waiting = most_waiting
-        self._outcomes = outcomes or Counter("cachefleet_notices", "", ("outcome",))
+        self._outcomes = outcomes or Instruments().notices
         self._published = asyncio.Event()
         self._waiting: dict[str, int] = {}
         self._workers: dict[str, asyncio.Task[None]] = {}

@@ -27,7 +27,6 @@ from cachefleet.model.group import Engine
 from cachefleet.telemetry.own_metrics import OwnMetrics
 
 LABELS = ("account", "region", "group", "shard", "node", "role", "zone", "engine")
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class NodeLabels(msgspec.Struct, frozen=True):

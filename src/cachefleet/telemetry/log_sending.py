@@ -38,8 +38,8 @@ class SettingsLogSender:
 
     async def send(self, stream: str, parcels: Sequence[Parcel]) -> str:
         """Tried once."""
-        if self.refuses(stream):
-            return self.refuses(stream)
+        if why := self.refuses(stream):
+            return why
         url = urlsplit(self._streams[stream])
         work = self._append if url.scheme == "file" else _post
         try:
