@@ -162,11 +162,20 @@ def scraped(service: Service, token: str | None = None) -> tuple[int, str]:
 
 def test_the_dashboard_asks_for_what_there_is_and_probes_are_answered(service: Service) -> None:
     wait_for("nodes of both engines are scraped", lambda: {"shop-001", "mem.0002"} <= _nodes(scraped(service)[1]), 30)
-    _, text = scraped(service)
-    assert sorted(asked_names() - sample_names(text)) == []
+    text = wait_for("all that it asks for is there", lambda: _without_gaps(scraped(service)[1]), 30)
     found = {sample.name: sample.value for family in text_string_to_metric_families(text) for sample in family.samples}
     assert found["cachefleet_leader"] == 1 and found["cachefleet_engine_processes"] >= 4
     assert found["cachefleet_data_free_bytes"] > 0 and found["cachefleet_event_loop_lag_seconds_count"] > 0
+    wait_for("it is ready", lambda: _ready(service) == (200, True, "leads"), 30)  # a lease may be late on a busy machine
+
+
+def _without_gaps(text: str) -> str:
+    """ "" while the dashboard asks for something that it does not have."""
+    return "" if asked_names() - sample_names(text) else text
+
+
+def _ready(service: Service) -> tuple[int, bool, str]:
+    """Status, and what GET /readyz says of all and of the control loop."""
     connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=10)
     try:
         connection.request("GET", "/readyz")
@@ -174,7 +183,7 @@ def test_the_dashboard_asks_for_what_there_is_and_probes_are_answered(service: S
         told = json.loads(answer.read())
     finally:
         connection.close()
-    assert (answer.status, told["ready"], told["checks"]["control_loop"]) == (200, True, "leads")
+    return answer.status, told["ready"], told["checks"]["control_loop"]
 
 
 def _nodes(text: str) -> set[str]:

@@ -96,7 +96,7 @@ async def test_the_sweep_gives_up_topics_that_are_gone(stage: Stage) -> None:
     stage.clock = SystemClock()
     await stage.restart().adopt()
     loop = asyncio.create_task(stage.controller.run())
-    for _ in range(1000):
+    for _ in range(6000):
         if not (await stage.row()).desired.notification_active:
             break
         await asyncio.sleep(0.01)

@@ -150,7 +150,7 @@ def test_logs_that_nobody_wants_are_discarded_and_rotated(tmp_path: Path) -> Non
             world.node.log(f"line {number}")
         try:
             await world.clock.advance(11)
-            for _ in range(200):
+            for _ in range(6000):
                 if (world.folders.path(LAUNCH) / "engine.log.1").exists():
                     break
                 await asyncio.sleep(0.01)
