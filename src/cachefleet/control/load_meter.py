@@ -8,7 +8,7 @@ end, or a node's, cuts short begins anew. Called by the observer.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
@@ -20,6 +20,7 @@ from cachefleet.settings import ControlSettings
 
 Counters = dict[int, SlotLoad]
 MOST_AT_ONCE = 4  # nodes; an answer has thousands of lines
+PATIENCE = 6  # times that with a probe: it takes an engine, and us, as much longer to tell and to read
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -42,7 +43,7 @@ class LoadMeter:
 
     def __init__(self, clock: Clock, driver: ClusterDriver, host: Host, rules: ControlSettings) -> None:
         self._clock, self._driver, self._host = clock, driver, host
-        self._sample_s, self._timeout_s = rules.load_sample_s, rules.probe_timeout_s
+        self._sample_s, self._timeout_s = rules.load_sample_s, PATIENCE * rules.probe_timeout_s
         self._samples: dict[str, _Sample] = {}
 
     async def counting(self, uid: str, nodes: Mapping[str, Address]) -> Reading:
@@ -53,13 +54,14 @@ class LoadMeter:
     def forget(self, uid: str) -> None:
         self._samples.pop(uid, None)
 
-    async def measure(self, uid: str, nodes: Mapping[str, Address]) -> Reading:
-        """One step. nodes: the incarnations of all primaries, which own all slots between them."""
+    async def measure(self, uid: str, nodes: Mapping[str, Address], silent: Collection[str] = ()) -> Reading:
+        """One step. nodes: the incarnations of all primaries, which own all slots between them; silent: of whom no answer is to
+        be expected."""
         sample = self._samples.get(uid)
         now = self._clock.monotonic()
         if sample is not None and set(sample.counters) == set(nodes) and now - sample.begun_at < self._sample_s:
             return Reading(dict.fromkeys(nodes, True))
-        counters = await self._look(nodes)
+        counters = await self._look({name: at for name, at in nodes.items() if name not in silent})
         counting = _counting(counters)
         if counting != dict.fromkeys(nodes, True):
             self._samples.pop(uid, None)

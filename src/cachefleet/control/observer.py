@@ -49,7 +49,7 @@ async def observe(seams: Seams, pulse: Pulse, meter: LoadMeter, books: Books, ro
     targets = {} if desired.deleting else _targets(seams, row, processes)
     pulse.watch(desired.uid, row.key, {target.incarnation: (target.driver, target.address) for target in targets.values()})
     views = await _probe(seams, pulse, row, targets)
-    reading = await _read_load(meter, row, targets)
+    reading = await _read_load(meter, row, targets, views)
     offers: dict[str, tuple[str, ...]] = {}
     no_addresses = ""
     missing = wanted(desired, memory, row.key.kind is Kind.REPLICATION_GROUP)
@@ -188,14 +188,16 @@ async def _probe(seams: Seams, pulse: Pulse, row: GroupRow, targets: Mapping[str
     return dict(zip(targets, await asyncio.gather(*map(probe, targets.values())), strict=True))
 
 
-async def _read_load(meter: LoadMeter, row: GroupRow, targets: Mapping[str, _Target]) -> Reading:
-    """Only while somebody wants to know, which costs nothing at other times."""
+async def _read_load(meter: LoadMeter, row: GroupRow, targets: Mapping[str, _Target], views: Mapping[str, NodeView]) -> Reading:
+    """Only while somebody wants to know, which costs nothing at other times. Who did not answer just now is not asked: no
+    failover waits for what a silent node does not tell."""
     memory, uid = row.memory, row.desired.uid
+    silent = {target.incarnation for name, target in targets.items() if not views[name].reachable}
     if memory.balancing is not None and memory.balancing.measuring:
         primaries = [memory.shards[shard.shard_id].primary for shard in row.desired.shards if shard.shard_id in memory.shards]
         if all(name in targets for name in primaries):
-            return await meter.measure(uid, {targets[name].incarnation: targets[name].address for name in primaries})
-    told = [target for name, target in targets.items() if memory.nodes[name].counts_load]
+            return await meter.measure(uid, {targets[name].incarnation: targets[name].address for name in primaries}, silent)
+    told = [target for name, target in targets.items() if memory.nodes[name].counts_load and target.incarnation not in silent]
     if told:
         return await meter.counting(uid, {target.incarnation: target.address for target in told})
     meter.forget(uid)

@@ -18,7 +18,7 @@ from cachefleet.model.slots import count, without
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.slot_loads import EVEN, by_load, charged, hottest, shares
 
-PATIENCE_S = 30.0  # longer than the sample itself: then there is no measurement
+PATIENCE_S = 60.0  # longer than the sample itself: then there is no measurement; the control plane's own restart is in it
 LEAST_LOAD = 0.0005  # of one processor in the sample; of less, chance decides which slots were hit
 FULL = 0.9  # of the memory for data; slots are not moved where they would take more
 _SHOWN_SHARDS = 6

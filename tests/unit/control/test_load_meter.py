@@ -50,8 +50,8 @@ class Bench:
         engines: Any = self.engines
         self.meter = LoadMeter(self.clock, cast(ClusterDriver, engines), cast(Host, engines), rules)
 
-    def measure(self, **nodes: Address) -> Reading:
-        return asyncio.run(self.meter.measure("u", nodes or NODES))
+    def measure(self, *silent: str, **nodes: Address) -> Reading:
+        return asyncio.run(self.meter.measure("u", nodes or NODES, silent))
 
     def work(self, seconds: float, **more_us: int) -> None:
         self.clock.pass_time(seconds)
@@ -101,6 +101,18 @@ def test_one_that_does_not_answer_is_not_known() -> None:
     assert bench.measure().loads is None
     bench.work(5.0)
     assert bench.measure().loads is not None
+
+
+def test_one_that_is_silent_is_not_asked_and_loses_no_sample_that_is_under_way() -> None:
+    bench = Bench()
+    bench.measure()
+    bench.work(4.0)
+    assert bench.measure("u.two.1") == Reading(BOTH)
+    bench.work(1.0)
+    assert bench.measure().loads is not None
+    asked = bench.engines.asked
+    assert bench.measure("u.two.1") == Reading({"u.one.1": True})
+    assert bench.engines.asked == asked + 1
 
 
 def test_slots_that_change_hands_and_counters_that_are_set_back() -> None:

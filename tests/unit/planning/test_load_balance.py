@@ -156,7 +156,7 @@ def test_a_second_measurement_that_fails_leaves_what_was_expected() -> None:
         group.step(cpu(BUSY))
         group.move()
         group.step()
-        group.step(second, seconds=50.0)
+        group.step(second, seconds=PATIENCE_S + 10)
         assert group.done and "is expected to have 40.0 %" in group.events[-1]
 
 
