@@ -18,6 +18,7 @@ from tests.traffic.writer import ClusterWriter
 
 LIMIT_S = 5.0
 REPLACED_S = 2.0  # by then a node that ends is started again, usually
+PATIENCE_S = 60.0  # on a busy machine nodes may be missed for a moment, and quiet begins anew
 
 
 @pytest.fixture(scope="module")
@@ -97,14 +98,14 @@ def test_a_zone_that_is_out_is_done_without_until_it_is_back_and_roles_are_sprea
     drill(service, "back", letter)
     trio.await_whole()
     plain.heal()
+    wait_for("no zone has most of the primaries", lambda: _is_spread(trio, zones), QUIET_S + PATIENCE_S)
     trio.await_event("so that zones have equal parts of the primaries")
-    wait_for("no zone has most of the primaries", lambda: max(_crowd(trio, zones).values()) == 1, QUIET_S + 10)
     trio.await_whole()
     assert trio.lost_marks() == []
 
 
-def _crowd(group: ClusterGroup, zones: dict[str, str]) -> Counter[str]:
-    return Counter(zones[name] for name in group.primaries().values())
+def _is_spread(group: ClusterGroup, zones: dict[str, str]) -> bool:
+    return sorted(Counter(zones[name] for name in group.primaries().values()).values()) == [1, 1, 1]
 
 
 def _running(service: Service) -> list[str]:
