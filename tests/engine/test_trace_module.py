@@ -131,8 +131,12 @@ def test_odd_commands_do_not_disturb_it(engine: Engine, version: str, module: st
 def test_what_there_is_no_room_for_is_counted(engine: Engine, version: str, module: str) -> None:
     async def scenario() -> None:
         async with traced(engine, version, module) as (_, verbs, node):
-            assert await verbs.begin(node.address, FULL, 7)
-            await send(node, *[("DEL", *(f"key-{number}" for number in range(1000)))] * 70)
+            with client(node) as sender:
+                pipe = sender.pipeline(transaction=False)
+                for _ in range(70):
+                    pipe.delete(*(f"key-{number}" for number in range(1000)))
+                assert await verbs.begin(node.address, FULL, 7)
+                await asyncio.to_thread(pipe.execute)
             kept, dropped, more = 0, 0, True
             while more:
                 fetched = await verbs.fetch(node.address)
@@ -206,17 +210,25 @@ def test_the_curve_of_known_traffic_is_that_of_a_simulation_and_hot_keys_are_fou
         async with traced(engine, version, module) as (driver, verbs, node):
             with client(node) as sender:
                 sender.mset({f"item:{key}": "x" * 100 for key in range(8000)})
-            done = asyncio.Event()
+            begun, done = asyncio.Event(), asyncio.Event()
 
             async def measure(at: Any) -> Any:
                 return await driver.measure(at)
 
             class Clock(SystemClock):
+                is_over = False
+
                 def monotonic(self) -> float:
-                    """Time is over when the traffic is."""
-                    return float(done.is_set())
+                    """Time is over when the traffic is, and all of it has been fetched."""
+                    return float(self.is_over)
+
+                async def sleep(self, seconds: float) -> None:
+                    begun.set()
+                    await super().sleep(seconds)
+                    self.is_over = self.is_over or (seconds > 0 and done.is_set())
 
             async def body() -> None:
+                await begun.wait()
                 await asyncio.to_thread(traffic, node)
                 done.set()
 
