@@ -174,6 +174,9 @@ class MetricSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"metrics.interval_s is {self.interval_s}; it is one of {', '.join(map(str, INTERVALS_S))}")
 
 
+_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
+
+
 class TraceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Traces of API requests and of what the control loop does, for OpenTelemetry."""
 
@@ -181,7 +184,7 @@ class TraceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     headers: dict[str, str] = {}  # sent along, for collectors that ask who sends
 
     def __post_init__(self) -> None:
-        if self.endpoint and not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", self.endpoint):
+        if self.endpoint and not _URL.fullmatch(self.endpoint):
             raise ValueError(f"traces.endpoint is {self.endpoint!r}; it is a URL such as http://127.0.0.1:4318")
 
     @property
@@ -231,7 +234,7 @@ class NotificationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
             raise ValueError(f"notifications.smtp_port is {self.smtp_port}; it is 1 to 65535")
         if not re.fullmatch(r"[^\s@<>]+@[^\s@<>]+", self.smtp_from):
             raise ValueError(f"notifications.smtp_from is {self.smtp_from!r}; it is an address such as caches@example.com")
-        if self.url and not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", self.url):
+        if self.url and not _URL.fullmatch(self.url):
             raise ValueError(f"notifications.url is {self.url!r}; it begins with http:// or https:// and a host")
 
 

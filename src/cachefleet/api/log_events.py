@@ -9,12 +9,11 @@ from typing import Any
 from msgspec.structs import replace
 
 from cachefleet.api.context import Context
-from cachefleet.api.log_inputs import kept_logs, limit_of, named_group, no_stream, refused, stream_name, there
+from cachefleet.api.log_inputs import SERVICE, kept_logs, limit_of, named_group, refused, require_stream, stream_name, there
 from cachefleet.api.registry import Refusal, operation
 from cachefleet.logs.filter_patterns import PatternError, read_pattern
 from cachefleet.model.log import EventQuery, LogEvent, Position
 
-SERVICE = "logs"
 MOST_EVENTS = 10_000
 REPLY_BYTES = 1_048_576
 _EVENT_BYTES = 26  # of each, beside its message
@@ -48,8 +47,7 @@ async def get_log_events(context: Context, request: dict[str, Any]) -> dict[str,
     token = request.get("nextToken")
     direction, place = _read_token(token, "fb") if token else ("f" if request.get("startFromHead") else "b", None)
     await there(context, group)
-    if not any(one.name == stream for one in await kept_logs(context).streams(context.scope, group, stream)):
-        raise no_stream()
+    await require_stream(context, group, stream)
     forward = direction == "f"
     query = EventQuery(
         streams=(stream,),

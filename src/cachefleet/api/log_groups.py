@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from cachefleet.api.context import Context
 from cachefleet.api.log_inputs import (
+    SERVICE,
     arn_group,
     group_arn,
     group_name,
@@ -26,7 +27,6 @@ from cachefleet.model.errors import AwsError
 from cachefleet.model.log import LogGroup
 from cachefleet.model.resource import Scope
 
-SERVICE = "logs"
 MOST_RECORDS = 50
 _WEEKS = (1, 3, 5, 7, 14)
 _MONTHS = (30, 60, 90, 120, 150, 180, 365, 400, 545)

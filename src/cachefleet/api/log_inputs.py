@@ -17,6 +17,7 @@ from cachefleet.model.errors import AwsError
 from cachefleet.model.log import LogGroup
 from cachefleet.model.resource import Scope
 
+SERVICE = "logs"
 _GROUP_NAME = re.compile(r"[.\-_/#A-Za-z0-9]{1,512}", re.ASCII)
 _STREAM_NAME = re.compile(r"[^:*]{1,512}")
 _GROUP_ARN = re.compile(r"arn:aws:logs:([a-z0-9-]+):([0-9]{12}):log-group:([.\-_/#A-Za-z0-9]{1,512})(:\*)?", re.ASCII)
@@ -80,6 +81,12 @@ async def there(context: Context, name: str) -> LogGroup:
     if group is None:
         raise no_group()
     return group
+
+
+async def require_stream(context: Context, group: str, name: str) -> None:
+    """Raises ResourceNotFoundException."""
+    if not any(one.name == name for one in await kept_logs(context).streams(context.scope, group, name)):
+        raise no_stream()
 
 
 def no_group() -> AwsError:

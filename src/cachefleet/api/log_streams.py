@@ -7,6 +7,7 @@ from typing import Any
 
 from cachefleet.api.context import Context
 from cachefleet.api.log_inputs import (
+    SERVICE,
     group_arn,
     group_name,
     kept_logs,
@@ -16,6 +17,7 @@ from cachefleet.api.log_inputs import (
     no_stream,
     read_token,
     refused,
+    require_stream,
     stream_name,
     there,
 )
@@ -25,7 +27,6 @@ from cachefleet.log_interfaces import LogGroupGone
 from cachefleet.model.errors import AwsError
 from cachefleet.model.log import LogStream, NewEvent
 
-SERVICE = "logs"
 MOST_RECORDS = 50
 BATCH_BYTES, EVENT_BYTES, EVENT_OVERHEAD_BYTES = 1_048_576, 1_048_576, 26
 BATCH_EVENTS = 10_000
@@ -113,8 +114,8 @@ async def put_log_events(context: Context, request: dict[str, Any]) -> dict[str,
     if good:
         if not await kept_logs(context).put(context.scope, name, stream, good, now_ms):
             raise no_stream()
-    elif not any(one.name == stream for one in await kept_logs(context).streams(context.scope, name, stream)):
-        raise no_stream()
+    else:
+        await require_stream(context, name, stream)
     told = _rejected(events, late_ms, expired_ms, now_ms + _EARLY_MS)
     return {"nextSequenceToken": "0", **({"rejectedLogEventsInfo": told} if told else {})}
 

@@ -26,7 +26,9 @@ _posted = (
 )
 _take = notices.delete().where(_its_id, notices.c.subscription == "").returning(notices.c.document)
 _waiting = (
-    sa.select(notices.c.subscription, sa.func.count()).where(notices.c.subscription != "").group_by(notices.c.subscription)
+    sa.select(notices.c.subscription, sa.func.count().label("many"))
+    .where(notices.c.subscription != "")
+    .group_by(notices.c.subscription)
 )
 _next = (
     sa.select(notices.c.id, notices.c.document, notices.c.attempts, notices.c.due_at)
@@ -80,8 +82,7 @@ class SqlOutbox:
 
     async def waiting(self) -> dict[str, int]:
         async def read(connection: AsyncConnection) -> dict[str, int]:
-            found = (await connection.execute(_waiting)).all()
-            return {subscription: count for subscription, count in found}  # noqa: C416  (rows are no pairs to mypy)
+            return {row.subscription: row.many for row in await connection.execute(_waiting)}
 
         return await self._database.read(read)
 
