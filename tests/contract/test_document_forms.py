@@ -221,3 +221,19 @@ def test_what_json_has_no_number_for(number: float) -> None:
     in_cbor = CODECS.cbor.encode(served, "GetMetricStatistics", reply, REQUEST_ID)
     (seen,) = read(served, CBOR, "GetMetricStatistics", in_cbor)["Datapoints"]
     assert seen["Average"] == number or (math.isnan(number) and math.isnan(seen["Average"]))
+
+
+def test_lines_of_logs_may_have_control_characters_and_names_may_not() -> None:
+    codec, logs, line = JsonCodec("1.1"), service("logs"), "\x1b[31mred\x1b[0m \x00\x07 a\tb\x0c\n\uffff"
+
+    def read_back(stream: str, message: str) -> Any:
+        events = [{"timestamp": 1, "message": message}]
+        body = json.dumps({"logGroupName": "g", "logStreamName": stream, "logEvents": events}).encode()
+        headers = {"x-amz-target": f"{logs.target_prefix}.PutLogEvents"}
+        return codec.decode(logs, HttpRequest("POST", "/", "", headers, body))[1]["logEvents"][0]["message"]
+
+    assert read_back("s", line) == line
+    with pytest.raises(AwsError, match="logStreamName has a control character"):
+        read_back("s\x1b", line)
+    with pytest.raises(AwsError, match="half of a surrogate pair"):
+        read_back("s", "\ud800")

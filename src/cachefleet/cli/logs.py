@@ -78,9 +78,14 @@ async def show(look: _Look, since_ms: int, clock: Clock, *, follow: bool) -> Non
         for event in sorted(look(since_ms), key=lambda event: (event["timestamp"], event["eventId"])):
             if event["eventId"] not in shown:
                 shown[event["eventId"]] = event["timestamp"]
-                print(f"{event['logStreamName'].split('/')[2]}  {event['message']}", flush=True)
+                print(f"{event['logStreamName'].split('/')[2]}  {_printed(event['message'])}", flush=True)
         if not follow:
             return
         since_ms = max(since_ms, max(shown.values(), default=0) - LATE_MS)
         shown = {event_id: at_ms for event_id, at_ms in shown.items() if at_ms >= since_ms}
         await clock.sleep(LOOK_AGAIN_S)
+
+
+def _printed(message: str) -> str:
+    """Without what would command the terminal: entries are what clients and anybody who may put events wrote."""
+    return "".join(char if char.isprintable() or char in "\t\n" else ascii(char)[1:-1] for char in message)

@@ -21,6 +21,9 @@ from cachefleet.protocol.service import clip
 Decode = Callable[[Any, str], Any]  # (value, its path for messages) -> value
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_ANY_TEXT = frozenset(
+    {"EventMessage"}
+)  # shapes of what programs wrote: a log's lines are colored and have tabs, bells, form feeds
 
 
 def malformed(message: str) -> AwsError:
@@ -69,7 +72,7 @@ class DocumentInputShapes(ByKind[Decode]):
         return decode
 
     def _scalar(self, shape: Shape) -> Decode:
-        return self._scalars[shape.type_name]
+        return any_text if shape.name in _ANY_TEXT else self._scalars[shape.type_name]
 
     def _list(self, shape: ListShape) -> Decode:
         decode_item = self.any(shape.member)
@@ -100,11 +103,17 @@ def shown(name: str) -> str:
 
 
 def string(given: Any, path: str) -> str:
+    text = any_text(given, path)
+    # As in the query form: what XML cannot carry could be stored and never be shown again to clients of that form.
+    if not text.isprintable() and UNSPEAKABLE.search(text):
+        raise invalid_value(f"{clip(path)} has a control character; remove it.")
+    return text
+
+
+def any_text(given: Any, path: str) -> str:
+    """With control characters, too: only of services that have no form in XML."""
     if not isinstance(given, str):
         raise malformed(f"{clip(path)} must be a string.")
-    # As in the query form: what XML cannot carry could be stored and never be shown again to clients of that form.
-    if not given.isprintable() and UNSPEAKABLE.search(given):
-        raise invalid_value(f"{clip(path)} has a control character; remove it.")
     if not given.isascii() and _SURROGATE.search(given):
         raise malformed(f"{clip(path)} has half of a surrogate pair, which is no character.")
     return given

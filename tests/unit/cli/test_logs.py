@@ -63,3 +63,9 @@ def test_what_cannot_be_shown(tmp_path: Path, options: tuple[str, ...], why: str
     result = CliRunner().invoke(app, ["logs", "shop", "--data", str(tmp_path), *options])
     assert result.exit_code == 1 and result.exception is not None
     assert why in in_words(result.exception)
+
+
+def test_entries_do_not_command_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    odd = {**entry(1, 1), "message": "\x1b]0;title\x07 \x9b2J\rü\tb\nc"}
+    asyncio.run(show(lambda since_ms: [odd], 0, ManualClock(), follow=False))
+    assert capsys.readouterr().out == "shop-001  \\x1b]0;title\\x07 \\x9b2J\\rü\tb\nc\n"
