@@ -50,7 +50,7 @@ def read_alarm(context: Context, request: Mapping[str, Any]) -> AlarmDesired:
             f"EvaluationPeriods must be at least 1, and EvaluationPeriods * Period at most {longest_s}: metrics cannot be "
             f"checked across more than {longest_s // DAY_S} days."
         )
-    datapoints = int(request.get("DatapointsToAlarm") or periods)
+    datapoints = int(request.get("DatapointsToAlarm", periods))
     if not 1 <= datapoints <= periods:
         raise refuse_value(f"The parameter DatapointsToAlarm must be 1 to EvaluationPeriods, which is {periods}.")
     return replace(

@@ -7,12 +7,20 @@ from typing import Any
 
 from cachefleet.api.alarm_actions import acts_on
 from cachefleet.api.alarm_rows import all_alarms, checked_names, children_of, find_alarm, load_alarm, parents_of
-from cachefleet.api.alarm_views import METRIC_ALARM, alarm_type, alarm_view, child_view, history_view, parent_view
+from cachefleet.api.alarm_views import (
+    COMPOSITE_ALARM,
+    METRIC_ALARM,
+    alarm_type,
+    alarm_view,
+    child_view,
+    history_view,
+    parent_view,
+)
 from cachefleet.api.context import Context
 from cachefleet.api.metric_inputs import read_metric, refuse_query, refuse_value
 from cachefleet.api.paging import read_marker, write_marker
 from cachefleet.api.registry import Refusal, operation
-from cachefleet.model.alarm import AlarmChange, AlarmDesired
+from cachefleet.model.alarm import AlarmChange, AlarmDesired, AlarmValue
 from cachefleet.model.errors import AwsError, invalid_combination
 from cachefleet.model.resource import Scope
 from cachefleet.model.row import AlarmRow
@@ -20,6 +28,18 @@ from cachefleet.model.row import AlarmRow
 MAX_RECORDS = 100
 DEFAULT_RECORDS = 50
 _MOST_AT_ONCE = 10_000  # items of histories that are sorted in one go
+_CHOICES = {
+    "AlarmTypes": (METRIC_ALARM, COMPOSITE_ALARM),
+    "StateValue": tuple(AlarmValue),
+    "HistoryItemType": (
+        "ConfigurationUpdate",
+        "StateUpdate",
+        "Action",
+        "AlarmContributorStateUpdate",
+        "AlarmContributorAction",
+    ),
+    "ScanBy": ("TimestampDescending", "TimestampAscending"),
+}
 
 View = Callable[[Scope, AlarmDesired], dict[str, Any]]
 
@@ -41,6 +61,7 @@ View = Callable[[Scope, AlarmDesired], dict[str, Any]]
 )
 async def describe_alarms(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     """Metric alarms only, as long as AlarmTypes says nothing else."""
+    _check_choices(request)
     for member in ("ChildrenOfAlarmName", "ParentsOfAlarmName"):
         if member in request:
             return await _describe_relatives(context, request, member)
@@ -106,6 +127,7 @@ async def describe_alarms_for_metric(context: Context, request: dict[str, Any]) 
     refused={"AlarmContributorId": Refusal("alarms have no contributors here; leave it out.")},
 )
 async def describe_alarm_history(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+    _check_choices(request)
     start, end = float(request.get("StartDate") or 0.0), float(request.get("EndDate") or 1e12)
     kind, name, types = request.get("HistoryItemType"), request.get("AlarmName"), _types(request)
     size, begin = _size(request), _offset(request)
@@ -156,6 +178,14 @@ async def _page(
         "CompositeAlarms": [view(context.scope, alarm) for alarm in shown if alarm.is_composite],
         "NextToken": write_marker("alarms", shown[-1].name) if len(found) > size else None,
     }
+
+
+def _check_choices(request: Mapping[str, Any]) -> None:
+    """Raises InvalidParameterValue."""
+    for member, choices in _CHOICES.items():
+        given = request.get(member) or ()
+        if any(one not in choices for one in ([given] if isinstance(given, str) else given)):
+            raise refuse_value(f"The parameter {member} must be a value in the set [ {', '.join(choices)} ].")
 
 
 def _types(request: Mapping[str, Any]) -> tuple[str, ...]:

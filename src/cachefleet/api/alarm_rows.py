@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from msgspec.structs import replace
 
 from cachefleet.api.context import Context
-from cachefleet.api.metric_inputs import checked_text, refuse_value
+from cachefleet.api.metric_inputs import refuse_value
 from cachefleet.api.names import quoted
 from cachefleet.metrics.alarm_rules import children, read_rule
 from cachefleet.model.alarm import AlarmDesired
@@ -21,7 +21,13 @@ _AT_ONCE = 200  # rows that are decoded before others get their turn
 
 
 def checked_alarm_name(name: str) -> str:
-    return checked_text(name, "AlarmName", NAME_LENGTH, refuse_value)
+    """In any script, unlike names of metrics: CloudWatch refuses control characters only."""
+    if not 1 <= len(name) <= NAME_LENGTH or not name.strip() or not name.isprintable():
+        raise refuse_value(
+            f"The value {quoted(name)} for parameter AlarmName is invalid: it must have 1 to {NAME_LENGTH} "
+            "printable characters, not only spaces."
+        )
+    return name
 
 
 def checked_names(given: Sequence[str]) -> list[str]:

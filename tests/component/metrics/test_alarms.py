@@ -232,6 +232,7 @@ async def pages_of_the_history_of_all_alarms(stage: Stage) -> None:
         ("InvalidParameterValue", "EvaluationPeriods", {"EvaluationPeriods": 0}),
         ("InvalidParameterValue", "86400", {"EvaluationPeriods": 1441}),
         ("InvalidParameterValue", "DatapointsToAlarm", {"DatapointsToAlarm": 4}),
+        ("InvalidParameterValue", "DatapointsToAlarm", {"DatapointsToAlarm": 0}),
         ("InvalidParameterValue", "ComparisonOperator", {"ComparisonOperator": "Equal"}),
         ("InvalidParameterValue", "TreatMissingData", {"TreatMissingData": "zero"}),
         ("InvalidParameterValue", "Unit", {"Unit": "Parsec"}),
@@ -244,6 +245,8 @@ async def pages_of_the_history_of_all_alarms(stage: Stage) -> None:
         ("ValidationError", "at most 5", {"OKActions": [f"{TOPIC}{number}" for number in range(6)]}),
         ("InvalidParameterCombination", "Metrics", {"Metrics": [{"Id": "m1", "Expression": "1"}]}),
         ("InvalidParameterValue", "AlarmName", {"AlarmName": "x" * 256}),
+        ("InvalidParameterValue", "AlarmName", {"AlarmName": "  "}),
+        ("InvalidParameterValue", "AlarmName", {"AlarmName": "a\x7fb"}),
     ],
 )
 def test_what_cannot_be_evaluated_is_refused(tmp_path: Path, code: str, rule: str, changes: dict[str, Any]) -> None:
@@ -258,3 +261,29 @@ async def what_cannot_be_evaluated_is_refused(stage: Stage, code: str, rule: str
     request = {key: value for key, value in {"AlarmName": "hot", **RULE, **changes}.items() if value is not None}
     await stage.refused(code, rule, "PutMetricAlarm", **request)
     assert (await stage.call("DescribeAlarms"))["MetricAlarms"] == []
+
+
+@pytest.mark.parametrize("wire", [QUERY, JSON, CBOR])
+def test_names_of_alarms_are_in_any_script(tmp_path: Path, wire: str) -> None:
+    @on_stage
+    async def run(stage: Stage) -> None:
+        stage.wire, name = wire, "Überlast ☃ 高負荷"
+        await stage.call("PutMetricAlarm", AlarmName=name, **RULE)
+        await stage.call("PutCompositeAlarm", AlarmName="all: Überlast", AlarmRule=f'ALARM("{name}")')
+        await stage.call("SetAlarmState", AlarmName=name, StateValue="ALARM", StateReason="x")
+        found = await stage.call("DescribeAlarms", AlarmNamePrefix="Ü")
+        assert [(alarm["AlarmName"], alarm["StateValue"]) for alarm in found["MetricAlarms"]] == [(name, "ALARM")]
+
+    run(tmp_path)
+
+
+@on_stage
+async def test_choices_that_there_are_not_are_refused(stage: Stage) -> None:
+    for operation, member, value in (
+        ("DescribeAlarms", "StateValue", "Alarm"),
+        ("DescribeAlarms", "AlarmTypes", ["Metric"]),
+        ("DescribeAlarmHistory", "AlarmTypes", ["Metric"]),
+        ("DescribeAlarmHistory", "HistoryItemType", "State"),
+        ("DescribeAlarmHistory", "ScanBy", "Newest"),
+    ):
+        await stage.refused("InvalidParameterValue", member, operation, **{member: value})
