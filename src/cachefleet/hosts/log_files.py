@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +27,7 @@ class LocalLogFiles:
         self._folders = folders
         self.running = running
         self._permit = permit
+        self._turn = threading.Lock()  # nothing is renamed under who reads
 
     async def read(self, incarnation: str, mark: str, offset: int, most_bytes: int) -> LogChunk:
         return await asyncio.to_thread(self._read, incarnation, mark, offset, most_bytes)
@@ -47,6 +49,10 @@ class LocalLogFiles:
             await asyncio.to_thread(shutil.rmtree, self._folders.kept_path(incarnation))
 
     def _read(self, incarnation: str, mark: str, offset: int, most_bytes: int) -> LogChunk:
+        with self._turn:
+            return self._read_in_turn(incarnation, mark, offset, most_bytes)
+
+    def _read_in_turn(self, incarnation: str, mark: str, offset: int, most_bytes: int) -> LogChunk:
         ended = incarnation not in self.running()  # before its files are looked at: what it wrote last is in them
         files = _files(self._folders.path(incarnation)) or _files(self._folders.kept_path(incarnation))
         marks = [head for head, _ in files]
@@ -66,7 +72,7 @@ class LocalLogFiles:
         folder = self._folders.path(incarnation)
         log, output = folder / ENGINE_LOG, folder / OUTPUT
         self._permit()
-        with suppress(FileNotFoundError):
+        with self._turn, suppress(FileNotFoundError):
             if log.stat().st_size > most_bytes:
                 log.replace(folder / f"{ENGINE_LOG}.1")
         with suppress(FileNotFoundError):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
 
+from cachefleet.hosts import log_files
 from cachefleet.hosts.folders import Folders
 from cachefleet.hosts.log_files import LocalLogFiles
 from cachefleet.interfaces import always
@@ -63,6 +65,31 @@ def test_each_line_once_through_rotations(engine: Engine) -> None:
             assert not missed
             found += lines
         assert found == list(range(60))
+
+    asyncio.run(body())
+
+
+def test_nothing_is_rotated_under_who_reads(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, threads = log_files._files, list[threading.Thread]()
+
+    def interrupted(folder: Path) -> list[tuple[str, Path]]:
+        found = real(folder)
+        if not threads:
+            threads.append(threading.Thread(target=lambda: asyncio.run(engine.files.rotate(LAUNCH, 100))))
+            threads[0].start()
+            threads[0].join(0.2)  # it would have ended by then, if it could
+            engine.log(20)
+        return found
+
+    async def body() -> None:
+        engine.log(5)
+        assert await engine.read() == ([0, 1, 2, 3, 4], False)
+        engine.log(5)
+        monkeypatch.setattr(log_files, "_files", interrupted)
+        lines, missed = await engine.read()
+        threads[0].join()
+        later, missed_later = await engine.read()
+        assert ([*lines, *later], missed or missed_later) == (list(range(5, 30)), False)
 
     asyncio.run(body())
 
