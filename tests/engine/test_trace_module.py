@@ -273,7 +273,7 @@ def test_every_key_of_a_small_cache_is_looked_at(engine: Engine, version: str, p
             before = await driver.measure(node.address)
             found = await survey(node.address, 60, verbs, driver.measure, Hasty(), clustered=False)
             after = await driver.measure(node.address)
-            assert (found.keys, found.complete, found.policy.name) == (303, True, policy)
+            assert (found.keys, len(found.found)) == (303, 303)
             report, hot = key_report([(found.keys, found.found)])
             assert (report.keys, report.looked_at) == (303, 303)
             assert (report.big[0].name, report.big[0].type) == ("\\xff\\x00big", "string")

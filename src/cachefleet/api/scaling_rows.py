@@ -69,16 +69,13 @@ async def put_target(
     target: ScalableTargetDesired,
     *,
     new: Sequence[AnyRow] = (),
-    changed: Sequence[AnyRow] = (),
     gone: Sequence[AnyRow] = (),
 ) -> None:
-    """With the alarms that come, change and go with it. Raises Conflict."""
+    """With the alarms that come and go with it. Raises Conflict."""
     async with context.store.transaction() as transaction:
         await transaction.update(replace(row, desired=target))
         for one in new:
             await transaction.insert(one)
-        for one in changed:
-            await transaction.update(one)
         for one in gone:
             await transaction.delete(one)
 

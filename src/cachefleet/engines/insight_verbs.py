@@ -15,7 +15,7 @@ import msgspec
 from cachefleet.engine_interfaces import EngineRefused
 from cachefleet.engines.connection import Command, ErrorReply
 from cachefleet.engines.connections import Connections
-from cachefleet.insight.facts import Fetched, HotName, Policy
+from cachefleet.insight.facts import Fetched, HotName
 from cachefleet.insight.keyspace import KeyFacts
 from cachefleet.model.observed import Address
 
@@ -59,9 +59,10 @@ class InsightVerbs:
     async def end(self, at: Address) -> None:
         await self._connections.call(at, (_TRACE, "STOP"))
 
-    async def policy(self, at: Address) -> Policy:
+    async def counts_uses(self, at: Address) -> bool:
+        """Of each key (LFU), in place of the time since the last one."""
         (answer,) = await self._connections.call(at, ("CONFIG", "GET", "maxmemory-policy"))
-        return Policy(answer[1].decode() if len(answer) == 2 else "")
+        return len(answer) == 2 and bool(answer[1].endswith(b"-lfu"))
 
     async def scan(
         self, at: Address, database: int, cursor: int, count: int, *, clustered: bool, lfu: bool

@@ -33,13 +33,3 @@ class HotName(msgspec.Struct, frozen=True):
     name: bytes
     count: int
     over: int
-
-
-class Policy(msgspec.Struct, frozen=True):
-    """What an engine evicts when it is full. lfu: it counts uses, not the time since the last one."""
-
-    name: str
-
-    @property
-    def lfu(self) -> bool:
-        return self.name.endswith("-lfu")

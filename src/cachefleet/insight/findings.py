@@ -60,7 +60,7 @@ def hot_keys(shards: Sequence[tuple[Sequence[HotName], int, float]]) -> tuple[Ho
     return tuple(sorted((one for one in found if one.share >= _LEAST_SHARE), key=lambda one: -one.share)[:MOST_NAMED])
 
 
-def key_report(shards: Sequence[tuple[int, Sequence[KeyFacts]]], why: str = "") -> tuple[KeyReport, tuple[HotKey, ...]]:
+def key_report(shards: Sequence[tuple[int, Sequence[KeyFacts]]]) -> tuple[KeyReport, tuple[HotKey, ...]]:
     """Of each shard how many keys it has, and those that were looked at. Also the keys that are used most where engines count
     that (LFU)."""
     keyspace = Keyspace()
@@ -70,7 +70,7 @@ def key_report(shards: Sequence[tuple[int, Sequence[KeyFacts]]], why: str = "") 
     frequent = keyspace.frequent()
     highest = max((count for _, count in frequent), default=1)
     hot = tuple(HotKey(name, count / highest, "lfu") for name, count in frequent)
-    return keyspace.report(sum(keys for keys, _ in shards), why), hot
+    return keyspace.report(sum(keys for keys, _ in shards)), hot
 
 
 def together(trace: TraceReport, keyspace: KeyReport, hot: Sequence[HotKey], failed: Mapping[str, str]) -> InsightReport:

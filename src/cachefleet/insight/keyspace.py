@@ -99,7 +99,7 @@ class Keyspace:
         """(name, counter of the engine) of the keys used most; none where engines do not count."""
         return [(shown(name), count) for name, count in self._most_frequent() if count > 0]
 
-    def report(self, keys: int, why: str = "") -> KeyReport:
+    def report(self, keys: int) -> KeyReport:
         """keys: that there are."""
         return KeyReport(
             keys=keys,
@@ -108,7 +108,6 @@ class Keyspace:
             prefixes=_largest(self._prefixes, SHOWN_PREFIXES),
             big=tuple(sorted(self._big.values(), key=lambda one: -one.bytes)[:MOST_NAMED]),
             idle={since: size / self._idle_known for since, size in self._idle.items()} if self._idle_known else {},
-            why=why,
         )
 
     def _most_frequent(self) -> list[tuple[bytes, int]]:

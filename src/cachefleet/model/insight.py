@@ -77,7 +77,6 @@ class KeyReport(msgspec.Struct, frozen=True):
     prefixes: tuple[Portion, ...] = ()
     big: tuple[BigKey, ...] = ()
     idle: dict[int, float] = {}
-    why: str = ""
 
 
 class InsightReport(msgspec.Struct, frozen=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
-from cachefleet.insight.facts import Fetched, HotName, Policy
+from cachefleet.insight.facts import Fetched, HotName
 from cachefleet.insight.keyspace import KeyFacts
 from cachefleet.model.observed import Address
 
@@ -25,7 +25,7 @@ class Looker(Protocol):
 
     async def end(self, at: Address) -> None: ...
 
-    async def policy(self, at: Address) -> Policy: ...
+    async def counts_uses(self, at: Address) -> bool: ...
 
     async def scan(
         self, at: Address, database: int, cursor: int, count: int, *, clustered: bool, lfu: bool

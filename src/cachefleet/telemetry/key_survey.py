@@ -10,7 +10,6 @@ from collections.abc import Mapping
 import msgspec
 
 from cachefleet.clock import Clock
-from cachefleet.insight.facts import Policy
 from cachefleet.insight.keyspace import KeyFacts
 from cachefleet.model.observed import Address
 from cachefleet.telemetry.key_questions import Looker, Measure
@@ -21,34 +20,31 @@ MOST_LOOKED = 20_000  # of a node
 
 
 class Surveyed(msgspec.Struct, frozen=True):
-    """keys: that there are on the node. complete: all of them were looked at."""
+    """keys: that there are on the node."""
 
     keys: int
     found: tuple[KeyFacts, ...]
-    policy: Policy
-    complete: bool
 
 
 async def survey(at: Address, seconds: float, looker: Looker, measure: Measure, clock: Clock, *, clustered: bool) -> Surveyed:
     """Raises EngineRefused."""
     counts = _databases(await measure(at))
-    policy = await looker.policy(at)
+    lfu = await looker.counts_uses(at)
     begun, found, whole = clock.monotonic(), list[KeyFacts](), sum(counts.values())
-    reached, complete = 0.0, True
+    reached = 0.0
     for database, count in sorted(counts.items()):
         reached += count / whole
         cursor = 0
         while True:
             if clock.monotonic() - begun >= seconds * reached or len(found) >= MOST_LOOKED * reached:
-                complete = False
                 break
             asked = clock.monotonic()
-            cursor, facts = await looker.scan(at, database, cursor, KEYS_AT_ONCE, clustered=clustered, lfu=policy.lfu)
+            cursor, facts = await looker.scan(at, database, cursor, KEYS_AT_ONCE, clustered=clustered, lfu=lfu)
             found += facts
             if cursor == 0:
                 break
             await clock.sleep((clock.monotonic() - asked) * (1 / DUTY - 1))
-    return Surveyed(whole, tuple(found), policy, complete)
+    return Surveyed(whole, tuple(found))
 
 
 def _databases(told: Mapping[str, float]) -> dict[int, int]:

@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from cachefleet.engine_interfaces import EngineRefused
-from cachefleet.insight.facts import Fetched, HotName, Policy
+from cachefleet.insight.facts import Fetched, HotName
 from cachefleet.insight.keyspace import KeyFacts
 from cachefleet.insight.shards import FULL, READ
 from cachefleet.interfaces import Deposed
@@ -80,8 +80,8 @@ class Nodes:
         self.asked.append(("end", at.host))
         self.tracing.pop(at.host, None)
 
-    async def policy(self, at: Address) -> Policy:
-        return Policy("allkeys-lru")
+    async def counts_uses(self, at: Address) -> bool:
+        return False
 
     async def scan(
         self, at: Address, database: int, cursor: int, count: int, *, clustered: bool, lfu: bool
