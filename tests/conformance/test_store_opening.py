@@ -163,13 +163,9 @@ def test_postgresql_that_does_not_let_us_in(postgres: Postgres, postgres_url: st
     assert f"postgresql://cachefleet@{where}/missing" in refusal(postgres.url("missing"))
     assert "nonsense" in refusal(postgres_url + "?nonsense=hunter2")
     assert "sslmode" in refusal(postgres_url + "?sslmode=maybe")
-    assert "refused" in refusal(f"postgresql://me:hunter2@127.0.0.1:{_closed_port()}/db")
-
-
-def _closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    with socket.socket() as mute:  # nobody else gets its port meanwhile
+        mute.bind(("127.0.0.1", 0))
+        assert "refused" in refusal(f"postgresql://me:hunter2@127.0.0.1:{mute.getsockname()[1]}/db")
 
 
 def test_postgresql_in_another_encoding(postgres: Postgres) -> None:

@@ -27,7 +27,7 @@ MOST_WAITING = 2048
 AT_ONCE = 512
 EVERY_MS = 2000.0
 TIMEOUT_S = 5.0
-LAST_WORDS_S = 2.0  # so long the end of the service waits for spans to be sent
+LAST_WORDS_S = 5.0  # so long the end of the service waits for spans to be sent, at most
 NS = 1_000_000_000
 
 log = structlog.get_logger()

@@ -131,7 +131,8 @@ def test_a_collector_that_takes_none_costs_no_memory() -> None:
     assert counts.counts == {("lost",): len(exporter.taken)}
 
 
-def test_a_collector_that_hangs_keeps_no_service_from_ending() -> None:
+def test_a_collector_that_hangs_keeps_no_service_from_ending(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cachefleet.telemetry.traces.LAST_WORDS_S", 0.2)
     exporter = Refusing(well=True)
     traces = Traces(TraceSettings(), "me", Instruments().spans, exporter)
     traces.trace(SPAN)
