@@ -40,7 +40,9 @@ async def start_insight(context: Context, query: str) -> Mapping[str, Any]:
     """?group=NAME&seconds=N. While a look is under way, that one is told. Raises AwsError."""
     await authorize_action(context, START_INSIGHT)
     asked = _read(query)
-    group = await _group(context, asked.get("group", ""))
+    if not asked.get("group"):
+        raise AwsError("MissingParameter", "group is missing: say whose keys to look at, as in /insight?group=NAME.")
+    group = await _group(context, asked["group"])
     if group.desired.shape is Shape.MEMCACHED:
         raise AwsError(
             "InvalidParameterCombination",

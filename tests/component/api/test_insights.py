@@ -110,7 +110,8 @@ def test_one_that_nobody_works_off_may_be_asked_for_again() -> None:
     ("query", "code", "words"),
     [
         ("group=other", "ReplicationGroupNotFoundFault", "no replication group or cluster other"),
-        ("", "ReplicationGroupNotFoundFault", "no replication group or cluster"),
+        ("", "MissingParameter", "group is missing"),
+        ("group=&seconds=1", "MissingParameter", "group is missing"),
         ("group=shop&seconds=0", "InvalidParameterValue", "from 1 to 600"),
         ("group=shop&seconds=601", "InvalidParameterValue", "from 1 to 600"),
         ("group=shop&seconds=", "InvalidParameterValue", "whole number"),
