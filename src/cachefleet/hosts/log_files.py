@@ -49,12 +49,15 @@ class LocalLogFiles:
             await asyncio.to_thread(shutil.rmtree, self._folders.kept_path(incarnation))
 
     def _read(self, incarnation: str, mark: str, offset: int, most_bytes: int) -> LogChunk:
-        with self._turn:
-            return self._read_in_turn(incarnation, mark, offset, most_bytes)
+        try:
+            with self._turn:
+                return self._read_in_turn(incarnation, mark, offset, most_bytes)
+        except FileNotFoundError:  # it goes to where logs are kept just now: by the next look
+            return LogChunk(mark, offset, b"", False)
 
     def _read_in_turn(self, incarnation: str, mark: str, offset: int, most_bytes: int) -> LogChunk:
         ended = incarnation not in self.running()  # before its files are looked at: what it wrote last is in them
-        files = _files(self._folders.path(incarnation)) or _files(self._folders.kept_path(incarnation))
+        files = _files(self._folders.path(incarnation), self._folders.kept_path(incarnation))
         marks = [head for head, _ in files]
         missed = bool(mark) and bool(files) and mark not in marks
         number = marks.index(mark) if mark in marks else 0
@@ -80,10 +83,12 @@ class LocalLogFiles:
                 os.truncate(output, 0)  # the process has it open, and appends
 
 
-def _files(folder: Path) -> list[tuple[str, Path]]:
-    """(mark, path) of those that have something in them, the oldest first."""
+def _files(now: Path, kept: Path) -> list[tuple[str, Path]]:
+    """(mark, path) of those that have something in them, the oldest first. One after the other they go from one folder to the
+    other when the launch is erased."""
     found = []
     for name in (f"{ENGINE_LOG}.1", ENGINE_LOG):
+        folder = now if (now / name).exists() else kept
         with suppress(OSError), (folder / name).open("rb") as opened:
             head = opened.read(MARK_BYTES)
             if len(head) == MARK_BYTES:
@@ -94,12 +99,9 @@ def _files(folder: Path) -> list[tuple[str, Path]]:
 
 def _whole_lines(path: Path, begin: int, most_bytes: int, *, partly: bool) -> tuple[bytes, bool]:
     """From there on, and whether there is more. partly: the last line may be without its end, nobody will write it any more."""
-    try:
-        with path.open("rb") as opened:
-            opened.seek(begin)
-            data = opened.read(most_bytes)
-    except FileNotFoundError:
-        return b"", False
+    with path.open("rb") as opened:
+        opened.seek(begin)
+        data = opened.read(most_bytes)
     full = len(data) == most_bytes
     end = data.rfind(b"\n") + 1
     if (partly and not full) or (full and not end):

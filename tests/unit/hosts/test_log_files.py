@@ -72,8 +72,8 @@ def test_each_line_once_through_rotations(engine: Engine) -> None:
 def test_nothing_is_rotated_under_who_reads(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     real, threads = log_files._files, list[threading.Thread]()
 
-    def interrupted(folder: Path) -> list[tuple[str, Path]]:
-        found = real(folder)
+    def interrupted(now: Path, kept: Path) -> list[tuple[str, Path]]:
+        found = real(now, kept)
         if not threads:
             threads.append(threading.Thread(target=lambda: asyncio.run(engine.files.rotate(LAUNCH, 100))))
             threads[0].start()
@@ -144,6 +144,20 @@ def test_the_log_outlives_its_folder_until_it_is_discarded(engine: Engine) -> No
         await engine.files.discard(LAUNCH)
         await engine.files.discard(LAUNCH)
         assert await engine.files.known() == ([], [])
+        assert await engine.read() == ([], False)
+
+    asyncio.run(body())
+
+
+def test_nothing_comes_twice_while_the_log_goes_to_where_it_is_kept(engine: Engine) -> None:
+    async def body() -> None:
+        engine.log(5)
+        await engine.files.rotate(LAUNCH, 100)
+        engine.log(5)
+        assert await engine.read() == (list(range(10)), False)
+        kept = engine.folders.kept_path(LAUNCH)
+        kept.mkdir(parents=True)
+        (engine.folders.path(LAUNCH) / "engine.log").replace(kept / "engine.log")
         assert await engine.read() == ([], False)
 
     asyncio.run(body())
