@@ -71,10 +71,11 @@ def shown(service: Service) -> Any:
 
 def messages(service: Service, log_type: str, pattern: str = "") -> list[dict[str, Any]]:
     """All that were delivered."""
-    pages = (
-        service.client("logs")
-        .get_paginator("filter_log_events")
-        .paginate(logGroupName=LOG_GROUP, logStreamNames=[f"elasticache/valkey/shop/0001/{log_type}"], filterPattern=pattern)
+    logs, stream = service.client("logs"), f"elasticache/valkey/shop/0001/{log_type}"
+    if not logs.describe_log_streams(logGroupName=LOG_GROUP, logStreamNamePrefix=stream)["logStreams"]:
+        return []  # it is made with the first delivery
+    pages = logs.get_paginator("filter_log_events").paginate(
+        logGroupName=LOG_GROUP, logStreamNames=[stream], filterPattern=pattern
     )
     return [msgspec.json.decode(event["message"]) for page in pages for event in page["events"]]
 

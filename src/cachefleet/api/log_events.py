@@ -19,6 +19,7 @@ REPLY_BYTES = 1_048_576
 _EVENT_BYTES = 26  # of each, beside its message
 _AT_ONCE, _READ_BYTES = 2_000, 4_194_304  # events read in one go
 _SCANNED = 20_000  # events that one call looks at
+_NAMES = 100  # of streams, in one request
 _LAST_MS = 2**62
 _TOKEN = re.compile(r"([fbe])/([0-9]{1,19})/([0-9]{1,19})", re.ASCII)
 _START = Position(-1, 0)
@@ -107,9 +108,13 @@ async def filter_log_events(context: Context, request: dict[str, Any]) -> dict[s
     names, prefix = request.get("logStreamNames"), request.get("logStreamNamePrefix")
     if names and prefix:
         raise refused("logStreamNames and logStreamNamePrefix cannot be used together; give one of them.")
+    if names is not None and not 1 <= len(names) <= _NAMES:
+        raise refused(f"logStreamNames must have from 1 to {_NAMES} members.")
     token = request.get("nextToken")
     place: Position | None = _read_token(token, "e")[1] if token else _START
     await there(context, group)
+    for name in names or ():
+        await require_stream(context, group, name)
     if prefix:
         names = [stream.name for stream in await kept_logs(context).streams(context.scope, group, prefix)]
     streams = tuple(names or ()) if names or prefix else None

@@ -216,6 +216,11 @@ async def test_events_are_found_by_a_pattern_over_all_streams(stage: LogStage) -
     assert page["events"][0]["logStreamName"] == "s/1" and len(page["events"][0]["eventId"]) == 56
     refused = {"logGroupName": "caches", "filterPattern": "[a, b]"}
     await stage.logs_refused("InvalidParameterException", "Invalid filter pattern", "FilterLogEvents", **refused)
+    gone = {"logGroupName": "caches", "logStreamNames": ["t", "gone"]}
+    await stage.logs_refused("ResourceNotFoundException", "log stream", "FilterLogEvents", **gone)
+    for names in ([], ["t"] * 101):
+        request = {"logGroupName": "caches", "logStreamNames": names}
+        await stage.logs_refused("InvalidParameterException", "1 to 100", "FilterLogEvents", **request)
     both = {"logGroupName": "caches", "logStreamNames": ["t"], "logStreamNamePrefix": "s"}
     await stage.logs_refused("InvalidParameterException", "together", "FilterLogEvents", **both)
 
