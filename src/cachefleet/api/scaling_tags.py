@@ -13,7 +13,7 @@ from cachefleet.api.registry import operation
 from cachefleet.api.rows import update_row
 from cachefleet.api.scaling_inputs import SERVICE
 from cachefleet.api.scaling_rows import targets
-from cachefleet.api.tag_rules import MAX_TAGS, read_other_tags
+from cachefleet.api.tag_rules import MAX_TAGS, read_other_tags, removed
 from cachefleet.model.errors import AwsError
 from cachefleet.model.row import ScalableTargetRow
 from cachefleet.model.scaling import target_arn
@@ -51,8 +51,7 @@ async def tag_resource(context: Context, request: dict[str, Any]) -> dict[str, A
 async def untag_resource(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     """Keys that are not there are no error."""
     row = await _load(context, request["ResourceARN"])
-    gone = set(request["TagKeys"])
-    await update_row(context, row, replace(row, tags={key: value for key, value in row.tags.items() if key not in gone}))
+    await update_row(context, row, replace(row, tags=removed(row.tags, request["TagKeys"])))
     return {}
 
 

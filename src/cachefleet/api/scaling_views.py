@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cachefleet.api.metric_inputs import shown_metric
 from cachefleet.model.alarm import AlarmQuery, alarm_arn
-from cachefleet.model.metric import Series
 from cachefleet.model.resource import Scope
 from cachefleet.model.scaling import (
     NAMESPACE,
@@ -83,13 +83,7 @@ def _tracking(rule: TargetTracking) -> dict[str, Any]:
         return {**shown, "PredefinedMetricSpecification": {"PredefinedMetricType": rule.predefined}}
     if rule.queries:
         return {**shown, "CustomizedMetricSpecification": {"Metrics": [_query(query) for query in rule.queries]}}
-    metric = {
-        "Namespace": rule.series.namespace,
-        "MetricName": rule.metric,
-        "Dimensions": _dimensions(rule.series),
-        "Statistic": rule.statistic,
-        "Unit": rule.unit or None,
-    }
+    metric = {**shown_metric(rule.series, rule.metric), "Statistic": rule.statistic, "Unit": rule.unit or None}
     return {**shown, "CustomizedMetricSpecification": told(metric)}
 
 
@@ -97,16 +91,8 @@ def _query(query: AlarmQuery) -> dict[str, Any]:
     shown: dict[str, Any] = {"Id": query.query_id, "Label": query.label or None, "ReturnData": query.is_watched}
     if query.series is None:
         return told({**shown, "Expression": query.expression})
-    metric = {
-        "Namespace": query.series.namespace,
-        "MetricName": query.metric,
-        "Dimensions": _dimensions(query.series),
-    }
+    metric = shown_metric(query.series, query.metric)
     return told({**shown, "MetricStat": told({"Metric": metric, "Stat": query.statistic, "Unit": query.unit or None})})
-
-
-def _dimensions(series: Series) -> list[dict[str, str]]:
-    return [{"Name": name, "Value": value} for name, value in series.dimensions]
 
 
 def _stepping(rule: StepScaling) -> dict[str, Any]:
