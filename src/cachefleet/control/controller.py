@@ -218,9 +218,7 @@ class Controller:
             "cachefleet.actions.failed": failed or 0,
         }
         error = "broken off" if failed is None else f"{failed} actions failed" if failed else ""
-        self._seams.trace(
-            Span(name="act", began_at=began_at, took_s=clock.monotonic() - began, attributes=told, error=error)
-        )
+        self._seams.trace(Span(name="act", began_at=began_at, took_s=clock.monotonic() - began, attributes=told, error=error))
         return failed
 
     async def _act(self, key: Key, executor: Executor, plan: Plan) -> int | None:
