@@ -107,7 +107,7 @@ def named(service: Service) -> Iterator[Any]:
 
 def files(folder: Path) -> set[Path]:
     """All but those that databases and engines make and take away as they please."""
-    return {path for path in folder.rglob("*") if not path.name.startswith("cachefleet.db")}
+    return {path for path in folder.rglob("*") if ".db" not in path.name}
 
 
 def filled(value: Any, name: str) -> Any:
