@@ -117,6 +117,7 @@ def test_a_primary_chosen_by_name(elasticache: Any) -> None:
             elasticache.modify_replication_group(**modify, PrimaryClusterId="named-003")
         assert refused.value.response["Error"]["Code"] == "InvalidParameterCombination"
         elasticache.modify_replication_group(**modify, **off)
+        await_healthy(elasticache, "named")
 
         def promote() -> dict[str, Any]:
             reply = elasticache.modify_replication_group(**modify, PrimaryClusterId="named-003")
