@@ -14,7 +14,7 @@ KEYS ?= 1500000
 RUNTIME := .venv/runtime.installed
 TESTING := .venv/testing.installed
 # Files side by side, more of them than there are cores: most tests wait for engines.
-EVERY_TEST = --quiet --durations 15 --numprocesses $(shell expr $$(nproc 2>/dev/null || echo 2) + 2) --dist loadfile
+EVERY_TEST = --quiet --durations 15 --numprocesses $(shell expr $$(nproc 2>/dev/null || echo 2) + 1) --dist loadfile
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
