@@ -46,6 +46,7 @@ from cachefleet.control.controller import Controller
 from cachefleet.engines.catalogue import InstalledEngines
 from cachefleet.gateway.audit import Auditor
 from cachefleet.gateway.gateway import Gateway
+from cachefleet.gateway.pages import Pages
 from cachefleet.gateway.server import serve
 from cachefleet.hosts.local import LocalHost
 from cachefleet.interfaces import HostRefused
@@ -160,13 +161,10 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
             _admit,
             report,
             auditor.tell,
-            parts.certificates.authorities,
-            Scrapes(settings, entropy, exposition).answer,
-            probe.ready,
+            Pages(parts.certificates.authorities, Scrapes(settings, entropy, exposition).answer, probe.ready, signer.page),
             instruments,
             trace,
             unsigned_call,
-            signer.page,
         )
         # What exists now lives as long as the process: keep the garbage collector from walking it again and again.
         gc.collect()

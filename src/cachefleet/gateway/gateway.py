@@ -17,9 +17,9 @@ from cachefleet.api.context import Caller, Context
 from cachefleet.clock import Clock, Entropy
 from cachefleet.gateway.audit import Call
 from cachefleet.gateway.exchange import AsgiScope, Disconnected, Receive, Reply, Send, read_head, read_request, send_reply
-from cachefleet.gateway.health import Ready, always_ready, readiness_reply
 from cachefleet.gateway.large_replies import LargeReplies, is_large
 from cachefleet.gateway.lockout import Lockout
+from cachefleet.gateway.pages import INSIGHT, STATUS, Pages
 from cachefleet.gateway.request_span import request_span
 from cachefleet.gateway.sources import source_of
 from cachefleet.interfaces import StoreError
@@ -32,7 +32,6 @@ from cachefleet.protocol.authorization import Authorization, read_authorization
 from cachefleet.protocol.codec import Codec, Codecs
 from cachefleet.protocol.compression import inflated
 from cachefleet.protocol.message import HttpRequest
-from cachefleet.protocol.rpc_cbor import is_operation_path
 from cachefleet.protocol.service import DEFAULT, clip, service
 from cachefleet.protocol.sigv4 import WrongSignature, verify
 from cachefleet.settings import Settings
@@ -43,28 +42,11 @@ Dispatch = Callable[[Context, str, str, Mapping[str, Any]], Awaitable[Mapping[st
 
 BODY_TIMEOUT_S = 30.0
 
-_STATUS, _INSIGHT = "/status", "/insight"
-_AUTHORITIES = "/ca.pem"
-_METRICS = "/metrics"
-_READY = "/readyz"
-_METHODS = {
-    "/": ("POST", "GET"),
-    "/healthz": ("GET", "HEAD"),
-    _READY: ("GET", "HEAD"),
-    _AUTHORITIES: ("GET", "HEAD"),
-    _STATUS: ("GET",),
-    _INSIGHT: ("GET", "POST"),
-    _METRICS: ("GET",),
-}
-_OPERATION_METHODS = ("POST",)  # where the path names an operation
 _REPORTS = {  # as the audit log calls them
-    ("GET", _STATUS): "GetStatus",
-    ("GET", _INSIGHT): "GetInsight",
-    ("POST", _INSIGHT): "StartInsight",
+    ("GET", STATUS): "GetStatus",
+    ("GET", INSIGHT): "GetInsight",
+    ("POST", INSIGHT): "StartInsight",
 }
-_TEXT = "text/plain; charset=utf-8"
-_PEM = "application/x-pem-file"
-_EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"  # of Prometheus
 _CLOSE = (b"connection", b"close")
 
 log = structlog.get_logger("cachefleet.gateway")
@@ -105,29 +87,20 @@ class Gateway:
         admit: Callable[[str, str], None] | None = None,
         report: Report | None = None,
         audit: Callable[[Call], None] | None = None,
-        authorities: Callable[[], str] = str,
-        metrics: Callable[[str], bytes | None] = lambda authorization: None,
-        ready: Ready = always_ready,
+        pages: Pages | None = None,
         instruments: Instruments | None = None,
         trace: TraceSpan = untraced,
         unsigned: Callable[[str, str], tuple[str, str] | None] = lambda query, account: None,
-        page: Callable[[str], bytes | None] = lambda path: None,
     ) -> None:
         """admit: refuses (service, operation) by raising AwsError, before anything else is said of the request's input.
         report: what /status and /insight answer, as JSON, to who signs it. audit: told of every call, as soon as it is known
-        how it ends. authorities: what GET /ca.pem answers, to anybody: by whom clients know caches with TLS. metrics: what GET
-        /metrics answers to who shows this Authorization header, None when it is not the right one. ready: what GET /readyz
-        tells to anybody. instruments, trace: where requests are counted, and traced. unsigned: (service, region) of a GET
-        with that query of that account that needs no signature, None when it does. page: a certificate (PEM) that anybody may
-        GET at that path."""
+        how it ends. pages: what anybody may see. instruments, trace: where requests are counted, and traced. unsigned:
+        (service, region) of a GET with that query of that account that needs no signature, None when it does."""
         self._unsigned = unsigned
-        self._page = page
         self._account = settings.account
-        self._ready = ready
         self._instruments = instruments or Instruments()
         self._trace = trace
-        self._metrics = metrics
-        self._authorities = authorities
+        self._pages = pages or Pages()
         self._audit = audit or (lambda call: None)
         self._lockout = Lockout(clock, settings.api.wrong_signatures, settings.api.lockout_s)
         self._report = report
@@ -150,9 +123,7 @@ class Gateway:
         head = read_head(scope)
         ends = scope.get("client"), scope.get("server")
         trace = _Trace(self._request_id(), self._codecs.for_errors(head), source_address=(ends[0] or ("",))[0], ends=ends)
-        aside = _aside(scope, self._authorities, self._metrics, self._page)
-        if aside is None and scope["path"] == _READY:
-            aside = readiness_reply(await self._ready())
+        aside = await self._pages.answer(scope)
         try:
             reply = aside or await self._answer(scope, head, receive, trace)
         except Disconnected:
@@ -325,46 +296,6 @@ def _call(scope: AsgiScope, trace: _Trace) -> Call:
         error_code=trace.code,
         error_message=trace.message,
     )
-
-
-def _aside(
-    scope: AsgiScope,
-    authorities: Callable[[], str],
-    metrics: Callable[[str], bytes | None],
-    page: Callable[[str], bytes | None],
-) -> Reply | None:
-    """The answer to what is no API request: the health check, other paths, other methods."""
-    methods = _OPERATION_METHODS if _names_an_operation(scope) else _METHODS.get(scope["path"])
-    if methods is None:
-        found = page(scope["path"])
-        if found is not None and scope["method"] in ("GET", "HEAD"):
-            return Reply(200, _PEM, found)
-        return Reply(
-            404,
-            _TEXT,
-            b"Not found. The API answers POST / and /service/NAME/operation/NAME; "
-            b"GET /status, /insight, /ca.pem, /metrics, /healthz, /readyz.\n",
-        )
-    if scope["method"] not in methods:
-        allowed = ", ".join(methods).encode()
-        return Reply(405, _TEXT, b"Method not allowed; use " + allowed + b".\n", ((b"allow", allowed),))
-    if scope["path"] == _AUTHORITIES:
-        return Reply(200, _PEM, authorities().encode())
-    if scope["path"] == _METRICS:
-        return _exposed(metrics(dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")))
-    return Reply(200, _TEXT, b"ok") if scope["path"] == "/healthz" else None
-
-
-def _exposed(text: bytes | None) -> Reply:
-    if text is not None:
-        return Reply(200, _EXPOSITION, text)
-    why = b"Show the token of the data folder's file metrics.token: Authorization: Bearer TOKEN.\n"
-    return Reply(401, _TEXT, why, ((b"www-authenticate", b"Bearer"),))
-
-
-def _names_an_operation(scope: AsgiScope) -> bool:
-    """Not when anything of the path is percent-encoded: that is signed otherwise than it reads here."""
-    return is_operation_path(scope["path"]) and b"%" not in scope.get("raw_path", b"")
 
 
 def _refusal(error: AwsError, trace: _Trace) -> Reply:

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from cachefleet.gateway.health import Readiness
+from cachefleet.gateway.pages import Pages
 from cachefleet.metrics.instruments import Instruments
 from cachefleet.model.errors import AwsError
 from cachefleet.protocol.message import HttpRequest
@@ -52,7 +53,7 @@ def test_who_is_not_ready_says_why_to_anybody() -> None:
     async def ready() -> Readiness:
         return Readiness({"database": "it cannot be used", "control_loop": "leads"}, ("database",))
 
-    gateway = make_gateway(ready=ready, instruments=(instruments := Instruments()))
+    gateway = make_gateway(pages=Pages(ready=ready), instruments=(instruments := Instruments()))
     answer = ask(gateway, HttpRequest("GET", "/readyz", "", {}, b""))
     assert (answer.status, answer.headers["content-type"]) == (503, "application/json")
     assert json.loads(answer.body) == {
