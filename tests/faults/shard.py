@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -119,6 +122,17 @@ class Shard:
         """As connect, with all that the service itself may."""
         return self.connect(where, **as_operator(where or self.primary_endpoint))
 
+    def listeners(self) -> dict[str, str]:
+        """Addresses by who listens there: of each node by its own word, of "kernel" those with the endpoints' port."""
+        told = {"kernel": " ".join(_listened_on(self.primary_endpoint[1]))}
+        for node in self.nodes:
+            try:
+                with self.operate(self.address_of(node)) as client:
+                    told[node] = str(client.config_get("bind"))
+            except redis.exceptions.RedisError as error:
+                told[node] = str(error)
+        return told
+
     def put(self, key: str, value: str) -> None:
         """Held by every node when this returns."""
         replicas = len(self.nodes) - 1
@@ -191,7 +205,8 @@ class Shard:
         try:
             wait_for(f"{self.name} is whole", whole, timeout_s)
         except AssertionError:
-            raise AssertionError(f"{self.name} {last[0]}; {self.events()}") from None
+            told = f"{self.events()}; {self.service.told()}; {self.listeners()}"
+            raise AssertionError(f"{self.name} {last[0]}; {told}") from None
 
     def why_not_whole(self) -> str:
         """ "" when it is."""
@@ -209,6 +224,17 @@ class Shard:
             return "takes no writes"
         reader = "slave" if len(members) > 1 else "master"
         return "" if self.role_at(self.reader_endpoint) == reader else "has no reader"
+
+
+def _listened_on(port: int) -> list[str]:
+    """IPv4 addresses, by /proc/net/tcp (proc(5))."""
+    found = []
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, _, state, *_ = line.split()
+        host, _, number = local.partition(":")
+        if state == "0A" and int(number, 16) == port:
+            found.append(socket.inet_ntoa(int(host, 16).to_bytes(4, sys.byteorder)))
+    return sorted(found)
 
 
 @contextmanager
