@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 
-from msgspec.structs import replace
-
 from cachefleet.api.context import Context
 from cachefleet.api.metric_inputs import refuse_value
 from cachefleet.api.names import quoted
@@ -58,11 +56,6 @@ async def all_alarms(context: Context, after: str = "") -> AsyncIterator[AlarmRo
             yield row
         after = page[-1].key.name
         await context.clock.sleep(0)
-
-
-async def save_alarm(context: Context, row: AlarmRow, alarm: AlarmDesired) -> None:
-    async with context.store.transaction() as transaction:
-        await transaction.update(replace(row, desired=alarm))
 
 
 def children_of(context: Context, alarm: AlarmDesired) -> Sequence[str]:

@@ -12,6 +12,7 @@ from cachefleet.api.context import Context
 from cachefleet.api.metric_inputs import refuse_value
 from cachefleet.api.names import quoted
 from cachefleet.api.registry import operation
+from cachefleet.api.rows import update_row
 from cachefleet.api.tag_rules import MAX_TAGS, read_plain_tags, removed, show_tags
 from cachefleet.model.alarm import alarm_arn
 from cachefleet.model.errors import AwsError
@@ -23,7 +24,7 @@ async def tag_resource(context: Context, request: dict[str, Any]) -> dict[str, A
     row = await _load(context, request["ResourceARN"])
     tags = {**row.tags, **read_alarm_tags(request["Tags"])}
     _check_number(tags)
-    await _save(context, row, tags)
+    await update_row(context, row, replace(row, tags=tags))
     return {}
 
 
@@ -31,7 +32,7 @@ async def tag_resource(context: Context, request: dict[str, Any]) -> dict[str, A
 async def untag_resource(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     """Keys that are not there are no error."""
     row = await _load(context, request["ResourceARN"])
-    await _save(context, row, removed(row.tags, request["TagKeys"]))
+    await update_row(context, row, replace(row, tags=removed(row.tags, request["TagKeys"])))
     return {}
 
 
@@ -61,8 +62,3 @@ async def _load(context: Context, arn: str) -> AlarmRow:
     if row is None:
         raise AwsError("ResourceNotFoundException", f"There is no alarm {quoted(arn.removeprefix(own))}.")
     return row
-
-
-async def _save(context: Context, row: AlarmRow, tags: dict[str, str]) -> None:
-    async with context.store.transaction() as transaction:
-        await transaction.update(replace(row, tags=tags))

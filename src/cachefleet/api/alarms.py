@@ -9,12 +9,13 @@ import msgspec
 from msgspec.structs import replace
 
 from cachefleet.api.alarm_inputs import read_alarm, read_composite_alarm
-from cachefleet.api.alarm_rows import checked_names, children_of, find_alarm, load_alarm, parents_of, save_alarm
+from cachefleet.api.alarm_rows import checked_names, children_of, find_alarm, load_alarm, parents_of
 from cachefleet.api.alarm_tags import read_alarm_tags
 from cachefleet.api.context import Context
 from cachefleet.api.metric_inputs import refuse_query, refuse_value
 from cachefleet.api.names import quoted
 from cachefleet.api.registry import Refusal, operation
+from cachefleet.api.rows import update_row
 from cachefleet.model.alarm import AlarmChange, AlarmDesired, AlarmState, AlarmValue, alarm_arn, changed
 from cachefleet.model.errors import AwsError
 from cachefleet.model.resource import Kind
@@ -196,7 +197,7 @@ async def _switch(context: Context, request: Mapping[str, Any], *, on: bool) -> 
         row = await load_alarm(context, name)
         if row.desired.actions_enabled is not on:
             alarm = replace(row.desired, actions_enabled=on)
-            await save_alarm(context, row, _noted(context, alarm, f'Alarm "{name}" updated'))
+            await update_row(context, row, replace(row, desired=_noted(context, alarm, f'Alarm "{name}" updated')))
     return {}
 
 

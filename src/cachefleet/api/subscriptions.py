@@ -14,8 +14,9 @@ from msgspec.structs import replace
 from cachefleet.api.context import Context
 from cachefleet.api.endpoints import check_endpoint, is_slack, read_protocol, shown_endpoint
 from cachefleet.api.registry import operation
+from cachefleet.api.rows import update_row
 from cachefleet.api.topic_inputs import WEBHOOK, with_subscription_attribute, with_subscription_attributes
-from cachefleet.api.topic_rows import invalid, load_subscription, load_topic, present, store_topic, with_subscription
+from cachefleet.api.topic_rows import invalid, load_subscription, load_topic, present, with_subscription
 from cachefleet.api.topics import SERVICE, page
 from cachefleet.model.errors import AwsError
 from cachefleet.model.notice import Notice, NoticeKind, uuid_of
@@ -90,7 +91,7 @@ async def confirm_subscription(context: Context, request: dict[str, Any]) -> dic
     signed = (request.get("AuthenticateOnUnsubscribe") or "").lower() == "true" and bool(context.caller.access_key_id)
     if not found[0].is_confirmed:
         confirmed = replace(found[0], confirmed_at=now, signed_unsubscribe=signed)
-        await store_topic(context, row, with_subscription(row, confirmed, now))
+        await update_row(context, row, with_subscription(row, confirmed, now))
     return {"SubscriptionArn": subscription_arn(row.key, found[0].uid)}
 
 
@@ -106,7 +107,7 @@ async def unsubscribe(context: Context, request: dict[str, Any]) -> dict[str, An
     if gone.signed_unsubscribe and not context.caller.access_key_id:
         raise AwsError("AuthorizationError", "To end this subscription the request must be signed (AuthenticateOnUnsubscribe).")
     kept = tuple(one for one in row.desired.subscriptions if one.uid != gone.uid)
-    await store_topic(context, row, replace(row, desired=replace(row.desired, subscriptions=kept)))
+    await update_row(context, row, replace(row, desired=replace(row.desired, subscriptions=kept)))
     return {}
 
 
@@ -166,7 +167,7 @@ async def set_subscription_attributes(context: Context, request: dict[str, Any])
     row, one = await load_subscription(context, request["SubscriptionArn"])
     changed = with_subscription_attribute(one, request["AttributeName"], request.get("AttributeValue") or "")
     if changed != one:
-        await store_topic(context, row, with_subscription(row, changed, context.clock.now()))
+        await update_row(context, row, with_subscription(row, changed, context.clock.now()))
     return {}
 
 

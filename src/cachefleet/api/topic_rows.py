@@ -65,10 +65,3 @@ def with_subscription(row: TopicRow, changed: Subscription, now: float) -> Topic
     else:
         kept = (*there, changed)
     return replace(row, desired=replace(row.desired, subscriptions=kept))
-
-
-async def store_topic(context: Context, row: TopicRow, changed: TopicRow) -> None:
-    """Nothing is written when nothing changes. Raises Conflict."""
-    if (changed.desired, changed.tags) != (row.desired, row.tags):
-        async with context.store.transaction() as transaction:
-            await transaction.update(changed)

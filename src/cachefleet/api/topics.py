@@ -11,9 +11,10 @@ from msgspec.structs import replace
 from cachefleet.api.context import Context
 from cachefleet.api.paging import read_marker, write_marker
 from cachefleet.api.registry import Refusal, operation
+from cachefleet.api.rows import update_row
 from cachefleet.api.tag_rules import MAX_TAGS, removed, show_tags
 from cachefleet.api.topic_inputs import read_topic_tags, topic_name, with_topic_attribute
-from cachefleet.api.topic_rows import invalid, load_topic, present, store_topic
+from cachefleet.api.topic_rows import invalid, load_topic, present
 from cachefleet.interfaces import Conflict, NameTaken
 from cachefleet.model.errors import AwsError
 from cachefleet.model.resource import Kind
@@ -111,7 +112,7 @@ async def get_topic_attributes(context: Context, request: dict[str, Any]) -> dic
 async def set_topic_attributes(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     row = await load_topic(context, request["TopicArn"])
     changed = with_topic_attribute(row.desired, request["AttributeName"], request.get("AttributeValue") or "")
-    await store_topic(context, row, replace(row, desired=changed))
+    await update_row(context, row, replace(row, desired=changed))
     return {}
 
 
@@ -124,14 +125,14 @@ async def tag_resource(context: Context, request: dict[str, Any]) -> dict[str, A
     row = await _tagged(context, request)
     tags = {**row.tags, **more}
     _check_count(tags)
-    await store_topic(context, row, replace(row, tags=tags))
+    await update_row(context, row, replace(row, tags=tags))
     return {}
 
 
 @operation("UntagResource", service=SERVICE, effective=("ResourceArn", "TagKeys"))
 async def untag_resource(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     row = await _tagged(context, request)
-    await store_topic(context, row, replace(row, tags=removed(row.tags, request["TagKeys"])))
+    await update_row(context, row, replace(row, tags=removed(row.tags, request["TagKeys"])))
     return {}
 
 
