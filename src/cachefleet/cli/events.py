@@ -10,10 +10,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from cachefleet.app.installation import Installation
-from cachefleet.cli.failure import Failure
-from cachefleet.cli.invocation import command
-from cachefleet.cli.public_api import client_of, pages
+from cachefleet.cli.public_api import client_of, pages, running_service
 from cachefleet.clock import Clock
 from cachefleet.settings import Settings
 
@@ -26,11 +23,7 @@ _Look = Callable[[datetime | None], Iterable[_Event]]  # those since then, None 
 def show_events(settings: Settings, name: str, minutes: int, clock: Clock, *, follow: bool) -> None:
     """name: of a group or whatever else events have as their source, "" all. Raises Failure when no service runs, and what the
     API client raises."""
-    installation = Installation(settings.data_dir)
-    service = installation.service()
-    if service is None:
-        raise Failure(f"no service runs on the data folder {settings.data_dir}; start it with {command('up', settings)}")
-    client = client_of(service, installation.credentials())
+    client = client_of(*running_service(settings))
     members = _members(client, name)
 
     def look(since: datetime | None) -> Iterator[_Event]:

@@ -9,11 +9,9 @@ from typing import Any
 
 from rich.markup import escape
 
-from cachefleet.app.installation import Credentials, Installation
-from cachefleet.app.services import ServiceInfo
 from cachefleet.cli.failure import Failure
 from cachefleet.cli.invocation import command
-from cachefleet.cli.public_api import Refused, insight
+from cachefleet.cli.public_api import Refused, insight, running_service
 from cachefleet.cli.table import plain_table, screen
 from cachefleet.clock import Clock
 from cachefleet.settings import Settings
@@ -26,7 +24,7 @@ _IDLE_WORDS = {3600: "an hour", 86_400: "a day", 604_800: "a week"}
 
 def show_insight(settings: Settings, group: str, seconds: int, clock: Clock, *, as_json: bool) -> None:
     """Asks, waits and prints. Raises Failure, and what the client of the API raises."""
-    service, keys = _service(settings)
+    service, keys = running_service(settings)
     try:
         asked = insight(service, keys, "POST", group=group, seconds=str(seconds))
         if not as_json:
@@ -58,7 +56,7 @@ def show_insight(settings: Settings, group: str, seconds: int, clock: Clock, *, 
 
 def show_advice(settings: Settings, *, as_json: bool) -> None:
     """Raises Failure, and what the client of the API raises."""
-    service, keys = _service(settings)
+    service, keys = running_service(settings)
     try:
         advice = insight(service, keys, "GET")["advice"]
     except Refused as error:
@@ -155,11 +153,3 @@ async def _answer(look: Callable[[], Any], clock: Clock, timeout_s: float) -> An
             return found
         await clock.sleep(LOOK_AGAIN_S)
     return None
-
-
-def _service(settings: Settings) -> tuple[ServiceInfo, Credentials]:
-    installation = Installation(settings.data_dir)
-    service = installation.service()
-    if service is None:
-        raise Failure(f"no service runs on the data folder {settings.data_dir}; start it: {command('up', settings)}")
-    return service, installation.credentials()

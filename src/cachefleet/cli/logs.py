@@ -8,10 +8,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from cachefleet.app.installation import Installation
 from cachefleet.cli.failure import Failure
-from cachefleet.cli.invocation import command
-from cachefleet.cli.public_api import client_of, logs_client, pages
+from cachefleet.cli.public_api import client_of, logs_client, pages, running_service
 from cachefleet.clock import Clock
 from cachefleet.settings import Settings
 
@@ -26,11 +24,8 @@ def show_logs(settings: Settings, name: str, log_type: str, minutes: int, clock:
     """log_type: of TYPES, "" both. Raises Failure, and what the API client raises."""
     if log_type and log_type not in TYPES:
         raise Failure(f"--type is {log_type}; it is {' or '.join(TYPES)}")
-    installation = Installation(settings.data_dir)
-    service = installation.service()
-    if service is None:
-        raise Failure(f"no service runs on the data folder {settings.data_dir}; start it with {command('up', settings)}")
-    shown = _described(client_of(service, installation.credentials()), name)
+    service, credentials = running_service(settings)
+    shown = _described(client_of(service, credentials), name)
     wanted = [TYPES[log_type]] if log_type else list(TYPES.values())
     places = streams(shown, wanted)
     if not places:
@@ -38,7 +33,7 @@ def show_logs(settings: Settings, name: str, log_type: str, minutes: int, clock:
         raise Failure(
             f"the {logs} of {name} goes to no log group; ModifyReplicationGroup with LogDeliveryConfigurations lets it"
         )
-    client = logs_client(service.url, service.region, installation.credentials())
+    client = logs_client(service.url, service.region, credentials)
 
     def look(since_ms: int) -> list[_Event]:
         found: list[_Event] = []

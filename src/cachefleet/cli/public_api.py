@@ -18,8 +18,20 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.httpsession import URLLib3Session
 
-from cachefleet.app.installation import Credentials
+from cachefleet.app.installation import Credentials, Installation
 from cachefleet.app.services import ServiceInfo
+from cachefleet.cli.failure import Failure
+from cachefleet.cli.invocation import command
+from cachefleet.settings import Settings
+
+
+def running_service(settings: Settings) -> tuple[ServiceInfo, Credentials]:
+    """On the data folder, and the installation's own keys. Raises Failure when none runs."""
+    installation = Installation(settings.data_dir)
+    service = installation.service()
+    if service is None:
+        raise Failure(f"no service runs on the data folder {settings.data_dir}; start it: {command('up', settings)}")
+    return service, installation.credentials()
 
 
 def elasticache_client(url: str, region: str, credentials: Credentials) -> Any:

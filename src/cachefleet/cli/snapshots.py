@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 
 from rich.markup import escape
 
-from cachefleet.app.installation import Installation
 from cachefleet.cli.failure import Failure
 from cachefleet.cli.invocation import command
-from cachefleet.cli.public_api import client_of, pages
+from cachefleet.cli.public_api import client_of, pages, running_service
 from cachefleet.cli.table import plain_table, screen
 from cachefleet.clock import Clock, Entropy
 from cachefleet.model.proof import ASKED, FAILED, PROVEN
@@ -121,8 +120,4 @@ def _tags(client: Any, arn: str) -> dict[str, str]:
 
 
 def _client(settings: Settings) -> Any:
-    installation = Installation(settings.data_dir)
-    service = installation.service()
-    if service is None:
-        raise Failure(f"no service runs on the data folder {settings.data_dir}; start it: {command('up', settings)}")
-    return client_of(service, installation.credentials())
+    return client_of(*running_service(settings))

@@ -11,10 +11,9 @@ from typing import Any
 import msgspec
 from rich.markup import escape
 
-from cachefleet.app.installation import Installation
 from cachefleet.cli.failure import Failure
 from cachefleet.cli.invocation import command
-from cachefleet.cli.public_api import iam_client, pages
+from cachefleet.cli.public_api import iam_client, pages, running_service
 from cachefleet.cli.table import plain_table, screen
 from cachefleet.settings import Settings
 
@@ -116,8 +115,5 @@ def _key_words(key: dict[str, Any]) -> str:
 
 
 def _client(settings: Settings) -> Any:
-    installation = Installation(settings.data_dir)
-    service = installation.service()
-    if service is None:
-        raise Failure(f"no service runs on the data folder {settings.data_dir}; start it: {command('up', settings)}")
-    return iam_client(service.url, service.region, installation.credentials())
+    service, credentials = running_service(settings)
+    return iam_client(service.url, service.region, credentials)
