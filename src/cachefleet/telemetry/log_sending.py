@@ -6,8 +6,6 @@ An event may arrive twice, when we end between its arrival and our knowing of it
 from __future__ import annotations
 
 import asyncio
-import base64
-import http.client
 import os
 import ssl
 from collections.abc import Mapping, Sequence
@@ -17,10 +15,13 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from cachefleet.logs.exports import loki_body, otlp_body
 from cachefleet.model.log import Parcel
+from cachefleet.posting import Unanswered, post
 from cachefleet.settings import LogSettings
 
 TIMEOUT_S = 10.0
+TEXT_BYTES = 200  # of what a collector says about why it takes nothing
 _OTLP_PATH, _LOKI_PATH = "/v1/logs", "/loki/api/v1/push"
+_HEADERS = {"content-type": "application/json", "user-agent": "cachefleet"}
 _FILE_BYTES = 67_108_864
 _DAY = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
 
@@ -29,6 +30,7 @@ class SettingsLogSender:
     def __init__(self, settings: LogSettings) -> None:
         self._streams: Mapping[str, str] = settings.streams
         self._folder_bytes = settings.folder_bytes
+        self._trust: ssl.SSLContext | None = None
 
     def refuses(self, stream: str) -> str:
         if stream in self._streams:
@@ -41,13 +43,31 @@ class SettingsLogSender:
         if why := self.refuses(stream):
             return why
         url = urlsplit(self._streams[stream])
-        work = self._append if url.scheme == "file" else _post
         try:
-            return await asyncio.to_thread(work, stream, url, parcels)
-        except (OSError, http.client.HTTPException, ValueError) as error:
+            if url.scheme != "file":
+                return await self._post(url, parcels)
+            await asyncio.to_thread(self._append, stream, url, parcels)
+        except (OSError, Unanswered, ValueError) as error:
             return f"{_place(url)}: {_reason(error)}"
+        return ""
 
-    def _append(self, stream: str, url: SplitResult, parcels: Sequence[Parcel]) -> str:
+    async def _post(self, url: SplitResult, parcels: Sequence[Parcel]) -> str:
+        """Why they were not taken, "" when they were. Raises Unanswered."""
+        kind, _, scheme = url.scheme.partition("+")
+        body = await asyncio.to_thread(otlp_body if kind == "otlp" else loki_body, parcels)
+        path = url.path.rstrip("/") or (_OTLP_PATH if kind == "otlp" else _LOKI_PATH)
+        endpoint = url._replace(scheme=scheme, path=path).geturl()
+        trust = await self._trusted() if scheme == "https" else None
+        answer = await post(endpoint, _HEADERS, body, TIMEOUT_S, trust, TEXT_BYTES)
+        return "" if answer.is_good else f"{_place(url)} answered {answer.status} {answer.reason}: {answer.text}"
+
+    async def _trusted(self) -> ssl.SSLContext:
+        """Read when it is first needed."""
+        if self._trust is None:
+            self._trust = await asyncio.to_thread(ssl.create_default_context)
+        return self._trust
+
+    def _append(self, stream: str, url: SplitResult, parcels: Sequence[Parcel]) -> None:
         """A file a day, by the times of the events; another one where it is long. Raises OSError."""
         folder = Path(unquote(url.path))
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -63,7 +83,6 @@ class SettingsLogSender:
                 opened.flush()
                 os.fsync(opened.fileno())
         self._bound(folder, stream)
-        return ""
 
     def _bound(self, folder: Path, stream: str) -> None:
         """The oldest files go, but never the youngest."""
@@ -85,32 +104,6 @@ def _file(folder: Path, stream: str, day: str) -> Path:
         except FileNotFoundError:
             return file
         number += 1
-
-
-def _post(stream: str, url: SplitResult, parcels: Sequence[Parcel]) -> str:
-    """Raises OSError, HTTPException."""
-    kind, _, scheme = url.scheme.partition("+")
-    body = otlp_body(parcels) if kind == "otlp" else loki_body(parcels)
-    path = url.path.rstrip("/") or (_OTLP_PATH if kind == "otlp" else _LOKI_PATH)
-    headers = {"Content-Type": "application/json", "User-Agent": "cachefleet"}
-    if url.username is not None:
-        secret = f"{unquote(url.username)}:{unquote(url.password or '')}"
-        headers["Authorization"] = f"Basic {base64.b64encode(secret.encode()).decode()}"
-    connection: http.client.HTTPConnection
-    if scheme == "https":
-        context = ssl.create_default_context()
-        connection = http.client.HTTPSConnection(url.hostname or "", url.port, timeout=TIMEOUT_S, context=context)
-    else:
-        connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=TIMEOUT_S)
-    try:
-        connection.request("POST", path + (f"?{url.query}" if url.query else ""), body, headers)
-        answer = connection.getresponse()
-        said = answer.read(200).decode(errors="replace").strip()
-    finally:
-        connection.close()
-    if 200 <= answer.status < 300:
-        return ""
-    return f"{_place(url)} answered {answer.status} {answer.reason}: {said}"
 
 
 def _place(url: SplitResult) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.server
 import threading
 from pathlib import Path
@@ -10,8 +11,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from cachefleet.model.log import Parcel
+from cachefleet.settings import LogSettings
+from cachefleet.telemetry import log_sending
 from cachefleet.telemetry.log_dispatch import LogDispatch
 from tests.component.logs.world import NOW, World, in_world, to
+from tests.component.notifications.listening import Answering, listening
 
 
 def test_a_folder_takes_lines_day_by_day_within_its_bound(tmp_path: Path) -> None:
@@ -121,3 +126,54 @@ def test_an_http_collector_is_told_until_it_has_understood(tmp_path: Path, schem
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+async def drips_its_head(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 204 No Content\r\nx: ")
+    await drip(writer)
+
+
+async def drips_its_refusal(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 503 Busy\r\n\r\n")
+    await drip(writer, b" ")
+
+
+async def drip(writer: asyncio.StreamWriter, what: bytes = b"y") -> None:
+    while True:
+        writer.write(what)
+        await writer.drain()
+        await asyncio.sleep(0.01)
+
+
+async def refuses_at_length(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 400 Bad\r\ncontent-length: 100000\r\n\r\n" + b"z" * 150)
+    await writer.drain()
+    await drip(writer, b"z" * 10)
+
+
+async def accepts_at_length(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n")
+    await reader.read()
+
+
+@pytest.mark.parametrize(
+    ("answer", "timeout_s", "why"),
+    [
+        (drips_its_head, 0.2, ": no answer within 0.2 seconds"),
+        (drips_its_refusal, 0.2, ": no answer within 0.2 seconds"),
+        (refuses_at_length, 30.0, " answered 400 Bad: " + "z" * 200),
+        (accepts_at_length, 30.0, ""),
+    ],
+)
+def test_no_collector_is_waited_for_longer_than_it_takes(
+    monkeypatch: pytest.MonkeyPatch, answer: Answering, timeout_s: float, why: str
+) -> None:
+    async def body() -> None:
+        async with listening(answer) as port:
+            where = f"otlp+http://127.0.0.1:{port}"
+            sender = log_sending.SettingsLogSender(LogSettings(streams={"out": where}))
+            assert await sender.send("out", [Parcel("out", 1, "m", {}, 1)]) == (where + why if why else "")
+
+    monkeypatch.setattr(log_sending, "TIMEOUT_S", timeout_s)
+    asyncio.run(body())
