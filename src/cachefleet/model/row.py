@@ -11,6 +11,7 @@ from cachefleet.model.group import GroupDesired, GroupMemory, GroupStatus, Shape
 from cachefleet.model.iam import IamUserDesired
 from cachefleet.model.insight import InsightDesired
 from cachefleet.model.network import SubnetGroupDesired
+from cachefleet.model.parameter_group import ParameterGroupDesired
 from cachefleet.model.resource import Key, Kind
 from cachefleet.model.scaling import ScalableTargetDesired
 from cachefleet.model.snapshot import SnapshotDesired
@@ -43,6 +44,7 @@ def member_names(key: Key, desired: GroupDesired) -> tuple[str, ...]:
 
 
 SubnetGroupRow = Row[SubnetGroupDesired]
+ParameterGroupRow = Row[ParameterGroupDesired]
 SnapshotRow = Row[SnapshotDesired]
 VpcRow = Row[VpcDesired]
 SubnetRow = Row[SubnetDesired]
@@ -60,6 +62,7 @@ DESIRED_TYPES: dict[Kind, type] = {
     Kind.REPLICATION_GROUP: GroupDesired,
     Kind.CACHE_CLUSTER: GroupDesired,
     Kind.SUBNET_GROUP: SubnetGroupDesired,
+    Kind.PARAMETER_GROUP: ParameterGroupDesired,
     Kind.SNAPSHOT: SnapshotDesired,
     Kind.VPC: VpcDesired,
     Kind.SUBNET: SubnetDesired,
