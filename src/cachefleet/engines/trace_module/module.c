@@ -2,7 +2,7 @@
  *
  * It does nothing until it is told to, by a command that no other user can run, and the filter is there only so long. It changes no
  * command, and never calls the engine from the filter. When nobody has fetched anything for some seconds, it ends by itself. Where more
- * commands come than it can look at in 1 % of the time, it rests in between, and says so.
+ * commands come than it can look at in 0.6 % of the time, it rests in between, and says so.
  *
  *     CACHEFLEET.TRACE START threshold seed   begin anew: keys whose hash is below threshold of 1 << 24
  *     CACHEFLEET.TRACE RATE threshold         from now on fewer keys
@@ -33,7 +33,7 @@ enum { API_VERSION = 1, OUR_VERSION = 1, NO_FLAGS = 0 };
 enum {
     LOOK_EVERY_MS = 100,
     GIVE_UP_MS = 5000,       /* without a FETCH */
-    MOST_COMMANDS = 15000,   /* in LOOK_EVERY_MS: at some 60 ns each less than 1 % of it */
+    MOST_COMMANDS = 10000,   /* in LOOK_EVERY_MS: at some 60 ns each 0.6 % of it */
     MOST_ENTRIES = 4096,     /* of a reply */
     MOST_KEYS = 1024         /* of one command that are looked at */
 };
