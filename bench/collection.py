@@ -1,7 +1,8 @@
 """What measuring costs. The control plane: 10 groups 1+1 (20 nodes), its processor time while every node is measured once a
 second less that while they are measured once a minute, alternating, over the samples taken; from that the share of a core
-that 200 nodes would take every 10 s. The engine: requests a second (redis-benchmark, 50 connections, 16 requests in flight)
-of a single node that is measured every 10 s over the same of that node measured every 60 s, alternating.
+that 200 nodes would take every 10 s. The engines: their processor time in the same spans, from that the share of its time
+that one spends on being measured every 10 s; and requests a second (redis-benchmark, 50 connections, 16 requests in flight) of
+a single node that is measured every 10 s over the same of that node measured every 60 s, alternating.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.creation import PAIR, available, create
 from bench.idle import pause
 from bench.row import Row
-from bench.spending import spent_s
+from bench.spending import ran_s, spent_s
 from cachefleet.model.metric_interval import TAG
 from tests.engine.groups import address, replication_group
 from tests.fixtures.service import Service, running_service, wait_for
@@ -40,31 +41,40 @@ def measure(data: Path) -> Iterator[Row]:
         for number in range(GROUPS):
             create(client, f"idle{number}", PAIR)
         wait_for("all are available", lambda: available(client) == GROUPS, 60)
-        costs_ms = [1000 * cost_s for cost_s in _costs_s(service, client)]
+        costs = list(_costs_s(service, client))
+        costs_ms = [1000 * cost_s for cost_s, _ in costs]
         yield Row(figure="control plane, each node and sample", unit="ms", values=costs_ms, target=3)
         share = 100 * statistics.median(costs_ms) / 1000 * 200 / 10
         yield Row(figure="control plane, 200 nodes every 10 s: share of a core", unit="%", values=[share], target=10,
                   reference="computed from the row above")  # fmt: skip
+        shares = [100 * cost_s / 10 for _, cost_s in costs]
+        yield Row(figure="engine, measured every 10 s: share of its time", unit="%", values=shares, target=0.5)
         if shutil.which("redis-benchmark") is None:
             print("collection: redis-benchmark is missing; install redis-tools", file=sys.stderr)
             return
         yield from _throughput(client)
 
 
-def _costs_s(service: Service, client: Any) -> Iterator[float]:
-    """Processor time for each node and sample."""
+def _costs_s(service: Service, client: Any) -> Iterator[tuple[float, float]]:
+    """Processor time for each node and sample: of the control plane, and of the node's engine."""
     assert service.process is not None
-    pid = service.process.pid
+    pid, engines = service.process.pid, tuple(service.engine_pids())
     for _ in range(SPANS):
-        spent = {}
+        rates: dict[int, list[float]] = {}
         for interval_s in (1, 60):
             for number in range(GROUPS):
                 _tag(client, f"idle{number}", interval_s)
             pause(SETTLE_S)
-            before, begun = spent_s(pid), time.perf_counter()
+            before, begun = _spent(pid, engines), time.perf_counter()
             pause(SPAN_S)
-            spent[interval_s] = (spent_s(pid) - before) / (time.perf_counter() - begun)
-        yield (spent[1] - spent[60]) / NODES
+            took_s = time.perf_counter() - begun
+            rates[interval_s] = [(now - then) / took_s for now, then in zip(_spent(pid, engines), before, strict=True)]
+        plane, engine = ((often - seldom) / NODES for often, seldom in zip(rates[1], rates[60], strict=True))
+        yield plane, engine
+
+
+def _spent(pid: int, engines: Sequence[int]) -> tuple[float, float]:
+    return spent_s(pid), sum(map(ran_s, engines))
 
 
 def _throughput(client: Any) -> Iterator[Row]:
