@@ -105,5 +105,5 @@ def _many(client: Any) -> float:
 
 def available(client: Any) -> int:
     """How many groups are."""
-    groups = client.describe_replication_groups()["ReplicationGroups"]
-    return sum(group["Status"] == "available" for group in groups)
+    pages = client.get_paginator("describe_replication_groups").paginate()
+    return sum(group["Status"] == "available" for page in pages for group in page["ReplicationGroups"])
