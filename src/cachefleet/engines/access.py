@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence, Set
 
+from cachefleet.engines.clients_parameters import blocking_rules
 from cachefleet.model.access import RESERVED, EngineUser, digest, fingerprint
 from cachefleet.model.config_access import parts as config_parts
 
@@ -107,21 +108,22 @@ def withheld(capabilities: Set[str], rules: Sequence[str] = ("+@all",)) -> tuple
 def user_rules(user: EngineUser, capabilities: Set[str]) -> tuple[str, ...]:
     """What ACL SETUSER is told after the name; it begins with nothing."""
     passwords = ("nopass",) if user.no_password else tuple(f"#{one}" for one in user.sha256)
-    return ("reset", "on" if user.enabled else "off", *passwords, *limited(user.rules, capabilities, user.config))
+    return ("reset", "on" if user.enabled else "off", *passwords, *limited(user.rules, capabilities, user.config, user.renames))
 
 
-def limited(rules: Sequence[str], capabilities: Set[str], config: str = "") -> tuple[str, ...]:
+def limited(rules: Sequence[str], capabilities: Set[str], config: str = "", renames: str = "") -> tuple[str, ...]:
     """A client's rules, and what is withheld from all; selectors give rights of their own, so each is limited by itself.
 
-    config: what the group gives of CONFIG (model.config_access), to users whose rules would give it."""
-    last = withheld(capabilities, rules)
+    config: what the group gives of CONFIG (model.config_access), to users whose rules would give it. renames: its parameter
+    rename-commands, by which commands may be blocked for all."""
+    last, none = withheld(capabilities, rules), blocking_rules(renames, capabilities)
     taken = []
     for rule in rules:
         if rule.startswith("("):
             inner = rule[1:-1].strip()
-            rule = f"({' '.join((inner, *last, *_config_rules(inner.split(), capabilities, config)))})"
+            rule = f"({' '.join((inner, *last, *_config_rules(inner.split(), capabilities, config), *none))})"
         taken.append(rule)
-    return (*fresh_channels(rules), *taken, *last, *_config_rules(rules, capabilities, config))
+    return (*fresh_channels(rules), *taken, *last, *_config_rules(rules, capabilities, config), *none)
 
 
 def _config_rules(rules: Sequence[str], capabilities: Set[str], config: str) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ class EngineUser(msgspec.Struct, frozen=True):
     user_id: str = ""
     iam: bool = False  # it shows tokens, which the engine's module checks by what it is told (model.iam_rules)
     config: str = ""  # what the group gives of CONFIG to those whose rules would give it (model.config_access)
+    renames: str = ""  # the group's parameter rename-commands
 
 
 OPEN = EngineUser("default", ("~*", "&*", "+@all"), no_password=True)  # what a group without access control has
@@ -59,7 +60,7 @@ def digest(secret: str) -> str:
 
 def admitted_users(users: tuple[EngineUser, ...]) -> dict[str, AdmittedUser]:
     """A user is the same in every group, whatever that gives beside."""
-    return {user.name: AdmittedUser(user.user_id, fingerprint((replace(user, config=""),))) for user in users}
+    return {user.name: AdmittedUser(user.user_id, fingerprint((replace(user, config="", renames=""),))) for user in users}
 
 
 def fingerprint(users: tuple[EngineUser, ...]) -> str:

@@ -27,6 +27,11 @@ def with_config(users: tuple[EngineUser, ...], desired: GroupDesired) -> tuple[E
     return tuple(replace(user, config=desired.config) for user in users) if desired.config else users
 
 
+def with_renames(users: tuple[EngineUser, ...], renames: str) -> tuple[EngineUser, ...]:
+    """The same, in a group whose parameter rename-commands is that."""
+    return tuple(replace(user, renames=renames) for user in users) if renames else users
+
+
 def users_of_group(group: UserGroupDesired, users: Mapping[str, UserDesired]) -> tuple[EngineUser, ...]:
     """users: by id, at least those of the group that there are. Where none of them has the name default, nobody gets in without
     a name (reference 10.5)."""
