@@ -62,14 +62,16 @@ async def create_snapshot(context: Context, request: CreateSnapshotMessageTypeDe
 
 
 async def _source(context: Context, request: Mapping[str, Any]) -> tuple[GroupRow, str]:
-    """The row and, when one of its members is named, that. Raises InvalidParameterCombination, ReplicationGroupNotFoundFault,
-    CacheClusterNotFound."""
+    """The row and, when one of its members is named, that. A group and a member of it may be named together: Ansible does so.
+    Raises InvalidParameterCombination, ReplicationGroupNotFoundFault, CacheClusterNotFound."""
     group, cluster = request.get(_GROUP) or "", names.folded(request.get(_CLUSTER) or "")
-    if bool(group) == bool(cluster):
-        raise invalid_combination(f"Name what the snapshot is made of: either {_GROUP} or {_CLUSTER}.")
-    if group:
+    if not (group or cluster):
+        raise invalid_combination(f"Name what the snapshot is made of: {_GROUP} or {_CLUSTER}.")
+    if not cluster:
         return await load_group(context, group), ""
     row = await load_cluster(context, cluster)
+    if group and (await load_group(context, group)).key != row.key:
+        raise invalid_combination(f"{_CLUSTER}: {cluster} is no member of {_GROUP} {names.folded(group)}; name one of them.")
     return row, cluster if is_group(row) else ""
 
 

@@ -110,7 +110,7 @@ def _check_change(row: UserGroupRow, more: Sequence[str], fewer: Sequence[str], 
             raise invalid_value(f"UserIdsToAdd: {name} is in user group {row.key.name} already; leave it out.")
     for name in fewer:
         if name not in present:
-            raise AwsError("UserNotFound", f"UserIdsToRemove: {name!r:.130} is not in user group {row.key.name}.")
+            raise invalid_value(f"UserIdsToRemove: {name!r:.130} is not a member of user group {row.key.name}; leave it out.")
 
 
 @operation("DeleteUserGroup", effective=("UserGroupId",))

@@ -105,7 +105,7 @@ def asked_proof(request: Mapping[str, Any]) -> Proof | None:
     """None when the request says nothing of it. Raises InvalidParameterValue, InvalidParameterCombination."""
     passwords, none, mode = request.get(_PASSWORDS), request.get(_NONE), request.get(_MODE)
     if mode:
-        if passwords or none is not None:
+        if passwords or none:  # Terraform says false beside every mode
             raise invalid_combination(f"{_MODE} cannot be given together with {_PASSWORDS} or {_NONE}; use {_MODE} alone.")
         return _mode_proof(mode)
     if none and passwords:

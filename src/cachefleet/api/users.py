@@ -88,6 +88,7 @@ async def create_user(context: Context, request: CreateUserMessageTypeDef) -> di
         user_name=user_name(request["UserName"]),
         engine=engine,
         access_string=request["AccessString"],
+        written=request["AccessString"],
         authentication=proof.authentication,
         sha256=proof.sha256,
     )
@@ -163,7 +164,7 @@ async def _modified(
             raise invalid_value(f"{member} is blank; give a string such as 'on ~app::* -@all +@read', or leave it out.")
     if asked or more:
         text = asked or f"{desired.access_string} {more}"
-        desired = replace(desired, access_string=text)
+        desired = replace(desired, access_string=text, written=asked or "")
         return await _with_access(context, desired, caches)
     version = minimum_version(desired.engine, desired.authentication, desired.access_string)
     return replace(desired, minimum_engine_version=version)
@@ -239,7 +240,7 @@ def user_view(book: Book, user_id: str) -> dict[str, Any]:
         "Status": user_status(book, user_id),
         "Engine": desired.engine.value,
         "MinimumEngineVersion": desired.minimum_engine_version,
-        "AccessString": desired.access_string,
+        "AccessString": desired.written or desired.access_string,
         "UserGroupIds": book.groups_of(user_id),
         "Authentication": authentication,
         "ARN": row.key.arn,

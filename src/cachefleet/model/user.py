@@ -34,6 +34,7 @@ class UserDesired(msgspec.Struct, frozen=True, kw_only=True):
     sha256: tuple[str, ...] = ()  # of each password
     minimum_engine_version: str = ""
     deleting: bool = False
+    written: str = ""  # the access string as it was written; "" where something was appended to it
 
 
 class UserGroupDesired(msgspec.Struct, frozen=True, kw_only=True):

@@ -98,6 +98,9 @@ async def test_a_snapshot_of_one_node_and_of_a_cluster(stage: SnapshotStage) -> 
     made = view(await stage.call(CREATE, SnapshotName="one", CacheClusterId="Demo-002"))
     assert (made["CacheClusterId"], made["ReplicationGroupId"]) == ("demo-002", "demo")
     assert (await stage.snapshot_row("one")).desired.node == "demo-002"
+    await stage.keep("one")
+    both = {"ReplicationGroupId": "Demo", "CacheClusterId": "demo-003"}
+    assert view(await stage.call(CREATE, SnapshotName="three", **both))["CacheClusterId"] == "demo-003"
     await stage.create_cluster(Engine="redis", EngineVersion="6.2")
     await stage.settle("alone", CLUSTER)
     stage.woken.clear()
@@ -109,6 +112,8 @@ async def test_a_snapshot_of_one_node_and_of_a_cluster(stage: SnapshotStage) -> 
     assert stage.woken == [row.key, stage.key("alone", CLUSTER)]
     assert (await stage.cluster("alone"))["CacheClusterStatus"] == "snapshotting"
     assert (await stage.events())[0] == "cache-cluster alone: Snapshot of cache cluster alone: two"
+    neither = {"ReplicationGroupId": "demo", "CacheClusterId": "alone"}
+    await stage.refused("InvalidParameterCombination", "no member of ReplicationGroupId demo", CREATE, SnapshotName="x", **neither)
 
 
 @on_snapshots
@@ -136,8 +141,8 @@ async def test_requests_that_make_no_sense(stage: SnapshotStage) -> None:
         ("InvalidParameterValue", "names no key", {"KmsKeyId": "../../etc/passwd"}),
         ("InvalidParameterValue", "Tags", {"Tags": [{"Key": "aws:x"}]}),
         ("InvalidParameterValue", "cachefleet:port", {"Tags": [{"Key": "cachefleet:port", "Value": "7000"}]}),
-        ("InvalidParameterCombination", "either", {"CacheClusterId": "demo-001"}),
-        ("InvalidParameterCombination", "either", {"ReplicationGroupId": ""}),
+        ("CacheClusterNotFound", "own-001", {"CacheClusterId": "own-001"}),
+        ("InvalidParameterCombination", "Name what", {"ReplicationGroupId": ""}),
         ("ReplicationGroupNotFoundFault", "other", {"ReplicationGroupId": "other"}),
         ("CacheClusterNotFound", "other", {"ReplicationGroupId": "", "CacheClusterId": "other"}),
     ):

@@ -97,7 +97,7 @@ async def test_changes_that_are_none_or_cannot_be(stage: GroupStage) -> None:
     for code, rule, request in (
         ("InvalidParameterCombination", "neither", {}),
         ("InvalidParameterValue", "already", {"UserIdsToAdd": ["app"]}),
-        ("UserNotFound", "is not in", {"UserIdsToRemove": ["vk"]}),
+        ("InvalidParameterValue", "not a member", {"UserIdsToRemove": ["vk"]}),
         ("UserNotFound", "nobody", {"UserIdsToAdd": ["nobody"]}),
         ("InvalidParameterCombination", "both name", {"UserIdsToAdd": ["vk"], "UserIdsToRemove": ["vk"]}),
         ("DefaultUserRequired", "default", {"UserIdsToRemove": ["default"]}),

@@ -45,6 +45,8 @@ async def test_ways_to_show_who_one_is(stage: GroupStage) -> None:
         "Type": "password",
         "PasswordCount": 1,
     }
+    terraform = await create_user(stage, "t", Passwords=None, AuthenticationMode=mode, NoPasswordRequired=False)
+    assert terraform["Authentication"] == {"Type": "password", "PasswordCount": 1}
     none = await create_user(stage, "b", Passwords=None, NoPasswordRequired=True)
     assert none["Authentication"] == {"Type": "no-password"}
     iam = await create_user(stage, "c", Passwords=None, AuthenticationMode={"Type": "iam"})
@@ -52,8 +54,12 @@ async def test_ways_to_show_who_one_is(stage: GroupStage) -> None:
 
 
 @on_groups
-async def test_the_string_is_shown_as_the_engine_reads_it(stage: GroupStage) -> None:
-    assert (await create_user(stage, "a", AccessString="~objects:*"))["AccessString"] == "off ~objects:* -@all"
+async def test_the_string_is_shown_as_it_was_written_until_something_is_appended(stage: GroupStage) -> None:
+    assert (await create_user(stage, "a", AccessString="~objects:*"))["AccessString"] == "~objects:*"
+    assert (await stage.call("ModifyUser", UserId="a", Engine="redis"))["AccessString"] == "~objects:*"
+    assert (await create_user(stage, "d", AccessString="on allcommands allkeys"))["AccessString"] == "on allcommands allkeys"
+    written = await stage.call("ModifyUser", UserId="d", AccessString="on +@read ~a")
+    assert written["AccessString"] == (await user(stage, "d"))["AccessString"] == "on +@read ~a"
     selectors = await create_user(stage, "b", AccessString="on ~a +get (~b +set)")
     assert selectors["MinimumEngineVersion"] == "7.0"
     assert (await create_user(stage, "c", AccessString="on &c ~a +get"))["MinimumEngineVersion"] == "6.2"
