@@ -19,6 +19,7 @@ SERVICES = {
     "logs": "CloudWatch Logs",
     "sns": "SNS",
     "application-autoscaling": "Application Auto Scaling",
+    "tagging": "Resource Groups Tagging API",
 }  # by signing name
 WHOLE = ("elasticache", "sts")  # most of the others is not for caches: what is not there is not listed
 

@@ -33,7 +33,7 @@ MANY = settings(max_examples=150, deadline=None, suppress_health_check=list(Heal
 
 def test_the_forms_are_those_that_clients_use() -> None:
     expected = [("monitoring", CBOR), ("monitoring", "json"), ("logs", "json"), ("application-autoscaling", "json")]
-    assert expected == FORMS
+    assert [*expected, ("tagging", CBOR), ("tagging", "json")] == FORMS
     assert service("monitoring").protocols == (CBOR, "json", "query")
     assert service("sns").protocols == ("query",)
 

@@ -72,7 +72,7 @@ async def _values_of(context: Context, service: str, asked: Asked, request: Mapp
         return values_of_tags(await _log_group_tags(context, asked.name))
     row = await _row_of(context, asked)
     tags = values_of_tags(_tags_of(row, asked.name)) if row is not None else {}
-    if service != "elasticache":
+    if service not in ("elasticache", "tagging"):
         return tags
     said = request if asked.main else _said_beside(asked, row)
     held = row.desired if row is not None else await _restored(context, said)

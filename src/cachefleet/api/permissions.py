@@ -253,6 +253,14 @@ _LOGS: dict[str, Needs] = {
     "UntagResource": _LOG_TAGGED,
 }
 
+_TAGGING: dict[str, Needs] = {
+    "GetResources": _NOTHING,
+    "GetTagKeys": _NOTHING,
+    "GetTagValues": _NOTHING,
+    "TagResources": _needs(Named(ARN, "ResourceARNList", action="elasticache:AddTagsToResource")),
+    "UntagResources": _needs(Named(ARN, "ResourceARNList", action="elasticache:RemoveTagsFromResource")),
+}
+
 _TABLES = {
     "elasticache": _ELASTICACHE,
     "iam": _IAM,
@@ -262,8 +270,9 @@ _TABLES = {
     "logs": _LOGS,
     "sns": _SNS,
     "application-autoscaling": _SCALING,
+    "tagging": _TAGGING,
 }
-_PREFIXES = {"monitoring": "cloudwatch"}  # where actions do not begin with the signing name
+_PREFIXES = {"monitoring": "cloudwatch", "tagging": "tag"}  # where actions do not begin with the signing name
 
 
 _ACTIONS = {("sns", "PublishBatch"): "sns:Publish"}  # operations that have none of their own

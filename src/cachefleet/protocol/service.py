@@ -24,9 +24,11 @@ SERVED = {
     "logs": "2014-03-28",
     "sns": "2010-03-31",
     "application-autoscaling": "2016-02-06",
+    "tagging": "2017-01-26",
 }
 DEFAULT = "elasticache"  # whose error form is used while the service is not known
-_FOLDERS = {"monitoring": "cloudwatch"}  # where botocore keeps a model under another name than the signing name
+# Where botocore keeps a model under another name than the signing name.
+_FOLDERS = {"monitoring": "cloudwatch", "tagging": "resourcegroupstaggingapi"}
 
 
 class Service(msgspec.Struct, frozen=True):

@@ -156,6 +156,7 @@ NEVER: dict[str, Callable[[Any], Any]] = {
     "cloudwatch": lambda client: client.list_managed_insight_rules(ResourceARN="arn"),
     "logs": lambda client: client.list_anomalies(),
     "sns": lambda client: client.list_origination_numbers(),
+    "resourcegroupstaggingapi": lambda client: client.start_report_creation(S3Bucket="bucket"),
     "application-autoscaling": lambda client: client.get_predictive_scaling_forecast(
         ServiceNamespace="ecs", ResourceId="r", ScalableDimension="ecs:service:DesiredCount", PolicyName="p",
         StartTime=WHEN, EndTime=WHEN,

@@ -17,6 +17,7 @@ from tests.component.logs.stage import LogStage, on_logs
 PAIRS = [{"Key": "stage", "Value": "live"}]
 MAP = {"stage": "live"}
 TARGET = {"ResourceARN": "arn:aws:application-autoscaling:local-1:000000000000:scalable-target/0"}
+MANY = {"ResourceARNList": ["arn:aws:elasticache:local-1:000000000000:replicationgroup:shop"]}
 WITH_TAGS: list[tuple[str, str, dict[str, Any]]] = [
     ("elasticache", "CreateReplicationGroup", {"ReplicationGroupId": "shop", "Tags": PAIRS}),
     ("ec2", "CreateVpc", {"CidrBlock": "10.0.0.0/16", "TagSpecifications": [{"ResourceType": "vpc", "Tags": PAIRS}]}),
@@ -27,12 +28,14 @@ WITH_TAGS: list[tuple[str, str, dict[str, Any]]] = [
     ("logs", "TagResource", {"resourceArn": "arn:aws:logs:local-1:000000000000:log-group:slow", "tags": MAP}),
     ("application-autoscaling", "RegisterScalableTarget", {"Tags": MAP}),
     ("application-autoscaling", "TagResource", {**TARGET, "Tags": MAP}),
+    ("tagging", "TagResources", {**MANY, "Tags": MAP}),
 ]
 WITH_KEYS: list[tuple[str, str, dict[str, Any]]] = [
     ("elasticache", "RemoveTagsFromResource", {"ResourceName": "arn:aws:x", "TagKeys": ["stage"]}),
     ("logs", "UntagLogGroup", {"logGroupName": "slow", "tags": ["stage"]}),
     ("logs", "UntagResource", {"resourceArn": "arn:aws:logs:local-1:000000000000:log-group:slow", "tagKeys": ["stage"]}),
     ("application-autoscaling", "UntagResource", {**TARGET, "TagKeys": ["stage"]}),
+    ("tagging", "UntagResources", {**MANY, "TagKeys": ["stage"]}),
 ]
 
 
