@@ -111,6 +111,7 @@ class ApiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     user_groups: int = 200  # of one account and region
     users_per_group: int = 100  # of one user group
     test_failovers_per_day: int = 15  # calls of TestFailover in one account and region in any 24 hours
+    reserved_nodes: int = 300  # of one account and region, over all reservations that have not ended
 
     def __post_init__(self) -> None:
         _check_positive(self, "api")
@@ -238,6 +239,31 @@ class NotificationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
             raise ValueError(f"notifications.url is {self.url!r}; it begins with http:// or https:// and a host")
 
 
+class PriceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What nodes cost: numbers of one's own, for reserved nodes and `cachefleet cost`. No default is a price of AWS."""
+
+    currency: str = "USD"  # of all prices: three capital letters
+    per_vcpu_hour: float = 0.02  # of one node for an hour, for each processor of its type
+    per_gib_hour: float = 0.01  # and for each GiB of its type's maxmemory
+    hourly: dict[str, float] = {}  # node type -> price of one node for an hour, instead of what the two above come to
+    no_upfront_1y_percent: float = 20.0  # a node that is reserved for 1 year and paid by the hour costs so much less
+    partial_upfront_1y_percent: float = 25.0  # the same, half of it paid at once
+    all_upfront_1y_percent: float = 28.0  # the same, all of it paid at once
+    no_upfront_3y_percent: float = 35.0  # for 3 years, paid by the hour
+    partial_upfront_3y_percent: float = 40.0  # for 3 years, half of it paid at once
+    all_upfront_3y_percent: float = 45.0  # for 3 years, all of it paid at once
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Z]{3}", self.currency):
+            raise ValueError(f"prices.currency is {self.currency!r}; it has three capital letters, such as USD")
+        numbers = {key: getattr(self, key) for key in self.__struct_fields__ if key not in ("currency", "hourly")}
+        for key, price in {**numbers, **{f"hourly.{name}": price for name, price in self.hourly.items()}}.items():
+            if not 0 <= price < 1e9:
+                raise ValueError(f"prices.{key} is {price}; it is 0 or more, and less than 1,000,000,000")
+            if key.endswith("_percent") and price > 100:
+                raise ValueError(f"prices.{key} is {price}; nothing costs less by more than 100 percent")
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that can be set. Section names are the field names."""
 
@@ -258,6 +284,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     traces: TraceSettings = TraceSettings()
     notifications: NotificationSettings = NotificationSettings()
     logs: LogSettings = LogSettings()
+    prices: PriceSettings = PriceSettings()
     node_types: dict[str, NodeTypeSetting] = {}
 
     @property
@@ -280,6 +307,7 @@ _SECTIONS: dict[str, type] = {
     "traces": TraceSettings,
     "notifications": NotificationSettings,
     "transit": TransitSettings,
+    "prices": PriceSettings,
 }
 
 

@@ -41,6 +41,7 @@ GROUP = {
     "CacheNodeType": "cache.t4g.micro",
     "Engine": "valkey",
 }
+OFFERING = "9d163a4e-5965-5dc7-a1ce-a34a5e44288a"  # of cache.t4g.micro
 SHARDS = [{"NodeGroupId": "0001", "Slots": "0-8000", "ReplicaCount": 1}, {"NodeGroupId": "0002", "Slots": "8001-16383"}]
 GOOD: dict[str, list[dict[str, Any]]] = {
     "CreateReplicationGroup": [
@@ -82,6 +83,12 @@ GOOD: dict[str, list[dict[str, Any]]] = {
         {"CacheClusterId": "m", "CacheNodeType": "cache.t4g.small", "ScaleConfig": {"ScalePercentage": 50}},
     ],
     "RebootCacheCluster": [{"CacheClusterId": name, "CacheNodeIdsToReboot": ["0001"]} for name in ("m", "c", "demo-001")],
+    "PurchaseReservedCacheNodesOffering": [
+        {"ReservedCacheNodesOfferingId": OFFERING, "ReservedCacheNodeId": "mine", "CacheNodeCount": 2},
+        {"ReservedCacheNodesOfferingId": OFFERING},
+    ],
+    "DescribeReservedCacheNodes": [{"ProductDescription": "valkey", "Duration": "1", "OfferingType": "No Upfront"}],
+    "DescribeReservedCacheNodesOfferings": [{"ReservedCacheNodesOfferingId": OFFERING, "CacheNodeType": "cache.t4g.micro"}],
     "DeleteCacheCluster": [{"CacheClusterId": name} for name in ("m", "c", "demo-001")],
     "DeleteReplicationGroup": [{"ReplicationGroupId": "demo"}],
 }

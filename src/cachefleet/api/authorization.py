@@ -27,6 +27,7 @@ from cachefleet.policies.values import values_of_tags
 MAX_RESOURCES = 200  # that one request may name
 GET_STATUS = "cachefleet:GetStatus"  # what GET /status needs; no operation of AWS, nor are these:
 GET_INSIGHT, START_INSIGHT = "cachefleet:GetInsight", "cachefleet:StartInsight"  # GET and POST /insight
+GET_COST = "cachefleet:GetCost"  # GET /cost
 _CREATE_CLUSTER = "elasticache:CreateCacheCluster"
 _KINDS = {kind.value: kind for kind in Kind}
 _WHY = {

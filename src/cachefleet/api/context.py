@@ -15,6 +15,7 @@ from cachefleet.metric_interfaces import Metrics, NoMetrics
 from cachefleet.model.resource import Key, Scope
 from cachefleet.policies.document import Policy
 from cachefleet.settings import Settings
+from cachefleet.usage_interfaces import UsageLedger
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -68,6 +69,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     read_access: Callable[[Sequence[str], Sequence[Build]], Awaitable[list[AccessReading]]] = no_reader
     metrics: Metrics = NoMetrics()
     logs: LogStore | None = None  # None where no logs are kept
+    usage: UsageLedger | None = None  # None where no nodes are counted
     shared: bool = False  # the controller may be another service's: leave word in the transaction, too
 
     @property

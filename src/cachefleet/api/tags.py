@@ -19,6 +19,7 @@ from cachefleet.api.group_rows import Change, load_cluster, load_group, update_g
 from cachefleet.api.parameter_groups import find_parameter_group
 from cachefleet.api.registry import operation
 from cachefleet.api.relocation import asks_for_relocation, refuse_relocation, relocated
+from cachefleet.api.reserved_nodes import load_reserved_nodes
 from cachefleet.api.rows import update_row
 from cachefleet.api.snapshot_rows import load_snapshot
 from cachefleet.api.tag_rules import (
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
 
 _NOT_FOUND = {  # types of ARNs whose resources cannot exist yet
     "securitygroup": "CacheSecurityGroupNotFound",
-    "reserved-instance": "ReservedCacheNodeNotFound",
     "serverlesscache": "ServerlessCacheNotFoundFault",
     "serverlesscachesnapshot": "ServerlessCacheSnapshotNotFoundFault",
 }
@@ -116,6 +116,8 @@ async def _find(context: Context, arn: Arn) -> AnyRow:
         return await subnet_groups.find_subnet_group_row(context, arn.name)
     if arn.type_word == Kind.SNAPSHOT:
         return await load_snapshot(context, arn.name)
+    if arn.type_word == Kind.RESERVED_NODES:
+        return await load_reserved_nodes(context, arn.name)
     if arn.type_word in (Kind.USER, Kind.USER_GROUP):
         return await load_user_row(context, Kind(arn.type_word), arn.name)
     if arn.type_word in _NOT_FOUND:

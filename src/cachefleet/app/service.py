@@ -43,6 +43,8 @@ from cachefleet.app.tasks import end
 from cachefleet.app.traces import open_traces
 from cachefleet.clock import Clock, Entropy, SystemClock, SystemEntropy
 from cachefleet.control.controller import Controller
+from cachefleet.control.leadership import LEASE
+from cachefleet.costs.offerings import strange_prices
 from cachefleet.engines.catalogue import InstalledEngines
 from cachefleet.gateway.audit import Auditor
 from cachefleet.gateway.gateway import Gateway
@@ -59,6 +61,7 @@ from cachefleet.telemetry.alarm_watch import AlarmWatch
 from cachefleet.telemetry.collector import Collector
 from cachefleet.telemetry.exposition import Exposition
 from cachefleet.telemetry.own_metrics import watch_lag
+from cachefleet.telemetry.usage_ledger import UsageCounter
 
 log = structlog.get_logger()
 FOLDER_LOOK_S = 2.0
@@ -175,7 +178,8 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
         scaling = scaler(settings, parts, metrics, contexts, auditor, clock, entropy)
         notices = courier(settings, parts.store, signer, partial(_url, sock), clock, instruments)
         looks = insights(settings, parts, clock, entropy, stack)
-        beside = collector.run, alarms.run, delivery.run, scaling.run, notices.run, looks.run
+        nodes = UsageCounter(parts.store, parts.store.usage, clock, LEASE, parts.leadership.token)
+        beside = collector.run, alarms.run, delivery.run, scaling.run, notices.run, looks.run, nodes.run
         control = asyncio.create_task(parts.leadership.run(partial(_lead, controller, *beside)))
         stack.push_async_callback(end, control)
         _log_start(settings, parts.catalogue)
@@ -216,6 +220,7 @@ def _contexts(
             sealer=parts.sealer,
             metrics=metrics,
             logs=logs,
+            usage=parts.store.usage,
             users_changed=parts.keys.forget,
         )
 
@@ -226,6 +231,8 @@ def _log_start(settings: Settings, catalogue: InstalledEngines) -> None:
     for path, why in catalogue.skipped():
         if path in settings.engines.binaries:
             log.warning("engine of the settings cannot be used", path=path, why=why)
+    if strange := strange_prices(settings):
+        log.warning("there are no such node types on the price list (setting prices.hourly)", node_types=strange)
     log.info(
         "service started", process=os.getpid(), engines=[f"{build.engine} {build.version}" for build in catalogue.builds()]
     )

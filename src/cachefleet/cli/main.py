@@ -170,6 +170,26 @@ def insight(
         show_advice(chosen, as_json=as_json)
 
 
+@app.command()
+def cost(
+    begin: Annotated[
+        str, typer.Option("--from", metavar="TIME", help="2026-11-01 or 2026-11-01T12:00Z (default: this month).")
+    ] = "",
+    end: Annotated[str, typer.Option("--to", metavar="TIME", help="Until just before that time (default: now).")] = "",
+    days: Annotated[
+        int | None, typer.Option(metavar="N", min=1, max=400, help="The last N days, instead of --from and --to.")
+    ] = None,
+    tag: Annotated[str, typer.Option(metavar="KEY", help="Also by the values of this tag.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    data: DataOption = None,
+) -> None:
+    """Show how many hours nodes ran, what reserved nodes pay of them, and what is left, by the price list of the settings."""
+    from cachefleet.cli.cost import Asked, show_cost
+    from cachefleet.clock import SystemClock
+
+    show_cost(_settings(data=data), Asked(begin, end, days, tag), SystemClock(), as_json=as_json)
+
+
 @engines_app.command("list")
 def engines_list(data: DataOption = None) -> None:
     """Show the engine builds that were found here, and what each can do."""

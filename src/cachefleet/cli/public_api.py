@@ -82,7 +82,16 @@ class Refused(Exception):
 
 def insight(service: ServiceInfo, credentials: Credentials, method: str, **parameters: str) -> Any:
     """GET or POST /insight. Raises Refused, BotoCoreError."""
-    answer = _signed(service, credentials, method, "/insight", parameters)
+    return _told(_signed(service, credentials, method, "/insight", parameters))
+
+
+def cost(service: ServiceInfo, credentials: Credentials, parameters: Mapping[str, str]) -> Any:
+    """GET /cost. Raises Refused, BotoCoreError."""
+    return _told(_signed(service, credentials, "GET", "/cost", parameters))
+
+
+def _told(answer: Any) -> Any:
+    """Raises Refused."""
     if answer.status_code == 200:
         return msgspec.json.decode(answer.content)
     found = re.search(r"<Message>(.*?)</Message>", answer.content.decode("utf-8", "replace"), re.DOTALL)

@@ -19,7 +19,7 @@ from cachefleet.gateway.audit import Call
 from cachefleet.gateway.exchange import AsgiScope, Disconnected, Receive, Reply, Send, read_head, read_request, send_reply
 from cachefleet.gateway.large_replies import LargeReplies, is_large
 from cachefleet.gateway.lockout import Lockout
-from cachefleet.gateway.pages import INSIGHT, STATUS, Pages
+from cachefleet.gateway.pages import COST, INSIGHT, STATUS, Pages
 from cachefleet.gateway.request_span import request_span
 from cachefleet.gateway.sources import source_of
 from cachefleet.interfaces import StoreError
@@ -46,6 +46,7 @@ _REPORTS = {  # as the audit log calls them
     ("GET", STATUS): "GetStatus",
     ("GET", INSIGHT): "GetInsight",
     ("POST", INSIGHT): "StartInsight",
+    ("GET", COST): "GetCost",
 }
 _CLOSE = (b"connection", b"close")
 
@@ -93,7 +94,7 @@ class Gateway:
         unsigned: Callable[[str, str], tuple[str, str] | None] = lambda query, account: None,
     ) -> None:
         """admit: refuses (service, operation) by raising AwsError, before anything else is said of the request's input.
-        report: what /status and /insight answer, as JSON, to who signs it. audit: told of every call, as soon as it is known
+        report: what /status, /insight and /cost answer, as JSON, to who signs it. audit: told of every call, as soon as it is known
         how it ends. pages: what anybody may see. instruments, trace: where requests are counted, and traced. unsigned:
         (service, region) of a GET with that query of that account that needs no signature, None when it does."""
         self._unsigned = unsigned

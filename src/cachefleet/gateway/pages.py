@@ -13,7 +13,7 @@ from cachefleet.gateway.exchange import AsgiScope, Reply
 from cachefleet.gateway.health import Ready, always_ready, readiness_reply
 from cachefleet.protocol.rpc_cbor import is_operation_path
 
-STATUS, INSIGHT = "/status", "/insight"  # of the API: signed
+STATUS, INSIGHT, COST = "/status", "/insight", "/cost"  # of the API: signed
 _AUTHORITIES = "/ca.pem"
 _METRICS = "/metrics"
 _READY = "/readyz"
@@ -24,6 +24,7 @@ _METHODS = {
     _AUTHORITIES: ("GET", "HEAD"),
     STATUS: ("GET",),
     INSIGHT: ("GET", "POST"),
+    COST: ("GET",),
     _METRICS: ("GET",),
 }
 _OPERATION_METHODS = ("POST",)  # where the path names an operation
@@ -67,7 +68,7 @@ class Pages(msgspec.Struct, frozen=True):
             404,
             _TEXT,
             b"Not found. The API answers POST / and /service/NAME/operation/NAME; "
-            b"GET /status, /insight, /ca.pem, /metrics, /healthz, /readyz.\n",
+            b"GET /status, /insight, /cost, /ca.pem, /metrics, /healthz, /readyz.\n",
         )
 
     def _exposed(self, authorization: str) -> Reply:

@@ -25,6 +25,7 @@ class Kind(StrEnum):
     INSIGHT = "insight"  # of a group; ours alone
     SCALABLE_TARGET = "scalable-target"  # Application Auto Scaling's
     TOPIC = "topic"  # SNS's, with its subscriptions
+    RESERVED_NODES = "reserved-instance"
 
 
 GROUP_KINDS = (Kind.REPLICATION_GROUP, Kind.CACHE_CLUSTER)

@@ -12,6 +12,7 @@ from cachefleet.model.iam import IamUserDesired
 from cachefleet.model.insight import InsightDesired
 from cachefleet.model.network import SubnetGroupDesired
 from cachefleet.model.parameter_group import ParameterGroupDesired
+from cachefleet.model.reserved import ReservedNodesDesired
 from cachefleet.model.resource import Key, Kind
 from cachefleet.model.scaling import ScalableTargetDesired
 from cachefleet.model.snapshot import SnapshotDesired
@@ -56,6 +57,7 @@ AlarmRow = Row[AlarmDesired]
 InsightRow = Row[InsightDesired]
 ScalableTargetRow = Row[ScalableTargetDesired]
 TopicRow = Row[TopicDesired]
+ReservedNodesRow = Row[ReservedNodesDesired]
 
 # The type of a kind's desired document; the store decodes by it.
 DESIRED_TYPES: dict[Kind, type] = {
@@ -74,4 +76,5 @@ DESIRED_TYPES: dict[Kind, type] = {
     Kind.INSIGHT: InsightDesired,
     Kind.SCALABLE_TARGET: ScalableTargetDesired,
     Kind.TOPIC: TopicDesired,
+    Kind.RESERVED_NODES: ReservedNodesDesired,
 }

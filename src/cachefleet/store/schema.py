@@ -103,4 +103,22 @@ _STEPS: tuple[dict[str, tuple[str, ...]], ...] = (
             "CREATE INDEX notices_by_subscription ON notices (subscription, id)",
         ),
     },
+    {
+        "sqlite": (
+            "CREATE TABLE usage_counted (id INTEGER NOT NULL PRIMARY KEY, since DOUBLE NOT NULL, until DOUBLE NOT NULL)",
+            "CREATE TABLE usage_spans (id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, account TEXT NOT NULL, "
+            "region TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, uid TEXT NOT NULL, begins_at DOUBLE NOT NULL, "
+            "ends_at DOUBLE, document TEXT NOT NULL)",
+            "CREATE INDEX usage_spans_by_end ON usage_spans (account, region, ends_at)",
+        ),
+        "postgresql": (
+            "CREATE TABLE usage_counted (id INTEGER PRIMARY KEY, since DOUBLE PRECISION NOT NULL, "
+            "until DOUBLE PRECISION NOT NULL)",
+            'CREATE TABLE usage_spans (id BIGSERIAL PRIMARY KEY, account TEXT COLLATE "C" NOT NULL, '
+            'region TEXT COLLATE "C" NOT NULL, kind TEXT COLLATE "C" NOT NULL, name TEXT COLLATE "C" NOT NULL, '
+            'uid TEXT COLLATE "C" NOT NULL, begins_at DOUBLE PRECISION NOT NULL, ends_at DOUBLE PRECISION, '
+            'document TEXT COLLATE "C" NOT NULL)',
+            "CREATE INDEX usage_spans_by_end ON usage_spans (account, region, ends_at)",
+        ),
+    },
 )

@@ -30,6 +30,7 @@ from cachefleet.store.schema import prepare
 from cachefleet.store.tables import about, events, members, resources
 from cachefleet.store.text import marker, storable
 from cachefleet.store.transaction import SqlTransaction
+from cachefleet.store.usage_store import SqlUsageLedger
 
 _LARGEST_LIMIT = 2**31 - 1
 _LARGEST_ID = 2**63 - 1
@@ -103,6 +104,7 @@ class SqlStore:
         self._clock = clock
         self._cache = RowCache()
         self.outbox = SqlOutbox(database)
+        self.usage = SqlUsageLedger(database)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqlTransaction]:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from cachefleet.store.columns import LONG_ID, TEXT
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 metadata = sa.MetaData()
 
@@ -107,5 +107,31 @@ notices = sa.Table(
     sa.Column("due_at", sa.Double, nullable=False),
     sa.Column("document", TEXT, nullable=False),
     sa.Index("notices_by_subscription", "subscription", "id"),
+    sqlite_autoincrement=True,
+)
+
+# One row, once nodes were counted: from when until when they were, in epoch seconds.
+usage_counted = sa.Table(
+    "usage_counted",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("since", sa.Double, nullable=False),
+    sa.Column("until", sa.Double, nullable=False),
+)
+
+# What nodes a group had from begins_at to ends_at (epoch seconds); without an end it still has them. document: model.usage.Use.
+usage_spans = sa.Table(
+    "usage_spans",
+    metadata,
+    sa.Column("id", LONG_ID, primary_key=True, autoincrement=True),
+    sa.Column("account", TEXT, nullable=False),
+    sa.Column("region", TEXT, nullable=False),
+    sa.Column("kind", TEXT, nullable=False),
+    sa.Column("name", TEXT, nullable=False),
+    sa.Column("uid", TEXT, nullable=False),
+    sa.Column("begins_at", sa.Double, nullable=False),
+    sa.Column("ends_at", sa.Double, nullable=True),
+    sa.Column("document", TEXT, nullable=False),
+    sa.Index("usage_spans_by_end", "account", "region", "ends_at"),
     sqlite_autoincrement=True,
 )

@@ -17,6 +17,7 @@ from tests.fixtures.gateway import URL, ask, make_gateway, no_reply, sign
     [
         ("GET", "status", "GetStatus"),
         ("GET", "insight?group=shop", "GetInsight"),
+        ("GET", "cost?tag=shop", "GetCost"),
         ("POST", "insight?group=shop&seconds=5", "StartInsight"),
     ],
 )
