@@ -106,6 +106,7 @@ class ApiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     memcached_nodes: int = 40  # of one Memcached cluster
     subnet_groups: int = 300  # of one account and region
     subnets_per_group: int = 20  # of one subnet group
+    parameter_groups: int = 300  # of one account and region, without the built-in ones
     snapshots_per_day: int = 20  # manual ones of one node in any 24 hours: SnapshotQuotaExceededFault beyond
     users: int = 2000  # of one account and region
     user_groups: int = 200  # of one account and region

@@ -19,12 +19,12 @@ from cachefleet.api.group_inputs import CREATE_REFUSED, RECORDED
 from cachefleet.api.group_rows import insert_group
 from cachefleet.api.group_validation import asked_node_type, asked_port, new_settings
 from cachefleet.api.log_deliveries import created_logs
-from cachefleet.api.parameter_groups import resolve_parameter_group
+from cachefleet.api.parameter_group_rows import resolve_parameter_group
 from cachefleet.api.registry import Refusal, operation
 from cachefleet.api.relocation import check_created
 from cachefleet.api.replica_membership import add_replica
 from cachefleet.api.replication_group_topology import Place
-from cachefleet.api.restoring import Origin, asked_origin, check_cluster, check_engine, check_nodes
+from cachefleet.api.restoring import Origin, asked_origin, check_cluster, check_databases, check_engine, check_nodes
 from cachefleet.api.restoring_defaults import cluster_request
 from cachefleet.api.subnet_groups import subnet_group_zones
 from cachefleet.api.tag_rules import read_tags
@@ -106,8 +106,10 @@ async def _desired(
     transit = asked_transit(request)
     build = choose_build(context.catalogue, engine, request.get("EngineVersion"))
     build = fitting_build(context.catalogue, build, request.get("EngineVersion"), transit)
+    group = await resolve_parameter_group(context, request.get("CacheParameterGroupName"), engine, build.version, "disabled")
     if origin is not None:
         check_engine(origin, engine, build.version)
+        check_databases(origin, group, clustered=False)
     kind = asked_node_type(context, request.get("CacheNodeType"))
     subnet_group = names.folded(request.get("CacheSubnetGroupName") or DEFAULT_SUBNET_GROUP)
     place = Place(await subnet_group_zones(context, subnet_group), zones(context.scope.region))
@@ -124,7 +126,7 @@ async def _desired(
         node_type=kind.name,
         port=asked_port(request.get("Port"), engine, clustered=False),
         shards=build_cluster(name, engine, placement.zones, now),
-        parameter_group=resolve_parameter_group(request.get("CacheParameterGroupName"), engine, build.version, "disabled"),
+        parameter_group=group.name,
         subnet_group=subnet_group,
         az_mode=placement.az_mode,
         created_at=now,

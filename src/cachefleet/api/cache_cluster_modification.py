@@ -71,7 +71,7 @@ async def modify_cache_cluster(context: Context, request: ModifyCacheClusterMess
     after, pending = await asked_nodes_change(
         context, replace(row, desired=replace(row.desired, **changes)), request, waiting(row)
     )
-    change = changed(context, after, asked_change(context, after, request, pending), request)
+    change = await changed(context, after, await asked_change(context, after, request, pending), request)
     access = await changed_access(context, change.row, request)
     if access.desired != change.row.desired:
         status = replace(change.row.status, state=MODIFYING)

@@ -11,11 +11,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from cachefleet.api.context import Context
 from cachefleet.api.group_rows import Change
 from cachefleet.api.group_state import MODIFYING
 from cachefleet.api.handovers import require_settled
 from cachefleet.api.names import quoted
-from cachefleet.api.parameter_groups import resolve_parameter_group
+from cachefleet.api.parameter_group_rows import next_parameter_group
 from cachefleet.model.errors import AwsError, invalid_combination, invalid_value
 from cachefleet.model.group import Engine, GroupDesired
 from cachefleet.model.pending import PendingChange
@@ -28,7 +29,7 @@ _FIRST_VERSIONS = {Engine.REDIS: (7, 0), Engine.VALKEY: (7, 2)}
 _BESIDES = ("ReplicationGroupId", "CacheParameterGroupName", "ApplyImmediately", MODE)
 
 
-def mode_change(row: GroupRow, request: Mapping[str, Any]) -> Change | None:
+async def mode_change(context: Context, row: GroupRow, request: Mapping[str, Any]) -> Change | None:
     """The row whose cluster mode changes at once or, without ApplyImmediately, in the maintenance window; None when the request
     is about other things. Raises InvalidParameterValue, InvalidParameterCombination, InvalidReplicationGroupState,
     CacheParameterGroupNotFound."""
@@ -47,7 +48,8 @@ def mode_change(row: GroupRow, request: Mapping[str, Any]) -> Change | None:
     if asked == desired.cluster_mode:
         return Change(replace(row, desired=replace(desired, pending=None)))
     _check_step(row, asked)
-    group = resolve_parameter_group(request.get("CacheParameterGroupName"), desired.engine.value, desired.engine_version, asked)
+    named, has = request.get("CacheParameterGroupName"), [desired.parameter_group]
+    group = (await next_parameter_group(context, named, has, desired.engine.value, desired.engine_version, asked)).name
     if not request.get("ApplyImmediately"):
         waiting = PendingChange(cluster_mode=asked, parameter_group="" if group == desired.parameter_group else group)
         return Change(replace(row, desired=replace(desired, pending=waiting)))

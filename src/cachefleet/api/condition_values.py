@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cachefleet.api.context import Context
+from cachefleet.api.names import folded
 from cachefleet.model.group import GroupDesired, Shape
 from cachefleet.model.snapshot import SnapshotDesired
 from cachefleet.model.user import UserDesired
@@ -94,7 +95,7 @@ def _of_both(group: GroupDesired | None, request: Mapping[str, Any]) -> dict[str
     auth = bool(request["AuthToken"]) if "AuthToken" in request else group is not None and group.auth is not None
     return {
         "cachenodetype": request.get("CacheNodeType") or (group.node_type if group else None),
-        "cacheparametergroupname": request.get("CacheParameterGroupName") or (group.parameter_group if group else None),
+        "cacheparametergroupname": folded(request.get("CacheParameterGroupName") or (group.parameter_group if group else "")),
         "enginetype": request.get("Engine") or (group.engine if group else None) or "redis",
         "engineversion": request.get("EngineVersion") or (group.engine_version if group else None),
         "snapshotretentionlimit": retention if retention is not None else (group.snapshot_retention_days if group else 0),

@@ -20,7 +20,7 @@ from cachefleet.api.group_state import MODIFYING, is_group
 from cachefleet.api.group_validation import asked_node_type
 from cachefleet.api.handovers import require_settled
 from cachefleet.api.node_type_changes import may_become, memory_mb, require_fit
-from cachefleet.api.parameter_groups import resolve_parameter_group
+from cachefleet.api.parameter_group_rows import next_parameter_group, values_of
 from cachefleet.model.errors import AwsError, invalid_combination, invalid_value
 from cachefleet.model.group import GroupDesired, Shape
 from cachefleet.model.pending import PendingChange, ScaleConfig
@@ -33,14 +33,11 @@ NODE_TYPE, SCALE = "CacheNodeType", "ScaleConfig"
 LONGEST_INTERVAL_MINUTES = 24 * 60
 
 
-def asked_change(context: Context, row: GroupRow, request: Mapping[str, Any], change: PendingChange) -> PendingChange:
+async def asked_change(context: Context, row: GroupRow, request: Mapping[str, Any], change: PendingChange) -> PendingChange:
     """Everything that differs from what the cache has once this request is counted in: a newer value replaces what waits, the
     present value takes it back, what the request does not name goes on waiting. change: what waits. Raises
     InvalidParameterValue, InvalidParameterCombination, CacheParameterGroupNotFound."""
     desired = row.desired
-    asked = request.get(NODE_TYPE)
-    if asked:
-        change = replace(change, node_type="" if asked == desired.node_type else _checked_type(context, row, asked))
     version = asked_version(context.catalogue, desired, request, replicated=is_group(row))
     if version is not None:
         engine, number = version
@@ -52,11 +49,16 @@ def asked_change(context: Context, row: GroupRow, request: Mapping[str, Any], ch
     change = replace(change, transit=transit.asked_change(context.catalogue, row, request, change.transit))
     after = applied(desired, change, 0.0)
     transit.check_build(context.catalogue, after.transit, after.engine, after.engine_version)
-    change = replace(change, scale=_scale(desired, change, request))
-    return replace(change, parameter_group=_parameter_group(desired, change, request.get("CacheParameterGroupName")))
+    group = await _parameter_group(context, desired, change, request.get("CacheParameterGroupName"))
+    change = replace(change, parameter_group="" if group == desired.parameter_group else group)
+    asked = request.get(NODE_TYPE)
+    if asked:
+        values = await values_of(context, group)
+        change = replace(change, node_type="" if asked == desired.node_type else _checked_type(context, row, asked, values))
+    return replace(change, scale=_scale(desired, change, request))
 
 
-def changed(context: Context, row: GroupRow, change: PendingChange, request: Mapping[str, Any]) -> Change:
+async def changed(context: Context, row: GroupRow, change: PendingChange, request: Mapping[str, Any]) -> Change:
     """The row in which this waits or, with ApplyImmediately, begins. Raises InvalidReplicationGroupState,
     InvalidCacheClusterState, InvalidParameterValue."""
     if change.cluster_mode and (change.node_type or change.engine_version or change.transit):
@@ -74,7 +76,8 @@ def changed(context: Context, row: GroupRow, change: PendingChange, request: Map
     if row.desired.shape is not Shape.MEMCACHED:
         require_settled(row)
     if change.node_type:
-        require_fit(row, change.node_type, context.settings.node_types)
+        values = await values_of(context, change.parameter_group or row.desired.parameter_group)
+        require_fit(row, change.node_type, context.settings.node_types, values)
     desired = applied(row.desired, change, context.clock.now())
     left = {node.name: row.status.nodes[node.name] for node in desired.nodes if node.name in row.status.nodes}
     return Change(
@@ -93,7 +96,7 @@ def waiting(row: GroupRow) -> PendingChange:
 # --- what is asked for ---------------------------------------------------------------------------------------------
 
 
-def _checked_type(context: Context, row: GroupRow, asked: str) -> str:
+def _checked_type(context: Context, row: GroupRow, asked: str, values: Mapping[str, str]) -> str:
     """Raises InvalidParameterValue."""
     kind = asked_node_type(context, asked)
     present = node_type(row.desired.node_type, context.settings.node_types)
@@ -102,7 +105,7 @@ def _checked_type(context: Context, row: GroupRow, asked: str) -> str:
             f"{NODE_TYPE}: {row.key.name} cannot be changed from {present.name} to {kind.name}; "
             "ListAllowedNodeTypeModifications names those that are possible."
         )
-    require_fit(row, kind.name, context.settings.node_types)
+    require_fit(row, kind.name, context.settings.node_types, values)
     return kind.name
 
 
@@ -126,11 +129,12 @@ def _scale(desired: GroupDesired, change: PendingChange, request: Mapping[str, A
     return config
 
 
-def _parameter_group(desired: GroupDesired, change: PendingChange, asked: str | None) -> str:
-    """The parameter group that comes with the change, "" when it is the present one. Default groups follow the family."""
+async def _parameter_group(context: Context, desired: GroupDesired, change: PendingChange, asked: str | None) -> str:
+    """The parameter group that the cache has with the change. Default groups follow the family."""
     engine, version = change.engine or desired.engine.value, change.engine_version or desired.engine_version
-    group = resolve_parameter_group(asked, engine, version, change.cluster_mode or desired.cluster_mode)
-    return "" if group == desired.parameter_group else group
+    mode = change.cluster_mode or desired.cluster_mode
+    present = [name for name in (change.parameter_group, desired.parameter_group) if name]
+    return (await next_parameter_group(context, asked, present, engine, version, mode)).name
 
 
 # --- what keeps what from beginning --------------------------------------------------------------------------------

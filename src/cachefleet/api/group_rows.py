@@ -16,6 +16,7 @@ from cachefleet.api.context import Context
 from cachefleet.api.group_topics import require_topic
 from cachefleet.api.names import CLUSTER_ID_LENGTH, folded, quoted
 from cachefleet.api.networks import hold_security_groups, settled_security_groups
+from cachefleet.api.parameter_group_rows import hold_parameter_groups
 from cachefleet.api.rows import leave_word
 from cachefleet.api.subnet_groups import hold_subnet_group
 from cachefleet.interfaces import AnyRow, NameTaken, Transaction
@@ -75,6 +76,7 @@ async def insert_group(
         async with context.store.transaction() as transaction:
             stored: GroupRow = await transaction.insert(row, member_names(row.key, desired))
             await hold_subnet_group(context, transaction, desired)
+            await hold_parameter_groups(context, transaction, desired, None)
             await hold_security_groups(context, transaction, desired)
             for held in (*holds, *(() if snapshot is None else (snapshot,))):
                 await transaction.update(held)
@@ -97,6 +99,7 @@ async def update_group(context: Context, change: Change) -> GroupRow:
             stored: GroupRow = await transaction.update(change.row, change.members)
             if before is None or before.desired.security_groups != stored.desired.security_groups:
                 await hold_security_groups(context, transaction, stored.desired)
+            await hold_parameter_groups(context, transaction, stored.desired, None if before is None else before.desired)
             await _announce(context, transaction, stored, change.events)
             for held in change.holds:
                 await transaction.update(held)
@@ -120,6 +123,7 @@ async def exchange_group(context: Context, old: GroupRow, change: Change) -> Gro
         async with context.store.transaction() as transaction:
             await transaction.delete(old)
             stored: GroupRow = await transaction.insert(new, member_names(new.key, new.desired))
+            await hold_parameter_groups(context, transaction, new.desired, None)
             if old.desired.security_groups != new.desired.security_groups:
                 await hold_security_groups(context, transaction, new.desired)
             await _announce(context, transaction, stored, change.events)

@@ -47,10 +47,10 @@ def memory_mb(desired: GroupDesired, kind: NodeType) -> float:
     return kind.memcached_mb if desired.engine is Engine.MEMCACHED else kind.maxmemory_bytes / _MB
 
 
-def require_fit(row: GroupRow, kind: str, own_types: Mapping[str, NodeTypeSetting]) -> None:
-    """Raises InvalidParameterValue with the figures when a node holds more than one of that type has for data. What Memcached
-    cannot keep it evicts, as it does all the time."""
-    node, used, room = _fullest(row, kind, own_types)
+def require_fit(row: GroupRow, kind: str, own_types: Mapping[str, NodeTypeSetting], values: Mapping[str, str]) -> None:
+    """values: what the parameter group sets itself. Raises InvalidParameterValue with the figures when a node holds more than
+    one of that type has for data. What Memcached cannot keep it evicts, as it does all the time."""
+    node, used, room = _fullest(row, kind, own_types, values)
     if used > room:
         raise invalid_value(
             f"CacheNodeType: the data of {node} take {_shown(used)}, and a {kind} node has {_shown(room)} for data. Delete "
@@ -58,15 +58,17 @@ def require_fit(row: GroupRow, kind: str, own_types: Mapping[str, NodeTypeSettin
         )
 
 
-def fits(row: GroupRow, kind: str, own_types: Mapping[str, NodeTypeSetting]) -> bool:
+def fits(row: GroupRow, kind: str, own_types: Mapping[str, NodeTypeSetting], values: Mapping[str, str]) -> bool:
     """Whether require_fit raises nothing."""
-    _, used, room = _fullest(row, kind, own_types)
+    _, used, room = _fullest(row, kind, own_types, values)
     return used <= room
 
 
-def _fullest(row: GroupRow, kind: str, own_types: Mapping[str, NodeTypeSetting]) -> tuple[str, int, int]:
+def _fullest(
+    row: GroupRow, kind: str, own_types: Mapping[str, NodeTypeSetting], values: Mapping[str, str]
+) -> tuple[str, int, int]:
     """The node with the most data, how much that is, and what a node of that type has for data."""
-    room = data_bytes(replace(row.desired, node_type=kind), own_types)
+    room = data_bytes(replace(row.desired, node_type=kind), own_types, values)
     if row.desired.engine is Engine.MEMCACHED:
         return "", 0, room
     used = {name: known.used_bytes for name, known in row.memory.nodes.items()}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cachefleet.api.context import Context
 from cachefleet.api.group_rows import load_cluster, load_group
 from cachefleet.api.node_type_changes import allowed, fits
+from cachefleet.api.parameter_group_rows import values_of
 from cachefleet.api.registry import operation
 from cachefleet.model.errors import invalid_combination, invalid_value
 from cachefleet.reference.node_types import all_node_types, node_type
@@ -34,4 +35,5 @@ async def list_allowed_node_type_modifications(
             f"{desired.node_type}, the node type of {row.key.name}, is not declared in the settings any more; add it again."
         )
     up, down = allowed(desired, present, all_node_types(declared))
-    return {"ScaleUpModifications": up, "ScaleDownModifications": [kind for kind in down if fits(row, kind, declared)]}
+    values = await values_of(context, desired.parameter_group)
+    return {"ScaleUpModifications": up, "ScaleDownModifications": [kind for kind in down if fits(row, kind, declared, values)]}

@@ -1,59 +1,120 @@
-"""Cache parameter groups: the built-in ones of every family, and which one a cache gets.
+"""Cache parameter groups: created, described and deleted; the built-in ones of every family exist always (reference 5).
 
-Lists and checks only; values for a node are computed by reference.parameters. Called by the gateway and the create
-operations.
+Their values are changed in parameter_group_changes. Values for a node are computed by reference.parameters.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from cachefleet.api import names
 from cachefleet.api.context import Context
-from cachefleet.api.paging import Page, page_of, page_sequence, reply
+from cachefleet.api.paging import cut, page_of, reply
+from cachefleet.api.parameter_group_rows import (
+    NAME,
+    built_in_groups,
+    caches_with,
+    find_parameter_group,
+    find_parameter_group_row,
+    is_built_in,
+    own_group,
+)
+from cachefleet.api.parameter_views import SOURCES, parameter_group_view, parameters_page
 from cachefleet.api.registry import operation
-from cachefleet.model.errors import AwsError, invalid_combination, invalid_value
-from cachefleet.model.resource import Kind, Scope
-from cachefleet.reference.engines import family_of
-from cachefleet.reference.node_types import NodeType, all_node_types
-from cachefleet.reference.parameter_types import Family, Parameter
-from cachefleet.reference.parameters import DEFAULT_GROUPS, FAMILIES, DefaultGroup, default_group, node_type_value, value
+from cachefleet.api.tag_rules import read_other_tags
+from cachefleet.interfaces import NameTaken
+from cachefleet.model.errors import AwsError, invalid_value
+from cachefleet.model.parameter_group import ParameterGroupDesired
+from cachefleet.model.plan import EventDraft
+from cachefleet.model.resource import Kind
+from cachefleet.model.row import ParameterGroupRow, Row
+from cachefleet.reference.parameter_types import Family
+from cachefleet.reference.parameters import FAMILIES
 
 if TYPE_CHECKING:
     from types_boto3_elasticache.type_defs import (
-        CacheNodeTypeSpecificParameterTypeDef,
-        CacheParameterGroupTypeDef,
+        CreateCacheParameterGroupMessageTypeDef,
+        DeleteCacheParameterGroupMessageTypeDef,
         DescribeCacheParameterGroupsMessageTypeDef,
         DescribeCacheParametersMessageTypeDef,
         DescribeEngineDefaultParametersMessageTypeDef,
-        ParameterTypeDef,
     )
 
-_NAME = "CacheParameterGroupName"
 _FAMILY = "CacheParameterGroupFamily"
-_SOURCES = ("user", "system", "engine-default")
+_SOURCE = "cache-parameter-group"
+_SHOWN = 5  # caches in a message
 
 
-@operation("DescribeCacheParameterGroups", effective=(_NAME, "MaxRecords", "Marker"))
+@operation("CreateCacheParameterGroup", effective=(NAME, _FAMILY, "Description", "Tags"))
+async def create_cache_parameter_group(context: Context, request: CreateCacheParameterGroupMessageTypeDef) -> dict[str, Any]:
+    given = request["CacheParameterGroupName"]
+    if given.lower().startswith("default."):
+        raise invalid_value(f"{NAME}: names that begin with default. are those of built-in groups; choose another.")
+    name = names.group_name(given, NAME)
+    desired = ParameterGroupDesired(
+        family=_family(request["CacheParameterGroupFamily"]).name,
+        description=names.description(request["Description"], "Description"),
+    )
+    row: ParameterGroupRow = Row(
+        key=context.scope.key(Kind.PARAMETER_GROUP, name),
+        desired=desired,
+        tags=read_other_tags(request.get("Tags") or (), "a parameter group"),
+    )
+    try:
+        async with context.store.transaction() as transaction:
+            await transaction.insert(row)
+            await _check_quota(context, name)
+            await transaction.add_events(
+                context.scope, context.clock.now(), [EventDraft(_SOURCE, name, "Cache parameter group created")]
+            )
+    except NameTaken:
+        raise AwsError(
+            "CacheParameterGroupAlreadyExists", f"CacheParameterGroup {name} already exists; choose another name."
+        ) from None
+    return {"CacheParameterGroup": parameter_group_view(context.scope, own_group(row))}
+
+
+@operation("DeleteCacheParameterGroup", effective=(NAME,))
+async def delete_cache_parameter_group(context: Context, request: DeleteCacheParameterGroupMessageTypeDef) -> dict[str, Any]:
+    name = names.folded(request["CacheParameterGroupName"])
+    if is_built_in(name):
+        raise AwsError(
+            "InvalidCacheParameterGroupState", f"The parameter group {name} is built in; it can be neither changed nor deleted."
+        )
+    row = await find_parameter_group_row(context, name)
+    async with context.store.transaction() as transaction:
+        await _check_unused(context, name)
+        await transaction.delete(row)
+        await transaction.add_events(
+            context.scope, context.clock.now(), [EventDraft(_SOURCE, name, "Cache parameter group deleted")]
+        )
+    return {}
+
+
+@operation("DescribeCacheParameterGroups", effective=(NAME, "MaxRecords", "Marker"))
 async def describe_cache_parameter_groups(
     context: Context, request: DescribeCacheParameterGroupsMessageTypeDef
 ) -> dict[str, Any]:
     page = page_of(request, "parameter-groups")
     asked = request.get("CacheParameterGroupName")
-    groups = [find_parameter_group(asked)] if asked else sorted(DEFAULT_GROUPS.values(), key=lambda group: group.name)
-    shown, marker = page_sequence(groups, page, lambda group: group.name)
+    if asked:
+        found = [await find_parameter_group(context, asked)]
+    else:
+        rows = await context.store.rows(Kind.PARAMETER_GROUP, context.scope, page.after, page.fetch)
+        found = [*map(own_group, rows), *(group for group in built_in_groups() if group.name > page.after)]
+        found.sort(key=lambda group: group.name)
+    shown, marker = cut(found, page, lambda group: group.name)
     return reply("CacheParameterGroups", [parameter_group_view(context.scope, group) for group in shown], marker)
 
 
-@operation("DescribeCacheParameters", effective=(_NAME, "Source", "MaxRecords", "Marker"))
+@operation("DescribeCacheParameters", effective=(NAME, "Source", "MaxRecords", "Marker"))
 async def describe_cache_parameters(context: Context, request: DescribeCacheParametersMessageTypeDef) -> dict[str, Any]:
     page = page_of(request, "parameters")
-    group = find_parameter_group(request["CacheParameterGroupName"])
+    group = await find_parameter_group(context, request["CacheParameterGroupName"])
     source = request.get("Source")
-    if source and source not in _SOURCES:
-        raise invalid_value(f"Source {names.quoted(source)} is not valid; it must be one of {', '.join(_SOURCES)}.")
-    return _parameters_page(context, FAMILIES[group.family], group.cluster_on, page, source)
+    if source and source not in SOURCES:
+        raise invalid_value(f"Source {names.quoted(source)} is not valid; it must be one of {', '.join(SOURCES)}.")
+    return parameters_page(FAMILIES[group.family], page, context.settings.node_types, group, source)
 
 
 @operation("DescribeEngineDefaultParameters", effective=(_FAMILY, "MaxRecords", "Marker"))
@@ -61,110 +122,39 @@ async def describe_engine_default_parameters(
     context: Context, request: DescribeEngineDefaultParametersMessageTypeDef
 ) -> dict[str, Any]:
     page = page_of(request, "engine-defaults")
-    family = FAMILIES.get(names.folded(request["CacheParameterGroupFamily"]))
-    if family is None:
-        raise invalid_value(
-            f"{_FAMILY} {names.quoted(request['CacheParameterGroupFamily'])} is not valid; it must be one of "
-            f"{', '.join(sorted(FAMILIES))}."
-        )
-    listed = _parameters_page(context, family, False, page, None)
+    family = _family(request["CacheParameterGroupFamily"])
+    listed = parameters_page(family, page, context.settings.node_types)
     return {"EngineDefaults": {"CacheParameterGroupFamily": family.name, **listed}}
 
 
-# --- for other operations ------------------------------------------------------------------------------------------
+# --- rules ---------------------------------------------------------------------------------------------------------
 
 
-def find_parameter_group(name: str) -> DefaultGroup:
-    """Raises CacheParameterGroupNotFound."""
-    group = DEFAULT_GROUPS.get(names.folded(name))
-    if group is None:
-        raise AwsError(
-            "CacheParameterGroupNotFound",
-            f"CacheParameterGroup {names.quoted(name)} not found; there are {', '.join(sorted(DEFAULT_GROUPS))}.",
-        )
-    return group
-
-
-def resolve_parameter_group(name: str | None, engine: str, version: str, cluster_mode: str) -> str:
-    """The name of the parameter group that a cache gets: the one it asks for, or the family's default.
-
-    version: of the installed build. cluster_mode: disabled, compatible or enabled; the last two need a group with
-    cluster-enabled=yes. Raises CacheParameterGroupNotFound, InvalidParameterCombination, InvalidParameterValue.
-    """
-    family = family_of(engine, version)
+def _family(asked: str) -> Family:
+    """Raises InvalidParameterValue."""
+    family = FAMILIES.get(names.folded(asked))
     if family is None:
-        raise invalid_value(
-            f"EngineVersion: there is no parameter group family for {engine} {version}; choose another version."
+        raise invalid_value(f"{_FAMILY} {names.quoted(asked)} is not valid; it must be one of {', '.join(sorted(FAMILIES))}.")
+    return family
+
+
+async def _check_quota(context: Context, name: str) -> None:
+    """Those of others are counted, not the one that is being created."""
+    quota = context.settings.api.parameter_groups
+    if await context.store.count(Kind.PARAMETER_GROUP, context.scope) >= quota:
+        raise AwsError(
+            "CacheParameterGroupQuotaExceeded",
+            f"There are {quota} parameter groups, as many as may be (setting api.parameter_groups); delete one before creating "
+            f"{name}.",
         )
-    cluster_on = cluster_mode != "disabled"
-    if not name:
-        return default_group(family, cluster_on)
-    group = find_parameter_group(name)
-    if group.family != family:
-        raise invalid_combination(
-            f"{_NAME}: {group.name} is of the family {group.family}, but {engine} {version} needs one of {family}, such as "
-            f"{default_group(family, cluster_on)}."
+
+
+async def _check_unused(context: Context, name: str) -> None:
+    caches = [row.key.name for row in await caches_with(context, name)]
+    if caches:
+        more = f" and {len(caches) - _SHOWN} more" if len(caches) > _SHOWN else ""
+        raise AwsError(
+            "InvalidCacheParameterGroupState",
+            f"The parameter group {name} is used by {', '.join(caches[:_SHOWN])}{more}; give them another group, or delete "
+            "them, first.",
         )
-    if group.cluster_on != cluster_on:
-        raise invalid_combination(
-            f"{_NAME}: {group.name} has cluster-enabled={'yes' if group.cluster_on else 'no'}, which does not go with cluster "
-            f"mode {cluster_mode}; use one like {default_group(family, cluster_on)}."
-        )
-    return group.name
-
-
-def parameter_group_view(scope: Scope, group: DefaultGroup) -> CacheParameterGroupTypeDef:
-    return {
-        "CacheParameterGroupName": group.name,
-        "CacheParameterGroupFamily": group.family,
-        "Description": f"Default parameter group for {group.family}" + (" with cluster mode on" if group.cluster_on else ""),
-        "IsGlobal": False,
-        "ARN": scope.arn(Kind.PARAMETER_GROUP, group.name),
-    }
-
-
-# --- parameters ----------------------------------------------------------------------------------------------------
-
-
-def _parameters_page(context: Context, family: Family, cluster_on: bool, page: Page, source: str | None) -> dict[str, Any]:
-    """Both lists of a page. One page counts over both: parameters by name first, then those that depend on the node type."""
-    wanted = [parameter for parameter in family.parameters.values() if not source or parameter.source == source]
-    shown, marker = page_sequence(sorted(wanted, key=_place), page, _place)
-    types = all_node_types(context.settings.node_types)
-    listed = reply("Parameters", [_parameter_view(one, cluster_on) for one in shown if not one.per_node_type], marker)
-    listed["CacheNodeTypeSpecificParameters"] = [_per_node_type_view(one, types) for one in shown if one.per_node_type]
-    return listed
-
-
-def _place(parameter: Parameter) -> str:
-    return f"{int(parameter.per_node_type)}{parameter.name}"
-
-
-def _parameter_view(parameter: Parameter, cluster_on: bool) -> ParameterTypeDef:
-    view = cast("ParameterTypeDef", _common_view(parameter))
-    if shown := value(parameter, cluster_on):
-        view["ParameterValue"] = shown
-    return view
-
-
-def _per_node_type_view(parameter: Parameter, types: Sequence[NodeType]) -> CacheNodeTypeSpecificParameterTypeDef:
-    view = cast("CacheNodeTypeSpecificParameterTypeDef", _common_view(parameter))
-    view["CacheNodeTypeSpecificValues"] = [
-        {"CacheNodeType": one.name, "Value": node_type_value(parameter.name, one)} for one in types
-    ]
-    return view
-
-
-def _common_view(parameter: Parameter) -> dict[str, Any]:
-    view: dict[str, Any] = {
-        "ParameterName": parameter.name,
-        "Description": parameter.description,
-        "Source": parameter.source,
-        "DataType": parameter.data_type,
-        "IsModifiable": parameter.modifiable,
-        "MinimumEngineVersion": parameter.minimum_version,
-        "ChangeType": parameter.change_type,
-    }
-    if parameter.allowed:
-        view["AllowedValues"] = parameter.allowed
-    return view

@@ -25,13 +25,13 @@ from cachefleet.api.group_validation import (
     new_settings,
 )
 from cachefleet.api.log_deliveries import created_logs
-from cachefleet.api.parameter_groups import find_parameter_group, resolve_parameter_group
+from cachefleet.api.parameter_group_rows import find_parameter_group, resolve_parameter_group
 from cachefleet.api.primary_exchange import adopt_cluster
 from cachefleet.api.registry import Refusal, operation
 from cachefleet.api.relocation import check_created
 from cachefleet.api.replication_group_topology import Place, Quota, asked_shards, build_shards, plan_shards
 from cachefleet.api.replication_group_views import group_view
-from cachefleet.api.restoring import Origin, asked_origin, check_engine, check_mode
+from cachefleet.api.restoring import Origin, asked_origin, check_databases, check_engine, check_mode
 from cachefleet.api.restoring_defaults import group_request
 from cachefleet.api.snapshot_requests import asked_key
 from cachefleet.api.subnet_groups import subnet_group_zones
@@ -122,11 +122,14 @@ async def _desired(
     build = choose_build(context.catalogue, engine, request.get("EngineVersion"))
     build = fitting_build(context.catalogue, build, request.get("EngineVersion"), transit)
     kind = asked_node_type(context, request.get("CacheNodeType"))
-    clustered = _is_clustered(request)
+    clustered = await _is_clustered(context, request)
+    cluster_mode = "enabled" if clustered else "disabled"
     if origin is not None:
         check_engine(origin, engine, build.version)
         check_mode(origin, clustered, request)
-    cluster_mode = "enabled" if clustered else "disabled"
+    group = await resolve_parameter_group(context, request.get("CacheParameterGroupName"), engine, build.version, cluster_mode)
+    if origin is not None:
+        check_databases(origin, group, clustered=clustered)
     subnet_group = names.folded(request.get("CacheSubnetGroupName") or DEFAULT_SUBNET_GROUP)
     place = Place(
         await subnet_group_zones(context, subnet_group), zones(context.scope.region), bool(request.get("MultiAZEnabled"))
@@ -147,7 +150,7 @@ async def _desired(
         node_type=kind.name,
         port=asked_port(request.get("Port"), engine, clustered),
         shards=build_shards(name, plans, clustered, now, for_nodes(tags)),
-        parameter_group=resolve_parameter_group(request.get("CacheParameterGroupName"), engine, build.version, cluster_mode),
+        parameter_group=group.name,
         subnet_group=subnet_group,
         description=asked_description(request["ReplicationGroupDescription"]),
         automatic_failover=failover,
@@ -165,9 +168,9 @@ async def _desired(
     return desired
 
 
-def _is_clustered(request: Mapping[str, Any]) -> bool:
+async def _is_clustered(context: Context, request: Mapping[str, Any]) -> bool:
     group = request.get("CacheParameterGroupName") or ""
-    group_is_on = find_parameter_group(group).cluster_on if group else None
+    group_is_on = (await find_parameter_group(context, group)).cluster_on if group else None
     return is_clustered(asked_mode(request.get("ClusterMode")), group, group_is_on, asked_shards(request))
 
 

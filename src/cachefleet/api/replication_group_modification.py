@@ -83,11 +83,12 @@ async def modify_replication_group(context: Context, request: ModifyReplicationG
     if request.get("SnapshottingClusterId"):
         changes["snapshotting_cluster"] = _snapshotting_cluster(row, request["SnapshottingClusterId"])
     changes |= await changed_logs(context, row.desired, request)
-    other_mode = mode_change(row, request)
+    other_mode = await mode_change(context, row, request)
     if other_mode is not None:
-        return {"ReplicationGroup": group_view(await update_group(context, other_mode))}
+        changes_it = other_mode.row.desired != row.desired
+        return {"ReplicationGroup": group_view(await update_group(context, other_mode) if changes_it else row)}
     after = replace(row, desired=replace(row.desired, **changes, **_failover(row.desired, request)))
-    change = changed(context, after, asked_change(context, after, request, waiting(after)), request)
+    change = await changed(context, after, await asked_change(context, after, request, waiting(after)), request)
     after = change.row
     if request.get("PrimaryClusterId"):
         if after.status.state != row.status.state:

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from cachefleet.api.context import Context
 from cachefleet.api.engine_upgrades import check_direction
 from cachefleet.api.names import quoted
+from cachefleet.api.parameter_group_rows import ParameterGroup
 from cachefleet.api.replication_group_topology import CONFIGURATION
 from cachefleet.api.s3_names import object_url
 from cachefleet.api.snapshot_rows import find_snapshot
@@ -27,6 +28,8 @@ from cachefleet.model.row import SnapshotRow
 from cachefleet.model.snapshot import SnapshotState
 from cachefleet.model.snapshot_file import Restore, SnapshotFile
 from cachefleet.reference.engines import listed_version, version_numbers
+from cachefleet.reference.parameter_values import databases
+from cachefleet.reference.parameters import FAMILIES
 
 NAME, ARNS = "SnapshotName", "SnapshotArns"
 _OLDEST_VALKEY = (7, 2)
@@ -122,17 +125,24 @@ def check_mode(origin: Origin, clustered: bool, request: Mapping[str, Any]) -> N
                 f"{ARNS}: with cluster mode enabled {CONFIGURATION} must be given, with Slots for each shard: they say which "
                 "shard gets which keys."
             )
-    if clustered:
-        _check_databases(origin)
 
 
-def _check_databases(origin: Origin) -> None:
-    found = sorted({number for file in origin.restore.files for number in file.databases} - {0})
-    if found:
+def check_databases(origin: Origin, group: ParameterGroup, *, clustered: bool) -> None:
+    """group: the parameter group of the new cache. Raises InvalidParameterCombination."""
+    if origin.memcached:
+        return
+    most = databases(FAMILIES[group.family], group.values, clustered=clustered)
+    found = sorted({number for file in origin.restore.files for number in file.databases if number >= most})
+    if not found:
+        return
+    has = f"{_member(origin)}: it has keys in databases {', '.join(map(str, found))}, and"
+    if clustered and most == 1:
         raise invalid_combination(
-            f"{_member(origin)}: it has keys in databases {', '.join(map(str, found))}, and with cluster mode enabled there is "
-            "database 0 only; restore it with cluster mode disabled."
+            f"{has} with cluster mode enabled there is database 0 only; restore it with cluster mode disabled."
         )
+    raise invalid_combination(
+        f"{has} with the parameter group {group.name} there are {most} databases; name a parameter group with more."
+    )
 
 
 def check_engine(origin: Origin, engine: Engine, version: str) -> None:

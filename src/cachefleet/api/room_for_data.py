@@ -19,10 +19,12 @@ from cachefleet.settings import NodeTypeSetting
 _MB = 1024 * 1024
 
 
-def require_room(row: GroupRow, leaving: Collection[str], own_types: Mapping[str, NodeTypeSetting]) -> None:
-    """leaving: shard ids. Raises InvalidReplicationGroupState with the figures when what their primaries hold is more than the
-    other primaries have free of their memory for data."""
-    per_node = data_bytes(row.desired, own_types)
+def require_room(
+    row: GroupRow, leaving: Collection[str], own_types: Mapping[str, NodeTypeSetting], values: Mapping[str, str]
+) -> None:
+    """leaving: shard ids. values: what the parameter group sets itself. Raises InvalidReplicationGroupState with the figures
+    when what their primaries hold is more than the other primaries have free of their memory for data."""
+    per_node = data_bytes(row.desired, own_types, values)
     staying = [shard for shard in row.desired.shards if shard.shard_id not in leaving]
     moved = sum(_used_bytes(row, shard) for shard in row.desired.shards if shard.shard_id in leaving)
     free = sum(max(0, per_node - _used_bytes(row, shard)) for shard in staying)
@@ -35,16 +37,16 @@ def require_room(row: GroupRow, leaving: Collection[str], own_types: Mapping[str
         )
 
 
-def data_bytes(desired: GroupDesired, own_types: Mapping[str, NodeTypeSetting]) -> int:
-    """Memory that a node of the group has for data, after what is reserved. Raises InvalidReplicationGroupState when the
-    setting that declared its node type is gone."""
+def data_bytes(desired: GroupDesired, own_types: Mapping[str, NodeTypeSetting], values: Mapping[str, str]) -> int:
+    """Memory that a node of the group has for data, after what is reserved. values: see require_room. Raises
+    InvalidReplicationGroupState when the setting that declared its node type is gone."""
     kind, family = node_type(desired.node_type, own_types), family_of(desired.engine, desired.engine_version)
     if kind is None or family is None:
         raise AwsError(
             "InvalidReplicationGroupState",
             f"The memory of {desired.node_type} is not known (any more); declare it in the settings under node_types.",
         )
-    return parameters.usable_memory_bytes(parameters.effective(family, desired.shape is Shape.CLUSTERED, {}, kind))
+    return parameters.usable_memory_bytes(parameters.effective(family, desired.shape is Shape.CLUSTERED, values, kind))
 
 
 def _used_bytes(row: GroupRow, shard: DesiredShard) -> int:

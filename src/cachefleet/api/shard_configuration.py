@@ -17,6 +17,7 @@ from cachefleet.api.group_rows import Change, load_group, update_group
 from cachefleet.api.group_state import require_available
 from cachefleet.api.handovers import is_headless, require_settled
 from cachefleet.api.new_members import check_node_quota, new_nodes
+from cachefleet.api.parameter_group_rows import values_of
 from cachefleet.api.placement import check_multi_az
 from cachefleet.api.registry import operation
 from cachefleet.api.replication_group_topology import Place
@@ -60,7 +61,7 @@ async def modify_replication_group_shard_configuration(
     if asked.new:
         change = _and_by_load(context, await _grown(context, row, asked))
     elif asked.leaving:
-        change = _and_by_load(context, _shrunk(context, row, asked.leaving))
+        change = _and_by_load(context, await _shrunk(context, row, asked.leaving))
     else:
         change = _rebalanced_by_load(context, row) if is_balanced_by_load(row.tags) else _rebalanced(row)
     return {"ReplicationGroup": group_view(await update_group(context, change))}
@@ -110,9 +111,10 @@ async def _grown(context: Context, row: GroupRow, asked: ShardChange) -> Change:
     return Change(changed, members, more, (_event(row, told),))
 
 
-def _shrunk(context: Context, row: GroupRow, leaving: tuple[str, ...]) -> Change:
+async def _shrunk(context: Context, row: GroupRow, leaving: tuple[str, ...]) -> Change:
     """Raises InvalidParameterValue."""
-    require_room(row, leaving, context.settings.node_types)
+    values = await values_of(context, row.desired.parameter_group)
+    require_room(row, leaving, context.settings.node_types, values)
     shards = tuple(replace(shard, leaving=shard.shard_id in leaving) for shard in row.desired.shards)
     changed = replace(row, desired=replace(row.desired, shards=shards))
     told = f"Removing node groups {', '.join(leaving)} from replication group {row.key.name}"

@@ -1,4 +1,4 @@
-"""Tags of replication groups, clusters, subnet groups, snapshots, users and user groups: add, list, remove.
+"""Tags of replication groups, clusters, subnet and parameter groups, snapshots, users and user groups: add, list, remove.
 
 Tags of a replication group are copied to its nodes when they are added and taken from them when they are removed; a node
 may have further ones of its own. Refused only while the resource is being deleted.
@@ -16,7 +16,7 @@ from cachefleet.api.arns import Arn, parse_arn
 from cachefleet.api.config_access import changed_config
 from cachefleet.api.context import Context
 from cachefleet.api.group_rows import Change, load_cluster, load_group, update_group
-from cachefleet.api.parameter_groups import find_parameter_group
+from cachefleet.api.parameter_group_rows import find_parameter_group_row, is_built_in
 from cachefleet.api.registry import operation
 from cachefleet.api.relocation import asks_for_relocation, refuse_relocation, relocated
 from cachefleet.api.reserved_nodes import load_reserved_nodes
@@ -98,10 +98,9 @@ async def remove_tags_from_resource(context: Context, request: RemoveTagsFromRes
 
 
 def _is_built_in(arn: Arn) -> bool:
-    """One of the service's own resources, which have no tags. Raises CacheParameterGroupNotFound."""
+    """One of the service's own resources, which have no tags."""
     if arn.type_word == Kind.PARAMETER_GROUP:
-        find_parameter_group(arn.name)
-        return True
+        return is_built_in(arn.name)
     return arn in (Arn(Kind.SUBNET_GROUP, DEFAULT_SUBNET_GROUP), Arn(Kind.USER, DEFAULT_USER))
 
 
@@ -114,6 +113,8 @@ async def _find(context: Context, arn: Arn) -> AnyRow:
         return await load_cluster(context, arn.name)
     if arn.type_word == Kind.SUBNET_GROUP:
         return await subnet_groups.find_subnet_group_row(context, arn.name)
+    if arn.type_word == Kind.PARAMETER_GROUP:
+        return await find_parameter_group_row(context, arn.name)
     if arn.type_word == Kind.SNAPSHOT:
         return await load_snapshot(context, arn.name)
     if arn.type_word == Kind.RESERVED_NODES:

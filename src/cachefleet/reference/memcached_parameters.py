@@ -25,7 +25,7 @@ _TABLE: tuple[tuple[str, str, str, str, str, str], ...] = (
     ("large_memory_pages", "0", "boolean", "0", "", "Large memory pages."),
     ("lock_down_paged_memory", "0", "boolean", "0", "", "Locks memory against being paged out."),
     ("lru_crawler", "0", "boolean", _BITS, "m", "Background removal of expired items."),
-    ("lru_crawler metadump", "disabled", "string", "", "mi", "The command that lists the keys."),
+    ("lru_crawler metadump", "disabled", "boolean", "enabled,disabled", "mi", "The command that lists the keys."),
     ("lru_maintainer", "0", "boolean", _BITS, "m", "Background thread that keeps segments in balance."),
     ("max_cache_memory", "", "integer", "1-", "t", "Memory of the node type in MB."),
     ("max_item_size", "1048576", "integer", "1024-1073741824", "m", "Largest item in bytes."),
@@ -40,9 +40,9 @@ _TABLE: tuple[tuple[str, str, str, str, str, str], ...] = (
     ("slab_chunk_max", "524288", "integer", "1-", "m", "Largest piece of a split item in bytes."),
     ("slab_reassign", "0", "boolean", _BITS, "m", "Pages may move between slab classes."),
     ("track_sizes", "0", "boolean", _BITS, "m", "Counts items by size."),
-    ("watch", "enabled", "string", "", "mi", "The command that follows logs."),
-    ("watcher_logbuf_size", "256", "integer", "", "m", "Write buffer of each watcher in KB."),
-    ("worker_logbuf_size", "64", "integer", "", "m", "Log buffer of each thread in KB."),
+    ("watch", "enabled", "boolean", "enabled,disabled", "mi", "The command that follows logs."),
+    ("watcher_logbuf_size", "256", "integer", "1-65536", "m", "Write buffer of each watcher in KB."),
+    ("worker_logbuf_size", "64", "integer", "1-65536", "m", "Log buffer of each thread in KB."),
 )
 # fmt: on
 

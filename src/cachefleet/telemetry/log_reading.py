@@ -24,7 +24,8 @@ from cachefleet.model.log_delivery import (
     stream_name,
 )
 from cachefleet.model.plan import EventDraft
-from cachefleet.model.row import GroupRow
+from cachefleet.model.resource import Kind
+from cachefleet.model.row import GroupRow, ParameterGroupRow
 from cachefleet.planning.node_addresses import node_address
 from cachefleet.reference import parameters
 from cachefleet.reference.engines import family_of
@@ -73,9 +74,10 @@ class LogReading:
         """Raises EngineRefused, TimeoutError, CursorMoved, LogGroupGone, StoreError, Deposed."""
         at = node_address(row, launch.node)
         after = int(cursor.place) if cursor.place else -1
+        length = await _own_length(self._sources.store, row)
         async with asyncio.timeout(TIMEOUT_S):
             if launch.incarnation not in self._keeping:
-                await self._sources.resp.keep_slow_entries(at, max(KEPT_SLOW_ENTRIES, _own_length(row)))
+                await self._sources.resp.keep_slow_entries(at, max(KEPT_SLOW_ENTRIES, length))
                 self._keeping.add(launch.incarnation)
             entries = await self._sources.resp.slow_entries(at, after)
         if not entries:
@@ -96,11 +98,12 @@ class LogReading:
 
     async def keep_few(self, row: GroupRow, launches: Sequence[Launch]) -> None:
         """Again as many entries as the parameters say. A node that does not answer has them until it is launched anew."""
+        length = await _own_length(self._sources.store, row)
         for launch in launches:
             self._keeping.discard(launch.incarnation)
             try:
                 async with asyncio.timeout(TIMEOUT_S):
-                    await self._sources.resp.keep_slow_entries(node_address(row, launch.node), _own_length(row))
+                    await self._sources.resp.keep_slow_entries(node_address(row, launch.node), length)
             except (EngineRefused, TimeoutError):
                 continue
 
@@ -177,9 +180,11 @@ def _notice(launch: Launch, delivery: LogDelivery, why: str, now_ms: int) -> New
     return NewEvent(now_ms, f"{launch.node}{separator}{launch.node_id}: {time_text(now_ms)} {why}")
 
 
-def _own_length(row: GroupRow) -> int:
-    """SLOW_LENGTH by the group's parameters."""
+async def _own_length(store: Store, row: GroupRow) -> int:
+    """SLOW_LENGTH by the group's parameters. Raises StoreError."""
     name = family_of(row.desired.engine, row.desired.engine_version)
     if name is None:
         return KEPT_SLOW_ENTRIES
-    return int(parameters.value(parameters.family(name).parameters[SLOW_LENGTH], cluster_on=False))
+    default = parameters.value(parameters.family(name).parameters[SLOW_LENGTH], cluster_on=False)
+    own: ParameterGroupRow | None = await store.get(row.key.scope.key(Kind.PARAMETER_GROUP, row.desired.parameter_group))
+    return int(default if own is None else own.desired.values.get(SLOW_LENGTH, default))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import pytest
 
-from cachefleet.api.parameter_groups import resolve_parameter_group
+import cachefleet.api.parameter_groups  # noqa: F401
+from cachefleet.api.parameter_group_rows import next_parameter_group, resolve_parameter_group
 from cachefleet.model.errors import AwsError
+from cachefleet.model.parameter_group import ParameterGroupDesired
+from cachefleet.model.resource import Kind
+from cachefleet.model.row import ParameterGroupRow, Row
 from cachefleet.reference.parameters import FAMILIES
 from cachefleet.settings import NodeTypeSetting, Settings
 from tests.component.api.stage import Stage, on_each_store
@@ -127,46 +130,69 @@ async def test_engine_defaults(stage: Stage) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "engine", "version", "mode", "resolved"),
-    [
+async def _own(stage: Stage) -> None:
+    """Groups of valkey9: `mine`, and `sharded` with cluster mode."""
+    for name, values in (("mine", {}), ("sharded", {"cluster-enabled": "yes"})):
+        row: ParameterGroupRow = Row(
+            key=stage.context.scope.key(Kind.PARAMETER_GROUP, name),
+            desired=ParameterGroupDesired(family="valkey9", description="", values=values),
+        )
+        async with stage.store.transaction() as transaction:
+            await transaction.insert(row)
+
+
+@on_each_store
+async def test_the_group_that_a_cache_gets(stage: Stage) -> None:
+    await _own(stage)
+    for name, engine, version, mode, resolved in (
         (None, "valkey", "9.1.2", "disabled", "default.valkey9"),
         ("", "valkey", "9.1.2", "enabled", "default.valkey9.cluster.on"),
         (None, "redis", "6.2.14", "compatible", "default.redis6.x.cluster.on"),
         (None, "memcached", "1.6.18", "disabled", "default.memcached1.6"),
         ("Default.Redis7", "redis", "7.0.15", "disabled", "default.redis7"),
         ("default.redis7.cluster.on", "redis", "7.0.15", "enabled", "default.redis7.cluster.on"),
-    ],
-)
-def test_the_group_that_a_cache_gets(name: str | None, engine: str, version: str, mode: str, resolved: str) -> None:
-    assert resolve_parameter_group(name, engine, version, mode) == resolved
+        ("Mine", "valkey", "9.1.2", "disabled", "mine"),
+        ("sharded", "valkey", "9.0.0", "enabled", "sharded"),
+        ("sharded", "valkey", "9.0.0", "compatible", "sharded"),
+    ):
+        assert (await resolve_parameter_group(stage.context, name, engine, version, mode)).name == resolved
 
 
-@pytest.mark.parametrize(
-    ("name", "engine", "version", "mode", "code", "rule"),
-    [
-        ("mine", "redis", "7.0.15", "disabled", "CacheParameterGroupNotFound", "'mine' not found"),
-        (
-            "default.redis7",
-            "valkey",
-            "9.1.2",
-            "disabled",
-            "InvalidParameterCombination",
-            "of the family redis7, but valkey 9.1.2 needs one of valkey9",
-        ),
-        (
-            "default.redis7",
-            "redis",
-            "7.0.15",
-            "enabled",
-            "InvalidParameterCombination",
-            "cluster-enabled=no, .* use one like default.redis7.cluster.on",
-        ),
-        ("default.redis7.cluster.on", "redis", "7.0.15", "disabled", "InvalidParameterCombination", "cluster-enabled=yes"),
+@on_each_store
+async def test_groups_that_a_cache_cannot_have(stage: Stage) -> None:
+    await _own(stage)
+    combination = "InvalidParameterCombination"
+    for name, engine, version, mode, code, rule in (
+        ("none", "redis", "7.0.15", "disabled", "CacheParameterGroupNotFound", "'none' not found"),
+        ("default.redis7", "valkey", "9.1.2", "disabled", combination, "family redis7, but valkey 9.1.2 needs one of valkey9"),
+        ("default.redis7", "redis", "7.0.15", "enabled", combination, "enabled=no, .* use one like default.redis7.cluster.on"),
+        ("default.redis7.cluster.on", "redis", "7.0.15", "disabled", combination, "cluster-enabled=yes"),
+        ("mine", "valkey", "8.1.4", "disabled", combination, "mine is of the family valkey9"),
+        ("mine", "valkey", "9.1.2", "enabled", combination, "mine has cluster-enabled=no"),
+        ("sharded", "valkey", "9.1.2", "disabled", combination, "sharded has cluster-enabled=yes"),
         (None, "redis", "8.0.0", "disabled", "InvalidParameterValue", "no parameter group family for redis 8.0.0"),
-    ],
-)
-def test_groups_that_a_cache_cannot_have(name: str | None, engine: str, version: str, mode: str, code: str, rule: str) -> None:
-    with pytest.raises(AwsError, match=re.compile(rule)) as refused:
-        resolve_parameter_group(name, engine, version, mode)
-    assert refused.value.code == code
+    ):
+        with pytest.raises(AwsError, match=rule) as refused:
+            await resolve_parameter_group(stage.context, name, engine, version, mode)
+        assert refused.value.code == code
+
+
+@on_each_store
+async def test_the_group_that_a_changed_cache_keeps(stage: Stage) -> None:
+    await _own(stage)
+    for present, version, mode, kept in (
+        (["default.valkey8"], "9.1.2", "disabled", "default.valkey9"),
+        (["default.valkey9"], "9.1.2", "compatible", "default.valkey9.cluster.on"),
+        (["mine"], "9.0.1", "disabled", "mine"),
+        (["mine", "default.valkey8"], "9.1.2", "disabled", "mine"),
+        (["mine", "default.valkey8"], "8.1.4", "disabled", "default.valkey8"),
+        (["default.valkey8", "mine"], "9.1.2", "disabled", "mine"),
+        (["default.valkey9", "mine"], "9.1.2", "disabled", "default.valkey9"),
+        (["sharded"], "9.1.2", "enabled", "sharded"),
+    ):
+        assert (await next_parameter_group(stage.context, None, present, "valkey", version, mode)).name == kept
+    assert (await next_parameter_group(stage.context, "mine", ["sharded"], "valkey", "9.1.2", "disabled")).name == "mine"
+    for present, version, mode in ((["mine"], "8.1.4", "disabled"), (["mine"], "9.1.2", "compatible")):
+        with pytest.raises(AwsError, match="CacheParameterGroupName is missing: mine ") as refused:
+            await next_parameter_group(stage.context, None, present, "valkey", version, mode)
+        assert refused.value.code == "InvalidParameterCombination"

@@ -180,6 +180,11 @@ def test_conditions_on_what_there_is(condition: dict[str, Any], passes: bool) ->
         ({"StringEquals": {"aws:RequestTag/team": ["red", "blue"]}}, {}, False),
         ({"ForAllValues:StringEquals": {"aws:TagKeys": ["team"]}}, {"Tags": [{"Key": "cost", "Value": "1"}]}, False),
         ({"StringLike": {"elasticache:CacheNodeType": "cache.t4g.*"}}, {}, True),
+        (
+            {"StringNotEquals": {"elasticache:CacheParameterGroupName": "default.valkey9"}},
+            {"CacheParameterGroupName": "DEFAULT.valkey9"},
+            False,
+        ),
         ({"StringLike": {"elasticache:CacheNodeType": "cache.t4g.*"}}, {"CacheNodeType": "cache.r7g.large"}, False),
         ({"NumericLessThan": {"elasticache:ReplicasPerNodeGroup": "2"}}, {"NumCacheClusters": 2}, True),
         ({"NumericLessThan": {"elasticache:ReplicasPerNodeGroup": "2"}}, {"NumCacheClusters": 3}, False),
