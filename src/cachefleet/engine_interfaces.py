@@ -66,6 +66,7 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
     iam_module: str = ""  # path of what checks IAM tokens, for engines that can let it
     config_module: str = ""  # path of what gives clients the harmless part of CONFIG, for engines that can let it
     trace_module: str = ""  # path of what samples which keys are used, for engines that can let it
+    clients_module: str = ""  # path of what renames commands for clients, for engines that can let it
     memory_only: bool = False  # its data never touch a disk, not even for a moment
 
 

@@ -8,7 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -192,9 +192,14 @@ class Client:
         self._socket.close()
 
     def send(self, *words: str | bytes) -> None:
-        parts = [word.encode() if isinstance(word, str) else word for word in words]
-        packed = b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
-        self._socket.sendall(b"*%d\r\n%s" % (len(parts), packed))
+        self.send_at_once(words)
+
+    def send_at_once(self, *commands: Sequence[str | bytes]) -> None:
+        packed = b""
+        for words in commands:
+            parts = [word.encode() if isinstance(word, str) else word for word in words]
+            packed += b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
+        self._socket.sendall(packed)
 
     def reply(self) -> Any:
         """str, int, None, list; an error is a str that begins with "-". ConnectionError at the end."""

@@ -47,8 +47,8 @@ class SlotCluster:
         for node in nodes:
             await self.engines.view(node, lambda view: self.knows(view, ids), clustered=True)
 
-    async def replicate(self, number: int) -> Node:
-        replica = self.engines.start(maxmemory_bytes=512 * MB, clustered=True)
+    async def replicate(self, number: int, **spec: Any) -> Node:
+        replica = self.engines.start(maxmemory_bytes=512 * MB, clustered=True, **spec)
         self.replicas[number] = replica
         mine = (await self.table(replica)).my_id
         await self.join([*self.nodes, replica], [*self.ids, mine])

@@ -46,19 +46,3 @@ def test_default_parameters_are_in_force(engine: Engine, version: str, clustered
             assert "slave 6710886 6710886 60" in limit or wanted["client-output-buffer-limit-replica-hard-limit"] in limit
 
     asyncio.run(scenario())
-
-
-@every_version
-def test_renamed_commands(engine: Engine, version: str) -> None:
-    async def scenario() -> None:
-        async with resp_processes(engine, version) as (driver, engines):
-            node = engines.start(parameters={"rename-commands": "KEYS allkeys flushall blocked INFO hidden"})
-            await engines.view(node)
-            await driver.promote(node.address, ())
-            with Client(node.address.host, PORT) as client:
-                assert client.call("allkeys", "*") == []
-                assert client.call("KEYS", "*").startswith("-ERR unknown command")
-                assert client.call("FLUSHALL").startswith("-ERR unknown command")
-                assert "redis_version" in client.call("INFO", "server")
-
-    asyncio.run(scenario())

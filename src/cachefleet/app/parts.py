@@ -24,6 +24,7 @@ from cachefleet.control.controller import Controller
 from cachefleet.control.leadership import Leadership
 from cachefleet.control.seams import Seams
 from cachefleet.engines.catalogue import BUILT_FOLDER, InstalledEngines
+from cachefleet.engines.clients_module import CLIENTS_SOURCE
 from cachefleet.engines.config_module import CONFIG_SOURCE
 from cachefleet.engines.discovery import DiscoveryDriver, node_list_file
 from cachefleet.engines.iam_module import IAM_SOURCE
@@ -107,6 +108,7 @@ async def assemble(
     iam_module = LoadableModule(settings.data_dir, IAM_SOURCE, "engines cannot check IAM tokens")
     config_module = LoadableModule(settings.data_dir, CONFIG_SOURCE, "engines cannot give clients part of CONFIG")
     trace_module = LoadableModule(settings.data_dir, TRACE_SOURCE, "engines cannot sample which keys are used")
+    clients_module = LoadableModule(settings.data_dir, CLIENTS_SOURCE, "engines cannot rename commands")
     catalogue = InstalledEngines(settings.engines, built=settings.data_dir / BUILT_FOLDER)
     passwords = DerivedPasswords.of(settings.data_dir)
     certificates = _certificates(settings, clock)
@@ -134,6 +136,7 @@ async def assemble(
         has_iam_module=iam_module.is_there,
         config_module=config_module.file,
         trace_module=trace_module.file,
+        clients_module=clients_module.file,
         certificates=certificates,
         shared_store=store.shared,
         instruments=instruments,

@@ -100,6 +100,7 @@ class Executor:
             spec = replace(spec, config_module=await self._seams.config_module())
         if row.desired.shape is not Shape.MEMCACHED:
             spec = replace(spec, trace_module=await self._seams.trace_module())
+            spec = replace(spec, clients_module=await self._seams.clients_module())
         if row.desired.shape is Shape.MEMCACHED and action.node == discovery_node(row.key.name):
             build = Build(engine=Engine.MEMCACHED, version="", binary="", origin="")
         else:

@@ -69,6 +69,7 @@ class Seams(msgspec.Struct, frozen=True, kw_only=True):
     has_iam_module: Callable[[], bool] = lambda: False  # whether that was made; cheap
     config_module: Callable[[], Awaitable[str]] = no_module  # path of what gives clients part of CONFIG; "" where it cannot be
     trace_module: Callable[[], Awaitable[str]] = no_module  # path of what samples which keys are used; "" where it cannot be
+    clients_module: Callable[[], Awaitable[str]] = no_module  # path of what renames commands for clients; "" where it cannot be
     shared_store: bool = False  # others write to it, too, and leave word there
     instruments: Instruments = msgspec.field(default_factory=Instruments)
     trace: Trace = untraced

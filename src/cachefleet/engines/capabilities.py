@@ -25,6 +25,7 @@ _REDIS: dict[str, Version] = {
     "replica-migration-switch": (7, 0),  # cluster-allow-replica-migration
     "listpack-names": (7, 0),  # hash-max-listpack-entries, before: hash-max-ziplist-entries
     "latency-tracking": (7, 0),
+    "client-filters": (7, 2),  # a module's filter of commands learns which client sends them
     "shard-ids": (7, 2),  # nodes of a cluster tell which shard they belong to
     "sharded-pubsub": (7, 0),
 }
@@ -40,6 +41,7 @@ _VALKEY: dict[str, Version] = {
     "manual-failover-timeout": (8, 1),
     "atomic-slot-migration": (9, 0),
     "cluster-databases": (9, 0),
+    "hash-field-expiration": (9, 0),  # HEXPIRE and its kin
     "shutdown-failover": (9, 0),
     "config-save-behavior": (9, 1),  # cluster-config-save-behavior
 }

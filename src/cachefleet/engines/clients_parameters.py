@@ -1,8 +1,8 @@
 """The two parameters about what clients send, rename-commands and close-on-replica-write, in the engine's words. Pure.
 
-Engines have neither. A command that is `blocked` is taken from users by rules (ACL), which all engines have; new names, and closed
-connections, are of a module (engines/clients_module), which has them as parameters of its own. Called by valkey_directives and
-access.
+Engines have neither. A command that is `blocked` is taken from users by rules (ACL), which all engines have; new names and
+closed connections are of a module (engines/clients_module), which has them as parameters of its own. Called by
+valkey_directives, valkey_parameters and access.
 """
 
 from __future__ import annotations
@@ -33,16 +33,30 @@ def client_directives(parameters: Mapping[str, str], capabilities: Set[str]) -> 
         yield from ((f"{_PREFIX}{name}", parameters[name]) for name in _NAMES if name in parameters)
 
 
+def with_clients_module(capabilities: Set[str]) -> Set[str]:
+    """Of a launch of such an engine that has the module, if the engine can let it."""
+    return {*capabilities, CLIENTS_MODULE} if CLIENT_FILTERS in capabilities else capabilities
+
+
+def needs_module(directive: str, value: str) -> bool:
+    """Whether a node that does not know this directive lacks something: new names. It was launched without the module."""
+    return parameter_of(directive) == RENAMES and any(new.lower() != _BLOCKED for _, new in _pairs(value))
+
+
 def parameter_of(directive: str) -> str:
     """ElastiCache's name of such a directive; "" for any other."""
     return directive.removeprefix(_PREFIX) if directive.startswith(_PREFIX) else ""
 
 
 def blocking_rules(renames: str, capabilities: Set[str]) -> tuple[str, ...]:
-    """Rules that come last of all, for a value of rename-commands. An engine takes none about a command that it does not have."""
-    words = renames.lower().split()
-    blocked = sorted(old for old, new in zip(words[::2], words[1::2], strict=True) if new == _BLOCKED)
+    """Rules that come last of all, for a value of rename-commands; none about commands that this engine does not have."""
+    blocked = sorted(old.lower() for old, new in _pairs(renames) if new.lower() == _BLOCKED)
     return tuple(f"-{command}" for command in blocked if _has(command, capabilities))
+
+
+def _pairs(renames: str) -> list[tuple[str, str]]:
+    words = renames.split()
+    return list(zip(words[::2], words[1::2], strict=True))
 
 
 def _has(command: str, capabilities: Set[str]) -> bool:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
 
+from cachefleet.engines.clients_parameters import client_directives
+
 # Parameters with the engine's own name and the capability that they need ("" for none).
 _SAME_NAME: dict[str, str] = {
     "acl-pubsub-default": "",
@@ -82,9 +84,6 @@ _ZIPLIST_NAMES = {
 
 _BUFFER_CLASSES = ("normal", "pubsub", "replica")
 
-# The control loop speaks these words itself, before and after any user of the engine: they keep their names.
-KEPT_COMMANDS = frozenset({"AUTH", "CLIENT", "CLUSTER", "CONFIG", "INFO", "PING", "REPLICAOF", "SLOWLOG"})
-
 
 def directives(parameters: Mapping[str, str], capabilities: Set[str]) -> Iterator[tuple[str, ...]]:
     """Engine directives as words, sorted by parameter name; what this version does not have is left out.
@@ -101,7 +100,7 @@ def directives(parameters: Mapping[str, str], capabilities: Set[str]) -> Iterato
             yield _ZIPLIST_NAMES[name], value
     if "cluster-databases" in capabilities and parameters.get("cluster-databases", "0") not in ("", "0"):
         yield "cluster-databases", parameters["cluster-databases"]
-    yield from _renames(parameters.get("rename-commands", ""))
+    yield from client_directives(parameters, capabilities)
 
 
 def buffer_limits(parameters: Mapping[str, str], maxmemory_bytes: int) -> Iterator[tuple[str, ...]]:
@@ -118,11 +117,3 @@ def buffer_limits(parameters: Mapping[str, str], maxmemory_bytes: int) -> Iterat
             kind,
             *(value or default for value, default in zip(given, fallback[kind], strict=True)),
         )
-
-
-def _renames(value: str) -> Iterator[tuple[str, ...]]:
-    """ "old new old new": the new name "blocked" takes the command away (reference 5.6)."""
-    words = value.split()
-    for old, new in zip(words[::2], words[1::2], strict=False):
-        if old.upper() not in KEPT_COMMANDS:
-            yield "rename-command", old, "" if new == "blocked" else new

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from cachefleet.app.engine_passwords import DerivedPasswords
 from cachefleet.engine_interfaces import Build, EngineRefused, NodeSpec
+from cachefleet.engines.access import user_rules
 from cachefleet.engines.capabilities import capabilities
 from cachefleet.engines.valkey_config import render
 from cachefleet.model.access import EngineUser
@@ -173,7 +174,6 @@ def test_parameters_become_directives() -> None:
         "replica-allow-chaining",
         "reserved-memory",
         "reserved-memory-percent",
-        "activedefrag",
         "search-default-timeout-ms",
         "something-new",
     ],
@@ -182,14 +182,40 @@ def test_what_the_node_decides_or_the_engine_does_not_have_is_left_out(name: str
     assert lines(VALKEY_9, parameters={name: "yes"}) == lines(VALKEY_9)
 
 
+def test_active_defragmentation_stays_off_where_the_allocator_cannot() -> None:
+    assert "activedefrag no" in lines(VALKEY_9, parameters={"activedefrag": "yes"})
+
+
 def test_no_several_databases_in_a_cluster_unless_asked() -> None:
     assert lines(VALKEY_9, parameters={"cluster-databases": "0"}) == lines(VALKEY_9)
 
 
-def test_commands_are_renamed_except_those_that_we_speak() -> None:
-    found = lines(VALKEY_9, parameters={"rename-commands": "flushall blocked KEYS allkeys INFO hidden client blocked odd"})
-    renamed = [line for line in found if line.startswith("rename-command")]
-    assert renamed == ['rename-command flushall ""', "rename-command KEYS allkeys"]
+def test_commands_are_renamed_by_a_module_where_the_engine_lets_it() -> None:
+    parameters = {"rename-commands": "flushall blocked KEYS allkeys", "close-on-replica-write": "no"}
+    of_clients = [
+        "cachefleet-clients.close-on-replica-write no",
+        'cachefleet-clients.rename-commands "flushall blocked KEYS allkeys"',
+    ]
+    for build in ALL:
+        assert lines(build, parameters=parameters) == lines(build), "no engine starts with what it does not know"
+        found = lines(build, parameters=parameters, clients_module="/data/modules/clients-1.so")
+        is_able = build not in (REDIS_7, REDIS_6)
+        assert ("loadmodule /data/modules/clients-1.so" in found) is is_able
+        assert [line for line in found if "clients." in line] == (of_clients if is_able else [])
+
+
+@pytest.mark.parametrize("version", ALL)
+def test_blocked_commands_are_taken_from_users_where_the_engine_has_them(version: Build) -> None:
+    """An engine with rules on commands that it does not know does not start."""
+    rules = user_rules(
+        EngineUser(
+            "a", ("~*", "+@all", "(~b +get)"), renames="STRALGO blocked KEYS blocked GET fetch LCS BLOCKED HTTL blocked"
+        ),
+        version.capabilities,
+    )
+    expected = {REDIS_6: "-keys -stralgo", VALKEY_9: "-httl -keys -lcs"}.get(version, "-keys -lcs")
+    assert " ".join(rules).endswith(f" {expected}") and f" {expected})" in " ".join(rules)
+    assert "-get" not in rules and "fetch" not in " ".join(rules)
 
 
 def test_threads() -> None:

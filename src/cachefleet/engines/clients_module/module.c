@@ -1,0 +1,362 @@
+/* The module for two parameters of ElastiCache that engines do not have, about what clients send: Valkey, and Redis from 7.2.
+ *
+ *     CONFIG SET cachefleet-clients.rename-commands "old new old new"
+ *     CONFIG SET cachefleet-clients.close-on-replica-write yes|no
+ *
+ * Both are done by a filter, which is there only while it has something to do: on a primary without renamed commands there is none.
+ * It is for clients alone. Left as they are: what the service and nodes send (users whose names begin as ours do), the stream
+ * of a primary, scripts and functions (they have the engine's names), and other modules.
+ *
+ * Renamed: the new name becomes the old one before the engine looks it up, so that rules of users (ACL), keys and logs are about the
+ * old name; the old one becomes a name that no engine has.
+ *
+ * Closed: a command that writes, sent to a replica without cluster mode (with it, clients are redirected), becomes a command of ours,
+ * which answers nothing and has the connection closed. Inside of MULTI the engine refuses it, and then the connection is closed.
+ *
+ * The engine's interface is declared here as far as it is used; functions are found by their names at the start. */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "words.h"
+
+#define MODULE "cachefleet-clients" /* engines/clients_parameters.py */
+#define RENAMES "rename-commands"
+#define CLOSES "close-on-replica-write"
+#define CLOSE_COMMAND "cachefleet.close"
+#define OURS "cachefleet" /* engines/access.py; what users of clients may not begin with */
+
+enum { DONE = 0, FAILED = 1 };                   /* what functions of the interface return */
+enum { REPLY_STRING = 0, REPLY_ARRAY = 3 };      /* of CallReplyType */
+enum { NOT_FOR_OWN_CALLS = 1 << 0 };             /* of RegisterCommandFilter */
+enum { INSIDE_EXEC = 1 << 1, IS_REPLICA = 1 << 3, IS_CLUSTER = 1 << 5 }; /* of GetContextFlags */
+enum { IN_MULTI = 1 << 5 };                      /* of client_info */
+enum { BECAME_REPLICA = 1 };                     /* of the event ROLE_CHANGED */
+/* It has no data: nothing that engines do with data can disturb it, and without these they would refuse to. */
+enum { HANDLES_READ_ERRORS = 1 << 0, HANDLES_ASYNC_LOADS = 1 << 2, HANDLES_SLOT_MIGRATION = 1 << 5 };
+enum { API_VERSION = 1, OUR_VERSION = 1, NO_FLAGS = 0, AT_ONCE_MS = 0 };
+
+typedef struct engine_context engine_context;
+typedef struct engine_string engine_string;
+typedef struct engine_reply engine_reply;
+typedef struct engine_filter engine_filter;
+typedef struct filtered_command filtered_command;
+typedef struct {
+    uint64_t id, version;
+} engine_event;
+typedef struct {
+    uint64_t version, flags, id;
+    char address[46];
+    uint16_t port, database;
+} client_info;
+typedef int (*command_function)(engine_context *context, engine_string **words, int count);
+typedef void (*filter_function)(filtered_command *command);
+typedef void (*timer_function)(engine_context *context, void *data);
+typedef void (*event_function)(engine_context *context, engine_event event, uint64_t part, void *data);
+typedef engine_string *(*get_text)(const char *name, void *data);
+typedef int (*set_text)(const char *name, engine_string *text, void *data, engine_string **wrong);
+typedef int (*get_switch)(const char *name, void *data);
+typedef int (*set_switch)(const char *name, int value, void *data, engine_string **wrong);
+typedef int (*apply_function)(engine_context *context, void *data, engine_string **wrong);
+
+static const engine_event ROLE_CHANGED = {0, 1};
+
+static int (*IsModuleNameBusy)(const char *name);
+static void (*SetModuleAttribs)(engine_context *context, const char *name, int version, int api_version);
+static void (*SetModuleOptions)(engine_context *context, int options);
+static int (*CreateCommand)(engine_context *context, const char *name, command_function function, const char *flags,
+                            int first_key, int last_key, int key_step);
+static int (*RegisterStringConfig)(engine_context *context, const char *name, const char *initial, unsigned flags, get_text get,
+                                   set_text set, apply_function apply, void *data);
+static int (*RegisterBoolConfig)(engine_context *context, const char *name, int initial, unsigned flags, get_switch get,
+                                 set_switch set, apply_function apply, void *data);
+static int (*LoadConfigs)(engine_context *context);
+static engine_context *(*GetDetachedThreadSafeContext)(engine_context *context);
+static int (*GetContextFlags)(engine_context *context);
+static int (*SubscribeToServerEvent)(engine_context *context, engine_event event, event_function function);
+static engine_filter *(*RegisterCommandFilter)(engine_context *context, filter_function function, int flags);
+static int (*UnregisterCommandFilter)(engine_context *context, engine_filter *filter);
+static int (*CommandFilterArgsCount)(filtered_command *command);
+static const engine_string *(*CommandFilterArgGet)(filtered_command *command, int position);
+static int (*CommandFilterArgReplace)(filtered_command *command, int position, engine_string *string);
+static unsigned long long (*CommandFilterGetClientId)(filtered_command *command);
+static unsigned long long (*GetClientId)(engine_context *context);
+static engine_string *(*GetClientUserNameById)(engine_context *context, uint64_t client);
+static int (*GetClientInfoById)(void *info, uint64_t client);
+static int (*DeauthenticateAndCloseClient)(engine_context *context, uint64_t client);
+static uint64_t (*CreateTimer)(engine_context *context, long long period_ms, timer_function function, void *data);
+static engine_string *(*CreateString)(engine_context *context, const char *text, size_t size);
+static void (*FreeString)(engine_context *context, engine_string *string);
+static const char *(*StringPtrLen)(const engine_string *string, size_t *size);
+static engine_reply *(*Call)(engine_context *context, const char *command, const char *format, ...);
+static int (*CallReplyType)(engine_reply *reply);
+static size_t (*CallReplyLength)(engine_reply *reply);
+static engine_reply *(*CallReplyArrayElement)(engine_reply *reply, size_t which);
+static const char *(*CallReplyStringPtr)(engine_reply *reply, size_t *size);
+static void (*FreeCallReply)(engine_reply *reply);
+static int (*ReplyWithError)(engine_context *context, const char *text);
+
+static const struct {
+    const char *name;
+    void *place;
+} wanted[] = {
+    {"IsModuleNameBusy", &IsModuleNameBusy},
+    {"SetModuleAttribs", &SetModuleAttribs},
+    {"SetModuleOptions", &SetModuleOptions},
+    {"CreateCommand", &CreateCommand},
+    {"RegisterStringConfig", &RegisterStringConfig},
+    {"RegisterBoolConfig", &RegisterBoolConfig},
+    {"LoadConfigs", &LoadConfigs},
+    {"GetDetachedThreadSafeContext", &GetDetachedThreadSafeContext},
+    {"GetContextFlags", &GetContextFlags},
+    {"SubscribeToServerEvent", &SubscribeToServerEvent},
+    {"RegisterCommandFilter", &RegisterCommandFilter},
+    {"UnregisterCommandFilter", &UnregisterCommandFilter},
+    {"CommandFilterArgsCount", &CommandFilterArgsCount},
+    {"CommandFilterArgGet", &CommandFilterArgGet},
+    {"CommandFilterArgReplace", &CommandFilterArgReplace},
+    {"CommandFilterGetClientId", &CommandFilterGetClientId},
+    {"GetClientId", &GetClientId},
+    {"GetClientUserNameById", &GetClientUserNameById},
+    {"GetClientInfoById", &GetClientInfoById},
+    {"DeauthenticateAndCloseClient", &DeauthenticateAndCloseClient},
+    {"CreateTimer", &CreateTimer},
+    {"CreateString", &CreateString},
+    {"FreeString", &FreeString},
+    {"StringPtrLen", &StringPtrLen},
+    {"Call", &Call},
+    {"CallReplyType", &CallReplyType},
+    {"CallReplyLength", &CallReplyLength},
+    {"CallReplyArrayElement", &CallReplyArrayElement},
+    {"CallReplyStringPtr", &CallReplyStringPtr},
+    {"FreeCallReply", &FreeCallReply},
+    {"ReplyWithError", &ReplyWithError},
+};
+
+static engine_context *own;      /* ours for as long as the engine runs */
+static engine_string *renames_text; /* as it was set */
+static word_table renames, writes;
+static int closes, closes_now, is_replica, is_cluster; /* closes_now: here, and as things are */
+static engine_filter *filter;
+static uint64_t writer;       /* the client whose command last became CLOSE_COMMAND */
+static uint64_t primary_link; /* the client as which the primary's stream last came: ids are never used again */
+
+/* --- who sends it --- */
+
+/* The stream of a primary, what scripts call and what modules call have no user, or no connection. */
+static int is_client(filtered_command *command, uint64_t *id) {
+    *id = CommandFilterGetClientId(command);
+    if (*id == primary_link) return 0;
+    engine_string *name = GetClientUserNameById(own, *id);
+    if (!name) {
+        if (is_replica) primary_link = *id;
+        return 0;
+    }
+    size_t size = 0;
+    const char *text = StringPtrLen(name, &size);
+    int is_ours = size >= strlen(OURS) && memcmp(text, OURS, strlen(OURS)) == 0;
+    FreeString(NULL, name);
+    return !is_ours;
+}
+
+/* --- the filter: runs for every command of every client, while there is one --- */
+
+static void end_connection(engine_context *context, void *id) {
+    DeauthenticateAndCloseClient(context, (uint64_t)(uintptr_t)id);
+}
+
+static void replace_name(filtered_command *command, const char *name, size_t size) {
+    CommandFilterArgReplace(command, 0, CreateString(NULL, name, size));
+}
+
+/* Whether the command writes: as a whole, or this part of it. */
+static int does_write(filtered_command *command, const char *name, size_t size) {
+    const word *found = words_find(&writes, name, size);
+    if (found && found->flags & WORD_WRITES) return 1;
+    if (!found || CommandFilterArgsCount(command) < 2) return 0;
+    size_t part_size = 0;
+    const char *part = StringPtrLen(CommandFilterArgGet(command, 1), &part_size);
+    char both[WORDS_LONGEST_NAME];
+    if (size + 1 + part_size > sizeof(both)) return 0;
+    memcpy(both, name, size);
+    both[size] = '|';
+    memcpy(both + size + 1, part, part_size);
+    found = words_find(&writes, both, size + 1 + part_size);
+    return found && found->flags & WORD_WRITES;
+}
+
+static void close_writer(filtered_command *command, uint64_t id) {
+    client_info info = {.version = 1};
+    if (GetClientInfoById(&info, id) != DONE) return;
+    if (info.flags & IN_MULTI) {
+        CreateTimer(own, AT_ONCE_MS, end_connection, (void *)(uintptr_t)id);
+    } else {
+        writer = id;
+        replace_name(command, CLOSE_COMMAND, strlen(CLOSE_COMMAND));
+    }
+}
+
+static void look(filtered_command *command) {
+    size_t size = 0;
+    uint64_t id = 0;
+    const char *name = StringPtrLen(CommandFilterArgGet(command, 0), &size);
+    const word *renamed = words_find(&renames, name, size);
+    if (renamed && is_client(command, &id)) {
+        if (!(renamed->flags & WORD_IS_NEW)) {
+            char gone[WORDS_LONGEST_NAME + 1];
+            memcpy(gone, name, size);
+            gone[size] = ' '; /* no command has a space in its name */
+            replace_name(command, gone, size + 1);
+            return;
+        }
+        name = renamed->old;
+        size = strlen(renamed->old);
+        replace_name(command, name, size);
+    }
+    if (closes_now && does_write(command, name, size) && is_client(command, &id)) close_writer(command, id);
+}
+
+/* The command that a write becomes. Nothing more of this client is read once it ran, and nothing is answered; but the engine would
+ * close it only after an answer, so that is done as soon as the engine does not work for it any more.
+ *
+ * Whoever is closed is the default user until then: never in a transaction, whose other commands would be run as that. */
+static int close_caller(engine_context *context, engine_string **words, int count) {
+    uint64_t id = GetClientId(context);
+    (void)words;
+    (void)count;
+    if (id != writer || GetContextFlags(context) & INSIDE_EXEC) return ReplyWithError(context, "ERR it is not to be called");
+    writer = 0;
+    DeauthenticateAndCloseClient(context, id);
+    CreateTimer(context, AT_ONCE_MS, end_connection, (void *)(uintptr_t)id);
+    return DONE;
+}
+
+/* --- when there is one --- */
+
+static void settle(void) {
+    closes_now = closes && is_replica && !is_cluster;
+    int needed = closes_now || renames.count;
+    if (needed && !filter) filter = RegisterCommandFilter(own, look, NOT_FOR_OWN_CALLS);
+    if (!needed && filter) {
+        UnregisterCommandFilter(own, filter);
+        filter = NULL;
+    }
+}
+
+static void change_role(engine_context *context, engine_event event, uint64_t part, void *data) {
+    (void)context;
+    (void)event;
+    (void)data;
+    is_replica = part == BECAME_REPLICA;
+    settle();
+}
+
+/* A container, as XGROUP, is there as well, with no flag that says that all of it writes. */
+static int learn_write(const char *name, size_t size) {
+    const char *part = memchr(name, '|', size);
+    if (part && !words_add(&writes, name, (size_t)(part - name), WORD_IS_NEW)) return 0;
+    return words_add(&writes, name, size, WORD_WRITES);
+}
+
+static int learn_writes(engine_context *context) {
+    engine_reply *reply = Call(context, "COMMAND", "cccc", "LIST", "FILTERBY", "ACLCAT", "write");
+    int learned = reply && CallReplyType(reply) == REPLY_ARRAY && CallReplyLength(reply) > 0;
+    for (size_t i = 0; learned && i < CallReplyLength(reply); i++) {
+        size_t size = 0;
+        const char *name = CallReplyStringPtr(CallReplyArrayElement(reply, i), &size);
+        learned = name && learn_write(name, size);
+    }
+    if (reply) FreeCallReply(reply);
+    return learned;
+}
+
+/* --- parameters --- */
+
+static engine_string *told_renames(const char *name, void *data) {
+    (void)name;
+    (void)data;
+    return renames_text;
+}
+
+static int take_renames(const char *name, engine_string *text, void *data, engine_string **wrong) {
+    size_t size = 0;
+    const char *line = StringPtrLen(text, &size);
+    word_table fresh = {NULL, 0, 0};
+    const char *why = words_read_renames(&fresh, line, size);
+    (void)name;
+    (void)data;
+    if (why) {
+        words_free(&fresh);
+        *wrong = CreateString(NULL, why, strlen(why));
+        return FAILED;
+    }
+    words_free(&renames);
+    renames = fresh;
+    if (renames_text) FreeString(NULL, renames_text);
+    renames_text = CreateString(NULL, line, size);
+    settle();
+    return DONE;
+}
+
+static int told_closes(const char *name, void *data) {
+    (void)name;
+    (void)data;
+    return closes;
+}
+
+static int take_closes(const char *name, int value, void *data, engine_string **wrong) {
+    (void)name;
+    (void)data;
+    (void)wrong;
+    closes = value;
+    settle();
+    return DONE;
+}
+
+/* --- start --- */
+
+static int find_functions(engine_context *context) {
+    /* The first word of a context is the function that gives all others; Valkey knows the names of Redis, too. */
+    int (*find)(const char *name, void *place);
+    memcpy(&find, context, sizeof(find));
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted); i++) {
+        char name[64] = "RedisModule_";
+        strncat(name, wanted[i].name, sizeof(name) - strlen(name) - 1);
+        if (find(name, wanted[i].place) != DONE) return FAILED;
+    }
+    return DONE;
+}
+
+/* "no-auth": whoever may send a write may have it closed; rules of users need not know of it. */
+__attribute__((visibility("default"))) int RedisModule_OnLoad(engine_context *context, engine_string **words, int count) {
+    static const char flags[] = "deny-script no-monitor no-slowlog allow-loading allow-stale fast no-auth";
+    (void)words;
+    if (count != 0 || find_functions(context) != DONE || IsModuleNameBusy(MODULE)) return FAILED;
+    SetModuleAttribs(context, MODULE, OUR_VERSION, API_VERSION);
+    SetModuleOptions(context, HANDLES_READ_ERRORS | HANDLES_ASYNC_LOADS | HANDLES_SLOT_MIGRATION);
+    own = GetDetachedThreadSafeContext(context);
+    is_replica = (GetContextFlags(context) & IS_REPLICA) != 0;
+    is_cluster = (GetContextFlags(context) & IS_CLUSTER) != 0;
+    if (!learn_writes(context)) return FAILED;
+    if (CreateCommand(context, CLOSE_COMMAND, close_caller, flags, 0, 0, 0) != DONE) return FAILED;
+    if (SubscribeToServerEvent(context, ROLE_CHANGED, change_role) != DONE) return FAILED;
+    if (RegisterStringConfig(context, RENAMES, "", NO_FLAGS, told_renames, take_renames, NULL, NULL) != DONE) return FAILED;
+    if (RegisterBoolConfig(context, CLOSES, 0, NO_FLAGS, told_closes, take_closes, NULL, NULL) != DONE) return FAILED;
+    return LoadConfigs(context);
+}
+
+__attribute__((visibility("default"))) int ValkeyModule_OnLoad(engine_context *context, engine_string **words, int count) {
+    return RedisModule_OnLoad(context, words, count);
+}
+
+/* A filter and timers may be there. */
+__attribute__((visibility("default"))) int RedisModule_OnUnload(engine_context *context) {
+    (void)context;
+    return FAILED;
+}
+
+__attribute__((visibility("default"))) int ValkeyModule_OnUnload(engine_context *context) {
+    return RedisModule_OnUnload(context);
+}
