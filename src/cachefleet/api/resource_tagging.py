@@ -33,6 +33,7 @@ _KINDS = (
     Kind.SNAPSHOT,
     Kind.USER,
     Kind.USER_GROUP,
+    Kind.RESERVED_NODES,
 )
 _NO_POLICIES = Refusal("there are no tag policies here; leave it out", (False,))
 

@@ -94,8 +94,8 @@ class Gateway:
         unsigned: Callable[[str, str], tuple[str, str] | None] = lambda query, account: None,
     ) -> None:
         """admit: refuses (service, operation) by raising AwsError, before anything else is said of the request's input.
-        report: what /status, /insight and /cost answer, as JSON, to who signs it. audit: told of every call, as soon as it is known
-        how it ends. pages: what anybody may see. instruments, trace: where requests are counted, and traced. unsigned:
+        report: what /status, /insight and /cost answer, as JSON, to who signs it. audit: told of every call, as soon as it is
+        known how it ends. pages: what anybody may see. instruments, trace: where requests are counted, and traced. unsigned:
         (service, region) of a GET with that query of that account that needs no signature, None when it does."""
         self._unsigned = unsigned
         self._account = settings.account

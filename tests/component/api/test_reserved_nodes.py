@@ -59,6 +59,7 @@ async def test_offerings_are_filtered_by_everything(stage: Stage) -> None:
         found = await all_offerings(stage, **{name: text for name, text in ONE.items() if name != member})
         assert len(found) >= many, member
     assert await offering_id(stage, Duration="31536000") == await offering_id(stage)
+    assert await offering_id(stage, Duration="P1Y") == await offering_id(stage)
     assert await offering_id(stage, Duration="94608000") == await offering_id(stage, Duration="3") != await offering_id(stage)
     by_id = await stage.call(OFFERINGS, ReservedCacheNodesOfferingId=(await offering_id(stage)).upper())
     assert len(by_id["ReservedCacheNodesOfferings"]) == 1
@@ -195,11 +196,13 @@ async def test_what_is_refused_when_it_is_listed(stage: Stage) -> None:
 
 @on_each_store
 async def test_tags_of_a_reservation_are_changed(stage: Stage) -> None:
-    arn = (await buy(stage, ReservedCacheNodeId="mine"))["ReservationARN"]
-    await stage.call("AddTagsToResource", ResourceName=arn, Tags=[{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}])
-    await stage.call("RemoveTagsFromResource", ResourceName=arn, TagKeys=["a"])
-    assert await stage.call("ListTagsForResource", ResourceName=arn) == {"TagList": [{"Key": "b", "Value": "2"}]}
-    gone = arn.replace("mine", "gone")
+    bought = (await buy(stage, ReservedCacheNodeId="mine"))["ReservationARN"]
+    await stage.call("AddTagsToResource", ResourceName=bought, Tags=[{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}])
+    await stage.call("RemoveTagsFromResource", ResourceName=bought, TagKeys=["a"])
+    assert await stage.call("ListTagsForResource", ResourceName=bought) == {"TagList": [{"Key": "b", "Value": "2"}]}
+    (found,) = (await stage.call("GetResources", "tagging", TagFilters=[{"Key": "b"}]))["ResourceTagMappingList"]
+    assert found["ResourceARN"] == bought
+    gone = bought.replace("mine", "gone")
     await stage.refused("ReservedCacheNodeNotFound", "no reservation", "ListTagsForResource", ResourceName=gone)
 
 
