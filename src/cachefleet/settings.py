@@ -118,6 +118,31 @@ class ApiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         _check_positive(self, "api")
 
 
+UPDATE_SEVERITIES = ("critical", "important", "medium", "low")
+
+
+class UpdateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Service updates: newer versions of engines that are installed here."""
+
+    patch_severity: str = "important"  # of 8.1.4 for caches of 8.1.3: critical, important, medium or low
+    minor_severity: str = "low"  # of 8.1.4 for caches of 8.0
+    severities: dict[str, str] = {}  # of single updates, by their names
+    automatic: str = "minor"  # applied in the window of caches with AutoMinorVersionUpgrade: minor (and patches), patch, never
+    automatic_after_days: float = -1.0  # how long after a cache may have it; -1 is 14, 30, 60 or 90 days by its severity
+
+    def __post_init__(self) -> None:
+        for name, severity in {"patch": self.patch_severity, "minor": self.minor_severity, **self.severities}.items():
+            if severity not in UPDATE_SEVERITIES:
+                raise ValueError(f"updates: the severity of {name} is {severity!r}; it is {', '.join(UPDATE_SEVERITIES)}")
+        if self.automatic not in ("minor", "patch", "never"):
+            raise ValueError(f"updates.automatic is {self.automatic!r}; it is minor, patch or never")
+        if not (self.automatic_after_days >= 0 or self.automatic_after_days == -1):
+            raise ValueError(
+                f"updates.automatic_after_days is {self.automatic_after_days}; it is a number of days, or -1 for those of the "
+                "severity"
+            )
+
+
 class ArchiveSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where snapshots are kept, and how."""
 
@@ -278,6 +303,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     host: HostSettings = HostSettings()
     control: ControlSettings = ControlSettings()
     api: ApiSettings = ApiSettings()
+    updates: UpdateSettings = UpdateSettings()
     archive: ArchiveSettings = ArchiveSettings()
     transit: TransitSettings = TransitSettings()
     audit: AuditSettings = AuditSettings()
@@ -302,6 +328,7 @@ _SECTIONS: dict[str, type] = {
     "control": ControlSettings,
     "api": ApiSettings,
     "archive": ArchiveSettings,
+    "updates": UpdateSettings,
     "audit": AuditSettings,
     "logs": LogSettings,
     "metrics": MetricSettings,

@@ -18,6 +18,7 @@ from cachefleet.api.group_state import (
     node_address,
     node_port,
     node_status,
+    node_version,
 )
 from cachefleet.api.log_deliveries import logs_view, pending_logs
 from cachefleet.api.replication_group_views import put_endpoint
@@ -28,6 +29,7 @@ from cachefleet.model.memcached_snapshots import has_snapshots
 from cachefleet.model.pending import PendingChange
 from cachefleet.model.row import GroupRow
 from cachefleet.planning.pending import nodes_after
+from cachefleet.reference.engines import version_numbers
 
 MULTIPLE_ZONES = "Multiple"
 
@@ -45,7 +47,7 @@ def cluster_view(row: GroupRow, cluster: str, show_nodes: bool = False) -> dict[
         "CacheClusterId": cluster,
         "CacheNodeType": desired.node_type,
         "Engine": desired.engine.value,
-        "EngineVersion": desired.engine_version,
+        "EngineVersion": min((node_version(row, node) for node in nodes), key=version_numbers),
         "CacheClusterStatus": member_status(row, nodes[0]) if is_group(row) else group_status(row),
         "NumCacheNodes": len(nodes),
         "PreferredAvailabilityZone": MULTIPLE_ZONES if desired.az_mode == "cross-az" else nodes[0].zone,

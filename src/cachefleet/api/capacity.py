@@ -5,6 +5,10 @@ Called by the operations that make nodes, inside the transaction that stores the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
 from cachefleet.api.context import Context
 from cachefleet.model.errors import AwsError
 from cachefleet.model.group import Engine, GroupDesired
@@ -28,6 +32,15 @@ async def refuse_capacity(context: Context, desired: GroupDesired, nodes: int, m
     if why:
         what = f"{nodes} more {desired.node_type} nodes" if nodes else f"Nodes with {memory_bytes // _MB} MB more in all"
         raise AwsError("InsufficientCacheClusterCapacity", f"{what} cannot run here: {why}")
+
+
+async def with_room(context: Context, desired: GroupDesired, kinds: Sequence[str]) -> list[str]:
+    """Those of these node types with which the group's nodes would still find memory here."""
+    if context.settings.host.memory != "reserve":
+        return list(kinds)
+    promised_bytes = await _promised_bytes(context)
+    more = {kind: more_bytes(context, desired, replace(desired, node_type=kind)) for kind in kinds}
+    return [kind for kind, size_bytes in more.items() if size_bytes <= 0 or not context.refuses(0, promised_bytes + size_bytes)]
 
 
 def more_bytes(context: Context, before: GroupDesired, after: GroupDesired) -> int:

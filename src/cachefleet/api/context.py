@@ -13,6 +13,7 @@ from cachefleet.interfaces import Store
 from cachefleet.log_interfaces import LogStore
 from cachefleet.metric_interfaces import Metrics, NoMetrics
 from cachefleet.model.resource import Key, Scope
+from cachefleet.planning.service_updates import ServiceUpdate
 from cachefleet.policies.document import Policy
 from cachefleet.settings import Settings
 from cachefleet.usage_interfaces import UsageLedger
@@ -70,6 +71,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     metrics: Metrics = NoMetrics()
     logs: LogStore | None = None  # None where no logs are kept
     usage: UsageLedger | None = None  # None where no nodes are counted
+    updates: tuple[ServiceUpdate, ...] = ()  # the service updates that there are
     shared: bool = False  # the controller may be another service's: leave word in the transaction, too
 
     @property

@@ -16,7 +16,7 @@ from cachefleet.api.capacity import more_bytes
 from cachefleet.api.context import Context
 from cachefleet.api.engine_upgrades import asked_version
 from cachefleet.api.group_rows import Change
-from cachefleet.api.group_state import MODIFYING, is_group
+from cachefleet.api.group_state import MODIFYING, is_group, oldest_version
 from cachefleet.api.group_validation import asked_node_type
 from cachefleet.api.handovers import require_settled
 from cachefleet.api.node_type_changes import may_become, memory_mb, require_fit
@@ -38,13 +38,14 @@ async def asked_change(context: Context, row: GroupRow, request: Mapping[str, An
     present value takes it back, what the request does not name goes on waiting. change: what waits. Raises
     InvalidParameterValue, InvalidParameterCombination, CacheParameterGroupNotFound."""
     desired = row.desired
-    version = asked_version(context.catalogue, desired, request, replicated=is_group(row))
+    present = replace(desired, engine_version=oldest_version(row))
+    version = asked_version(context.catalogue, present, request, replicated=is_group(row))
     if version is not None:
         engine, number = version
         change = replace(
             change,
             engine="" if engine is desired.engine else engine.value,
-            engine_version="" if version == (desired.engine, desired.engine_version) else number,
+            engine_version="" if version == (present.engine, present.engine_version) else number,
         )
     change = replace(change, transit=transit.asked_change(context.catalogue, row, request, change.transit))
     after = applied(desired, change, 0.0)

@@ -9,6 +9,7 @@ from cachefleet.model.errors import AwsError
 from cachefleet.model.group import DesiredNode, DesiredShard, EndpointRole
 from cachefleet.model.resource import Kind
 from cachefleet.model.row import GroupRow
+from cachefleet.reference.engines import version_numbers
 
 AVAILABLE = "available"
 CREATING = "creating"
@@ -116,6 +117,22 @@ def is_primary(row: GroupRow, node: DesiredNode) -> bool:
     )
 
 
+def oldest_version(row: GroupRow) -> str:
+    """The engine's version that every node has: where a service update was stopped, that of the nodes without it."""
+    desired, settled = row.desired, row.memory.settled
+    stopped = desired.update is not None and desired.update.stopped_at and settled is not None
+    if not stopped or settled is None or settled.form.engine is not desired.engine:
+        return desired.engine_version
+    return min(desired.engine_version, settled.form.version, key=version_numbers)
+
+
+def node_version(row: GroupRow, node: DesiredNode) -> str:
+    """EngineVersion of a node: what it runs where a service update was stopped, else what the cache is to have."""
+    known = row.memory.nodes.get(node.name)
+    stopped = row.desired.update is not None and row.desired.update.stopped_at
+    return known.form.version if stopped and known is not None and known.form is not None else row.desired.engine_version
+
+
 # --- what an operation demands -------------------------------------------------------------------------------------
 
 
@@ -124,6 +141,16 @@ def require_available(row: GroupRow) -> None:
     state = group_status(row)
     if state != AVAILABLE:
         raise refused_state(row, state, "wait until it is available")
+
+
+def require_one_minor_version(row: GroupRow) -> None:
+    """Keys cannot be moved from newer nodes to older ones, which might not understand them. Raises InvalidReplicationGroupState
+    where a service update was stopped half-way."""
+    oldest, newest = oldest_version(row), row.desired.engine_version
+    if version_numbers(oldest)[:2] != version_numbers(newest)[:2]:
+        raise refused_state(
+            row, f"available, with nodes of {oldest} and {newest}", "apply the service update to the rest of them first"
+        )
 
 
 def require_member_available(row: GroupRow, node: DesiredNode, cluster: str) -> None:

@@ -1,13 +1,14 @@
 """ListAllowedNodeTypeModifications: which node types a cluster or group may be changed to (reference 6, 13.3).
 
 Pure but for reading the row: by memory, whatever the family; not between types with data tiering and without; down only where
-the data fit.
+the data fit, and up only where the machine has the memory, where that is promised (host.memory).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cachefleet.api.capacity import with_room
 from cachefleet.api.context import Context
 from cachefleet.api.group_rows import load_cluster, load_group
 from cachefleet.api.node_type_changes import allowed, fits
@@ -35,5 +36,6 @@ async def list_allowed_node_type_modifications(
             f"{desired.node_type}, the node type of {row.key.name}, is not declared in the settings any more; add it again."
         )
     up, down = allowed(desired, present, all_node_types(declared))
+    up = await with_room(context, desired, up)
     values = await values_of(context, desired.parameter_group)
     return {"ScaleUpModifications": up, "ScaleDownModifications": [kind for kind in down if fits(row, kind, declared, values)]}

@@ -54,10 +54,13 @@ _USER = Named("user", "UserId")
 _USER_GROUP = Named("usergroup", "UserGroupId")
 _TAGGED = Named(ARN, "ResourceName")
 _NOTHING = Needs()
+_UPDATED = _needs(Named("replicationgroup", "ReplicationGroupIds"), Named("cluster", "CacheClusterIds"))
 
 _ELASTICACHE: dict[str, Needs] = {
     "AddTagsToResource": _needs(_TAGGED),
     "AuthorizeCacheSecurityGroupIngress": _needs(_SECURITY),
+    "BatchApplyUpdateAction": _UPDATED,
+    "BatchStopUpdateAction": _UPDATED,
     "CopySnapshot": _needs(
         Named("snapshot", "TargetSnapshotName"),
         Named("snapshot", "SourceSnapshotName"),
@@ -101,7 +104,9 @@ _ELASTICACHE: dict[str, Needs] = {
     "DescribeReplicationGroups": _needs(_all("replicationgroup", "ReplicationGroupId")),
     "DescribeReservedCacheNodes": _needs(_all("reserved-instance", "ReservedCacheNodeId")),
     "DescribeReservedCacheNodesOfferings": _NOTHING,
+    "DescribeServiceUpdates": _NOTHING,
     "DescribeSnapshots": _needs(_all("snapshot", "SnapshotName")),
+    "DescribeUpdateActions": _NOTHING,
     "DescribeUserGroups": _needs(_all("usergroup", "UserGroupId")),
     "DescribeUsers": _needs(_all("user", "UserId")),
     "IncreaseReplicaCount": _needs(_GROUP),

@@ -14,7 +14,7 @@ from cachefleet.api.cluster_mode_change import refuse_while_compatible
 from cachefleet.api.context import Context
 from cachefleet.api.group_nodes import require_immediate, with_nodes
 from cachefleet.api.group_rows import Change, load_group, update_group
-from cachefleet.api.group_state import require_available
+from cachefleet.api.group_state import require_available, require_one_minor_version
 from cachefleet.api.handovers import is_headless, require_settled
 from cachefleet.api.new_members import check_node_quota, new_nodes
 from cachefleet.api.parameter_group_rows import values_of
@@ -75,6 +75,7 @@ def _half_gone(row: GroupRow) -> set[str]:
 def _require_still(row: GroupRow) -> None:
     """Nothing else is under way in the group, and every shard has a primary. Raises InvalidReplicationGroupState."""
     require_available(row)
+    require_one_minor_version(row)
     refuse_while_compatible(row)
     for shard in row.desired.shards:
         if is_headless(row, shard):

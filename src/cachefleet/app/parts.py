@@ -17,6 +17,7 @@ from cachefleet.app.engine_passwords import DerivedPasswords
 from cachefleet.app.installation import Credentials, Installation, ServiceLock
 from cachefleet.app.loadable_module import LoadableModule
 from cachefleet.app.sealing import KeySealer
+from cachefleet.app.seen_builds import remember_builds
 from cachefleet.app.services import Membership, is_dead
 from cachefleet.app.transfers import WorkerTransfers
 from cachefleet.clock import Clock, SystemEntropy
@@ -35,6 +36,7 @@ from cachefleet.engines.valkey import ValkeyDriver
 from cachefleet.hosts.local import LocalHost
 from cachefleet.metrics.instruments import Instruments
 from cachefleet.model.span import Trace
+from cachefleet.planning.service_updates import ServiceUpdate, service_updates
 from cachefleet.policies.credential import Credential
 from cachefleet.settings import Settings
 from cachefleet.snapshot_interfaces import TransferFailed, Transfers
@@ -74,6 +76,7 @@ class Parts(msgspec.Struct, frozen=True):
     config_module: LoadableModule
     sources: Sources
     resp: ValkeyDriver
+    updates: tuple[ServiceUpdate, ...]
 
 
 async def refuses_key(transfers: Transfers, name: str) -> str:
@@ -110,6 +113,7 @@ async def assemble(
     trace_module = LoadableModule(settings.data_dir, TRACE_SOURCE, "engines cannot sample which keys are used")
     clients_module = LoadableModule(settings.data_dir, CLIENTS_SOURCE, "engines cannot rename commands")
     catalogue = InstalledEngines(settings.engines, built=settings.data_dir / BUILT_FOLDER)
+    updates = service_updates(await remember_builds(store, catalogue, clock), catalogue.builds(), settings.updates)
     passwords = DerivedPasswords.of(settings.data_dir)
     certificates = _certificates(settings, clock)
     trust = Trust(certificates.authorities)
@@ -138,14 +142,15 @@ async def assemble(
         trace_module=trace_module.file,
         clients_module=clients_module.file,
         certificates=certificates,
+        updates=updates,
         shared_store=store.shared,
         instruments=instruments,
         trace=trace,
     )
     modules = iam_module, config_module
-    sources = _sources(seams, host, leadership)
+    rest = _sources(seams, host, leadership), resp, updates
     return Parts(
-        store, host, catalogue, leadership, Controller(seams), transfers, certificates, sealer, keys, *modules, sources, resp
+        store, host, catalogue, leadership, Controller(seams), transfers, certificates, sealer, keys, *modules, *rest
     )
 
 

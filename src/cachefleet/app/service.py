@@ -215,6 +215,7 @@ def _contexts(
             network=parts.host.network,
             unguarded=lambda: parts.host.why_no_guard,
             read_access=reader.read,
+            updates=parts.updates,
             shared=parts.store.shared,
             wake=parts.controller.wake,
             sealer=parts.sealer,

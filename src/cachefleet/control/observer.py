@@ -27,6 +27,7 @@ from cachefleet.planning.endpoint_ports import reader_port
 from cachefleet.planning.memcached import discovery_node
 from cachefleet.planning.node_addresses import form_of, node_address
 from cachefleet.planning.pending import applied
+from cachefleet.planning.service_updates import offered
 from cachefleet.reference.node_types import node_type
 
 ASK_AGAIN_S = 4.0  # a silent node: TCP's own retries would take ever longer when a network comes back, a question on a new
@@ -80,6 +81,7 @@ async def observe(seams: Seams, pulse: Pulse, meter: LoadMeter, books: Books, ro
         iam_rules=rules,
         can_check_tokens=any(user.iam for user in users) and _can_check_tokens(seams, desired),
         issuance=_issuance(seams, targets),
+        updates=offered(seams.updates, desired, seams.catalogue.builds(), seams.settings.updates),
         **_pending(seams, desired),
     )
 

@@ -14,6 +14,7 @@ from cachefleet.interfaces import Host, Store
 from cachefleet.metrics.instruments import Instruments
 from cachefleet.model.observed import Address
 from cachefleet.model.span import Trace, untraced
+from cachefleet.planning.service_updates import ServiceUpdate
 from cachefleet.policies.credential import Credential
 from cachefleet.settings import Settings
 from cachefleet.snapshot_interfaces import Transfers
@@ -70,6 +71,7 @@ class Seams(msgspec.Struct, frozen=True, kw_only=True):
     config_module: Callable[[], Awaitable[str]] = no_module  # path of what gives clients part of CONFIG; "" where it cannot be
     trace_module: Callable[[], Awaitable[str]] = no_module  # path of what samples which keys are used; "" where it cannot be
     clients_module: Callable[[], Awaitable[str]] = no_module  # path of what renames commands for clients; "" where it cannot be
+    updates: tuple[ServiceUpdate, ...] = ()  # the service updates that there are
     shared_store: bool = False  # others write to it, too, and leave word there
     instruments: Instruments = msgspec.field(default_factory=Instruments)
     trace: Trace = untraced

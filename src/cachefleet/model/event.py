@@ -16,8 +16,8 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class NoticeName(StrEnum):
-    """Names of notifications (reference 8.3), without their prefix `ElastiCache:`. Those of planned replacements and of service
-    updates are not among them, since there are neither."""
+    """Names of notifications (reference 8.3), without their prefix `ElastiCache:`. Those of planned replacements are not among
+    them, since there are none."""
 
     ADD_CACHE_NODE_COMPLETE = "AddCacheNodeComplete"
     ADD_CACHE_NODE_FAILED = "AddCacheNodeFailed"
@@ -39,5 +39,6 @@ class NoticeName(StrEnum):
     INCREASE_REPLICA_COUNT_FINISHED = "ReplicationGroupIncreaseReplicaCountFinished"
     REPLICATION_GROUP_SCALING_COMPLETE = "ReplicationGroupScalingComplete"
     REPLICATION_GROUP_SCALING_FAILED = "ReplicationGroupScalingFailed"
+    SERVICE_UPDATE_AVAILABLE_FOR_NODE = "ServiceUpdateAvailableForNode"
     SNAPSHOT_COMPLETE = "SnapshotComplete"
     SNAPSHOT_FAILED = "SnapshotFailed"

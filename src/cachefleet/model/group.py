@@ -15,6 +15,7 @@ from cachefleet.model import snapshot_file
 from cachefleet.model.access import Admitted, AuthTokens
 from cachefleet.model.log_delivery import LogDelivery
 from cachefleet.model.pending import PendingChange, ScaleConfig
+from cachefleet.model.service_update import AskedUpdate, UpdateCourse
 from cachefleet.model.snapshot_file import Restore
 
 SLOTS = 16384
@@ -116,6 +117,7 @@ class GroupDesired(msgspec.Struct, frozen=True, kw_only=True):
     gentle: bool = False  # slots move slowly, so that clients hardly feel it
     config: str = ""  # what its clients get of CONFIG (model.config_access)
     logs: tuple[LogDelivery, ...] = ()  # which of its logs go where
+    update: AskedUpdate | None = None  # the service update that brings engine_version, or brought it
     key_name: str = ""  # of the keyring: what its snapshots are encrypted with, "" the default key where they are encrypted
 
     @property
@@ -271,6 +273,8 @@ class GroupMemory(msgspec.Struct):
     proof_at: float = 0.0  # when a snapshot of it was last restored as a proof that it can be, 0 never
     proof_why: str = ""  # why it could not, "" when it could
     admitted: Admitted | None = None  # None before the first look
+    updates: list[UpdateCourse] = []  # newer versions of the engine that it is given, or was given in the last days
+    offered_update: str = ""  # the newest service update of which users were told
     node_list_version: int = 0  # Memcached auto discovery
     node_list: tuple[str, ...] = ()  # node names last published
     node_list_hosts: tuple[str, ...] = ()  # and where they were

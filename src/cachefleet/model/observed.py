@@ -11,6 +11,7 @@ from cachefleet.model.access import OPEN, EngineUser
 from cachefleet.model.group import SlotRanges
 from cachefleet.model.guard import Guard, Opening
 from cachefleet.model.iam_rules import IamRules
+from cachefleet.model.service_update import OfferedUpdate
 from cachefleet.model.transit import CertificateView, Issuance
 
 
@@ -230,4 +231,5 @@ class Observed(msgspec.Struct, frozen=True):
     threads: int = 0  # that a Memcached node of the group's node type has, 0 not known
     feeds: dict[str, FeedView] = {}  # by node name: current launches that are fed, or were
     pending_bytes: int = 0  # as data_bytes, with what is pending; 0 not known
+    updates: tuple[OfferedUpdate, ...] = ()  # service updates that the group may have, the newest version last
     pending_build: bool = True  # the engine version that is pending is installed, where there is one

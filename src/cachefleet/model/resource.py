@@ -14,6 +14,7 @@ class Kind(StrEnum):
     CACHE_CLUSTER = "cluster"  # standalone, or Memcached; members of a replication group are no rows
     SUBNET_GROUP = "subnetgroup"
     PARAMETER_GROUP = "parametergroup"
+    ENGINE_BUILD = "engine-build"  # of the whole installation; no ARN has this word
     SNAPSHOT = "snapshot"
     VPC = "vpc"  # this and the next two are EC2's
     SUBNET = "subnet"

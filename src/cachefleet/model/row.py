@@ -15,6 +15,7 @@ from cachefleet.model.parameter_group import ParameterGroupDesired
 from cachefleet.model.reserved import ReservedNodesDesired
 from cachefleet.model.resource import Key, Kind
 from cachefleet.model.scaling import ScalableTargetDesired
+from cachefleet.model.service_update import EngineBuildDesired
 from cachefleet.model.snapshot import SnapshotDesired
 from cachefleet.model.topic import TopicDesired
 from cachefleet.model.user import UserDesired, UserGroupDesired
@@ -54,6 +55,7 @@ IamUserRow = Row[IamUserDesired]
 UserRow = Row[UserDesired]
 UserGroupRow = Row[UserGroupDesired]
 AlarmRow = Row[AlarmDesired]
+EngineBuildRow = Row[EngineBuildDesired]
 InsightRow = Row[InsightDesired]
 ScalableTargetRow = Row[ScalableTargetDesired]
 TopicRow = Row[TopicDesired]
@@ -65,6 +67,7 @@ DESIRED_TYPES: dict[Kind, type] = {
     Kind.CACHE_CLUSTER: GroupDesired,
     Kind.SUBNET_GROUP: SubnetGroupDesired,
     Kind.PARAMETER_GROUP: ParameterGroupDesired,
+    Kind.ENGINE_BUILD: EngineBuildDesired,
     Kind.SNAPSHOT: SnapshotDesired,
     Kind.VPC: VpcDesired,
     Kind.SUBNET: SubnetDesired,

@@ -22,6 +22,7 @@ from cachefleet.model.group import (
 from cachefleet.model.observed import NodeView, Observed, ProcessView
 from cachefleet.model.plan import Action, EventDraft
 from cachefleet.model.temporary import is_temporary
+from cachefleet.reference.engines import version_numbers
 from cachefleet.settings import ControlSettings
 
 
@@ -116,9 +117,23 @@ class Draft:
     def is_outdated(self, node: str) -> bool:
         """Its current launch is not made of what the group asks for by now, or not where."""
         known = self.memory.nodes[node]
-        is_unfit = known.form not in (None, self.form)
+        is_unfit = known.form not in (None, self.form) and not self._stays_behind(node)
         is_unfit |= known.checks_no_tokens and self.observed.can_check_tokens
         return bool(known.launches) and (is_unfit or self.is_misplaced(node))
+
+    def _stays_behind(self, node: str) -> bool:
+        """It lacks nothing but an update that was stopped, and may stay so: a replica may be newer than its primary, since an
+        older one might not understand what it is sent."""
+        asked, form = self.desired.update, self.memory.nodes[node].form
+        if asked is None or not asked.stopped_at or asked.version != self.desired.engine_version or form is None:
+            return False
+        if form != msgspec.structs.replace(self.form, version=form.version):
+            return False
+        shard = next((shard for shard in self.desired.shards if any(one.name == node for one in shard.nodes)), None)
+        known = self.memory.shards.get(shard.shard_id) if shard is not None else None
+        primary = self.memory.nodes.get(known.primary) if known is not None else None
+        leads = primary.form if primary is not None else None
+        return leads is None or version_numbers(form.version) >= version_numbers(leads.version)
 
     def is_misplaced(self, node: str) -> bool:
         """It does not stand in the zone that the group asks for by now."""

@@ -15,6 +15,7 @@ from cachefleet.model.temporary import is_temporary, temporary_of
 from cachefleet.planning import lifecycle
 from cachefleet.planning.access import admit
 from cachefleet.planning.addresses import take_offers, wanted
+from cachefleet.planning.automatic_updates import begin_update, tell_offered
 from cachefleet.planning.clustered import plan_clustered
 from cachefleet.planning.departure import depart
 from cachefleet.planning.draft import Draft
@@ -37,6 +38,7 @@ from cachefleet.planning.sizes import resize
 from cachefleet.planning.succession import note_data
 from cachefleet.planning.temporaries import effective, lasting, lasting_nodes
 from cachefleet.planning.transit import certify, choose_links, encrypt_links
+from cachefleet.planning.update_course import note_update
 from cachefleet.settings import ControlSettings
 
 MOVING_S = 0.05  # while slots are on their way; how far they are is not announced
@@ -131,8 +133,11 @@ def _plan_life(draft: Draft) -> None:
     note_count(draft)
     balance_load(draft)
     note_mode(draft)
+    note_update(draft)
     note_settled(draft)
     begin_due(draft)
+    begin_update(draft)
+    tell_offered(draft)
 
 
 def _endpoints_lead(draft: Draft) -> bool:

@@ -30,6 +30,8 @@ NODE_TIMES = (*NODE_STARTS, "ended_at", "retry_at", "lagging_since", "left_at", 
 SHARD_TIMES = ("decided_at", "balanced_at")
 MOVE_TIMES = ("begun_at", "progressed_at")
 BALANCING_TIMES = ("begun_at",)
+UPDATE_TIMES = ("asked_at", "ended_at", "stopped_at", "failed_at")
+NODE_UPDATE_TIMES = ("begun_at", "ended_at")
 _FUTURE = ("retry_at",)
 
 
@@ -40,6 +42,8 @@ def follow_clock(draft: Draft) -> None:
     things += [(node, NODE_TIMES) for node in memory.nodes.values()]
     things += [(shard, SHARD_TIMES) for shard in memory.shards.values()]
     things += [(move, MOVE_TIMES) for move in memory.moves]
+    things += [(course, UPDATE_TIMES) for course in memory.updates]
+    things += [(node, NODE_UPDATE_TIMES) for course in memory.updates for node in course.nodes.values()]
     things += [(memory.balancing, BALANCING_TIMES)] if memory.balancing is not None else []
     times = [(thing, name) for thing, names in things for name in names if getattr(thing, name)]
     ahead_s = max((getattr(thing, name) for thing, name in times if name not in _FUTURE), default=0.0) - draft.now

@@ -27,6 +27,8 @@ def applied(desired: GroupDesired, pending: PendingChange, now: float) -> GroupD
     changes: dict[str, Any] = {name: value for name in _PLAIN if (value := getattr(pending, name))}
     if pending.engine:
         changes["engine"] = Engine(pending.engine)
+    if pending.engine_version:
+        changes["update"] = None
     if pending.more_nodes or pending.fewer_nodes:
         changes["shards"] = (replace(desired.shards[0], nodes=nodes_after(desired, pending, now)),)
     if pending.transit:
@@ -60,12 +62,17 @@ def take_along(draft: Draft) -> bool:
 
 def begin_due(draft: Draft) -> None:
     """Begin what is pending when the window is open and the group is whole. Called when all else is planned."""
-    pending, window = draft.desired.pending, draft.desired.maintenance_window
-    if pending is not None and window and is_open(parse_maintenance(window), draft.now) and _is_whole(draft):
+    pending = draft.desired.pending
+    if pending is not None and is_window_open(draft) and is_whole(draft):
         _begin(draft, pending, emptied=False)
 
 
-def _is_whole(draft: Draft) -> bool:
+def is_window_open(draft: Draft) -> bool:
+    window = draft.desired.maintenance_window
+    return bool(window) and is_open(parse_maintenance(window), draft.now)
+
+
+def is_whole(draft: Draft) -> bool:
     """All that was asked for before is done, and every node is ready."""
     memory, desired = draft.memory, draft.desired
     if memory.unfilled or draft.modifying or draft.changed is not None or memory.moves or desired.snapshotting:

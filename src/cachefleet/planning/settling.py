@@ -7,8 +7,11 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from cachefleet.model.event import NoticeName
-from cachefleet.model.group import Settled, Shape
+from cachefleet.model.group import Form, Settled, Shape
 from cachefleet.planning.draft import Draft
+from cachefleet.planning.temporaries import lasting_nodes
+from cachefleet.planning.update_course import note_failed
+from cachefleet.reference.engines import version_numbers
 
 
 def note_settled(draft: Draft) -> None:
@@ -23,10 +26,17 @@ def note_settled(draft: Draft) -> None:
         return
     before = memory.settled
     memory.settled = Settled(
-        draft.form, desired.parameter_group, desired.subnet_group, desired.node_type, config=desired.config
+        _settled_form(draft), desired.parameter_group, desired.subnet_group, desired.node_type, config=desired.config
     )
     if before is not None:
         _tell_brought(draft, before, memory.settled)
+
+
+def _settled_form(draft: Draft) -> Form:
+    """What all nodes have: where an update was stopped, the version of the oldest."""
+    forms = [draft.remembered(node.name).form for node in lasting_nodes(draft.desired.nodes)]
+    versions = [form.version for form in forms if form is not None]
+    return replace(draft.form, version=min(versions, key=version_numbers, default=draft.form.version))
 
 
 def _tell_brought(draft: Draft, before: Settled, after: Settled) -> None:
@@ -86,6 +96,7 @@ def take_back(draft: Draft) -> None:
         draft.changed or draft.desired,
         engine=settled.form.engine,
         engine_version=settled.form.version,
+        update=None,
         port=settled.form.port,
         transit=settled.form.transit,
         config=settled.config,
@@ -93,6 +104,7 @@ def take_back(draft: Draft) -> None:
     )
     message = f"Failed applying modification to {asked}: {failed[0].failure}. The former version goes on"
     draft.tell_all(message)
+    note_failed(draft)
     for known in tries:
         known.failures, known.failure, known.retry_at = 0, "", 0.0
 

@@ -20,6 +20,7 @@ from cachefleet.model.row import GroupRow, Row
 from cachefleet.model.snapshot_file import Restore
 from cachefleet.model.span import Trace, untraced
 from cachefleet.model.topic import TopicDesired
+from cachefleet.planning.service_updates import ServiceUpdate
 from cachefleet.settings import Settings
 from tests.fakes.catalogue import StaticCatalogue
 from tests.fakes.clock import ManualClock
@@ -69,6 +70,7 @@ class Stage:
     store: MemoryStore = field(default_factory=MemoryStore)
     clock: Any = field(default_factory=ManualClock)
     trace: Trace = untraced
+    updates: tuple[ServiceUpdate, ...] = ()
 
     def __post_init__(self) -> None:
         self.driver = FakeDriver(self.machine)
@@ -82,7 +84,7 @@ class Stage:
         made = seams(
             self.store, self.leadership, self.host, self.driver, self.clock, transfers=self.transfers, trace=self.trace
         )
-        self.controller = Controller(made)
+        self.controller = Controller(msgspec.structs.replace(made, updates=self.updates))
         return self.controller
 
     async def create(self, nodes: int = 2, restore: Restore | None = None, topic: str = "") -> None:

@@ -46,6 +46,8 @@ NAMING = {
     "PrimaryClusterId": "cluster",
     "SnapshottingClusterId": "cluster",
     "ReplicationGroupId": "replicationgroup",
+    "CacheClusterIds": "cluster",
+    "ReplicationGroupIds": "replicationgroup",
     "CacheParameterGroupName": "parametergroup",
     "CacheSubnetGroupName": "subnetgroup",
     "CacheSecurityGroupName": "securitygroup",
@@ -66,7 +68,12 @@ NAMING = {
     "SnapshotArns": "object",
     "TargetBucket": "bucket",
 }
-ONLY_FILTERS = {("DescribeSnapshots", "ReplicationGroupId"), ("DescribeSnapshots", "CacheClusterId")}
+ONLY_FILTERS = {
+    ("DescribeSnapshots", "ReplicationGroupId"),
+    ("DescribeSnapshots", "CacheClusterId"),
+    ("DescribeUpdateActions", "ReplicationGroupIds"),
+    ("DescribeUpdateActions", "CacheClusterIds"),
+}
 
 
 @pytest.mark.parametrize("name", [name for signing_name, name in OPERATIONS if signing_name == "elasticache"])

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from cachefleet.model.group import GroupMemory, LoadBalancing, NodeMemory, ShardMemory, SlotMove
+from cachefleet.model.service_update import NodeUpdate, UpdateCourse
 from cachefleet.planning import lifecycle
 
 
@@ -17,6 +18,8 @@ from cachefleet.planning import lifecycle
         (ShardMemory, lifecycle.SHARD_TIMES),
         (SlotMove, lifecycle.MOVE_TIMES),
         (LoadBalancing, lifecycle.BALANCING_TIMES),
+        (UpdateCourse, lifecycle.UPDATE_TIMES),
+        (NodeUpdate, lifecycle.NODE_UPDATE_TIMES),
     ],
 )
 def test_no_point_in_time_is_left_behind(struct: type[msgspec.Struct], times: tuple[str, ...]) -> None:
