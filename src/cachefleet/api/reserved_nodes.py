@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 _ID, _OFFERING = "ReservedCacheNodeId", "ReservedCacheNodesOfferingId"
 _FILTERS = (_OFFERING, "CacheNodeType", "Duration", "ProductDescription", "OfferingType", "MaxRecords", "Marker")
 _YEARS = (1, 3)
-_DURATIONS = {text: years * YEAR_S for years in _YEARS for text in (str(years), str(years * YEAR_S))}
+# The last form is not in the documentation: Terraform's data source sends what its user has to write, P1Y.
+_DURATIONS = {text: years * YEAR_S for years in _YEARS for text in (str(years), str(years * YEAR_S), f"P{years}Y")}
 _FORMER_TYPES = ("Light Utilization", "Medium Utilization", "Heavy Utilization")  # which nothing has any more
 
 
