@@ -31,6 +31,7 @@ MOST_STEPS = 10 * STEPS  # until each good input has worked once, which hangs on
 WORDS = """
     demo demo-001 demo-0002-001 c m -x x- x--y \u00e9 \U0001f600 9.1 8.x 1 valkey redis memcached cache.t4g.micro cache.nope
     default default.valkey9 default.valkey9.cluster.on local-1a local-1z Multiple sun:05:00-sun:06:00 05:00-06:00 0001 0-16383
+    p items timeout rename-commands reserved-memory cluster-enabled yes 20
     0-8000 16383-0 0-99999 arn:aws:elasticache:local-1:000000000000:replicationgroup:demo arn:x enabled disabled subnet-local-1a
 """
 TEXTS = [*WORDS.split(), "", " ", "a" * 300]
@@ -53,7 +54,22 @@ GOOD: dict[str, list[dict[str, Any]]] = {
         {"CacheClusterId": "m", "Engine": "memcached", "NumCacheNodes": 2, "CacheNodeType": "cache.t4g.micro"},
         {"CacheClusterId": "c", "Engine": "valkey", "NumCacheNodes": 1, "CacheNodeType": "cache.t4g.micro"},
         {"CacheClusterId": "r", "ReplicationGroupId": "demo"},
+        {"CacheClusterId": "c", "Engine": "valkey", "CacheNodeType": "cache.t4g.micro", "CacheParameterGroupName": "p"},
     ],
+    "CreateCacheParameterGroup": [
+        {"CacheParameterGroupName": "p", "CacheParameterGroupFamily": "valkey9", "Description": "d"},
+        {"CacheParameterGroupName": "items", "CacheParameterGroupFamily": "memcached1.6", "Description": "d"},
+    ],
+    "ModifyCacheParameterGroup": [
+        {"CacheParameterGroupName": "p", "ParameterNameValues": [{"ParameterName": "timeout", "ParameterValue": "20"}]},
+        {"CacheParameterGroupName": "p", "ParameterNameValues": [{"ParameterName": "databases", "ParameterValue": "20"}]},
+        {"CacheParameterGroupName": "items", "ParameterNameValues": [{"ParameterName": "max_item_size", "ParameterValue": "1024"}]},
+    ],
+    "ResetCacheParameterGroup": [
+        {"CacheParameterGroupName": "p", "ResetAllParameters": True},
+        {"CacheParameterGroupName": "p", "ParameterNameValues": [{"ParameterName": "timeout"}]},
+    ],
+    "DeleteCacheParameterGroup": [{"CacheParameterGroupName": "items"}],
     "ModifyReplicationGroup": [
         *({"ReplicationGroupId": "demo", "ApplyImmediately": now} for now in (True, False)),
         {"ReplicationGroupId": "demo", "CacheNodeType": "cache.t4g.small"},
