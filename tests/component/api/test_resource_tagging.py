@@ -41,10 +41,10 @@ async def _make(stage: Stage) -> None:
     await stage.add_group("alone", zones="a", kind=Kind.CACHE_CLUSTER)
     await stage.add_group("bare", zones="a")
     subnet = default_subnets(stage.context.scope)[0].subnet_id
-    named = {"CacheSubnetGroupName": "own", "CacheSubnetGroupDescription": "d", "SubnetIds": [subnet]}
-    await stage.call("CreateCacheSubnetGroup", **named, Tags=[{"Key": "team", "Value": "nets"}])
-    for resources, tags in (([GROUP], {"team": "shop", "env": "live"}), ([ALONE], {"team": "search"})):
-        assert await _tagging(stage, "TagResources", ResourceARNList=resources, Tags=tags) == {"FailedResourcesMap": {}}
+    named = {"CacheSubnetGroupName": "own", "CacheSubnetGroupDescription": "d"}
+    await stage.call("CreateCacheSubnetGroup", **named, SubnetIds=[subnet], Tags=[{"Key": "team", "Value": "nets"}])
+    for resource, tags in ((GROUP, {"team": "shop", "env": "live"}), (ALONE, {"team": "search"})):
+        assert await _tagging(stage, "TagResources", ResourceARNList=[resource], Tags=tags) == {"FailedResourcesMap": {}}
 
 
 @on_each_store
@@ -123,13 +123,14 @@ async def test_each_resource_is_changed_by_itself(stage: Stage) -> None:
 @on_each_store
 async def test_what_is_refused(stage: Stage) -> None:
     await _make(stage)
-    for rule, request in (
-        ("cannot be combined with TagFilters and ResourcesPerPage", {"TagFilters": [{"Key": "a"}], "ResourcesPerPage": 5}),
-        ("cannot be combined with ResourceTypeFilters", {"ResourceTypeFilters": ["elasticache"]}),
-        ("cannot be combined with PaginationToken", {"PaginationToken": "x"}),
-    ):
-        await _refused(stage, rule, ResourceARNList=[GROUP], **request)
-    for rule, request in (
+    beside: dict[str, dict[str, Any]] = {
+        "TagFilters and ResourcesPerPage": {"TagFilters": [{"Key": "a"}], "ResourcesPerPage": 5},
+        "ResourceTypeFilters": {"ResourceTypeFilters": ["elasticache"]},
+        "PaginationToken": {"PaginationToken": "x"},
+    }
+    for names, request in beside.items():
+        await _refused(stage, f"cannot be combined with {names}", ResourceARNList=[GROUP], **request)
+    wrong: list[tuple[str, dict[str, Any]]] = [
         ("1 to 100 resources are taken, not 101", {"ResourceARNList": [f"arn:{number}" for number in range(101)]}),
         ("at most 50 filters with 20 values each", {"TagFilters": [{"Key": "a"}] * 51}),
         ("at most 50 filters with 20 values each", {"TagFilters": [{"Key": "a", "Values": ["x"] * 21}]}),
@@ -138,7 +139,8 @@ async def test_what_is_refused(stage: Stage) -> None:
         ("ResourcesPerPage must be from 1 to 100", {"ResourcesPerPage": 0}),
         ("TagsPerPage must be from 100 to 500", {"TagsPerPage": 99}),
         ("PaginationToken must be what an earlier page", {"PaginationToken": "x"}),
-    ):
+    ]
+    for rule, request in wrong:
         await _refused(stage, rule, **request)
     await _refused(stage, "PaginationToken must be", "GetTagKeys", PaginationToken="x")
     await _refused(stage, "PaginationToken must be", "GetTagValues", Key="a", PaginationToken="x")
