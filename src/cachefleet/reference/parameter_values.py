@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from cachefleet.reference.node_types import NodeType
 from cachefleet.reference.parameter_types import Family, Parameter
 from cachefleet.reference.parameters import effective
-from cachefleet.reference.renamable_commands import renames
+from cachefleet.reference.renamable_commands import BLOCKED, renames
 
 _LARGEST_INT, _LARGEST_LONG = 2**31 - 1, 2**63 - 1
 _INTS = frozenset(  # numbers that engines keep in 32 bits; all others have 64
@@ -51,7 +51,7 @@ def check_value(family: Family, parameter: Parameter, value: str) -> None:
     if parameter.name == "notify-keyspace-events":
         _check_keyspace_events(family, value)
     elif parameter.name == "rename-commands":
-        renames(value)
+        _check_renames(family, value)
     elif parameter.data_type == "integer":
         _check_integer(parameter, value)
     elif parameter.data_type == "float":
@@ -121,6 +121,13 @@ def _check_keyspace_events(family: Family, value: str) -> None:
     letters = _KEYSPACE_LETTERS.replace("n", "") if family.name == "redis6.x" else _KEYSPACE_LETTERS
     if not set(value) <= set(letters) or len(value) > len(letters):
         raise ValueError(f"it must be some of the letters {' '.join(letters)}, or empty for no events")
+
+
+def _check_renames(family: Family, value: str) -> None:
+    """Modules of Redis OSS before 7.2 cannot tell clients from nodes, whose commands keep their names."""
+    new = [name for name in renames(value).values() if name != BLOCKED]
+    if new and family.engine == "redis":
+        raise ValueError(f"Redis OSS takes {BLOCKED} only; {new[0]!r} takes Valkey")
 
 
 def _check_integer(parameter: Parameter, value: str) -> None:

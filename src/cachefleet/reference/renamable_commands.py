@@ -1,6 +1,7 @@
 """The parameter rename-commands: which commands may get another name, or none, and how that is written (reference 5.6). Pure.
 
-Says nothing about how an engine does it. Called where values of parameters are checked, and where nodes are told.
+Says nothing about how an engine does it. Without AUTH, which clients and nodes need to say who they are. Called where values of
+parameters are checked.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ _OTHER_TYPES = (
     "PFADD PFCOUNT PFDEBUG PFMERGE PFSELFTEST"
 )
 _OTHERS = (
-    "ACL AUTH CLIENT CLUSTER COMMAND DBSIZE DISCARD ECHO EVAL EVALSHA EXEC FLUSHALL FLUSHDB INFO LASTSAVE LATENCY LOLWUT "
+    "ACL CLIENT CLUSTER COMMAND DBSIZE DISCARD ECHO EVAL EVALSHA EXEC FLUSHALL FLUSHDB INFO LASTSAVE LATENCY LOLWUT "
     "MEMORY MONITOR MULTI PING PSUBSCRIBE PUBLISH PUBSUB PUNSUBSCRIBE READONLY READWRITE ROLE SCRIPT SELECT SLOWLOG SUBSCRIBE "
     "SWAPDB TIME UNSUBSCRIBE UNWATCH WAIT WATCH"
 )
@@ -49,10 +50,11 @@ RENAMABLE = frozenset(
 )
 # Names that engines have, too, which nothing else may get.
 _NOT_RENAMABLE = (
-    "ASKING BGREWRITEAOF BGSAVE COMMANDLOG CONFIG COPY DEBUG EVALSHA_RO EVAL_RO FAILOVER FCALL FCALL_RO FUNCTION HELLO "
+    "ASKING AUTH BGREWRITEAOF BGSAVE COMMANDLOG CONFIG COPY DEBUG EVALSHA_RO EVAL_RO FAILOVER FCALL FCALL_RO FUNCTION HELLO "
     "MIGRATE MODULE PSYNC QUIT REPLCONF REPLICAOF RESET SAVE SHUTDOWN SLAVEOF SPUBLISH SSUBSCRIBE SUNSUBSCRIBE SYNC WAITAOF"
 )
 _TAKEN = RENAMABLE | frozenset(_NOT_RENAMABLE.split())
+_ONLY_BLOCKED = frozenset({"PING"})
 _NEW_NAME = re.compile(r"[a-zA-Z0-9]{1,20}", re.ASCII)
 
 
@@ -73,7 +75,11 @@ def renames(value: str) -> dict[str, str]:
             raise ValueError(f"{new!r} is no new name: it must have 1 to 20 ASCII letters and digits, or be {BLOCKED}")
         if new.upper() in _TAKEN:
             raise ValueError(f"{new!r} is the name of a command already")
-        if new != BLOCKED and new.upper() in (other.upper() for other in found.values()):
+        if new.lower() == BLOCKED:
+            new = BLOCKED
+        elif command in _ONLY_BLOCKED:
+            raise ValueError(f"{command} can be {BLOCKED}, but have no new name: replicas send it before they say who they are")
+        elif new.upper() in (other.upper() for other in found.values()):
             raise ValueError(f"{new!r} is the new name of two commands")
         found[command] = new
     return found

@@ -84,6 +84,12 @@ def test_what_is_told_of_a_wrong_value() -> None:
     )
 
 
+def test_redis_oss_gives_commands_no_new_names() -> None:
+    assert refusal(REDIS6, "rename-commands", "KEYS blocked flushall BLOCKED") == ""
+    assert refusal(REDIS6, "rename-commands", "KEYS blocked GET fetch") == "Redis OSS takes blocked only; 'fetch' takes Valkey"
+    assert refusal(VALKEY9, "rename-commands", "KEYS blocked GET fetch") == ""
+
+
 def test_letters_of_keyspace_events_by_family() -> None:
     assert refusal(VALKEY9, "notify-keyspace-events", "En") == refusal(VALKEY9, "notify-keyspace-events", "") == ""
     assert "or empty for no events" in refusal(REDIS6, "notify-keyspace-events", "En")
