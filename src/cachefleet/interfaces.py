@@ -89,10 +89,14 @@ class Transaction(Protocol):
         """Put them into the outbox with the commit, in this order: from there they reach the subscribers of their topics, at
         least once, also when this process dies. A topic that is not there by then loses them."""
 
+    async def take_turn(self) -> None:
+        """Until this transaction ends, no other one that takes its turn gets past doing so: what the store is asked for
+        from here on can be counted upon, as quotas are. Before the first write, or two that wait for each other have to begin
+        again (Conflict)."""
+
     async def count_events(self, scope: Scope, *, since: float, source_type: str, beginning: str) -> int:
         """How many events of this source type, at > since, have a message with that beginning; those of this transaction
-        count, too. Exact: until this transaction ends, no other one that counts gets past its counting. Count before the
-        first write, or two that wait for each other have to begin again (Conflict)."""
+        count, too. Exact: it takes its turn, so count before the first write."""
 
 
 class Store(Protocol):

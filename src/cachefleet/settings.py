@@ -101,8 +101,10 @@ class ApiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     clock_skew_s: float = 900.0  # how far the time of a signature may be off
     wrong_signatures: int = 10  # in a row, from one address with one access key: refused for a while beyond
     lockout_s: float = 60.0  # for so long after the last of them
-    shards_per_group: int = 500  # NodeGroupsPerReplicationGroupQuotaExceeded beyond
-    nodes_per_group: int = 500  # of one replication group, over all shards
+    nodes: int = 300  # of all caches of one account and region: NodeQuotaForCustomerExceeded beyond
+    clusters: int = 300  # the same for cache clusters; each node of a replication group is one
+    shards_per_group: int = 90  # NodeGroupsPerReplicationGroupQuotaExceeded beyond; with small groups up to 500 make sense
+    nodes_per_group: int = 90  # of one replication group, over all shards
     memcached_nodes: int = 40  # of one Memcached cluster
     subnet_groups: int = 300  # of one account and region
     subnets_per_group: int = 20  # of one subnet group

@@ -8,7 +8,9 @@ import math
 from cachefleet.interfaces import Store
 from cachefleet.model.event import Event
 from cachefleet.model.plan import EventDraft
-from cachefleet.model.resource import Scope
+from cachefleet.model.resource import Kind, Scope
+from cachefleet.model.row import Row
+from cachefleet.model.topic import TopicDesired
 from tests.fixtures.databases import SCOPE, opened, scenario, sql_scenario
 
 OTHER = Scope("111111111111", "local-1")
@@ -140,5 +142,27 @@ def test_two_stores_never_count_past_each_other(shared_database: str) -> None:
             async with asyncio.timeout(60):
                 await asyncio.gather(*(record_up_to(store, 7) for store in (here, there) for _ in range(10)))
             assert len(await everything(here)) == 7
+
+    asyncio.run(body())
+
+
+async def insert_up_to(store: Store, name: str, most: int) -> None:
+    async with store.transaction() as transaction:
+        await transaction.take_turn()
+        there = await store.count(Kind.TOPIC, SCOPE)
+        await asyncio.sleep(0)
+        if there < most:
+            await transaction.insert(Row(key=SCOPE.key(Kind.TOPIC, name), desired=TopicDesired(name, 0.0)))
+
+
+def test_two_stores_take_turns(shared_database: str) -> None:
+    """What is counted after taking one's turn is what there is until the end."""
+
+    async def body() -> None:
+        async with opened(shared_database) as here, opened(shared_database) as there:
+            stores = [(store, f"{place}{number}") for place, store in enumerate((here, there)) for number in range(10)]
+            async with asyncio.timeout(60):
+                await asyncio.gather(*(insert_up_to(store, f"t{name}", 7) for store, name in stores))
+            assert await here.count(Kind.TOPIC, SCOPE) == 7
 
     asyncio.run(body())

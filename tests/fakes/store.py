@@ -83,6 +83,9 @@ class MemoryTransaction:
             event = Event(draft.source_type, draft.source_id, draft.message, at, self.contents.last_event)
             self.contents.events.append((scope, event))
 
+    async def take_turn(self) -> None:
+        self.check()
+
     async def count_events(self, scope: Scope, *, since: float, source_type: str, beginning: str) -> int:
         self.check()
         return sum(

@@ -20,6 +20,7 @@ from botocore.serialize import create_serializer
 from cachefleet import api
 from cachefleet.api.context import Context
 from cachefleet.api.registry import dispatch
+from cachefleet.clock import Clock
 from cachefleet.gateway.gateway import Gateway
 from cachefleet.policies.credential import Credential
 from cachefleet.protocol.service import service
@@ -83,11 +84,13 @@ class Chooser:
         return made
 
 
-def make_real_gateway(context: Context) -> Gateway:
+def make_real_gateway(context: Context, clock: Clock | None = None) -> Gateway:
+    """clock: by which signatures are judged, where it is another than that of the operations."""
+
     async def authenticate(access_key_id: str) -> Credential | None:
         return KEY
 
-    return Gateway(authenticate, lambda caller: context, dispatch, context.clock, SeededEntropy(), context.settings)
+    return Gateway(authenticate, lambda caller: context, dispatch, clock or context.clock, SeededEntropy(), context.settings)
 
 
 async def send(gateway: Gateway, signing_name: str, name: str, asked: Mapping[str, Any]) -> Answer:

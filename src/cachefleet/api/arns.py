@@ -8,6 +8,8 @@ from cachefleet.api.names import folded, quoted
 from cachefleet.model.errors import AwsError
 from cachefleet.model.resource import Scope
 
+GLOBAL = "globalreplicationgroup"  # whose ARN names no region
+
 
 class Arn(msgspec.Struct, frozen=True):
     """type_word: cluster, replicationgroup, subnetgroup, parametergroup ... name: in lower case."""
@@ -24,7 +26,8 @@ def parse_arn(value: str, scope: Scope, field: str = "ResourceName") -> Arn:
             "InvalidARN",
             f"{field} {quoted(value)} is not an ElastiCache ARN; one looks like {scope.arn('replicationgroup', 'my-group')}.",
         )
-    if (parts[3], parts[4]) != (scope.region, scope.account):
+    region = "" if parts[5] == GLOBAL else scope.region
+    if (parts[3], parts[4]) != (region, scope.account):
         raise AwsError(
             "InvalidARN",
             f"{field} {quoted(value)} is not of region {scope.region} and account {scope.account}, which this request is for.",

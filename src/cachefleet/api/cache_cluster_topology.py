@@ -40,7 +40,8 @@ def asked_nodes(request: Mapping[str, Any], engine: Engine, most: int) -> int:
     if count > most:
         raise AwsError(
             "NodeQuotaForClusterExceeded",
-            f"{count} nodes are more than the {most} that a Memcached cluster may have (setting api.memcached_nodes).",
+            f"Cluster node quota exceeded: {count} nodes are more than the {most} that a Memcached cluster may have (setting "
+            "api.memcached_nodes).",
         )
     return count
 

@@ -17,6 +17,7 @@ from cachefleet.api.group_topics import require_topic
 from cachefleet.api.names import CLUSTER_ID_LENGTH, folded, quoted
 from cachefleet.api.networks import hold_security_groups, settled_security_groups
 from cachefleet.api.parameter_group_rows import hold_parameter_groups
+from cachefleet.api.quotas import refuse_more_nodes
 from cachefleet.api.rows import leave_word
 from cachefleet.api.subnet_groups import hold_subnet_group
 from cachefleet.interfaces import AnyRow, NameTaken, Transaction
@@ -67,13 +68,15 @@ async def insert_group(
 ) -> GroupRow:
     """Store a new group and wake the controller. snapshot: what it is restored from, whose row gets a new version, so that
     whoever deletes it at the same time looks again. holds: see Change. Raises ReplicationGroupAlreadyExists,
-    CacheClusterAlreadyExists, InsufficientCacheClusterCapacity, InvalidParameterValue (security groups), and Conflict when the
-    subnet group, the snapshot or what is held is not what it was any more."""
+    CacheClusterAlreadyExists, NodeQuotaForCustomerExceeded, ClusterQuotaForCustomerExceeded, InsufficientCacheClusterCapacity,
+    InvalidParameterValue (security groups), and Conflict when the subnet group, the snapshot or what is held is not what it
+    was any more."""
     desired = await settled_security_groups(context, desired)
     await require_topic(context, None, desired)
     row: GroupRow = Row(key=context.scope.key(kind, name), desired=desired, tags=tags)
     try:
         async with context.store.transaction() as transaction:
+            await refuse_more_nodes(context, transaction, row, None)
             stored: GroupRow = await transaction.insert(row, member_names(row.key, desired))
             await hold_subnet_group(context, transaction, desired)
             await hold_parameter_groups(context, transaction, desired, None)
@@ -90,12 +93,15 @@ async def insert_group(
 
 async def update_group(context: Context, change: Change) -> GroupRow:
     """Write a row that was read before and wake the controller. Raises Conflict, CacheClusterAlreadyExists,
-    InsufficientCacheClusterCapacity, InvalidParameterValue (security groups)."""
+    NodeQuotaForCustomerExceeded, ClusterQuotaForCustomerExceeded, InsufficientCacheClusterCapacity, InvalidParameterValue
+    (security groups)."""
     key = change.row.key
     before: GroupRow | None = await context.store.get(key)
     await require_topic(context, None if before is None else before.desired, change.row.desired)
     try:
         async with context.store.transaction() as transaction:
+            if before is not None:
+                await refuse_more_nodes(context, transaction, change.row, before.desired)
             stored: GroupRow = await transaction.update(change.row, change.members)
             if before is None or before.desired.security_groups != stored.desired.security_groups:
                 await hold_security_groups(context, transaction, stored.desired)

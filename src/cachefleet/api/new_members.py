@@ -36,5 +36,6 @@ def check_node_quota(context: Context, row: GroupRow, more: int) -> None:
     if total > most:
         raise AwsError(
             "NodeQuotaForCustomerExceeded",
-            f"{total} nodes are more than the {most} that a group may have (setting api.nodes_per_group).",
+            f"Cluster node quota exceeded: {total} nodes are more than the {most} that a group may have (setting "
+            "api.nodes_per_group).",
         )

@@ -78,7 +78,10 @@ def _check_addition(row: GroupRow, cluster: str, request: Mapping[str, Any]) -> 
     require_settled(row)
     refuse_while_compatible(row)
     if len(row.desired.nodes) > MAX_REPLICAS:
-        raise AwsError("NodeQuotaForClusterExceeded", f"{row.key.name} has {MAX_REPLICAS} replicas already, as many as may be.")
+        raise AwsError(
+            "NodeQuotaForClusterExceeded",
+            f"Cluster node quota exceeded: {row.key.name} has {MAX_REPLICAS} replicas already, as many as may be.",
+        )
 
 
 # --- one less ------------------------------------------------------------------------------------------------------

@@ -237,5 +237,6 @@ def _check_node_quota(count: int, quota: Quota) -> None:
     if count > quota.nodes:
         raise AwsError(
             "NodeQuotaForClusterExceeded",
-            f"{count} nodes are more than the {quota.nodes} that a group may have (setting api.nodes_per_group).",
+            f"Cluster node quota exceeded: {count} nodes are more than the {quota.nodes} that a group may have (setting "
+            "api.nodes_per_group).",
         )

@@ -57,6 +57,7 @@ async def create_cache_subnet_group(context: Context, request: CreateCacheSubnet
         raise _already_exists(name)
     try:
         async with context.store.transaction() as transaction:
+            await transaction.take_turn()
             await _check_quota(context, name)
             await transaction.insert(row)
             await _hold(transaction, chosen)

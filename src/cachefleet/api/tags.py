@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from cachefleet.api import names, subnet_groups
-from cachefleet.api.arns import Arn, parse_arn
+from cachefleet.api.arns import GLOBAL, Arn, parse_arn
 from cachefleet.api.config_access import changed_config
 from cachefleet.api.context import Context
 from cachefleet.api.group_rows import Change, load_cluster, load_group, update_group
@@ -56,6 +56,7 @@ _NOT_FOUND = {  # types of ARNs whose resources cannot exist yet
     "securitygroup": "CacheSecurityGroupNotFound",
     "serverlesscache": "ServerlessCacheNotFoundFault",
     "serverlesscachesnapshot": "ServerlessCacheSnapshotNotFoundFault",
+    GLOBAL: "GlobalReplicationGroupNotFoundFault",
 }
 
 TagChange = Callable[[Mapping[str, str]], dict[str, str]]

@@ -58,8 +58,9 @@ async def create_user_group(context: Context, request: CreateUserGroupMessageTyp
     quota = context.settings.api.user_groups
     try:
         async with context.store.transaction() as transaction:
+            await transaction.take_turn()
             await transaction.insert(row)
-            if len(book.groups) >= quota:
+            if await context.store.count(Kind.USER_GROUP, context.scope) >= quota:
                 raise AwsError(
                     "UserGroupQuotaExceeded",
                     f"There are {quota} user groups, as many as may be (setting api.user_groups); delete one.",
@@ -85,6 +86,8 @@ async def modify_user_group(context: Context, request: ModifyUserGroupMessageTyp
     desired = UserGroupDesired(engine=engine, user_ids=user_ids, before=row.desired.user_ids)
     users = members_of(desired, book.desired_users())
     check_members(engine, users, context.settings.api.users_per_group)
+    if (desired.engine, desired.user_ids) == (row.desired.engine, row.desired.user_ids):
+        return user_group_view(book, group_id)
     caches = using(book, [group_id])
     for cache in caches:
         check_engines(engine, versions_of(cache), "Engine")

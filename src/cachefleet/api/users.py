@@ -100,6 +100,7 @@ async def create_user(context: Context, request: CreateUserMessageTypeDef) -> di
     quota = context.settings.api.users
     try:
         async with context.store.transaction() as transaction:
+            await transaction.take_turn()
             await transaction.insert(row)
             if await context.store.count(Kind.USER, context.scope) >= quota:
                 raise AwsError(
@@ -162,7 +163,7 @@ async def _modified(
     for member in ("AccessString", "AppendAccessString"):
         if member in request and not str(request[member]).strip():
             raise invalid_value(f"{member} is blank; give a string such as 'on ~app::* -@all +@read', or leave it out.")
-    if asked or more:
+    if asked or (more and not _ends_with(desired.access_string, more)):
         text = asked or f"{desired.access_string} {more}"
         desired = replace(desired, access_string=text, written=asked or "")
         return await _with_access(context, desired, caches)
@@ -266,6 +267,11 @@ async def _with_access(context: Context, desired: UserDesired, caches: Sequence[
     shown = await read_access(context, desired.access_string, list({build.binary: build for build in builds}.values()))
     version = minimum_version(desired.engine, desired.authentication, shown)
     return replace(desired, access_string=shown, minimum_engine_version=version)
+
+
+def _ends_with(access_string: str, more: str) -> bool:
+    """Then the same rules once more would change nothing: a rule that comes later wins."""
+    return f" {access_string}".endswith(f" {' '.join(more.split())}")
 
 
 async def _write(context: Context, row: UserRow, groups: Sequence[UserGroupRow], caches: Sequence[GroupRow]) -> None:

@@ -61,7 +61,7 @@ _count_events = sa.select(sa.func.count()).where(
     events.c.at > sa.bindparam("since"),
     sa.func.substr(events.c.message, 1, sa.bindparam("length", type_=sa.Integer)) == sa.bindparam("beginning"),
 )
-_COUNTING_LOCK = 0x63616369  # PostgreSQL; another number than that of schema.py
+_TURN_LOCK = 0x63616369  # PostgreSQL; another number than that of schema.py
 
 
 def _unless_there(insert: Callable[[sa.Table], Any], table: sa.Table) -> sa.Insert:
@@ -96,6 +96,9 @@ class SqlTransaction:
     async def add_events(self, scope: Scope, at: float, events: Sequence[EventDraft]) -> None:
         if events:
             await self._step(partial(self._add_events, [_event_columns(scope, at, event) for event in events]))
+
+    async def take_turn(self) -> None:
+        await self._step(self._take_turn)
 
     async def count_events(self, scope: Scope, *, since: float, source_type: str, beginning: str) -> int:
         return await self._step(partial(self._count_events, scope, since, source_type, beginning))
@@ -164,9 +167,12 @@ class SqlTransaction:
     async def _add_events(self, columns: list[dict[str, Any]]) -> None:
         await self._connection.execute(_add_events, columns)
 
-    async def _count_events(self, scope: Scope, since: float, source_type: str, beginning: str) -> int:
+    async def _take_turn(self) -> None:
         if self._connection.dialect.name == "postgresql":  # in SQLite there is one writer at a time anyway
-            await self._connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_COUNTING_LOCK)))
+            await self._connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_TURN_LOCK)))
+
+    async def _count_events(self, scope: Scope, since: float, source_type: str, beginning: str) -> int:
+        await self._take_turn()
         found = {"source_type": source_type, "since": since, "beginning": beginning, "length": len(beginning)}
         counted = await self._connection.scalar(_count_events, {"account": scope.account, "region": scope.region, **found})
         return int(counted or 0)

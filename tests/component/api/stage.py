@@ -29,11 +29,19 @@ from cachefleet.protocol.codec import Codecs
 from cachefleet.protocol.service import service as service_model
 from cachefleet.settings import Settings
 from cachefleet.store import open_store
+from tests.contract.strict_replies import check_reply
 from tests.fakes.api import call, make_context
 from tests.fakes.clock import ManualClock
 from tests.fakes.store import MemoryStore
 
 _CODECS = Codecs()
+
+
+def check_strictly(service: str, name: str, reply: Mapping[str, Any]) -> None:
+    """As XML, where the service speaks that form, the reply is what its model says, and nothing else."""
+    served = service_model(service)
+    if "query" in served.protocols:
+        check_reply(served, name, _CODECS.query.encode(served, name, reply, "id"))
 
 
 def _as_a_client_reads(service: str, name: str, reply: Mapping[str, Any]) -> Any:
@@ -70,6 +78,7 @@ class Stage:
 
     async def call(self, name: str, /, service: str = "elasticache", **request: Any) -> Mapping[str, Any]:
         reply = await call(self.context, name, service, **request)
+        check_strictly(service, name, reply)
         assert _as_a_client_reads(service, name, reply) == reply
         return reply
 

@@ -31,7 +31,7 @@ from cachefleet.model.fragment import Fragment
 from cachefleet.model.resource import Key, Kind, Scope
 from cachefleet.model.row import GroupRow
 from cachefleet.protocol.service import service as service_model
-from tests.component.api.stage import Stage, on_each_store
+from tests.component.api.stage import Stage, check_strictly, on_each_store
 from tests.fakes.api import call
 from tests.unit.api.rows import available
 
@@ -41,7 +41,9 @@ NODE_TYPE = "cache.t4g.micro"
 class GroupStage(Stage):
     async def call(self, name: str, /, service: Any = "elasticache", **request: Any) -> dict[str, Any]:
         """The reply as a client would have it, checked against the service model's output shape."""
-        reply: dict[str, Any] = built(await call(self.context, name, service, **request))
+        answered = await call(self.context, name, service, **request)
+        check_strictly(str(service), name, answered)
+        reply: dict[str, Any] = built(answered)
         report = ParamValidator().validate(reply, service_model(service).model.operation_model(name).output_shape)
         assert not report.has_errors(), report.generate_report()
         return reply

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from cachefleet.interfaces import Store, Transaction
 from cachefleet.model.errors import AwsError
-from cachefleet.settings import HostSettings, Settings
+from cachefleet.model.resource import Kind
+from cachefleet.settings import ApiSettings, HostSettings, Settings
 from tests.component.api_groups.stage import NODE_TYPE, GroupStage, on_groups
 from tests.fakes.api import call
 
@@ -136,3 +137,43 @@ async def test_only_the_new_nodes_count_where_memory_is_shared(stage: GroupStage
     await stage.call("CreateCacheCluster", CacheClusterId="third", ReplicationGroupId="demo")
     await stage.create_cluster("mem", Engine="memcached", NumCacheNodes=2)
     assert asked == [(2, 2 * NODE_BYTES), (1, NODE_BYTES), (2, 2 * NODE_BYTES)]
+
+
+@on_groups
+async def test_nodes_and_clusters_of_an_account_are_counted_once_each(stage: GroupStage) -> None:
+    """However many are created, and grow, at the same time; what is pending counts, and other regions do not."""
+    stage.use(Settings(api=ApiSettings(nodes=6, clusters=5)))
+    creations = [stage.create_group(name) for name in ("one", "two", "three", "four")]
+    results = await asyncio.gather(*creations, return_exceptions=True)
+    refusals = [result for result in results if isinstance(result, AwsError)]
+    assert [refusal.code for refusal in refusals] == ["ClusterQuotaForCustomerExceeded"] * 2
+    assert "6 cache clusters in this region, and 5 are allowed (setting api.clusters)" in refusals[0].message
+    await stage.create_cluster("mem", Engine="memcached", NumCacheNodes=2)
+    await stage.settle("mem", Kind.CACHE_CLUSTER)
+    more: dict[str, Any] = {"CacheClusterId": "mem", "NumCacheNodes": 3}
+    await stage.refused(
+        "NodeQuotaForCustomerExceeded", "Customer node quota exceeded: .* 7 nodes", "ModifyCacheCluster", **more
+    )
+    stage.use(Settings(api=ApiSettings(nodes=7)))
+    await stage.call("ModifyCacheCluster", **more)
+    create = {"CacheClusterId": "alone", "CacheNodeType": NODE_TYPE}
+    await stage.refused("NodeQuotaForCustomerExceeded", "8 nodes.*7 are allowed", "CreateCacheCluster", **create)
+    stage.context = replace(stage.context, caller=replace(stage.context.caller, region="other-1"))
+    await stage.create_cluster("alone")
+
+
+@on_groups
+async def test_users_and_groups_of_them_and_of_subnets_are_counted_once_each(stage: GroupStage) -> None:
+    stage.use(Settings(api=ApiSettings(users=1, user_groups=1, subnet_groups=1)))
+    subnet_ids = await subnets(stage)
+    creations = [
+        ("UserQuotaExceeded", "CreateUser", "UserId", {"UserName": "u", "Engine": "redis", "AccessString": "on ~* +@all",
+                                                       "NoPasswordRequired": True}),
+        ("UserGroupQuotaExceeded", "CreateUserGroup", "UserGroupId", {"Engine": "valkey"}),
+        ("CacheSubnetGroupQuotaExceeded", "CreateCacheSubnetGroup", "CacheSubnetGroupName",
+         {"CacheSubnetGroupDescription": "d", "SubnetIds": subnet_ids}),
+    ]  # fmt: skip
+    for code, name, member, request in creations:
+        calls = [stage.call(name, **{member: f"name{number}"}, **request) for number in range(3)]
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        assert [result.code for result in results if isinstance(result, AwsError)] == [code] * 2

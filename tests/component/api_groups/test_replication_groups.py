@@ -146,8 +146,8 @@ async def test_creations_that_cannot_be(stage: GroupStage) -> None:
         ("CacheParameterGroupNotFound", "mine", {"CacheParameterGroupName": "mine"}),
         ("CacheSubnetGroupNotFoundFault", "mine", {"CacheSubnetGroupName": "mine"}),
         ("TagQuotaPerResourceExceeded", "50", {"Tags": [{"Key": str(number), "Value": ""} for number in range(51)]}),
-        ("NodeGroupsPerReplicationGroupQuotaExceeded", "500", {"NumNodeGroups": 501}),
-        ("NodeQuotaForClusterExceeded", "500", {"NumNodeGroups": 100, "ReplicasPerNodeGroup": 5}),
+        ("NodeGroupsPerReplicationGroupQuotaExceeded", "90", {"NumNodeGroups": 91}),
+        ("NodeQuotaForClusterExceeded", "90", {"NumNodeGroups": 16, "ReplicasPerNodeGroup": 5}),
     ):
         await refused_creation(stage, code, rule, **request)
     for name in ("1st", "a--b", "a-", "a" * 41, "ä", ""):

@@ -69,8 +69,8 @@ async def test_what_cannot_be_registered(stage: ScalingStage) -> None:
     await refused("must be one of", ScalableDimension="ecs:service:DesiredCount")
     await refused("must be elasticache", ServiceNamespace="ecs")
     await refused("Maximum capacity cannot be less", MinCapacity=5)
-    await refused("must be from 1 to 250", MaxCapacity=251)
-    await refused("must be from 1 to 250", MinCapacity=0)
+    await refused("must be from 1 to 90", MaxCapacity=251)
+    await refused("must be from 1 to 90", MinCapacity=0)
     await refused("must be from 1 to 5", ScalableDimension=REPLICAS, MaxCapacity=6)
     await refused("MaxCapacity: it is required", MaxCapacity=None)
     assert await stage.store.count(Kind.SCALABLE_TARGET, stage.context.scope) == 0
@@ -118,7 +118,7 @@ BAD_ACTIONS: list[tuple[str, dict[str, Any]]] = [
     ("time zone", {"Timezone": "Mars/Olympus"}),
     ("MinCapacity, MaxCapacity or both", {"ScalableTargetAction": {}}),
     ("cannot be more than", {"ScalableTargetAction": {"MinCapacity": 5, "MaxCapacity": 4}}),
-    ("must be from 1 to 250", {"ScalableTargetAction": {"MaxCapacity": 300}}),
+    ("must be from 1 to 90", {"ScalableTargetAction": {"MaxCapacity": 300}}),
     ("EndTime must be later", {"EndTime": 1.0}),
     ("ScheduledActionName", {"ScheduledActionName": "a:b"}),
 ]

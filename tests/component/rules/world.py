@@ -1,0 +1,116 @@
+"""A small installation that has something of everything, for walks over what requests do to it.
+
+It is made once; each request meets a copy of its own. Clock and chance stand still, so that what differs after two requests is
+what the requests differ in.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from cachefleet.api.registry import OPERATIONS
+from cachefleet.model.resource import GROUP_KINDS, Kind
+from cachefleet.settings import LogSettings, Settings
+from tests.component.api_groups import access_stage
+from tests.component.api_groups.access_stage import create_user
+from tests.component.api_groups.stage import built
+from tests.component.rules.stage import CLUSTER, SUBNET_IDS, RuleStage
+from tests.fakes.entropy import SeededEntropy
+from tests.fakes.store import Contents
+from tests.unit.api.rows import available
+
+TOPIC = "arn:aws:sns:local-1:000000000000:told"
+STREAMS = {"stream": "file:///nowhere"}
+ARN = "arn:aws:elasticache:local-1:000000000000:"
+SECOND_S = 3600.0
+TLS: dict[str, Any] = {"TransitEncryptionEnabled": True}
+
+
+async def _make(stage: RuleStage) -> None:
+    await stage.make_security_groups("sg-0a1b2c3d", "sg-1a1b2c3d")
+    await stage.make_topics("told", "other")
+    for name, zones in (("mine", "ab"), ("yours", "abc")):
+        subnets = [SUBNET_IDS["abc".index(zone)] for zone in zones]
+        request: dict[str, Any] = {"CacheSubnetGroupName": name, "CacheSubnetGroupDescription": "d", "SubnetIds": subnets}
+        await stage.call("CreateCacheSubnetGroup", **request, Tags=[{"Key": "owner", "Value": "me"}])
+    await stage.create_group("demo", EngineVersion="8.1", Engine="valkey", Tags=[{"Key": "owner", "Value": "me"}])
+    await stage.create_group("safe", AutomaticFailoverEnabled=True, EngineVersion="9.1", Engine="valkey")
+    await stage.create_group("big", NumNodeGroups=2, ReplicasPerNodeGroup=1)
+    await stage.create_group("secret", **TLS, AuthToken="the-first-token-of-all")
+    for user, engine in (("reader", "redis"), ("writer", "redis"), ("loner", "valkey")):
+        await create_user(stage, user, Engine=engine)
+    await stage.call("CreateUserGroup", UserGroupId="team", Engine="redis", UserIds=["default", "reader"])
+    await stage.call("CreateUserGroup", UserGroupId="others", Engine="redis", UserIds=["default"])
+    await stage.create_group("shared", **TLS, UserGroupIds=["team"])
+    await stage.create_group("open", **TLS)
+    await stage.create_cluster("alone", Engine="valkey", EngineVersion="8.1")
+    await stage.create_cluster("hidden", Engine="valkey", **TLS, AuthToken="the-first-token-of-all")
+    await stage.create_cluster("mem", Engine="memcached", NumCacheNodes=2)
+    await settle(stage)
+    for name, group in (("nightly", "demo"), ("weekly", "safe")):
+        await stage.make(name, ReplicationGroupId=group)
+        await settle(stage)
+    stage.clock.pass_time(SECOND_S)
+
+
+async def settle(stage: RuleStage) -> None:
+    """The controller has brought about everything that was asked for and does not wait for a window."""
+    for kind in GROUP_KINDS:
+        for row in await stage.store.rows(kind, stage.context.scope):
+            if not row.desired.deleting:
+                await stage.write(replace(available(row), version=row.version))
+                if kind is Kind.REPLICATION_GROUP:
+                    await access_stage.admit(stage, row.key.name)
+
+
+def _empty() -> RuleStage:
+    stage = RuleStage()
+    access_stage.with_tls(stage)
+    stage.use(Settings(logs=LogSettings(streams=STREAMS)))
+    return stage
+
+
+_CONTENTS: list[Contents] = []
+
+
+async def new_world() -> RuleStage:
+    """A copy of its own, an hour after the last thing happened in it."""
+    if not _CONTENTS:
+        first = _empty()
+        await _make(first)
+        _CONTENTS.append(first.store._contents)  # type: ignore[attr-defined]
+    stage = _empty()
+    stage.clock.pass_time(SECOND_S)
+    stage.context = replace(stage.context, entropy=SeededEntropy())
+    stage.store._contents = _CONTENTS[0].copied()  # type: ignore[attr-defined]
+    return stage
+
+
+# --- what can be read back -----------------------------------------------------------------------------------------
+
+_LISTS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("DescribeReplicationGroups", {}),
+    ("DescribeCacheClusters", {"ShowCacheNodeInfo": True}),
+    ("DescribeSnapshots", {"ShowNodeGroupConfig": True}),
+    ("DescribeUsers", {}),
+    ("DescribeUserGroups", {}),
+    ("DescribeCacheSubnetGroups", {}),
+    ("DescribeCacheParameterGroups", {}),
+    ("DescribeReservedCacheNodes", {}),
+    ("DescribeEvents", {"Duration": 30}),
+)
+_TAGGED = (Kind.REPLICATION_GROUP, CLUSTER, Kind.SNAPSHOT, Kind.USER, Kind.USER_GROUP, Kind.SUBNET_GROUP)
+
+
+async def shown(stage: RuleStage) -> dict[str, Any]:
+    """All that describes and lists of tags tell, by operation and by ARN."""
+    found: dict[str, Any] = {}
+    for name, request in _LISTS:
+        if ("elasticache", name) in OPERATIONS:
+            found[name] = built(await stage.call(name, **request))
+    for kind in _TAGGED:
+        for row in await stage.store.rows(kind, stage.context.scope):
+            found[row.key.arn] = (await stage.call("ListTagsForResource", ResourceName=row.key.arn))["TagList"]
+    return found
