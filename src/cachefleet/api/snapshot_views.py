@@ -71,13 +71,18 @@ def source_cluster(desired: SnapshotDesired) -> str:
 
 def _add_cluster(view: dict[str, Any], desired: SnapshotDesired) -> None:
     view["NumCacheNodes"] = len(desired.group.nodes) if desired.group.shape is Shape.MEMCACHED else 1
-    cluster = source_cluster(desired)
-    for node in desired.group.nodes:
-        if node.name == cluster:
-            view["PreferredAvailabilityZone"] = node.zone
-            view["CacheClusterCreateTime"] = node.created_at
+    cluster, node = source_cluster(desired), _source_node(desired)
+    if node is not None:
+        view["PreferredAvailabilityZone"] = node.zone
+        view["CacheClusterCreateTime"] = node.created_at
     if cluster:
         view["CacheClusterId"] = cluster
+
+
+def _source_node(desired: SnapshotDesired) -> DesiredNode | None:
+    """Of a snapshot without shards: None while the service has not chosen it."""
+    cluster = source_cluster(desired)
+    return next((node for node in desired.group.nodes if node.name == cluster), None)
 
 
 def _node_views(desired: SnapshotDesired, show_configuration: bool) -> list[dict[str, Any]]:
@@ -117,6 +122,8 @@ def _node_view(desired: SnapshotDesired, shard: DesiredShard, show_configuration
         view["CacheNodeCreateTime"] = file.node_created_at
         if file.node:
             view["CacheClusterId"] = file.node
+    elif not clustered and (source := _source_node(desired)) is not None:
+        view["CacheNodeCreateTime"] = source.created_at
     if show_configuration:
         view["NodeGroupConfiguration"] = shard_configuration(desired.group, shard)
     return view
