@@ -15,7 +15,7 @@ from cachefleet.model.access import EngineUser
 from cachefleet.model.group import Engine, SlotRanges
 from cachefleet.model.iam_rules import IamRules
 from cachefleet.model.log import SlowEntry
-from cachefleet.model.observed import Address, NodeView, SlotLoad
+from cachefleet.model.observed import Address, NodeView, ParameterView, SlotLoad
 from cachefleet.model.pace import FAST, Pace
 from cachefleet.model.plan import TakeOverBy
 from cachefleet.model.transit import NodeCertificate
@@ -110,6 +110,9 @@ class EngineDriver(Protocol):
 
     async def measure(self, at: Address) -> Mapping[str, float]:
         """All numbers that the engine tells of itself, by its own names (engines.measurements). Raises EngineRefused."""
+
+    async def parameters(self, at: Address, spec: NodeSpec, build: Build) -> ParameterView:
+        """How the running node differs from what this spec says of its parameters. Raises EngineRefused."""
 
     async def resize(self, at: Address, spec: NodeSpec) -> None:
         """Give the running node the memory of this spec, without an interruption."""

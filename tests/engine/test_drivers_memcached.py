@@ -48,6 +48,20 @@ def settings_of(node: Node) -> dict[str, str]:
     }
 
 
+def test_items_lie_in_slabs_of_about_their_size() -> None:
+    async def scenario() -> None:
+        async with memcached() as engines:
+            node = engines.start(parameters=defaults(), threads=2)
+            await engines.view(node)
+            client = PymemcacheClient((node.address.host, PORT))
+            client.set("a", "x" * 100)
+            sizes = [size for name, size in client.stats("slabs").items() if name.endswith(b":chunk_size")]
+            client.close()
+            assert sizes and max(map(int, sizes)) < 400
+
+    asyncio.run(scenario())
+
+
 def test_a_node_answers_and_ends() -> None:
     async def scenario() -> None:
         async with memcached() as engines:

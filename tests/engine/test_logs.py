@@ -35,14 +35,19 @@ def service() -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def node(service: Service) -> tuple[str, int]:
-    """Of a cluster of one node, both of whose logs go to LOG_GROUP."""
+    """Of a cluster of one node, both of whose logs go to LOG_GROUP, with a parameter group of its own."""
     api = service.client()
+    (version,) = api.describe_cache_engine_versions(Engine="valkey", DefaultOnly=True)["CacheEngineVersions"]
+    api.create_cache_parameter_group(
+        CacheParameterGroupName="shop", CacheParameterGroupFamily=version["CacheParameterGroupFamily"], Description="test"
+    )
     service.client("logs").create_log_group(logGroupName=LOG_GROUP)
     api.create_cache_cluster(
         CacheClusterId="shop",
         Engine="valkey",
         CacheNodeType="cache.t4g.micro",
         NumCacheNodes=1,
+        CacheParameterGroupName="shop",
         LogDeliveryConfigurations=[to_group("slow-log", "json"), to_group("engine-log", "json")],
     )
 
@@ -53,6 +58,15 @@ def node(service: Service) -> tuple[str, int]:
     wait_for("logs are delivered", is_delivered, 60)
     at = shown(service)["CacheNodes"][0]["Endpoint"]
     return at["Address"], at["Port"]
+
+
+def log_slower_than(service: Service, engine: redis.Redis, microseconds: int) -> None:
+    """Whatever becomes of the service: what is set on the engine alone is set back by the next one."""
+    name, value = "slowlog-log-slower-than", str(microseconds)
+    service.client().modify_cache_parameter_group(
+        CacheParameterGroupName="shop", ParameterNameValues=[{"ParameterName": name, "ParameterValue": value}]
+    )
+    wait_for(f"it logs from {microseconds} us on", lambda: engine.config_get(name)[name] == value)
 
 
 def to_group(log_type: str, log_format: str, log_group: str = LOG_GROUP) -> dict[str, Any]:
@@ -84,7 +98,7 @@ def test_each_slow_command_is_delivered_once_whatever_becomes_of_the_service(ser
     """In bursts; the service is killed and started again in the middle of them."""
     engine = redis.Redis(*node, **as_operator(node))
     client = redis.Redis(*node, client_name="shopper")
-    engine.config_set("slowlog-log-slower-than", 0)
+    log_slower_than(service, engine, 0)
     try:
         for burst in range(BURSTS):
             if burst == BURSTS // 2:
@@ -97,7 +111,7 @@ def test_each_slow_command_is_delivered_once_whatever_becomes_of_the_service(ser
                 service.start(environment=SMALL_FILES)
     finally:
         newest = engine.slowlog_get(1)[0]["id"]
-        engine.config_set("slowlog-log-slower-than", 10_000)
+        log_slower_than(service, engine, 10_000)
         client.close()
         engine.close()
     last = f"{{ $.Id = {newest} }}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from cachefleet.engine_interfaces import Build, EngineRefused, NodeSpec, Rendering
-from cachefleet.model.observed import Address, NodeView
+from cachefleet.model.observed import Address, NodeView, ParameterDifference, ParameterView
 from tests.fakes.host import FakeMachine
 
 LONG_AGO_S = 60  # a replica of a frozen primary has heard nothing for that long
@@ -28,6 +28,7 @@ class FakeEngine:
     bound: list[str] = field(default_factory=list)
     keys: int = 0
     loads: bool = False  # it answers nothing before it has got its seed (FakeDriver.load)
+    parameters: dict[str, str] = field(default_factory=dict)
 
 
 class FakeDriver:
@@ -40,6 +41,7 @@ class FakeDriver:
         self.refusing = ""
         self.frozen: set[str] = set()
         self.calls: list[str] = []
+        self.at_launch: set[str] = set()  # parameters that are not set on a running engine
 
     def render(self, spec: NodeSpec, build: Build, folder: str) -> Rendering:
         return Rendering(argv=(build.binary, folder), files={"spec.json": msgspec.json.encode(spec)})
@@ -50,7 +52,9 @@ class FakeDriver:
             spec = msgspec.json.decode(rendering.files["spec.json"], type=NodeSpec)
             if spec.address == address and self._machine.views[incarnation].running:
                 follows = spec.follow.host if spec.follow else ""
-                made = FakeEngine(incarnation, address.host, follows=follows, loads=spec.seeded)
+                made = FakeEngine(
+                    incarnation, address.host, follows=follows, loads=spec.seeded, parameters=dict(spec.parameters)
+                )
                 return self._engines.setdefault(incarnation, made)
         return None
 
@@ -127,8 +131,18 @@ class FakeDriver:
         for other in others:
             await self.follow(other, to, ())
 
+    async def parameters(self, at: Address, spec: NodeSpec, build: Build) -> ParameterView:
+        """Of those that it was started with or told, whatever they are."""
+        engine = self.at(at)
+        if engine is None or self.refusing or at.host in self.frozen:
+            raise EngineRefused(f"parameters did not reach {at}")
+        wrong = [(name, value) for name, value in spec.parameters.items() if engine.parameters.get(name) != value]
+        live = tuple(ParameterDifference(name, value, (name,)) for name, value in wrong if name not in self.at_launch)
+        return ParameterView(live, tuple(name for name, _ in wrong if name in self.at_launch))
+
     async def set_parameters(self, at: Address, values: Mapping[str, str]) -> None:
-        await self._must(at, "set_parameters")
+        engine = await self._must(at, "set_parameters")
+        engine.parameters.update(values)
 
     async def close(self) -> None:
         return None

@@ -44,6 +44,23 @@ def full_syncs(shard: Shard) -> int:
         return int(client.info("stats")["sync_full"])
 
 
+def give_backlog(shard: Shard) -> None:
+    """By a parameter group: one that is set on the engine alone is set back."""
+    name, value = "repl-backlog-size", str(BACKLOG_BYTES)
+    shown = shard.api.describe_cache_clusters(CacheClusterId=shard.primary)["CacheClusters"][0]
+    family = shown["CacheParameterGroup"]["CacheParameterGroupName"].removeprefix("default.")
+    shard.api.create_cache_parameter_group(
+        CacheParameterGroupName="small", CacheParameterGroupFamily=family, Description="a small backlog"
+    )
+    shard.api.modify_cache_parameter_group(
+        CacheParameterGroupName="small", ParameterNameValues=[{"ParameterName": name, "ParameterValue": value}]
+    )
+    shard.api.modify_replication_group(ReplicationGroupId=shard.name, CacheParameterGroupName="small", ApplyImmediately=True)
+    with shard.operate() as client:
+        wait_for("the backlog is small", lambda: client.config_get(name)[name] == value)
+    shard.heal()
+
+
 def test_an_endless_full_sync_is_noticed_and_ended_under_load() -> None:
     with data_folder() as data, running_service(data) as service, made_shard(service, "endless", 2) as pair:
         primary, (replica,) = pair.primary, pair.replicas
@@ -52,7 +69,7 @@ def test_an_endless_full_sync_is_noticed_and_ended_under_load() -> None:
         with pair.operate() as client:
             client.config_set("dual-channel-replication-enabled", "no")  # with it, this cannot happen
             client.config_set("client-output-buffer-limit", f"replica {BUFFER_BYTES} {BUFFER_BYTES} 60")
-            client.config_set("repl-backlog-size", BACKLOG_BYTES)
+        give_backlog(pair)
         before = full_syncs(pair)
         with writing(pair):
             pair.kill(replica)

@@ -5,6 +5,7 @@ Pure: a row in, a reply structure out. Never probes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from cachefleet.api.group_access import pending_token, token_view
@@ -24,7 +25,7 @@ from cachefleet.api.log_deliveries import logs_view, pending_logs
 from cachefleet.api.replication_group_views import put_endpoint
 from cachefleet.api.transit import pending_transit, transit_view
 from cachefleet.model.fragment import Fragment
-from cachefleet.model.group import DesiredNode, EndpointRole, GroupDesired, Shape
+from cachefleet.model.group import APPLYING, IN_SYNC, PENDING_REBOOT, DesiredNode, EndpointRole, GroupDesired, Shape
 from cachefleet.model.memcached_snapshots import has_snapshots
 from cachefleet.model.pending import PendingChange
 from cachefleet.model.row import GroupRow
@@ -62,8 +63,7 @@ def cluster_view(row: GroupRow, cluster: str, show_nodes: bool = False) -> dict[
         "CacheSecurityGroups": [],
         "CacheParameterGroup": {
             "CacheParameterGroupName": desired.parameter_group,
-            "ParameterApplyStatus": "in-sync",
-            "CacheNodeIdsToReboot": [],
+            **_parameter_status(row, nodes),
         },
         "CacheSubnetGroupName": desired.subnet_group,
         "AutoMinorVersionUpgrade": desired.auto_minor_version_upgrade,
@@ -104,6 +104,21 @@ def cluster_nodes(row: GroupRow, cluster: str) -> tuple[DesiredNode, ...]:
     return tuple(node for node in row.desired.nodes if node.name == cluster)
 
 
+def _parameter_status(row: GroupRow, nodes: Sequence[DesiredNode]) -> dict[str, Any]:
+    """Of a cluster: what is still to be done anywhere; and where only a reboot does it."""
+    states = {node.node_id: _parameters_of(row, node) for node in nodes}
+    worst = next((state for state in (APPLYING, PENDING_REBOOT) if state in states.values()), IN_SYNC)
+    to_reboot = [node_id for node_id, state in states.items() if state == PENDING_REBOOT]
+    return {"ParameterApplyStatus": worst, "CacheNodeIdsToReboot": to_reboot}
+
+
+def _parameters_of(row: GroupRow, node: DesiredNode) -> str:
+    settled, known = row.memory.settled, row.status.nodes.get(node.name)
+    if settled is not None and settled.parameter_group != row.desired.parameter_group:
+        return APPLYING
+    return IN_SYNC if known is None else known.parameters
+
+
 def _add_optional(view: dict[str, Any], row: GroupRow) -> None:
     desired = row.desired
     if is_group(row):
@@ -131,7 +146,7 @@ def _node_view(row: GroupRow, node: DesiredNode) -> dict[str, Any]:
         "CacheNodeId": node.node_id,
         "CacheNodeStatus": node_status(row, node),
         "CacheNodeCreateTime": node.created_at,
-        "ParameterGroupStatus": "in-sync",
+        "ParameterGroupStatus": _parameters_of(row, node),
         "CustomerAvailabilityZone": node.zone,
     }
     if is_provisioned(row):

@@ -22,13 +22,14 @@ from cachefleet.control.leadership import LEASE
 from cachefleet.control.load_meter import LoadMeter
 from cachefleet.control.lost_topics import give_up_topics
 from cachefleet.control.observer import Books, observe
+from cachefleet.control.parameter_reader import ParameterReader
 from cachefleet.control.pulse import Pulse
 from cachefleet.control.queue import KeyedQueue
 from cachefleet.control.seams import Seams
 from cachefleet.control.user_book import UserBook
 from cachefleet.interfaces import Conflict, Deposed, HostRefused, StoreError
 from cachefleet.model.access import Admitted
-from cachefleet.model.plan import MoveKeys, Plan
+from cachefleet.model.plan import MoveKeys, Plan, SetParameters
 from cachefleet.model.resource import GROUP_KINDS, Key, Kind
 from cachefleet.model.row import GroupRow, member_names
 from cachefleet.model.span import Attribute, Span
@@ -59,7 +60,12 @@ class Controller:
         self._pulse = self._fresh_pulse()
         self._meter = LoadMeter(seams.clock, seams.resp, seams.host, seams.settings.control)
         self._backups = Backups(seams, self.wake)
-        self._books = Books(UserBook(seams.store), IamBook(seams.store, seams.holders, seams.clock), self._fresh_guards())
+        self._books = Books(
+            UserBook(seams.store),
+            IamBook(seams.store, seams.holders, seams.clock),
+            self._fresh_guards(),
+            self._fresh_parameters(),
+        )
         seams.host.on_exit(self._exited)
 
     def wake(self, key: Key) -> None:
@@ -83,6 +89,9 @@ class Controller:
 
     def _fresh_guards(self) -> GuardBook:
         return GuardBook(self._seams.store, self._seams.host.can_guard, self._seams.clock)
+
+    def _fresh_parameters(self) -> ParameterReader:
+        return ParameterReader(self._seams.clock, self._seams.settings.control.probe_timeout_s)
 
     def _interrupt(self, key: Key) -> None:
         """Something changed that actions under way may wait for in vain: they are broken off, and planned anew."""
@@ -111,7 +120,7 @@ class Controller:
         self._refusals.clear()
         self._books.tokens.forget()
         self._pulse = self._fresh_pulse()
-        self._books = replace(self._books, guards=self._fresh_guards())
+        self._books = replace(self._books, guards=self._fresh_guards(), parameters=self._fresh_parameters())
         for driver in (self._seams.resp, self._seams.memcached, self._seams.discovery):
             await driver.close()  # what is known of a connection is of that term, too
         await self._seams.host.adopt()
@@ -190,7 +199,9 @@ class Controller:
             self._refusals.pop(key, None)
             await self._forget_users(before, None, token)
             return None
-        executor = Executor(self._seams, row, token)
+        executor = Executor(self._seams, row, token, observed.parameters)
+        if any(isinstance(action, SetParameters) for action in plan.actions):
+            self._books.parameters.forget(row.desired.uid)
         failed = await self._traced(key, executor, plan) if plan.actions else 0
         if failed is None:
             return 0.0

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import posixpath
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import structlog
@@ -35,8 +36,10 @@ LONG_DEADLINES_S: dict[type[actions.Action], float] = {actions.Stop: 20.0, actio
 class Executor:
     """For one row as it was saved with the plan, under this fencing token."""
 
-    def __init__(self, seams: Seams, row: GroupRow, token: int) -> None:
+    def __init__(self, seams: Seams, row: GroupRow, token: int, parameters: Mapping[str, str] = MappingProxyType({})) -> None:
+        """parameters: what the group's parameter group sets."""
         self._seams = seams
+        self._parameters = parameters
         self._row = row
         self._token = token
         self.refusals: dict[str, str] = {}  # by node, what was said to the last slots that were to leave it
@@ -90,7 +93,7 @@ class Executor:
         known = row.memory.nodes[action.node]
         folder = host.folder(action.incarnation)
         follow = self._host_at(action.follow) if action.follow else None
-        spec = node_spec(row, action.node, action.incarnation, follow, self._seams.settings.node_types)
+        spec = self._spec(action.node, action.incarnation, follow)
         spec = replace(spec, seeded=action.seeded, users=action.users)
         if spec.address.transit:  # tokens are never sent in the clear, so elsewhere there is nothing to check
             certificate = self._certificate(action.node, action.addresses)
@@ -161,7 +164,8 @@ class Executor:
         await self._resp.bind(self._host_at(action.to), action.to_bind)
 
     async def raise_replica_buffers(self, action: actions.RaiseReplicaBuffers) -> None:
-        size_bytes = data_bytes(self._row.desired, self._seams.settings.node_types) * action.percent // 100
+        own_types = self._seams.settings.node_types
+        size_bytes = data_bytes(self._row.desired, own_types, self._parameters) * action.percent // 100
         await self._resp.raise_replica_buffers(self._at(action.node), size_bytes)
 
     async def switch(self, action: actions.Switch) -> None:
@@ -196,8 +200,8 @@ class Executor:
     async def settle_in_cluster(self, action: actions.SettleInCluster) -> None:
         await self._resp.settle_in_cluster(self._at(action.node), self._spec(action.node), action.engine_ids)
 
-    def _spec(self, node: str) -> NodeSpec:
-        return node_spec(self._row, node, "", None, self._seams.settings.node_types)
+    def _spec(self, node: str, launch: str = "", follow: Address | None = None) -> NodeSpec:
+        return node_spec(self._row, node, launch, follow, self._seams.settings.node_types, self._parameters)
 
     async def admit(self, action: actions.Admit) -> None:
         await self._resp.admit(self._at(action.node), action.users, action.cut)
@@ -224,8 +228,22 @@ class Executor:
         return issuer.issue(node, issuer.names(self._row.key.name, node), addresses)
 
     async def resize(self, action: actions.Resize) -> None:
-        spec = node_spec(self._row, action.node, "", None, self._seams.settings.node_types)
+        spec = self._spec(action.node)
         await driver_of(self._seams, self._row, action.node).resize(self._at(action.node), spec)
+
+    async def set_parameters(self, action: actions.SetParameters) -> None:
+        """All that the engine takes; together where it takes all."""
+        at, refused = self._at(action.node), []
+        try:
+            await self._resp.set_parameters(at, action.values)
+        except EngineRefused:
+            for name, value in action.values.items():
+                try:
+                    await self._resp.set_parameters(at, {name: value})
+                except EngineRefused as error:
+                    refused.append(str(error))
+        if refused:
+            raise EngineRefused("; ".join(refused))
 
     # --- cluster ---
 
@@ -283,6 +301,7 @@ _HANDLERS: dict[type[actions.Action], Callable[[Executor, Any], Awaitable[None]]
     actions.RaiseReplicaBuffers: Executor.raise_replica_buffers,
     actions.Switch: Executor.switch,
     actions.Resize: Executor.resize,
+    actions.SetParameters: Executor.set_parameters,
     actions.Admit: Executor.admit,
     actions.TellIamRules: Executor.tell_iam_rules,
     actions.EncryptLinks: Executor.encrypt_links,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -11,11 +12,13 @@ import msgspec
 from cachefleet.control.guard_book import GuardBook
 from cachefleet.control.iam_book import IamBook
 from cachefleet.control.load_meter import LoadMeter, Reading
+from cachefleet.control.parameter_book import parameters_of
+from cachefleet.control.parameter_reader import ParameterReader, Subject
 from cachefleet.control.pulse import Pulse
 from cachefleet.control.seams import Seams
-from cachefleet.control.specs import data_bytes
+from cachefleet.control.specs import data_bytes, node_spec
 from cachefleet.control.user_book import UserBook
-from cachefleet.engine_interfaces import EngineDriver
+from cachefleet.engine_interfaces import Build, EngineDriver, NodeSpec
 from cachefleet.interfaces import NoAddresses
 from cachefleet.model.group import EndpointRole, GroupDesired, GroupMemory, Shape, incarnation
 from cachefleet.model.observed import Address, FeedView, NodeView, Observed, ProcessView, Silence
@@ -28,6 +31,7 @@ from cachefleet.planning.memcached import discovery_node
 from cachefleet.planning.node_addresses import form_of, node_address
 from cachefleet.planning.pending import applied
 from cachefleet.planning.service_updates import offered
+from cachefleet.planning.users import with_renames
 from cachefleet.reference.node_types import node_type
 
 ASK_AGAIN_S = 4.0  # a silent node: TCP's own retries would take ever longer when a network comes back, a question on a new
@@ -35,16 +39,21 @@ ASK_AGAIN_S = 4.0  # a silent node: TCP's own retries would take ever longer whe
 
 
 class Books(msgspec.Struct, frozen=True):
-    """What is remembered of the store between looks."""
+    """What is remembered of the store, and of nodes, between looks."""
 
     users: UserBook
     tokens: IamBook
     guards: GuardBook
+    parameters: ParameterReader
 
 
 async def observe(seams: Seams, pulse: Pulse, meter: LoadMeter, books: Books, row: GroupRow) -> Observed:
     desired, memory = row.desired, row.memory
     users = await books.users.users_of(row)
+    parameters = await parameters_of(seams.store, row.key.scope, desired.parameter_group)
+    users = with_renames(users, parameters.get("rename-commands", ""))
+    pending_group = desired.pending.parameter_group if desired.pending is not None else ""
+    pending_parameters = await parameters_of(seams.store, row.key.scope, pending_group) if pending_group else parameters
     rules = await books.tokens.rules_of(row, users)  # may take a moment: before, and not after, nodes are looked at
     processes = seams.host.inspect(desired.uid)
     targets = {} if desired.deleting else _targets(seams, row, processes)
@@ -75,14 +84,16 @@ async def observe(seams: Seams, pulse: Pulse, meter: LoadMeter, books: Books, ro
         counting={name: reading.counting[at.incarnation] for name, at in targets.items() if at.incarnation in reading.counting},
         loads=reading.loads,
         beside_us=reading.beside_us,
-        data_bytes=_data_bytes(seams, desired),
+        data_bytes=_data_bytes(seams, desired, parameters),
         threads=_threads(seams, desired),
+        parameters=dict(parameters),
+        parameter_views=await books.parameters.views(desired.uid, _subjects(seams, row, targets, views, parameters)),
         users=users,
         iam_rules=rules,
         can_check_tokens=any(user.iam for user in users) and _can_check_tokens(seams, desired),
         issuance=_issuance(seams, targets),
         updates=offered(seams.updates, desired, seams.catalogue.builds(), seams.settings.updates),
-        **_pending(seams, desired),
+        **_pending(seams, desired, pending_parameters),
     )
 
 
@@ -107,9 +118,38 @@ def _feeds(seams: Seams, row: GroupRow) -> dict[str, FeedView]:
     return {current[launch]: view for launch, view in seams.transfers.feeds(uid).items() if launch in current}
 
 
-def _data_bytes(seams: Seams, desired: GroupDesired) -> int:
+def _subjects(
+    seams: Seams,
+    row: GroupRow,
+    targets: Mapping[str, _Target],
+    views: Mapping[str, NodeView],
+    parameters: Mapping[str, str],
+) -> dict[str, Subject]:
+    """Nodes of the cache itself."""
+    desired, subjects = row.desired, {}
+    for name, target in targets.items():
+        if desired.shape is Shape.MEMCACHED and name == discovery_node(row.key.name):
+            continue
+        known, view = row.memory.nodes[name], views[name]
+        asked = (parameters, desired.node_type, known.form, desired.logs)
+        answers = known.ready and view.reachable and not view.why
+        spec = partial(_spec, seams, row, name, parameters)
+        subjects[name] = Subject(target.incarnation, target.driver, target.address, answers, asked, spec)
+    return subjects
+
+
+def _spec(seams: Seams, row: GroupRow, name: str, parameters: Mapping[str, str]) -> tuple[NodeSpec, Build] | None:
+    form = form_of(row.desired, row.memory.nodes[name])
+    build = seams.catalogue.exact(form.engine, form.version)
     try:
-        return data_bytes(desired, seams.settings.node_types)
+        return None if build is None else (node_spec(row, name, "", None, seams.settings.node_types, parameters), build)
+    except LookupError:  # the setting that declared its node type is gone
+        return None
+
+
+def _data_bytes(seams: Seams, desired: GroupDesired, parameters: Mapping[str, str]) -> int:
+    try:
+        return data_bytes(desired, seams.settings.node_types, parameters)
     except LookupError:  # the setting that declared its node type is gone
         return 0
 
@@ -121,13 +161,13 @@ def _threads(seams: Seams, desired: GroupDesired) -> int:
     return max(1, kind.memcached_threads) if kind is not None else 0
 
 
-def _pending(seams: Seams, desired: GroupDesired) -> dict[str, Any]:
+def _pending(seams: Seams, desired: GroupDesired, parameters: Mapping[str, str]) -> dict[str, Any]:
     """What has to be known again of a pending change before it begins."""
     if desired.pending is None:
         return {}
     then = applied(desired, desired.pending, 0.0)
     installed = seams.catalogue.exact(then.engine, then.engine_version) is not None
-    return {"pending_bytes": _data_bytes(seams, then), "pending_build": installed}
+    return {"pending_bytes": _data_bytes(seams, then, parameters), "pending_build": installed}
 
 
 def _spread(seams: Seams, desired: GroupDesired, memory: GroupMemory) -> tuple[str, ...]:

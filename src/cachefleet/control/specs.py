@@ -30,20 +30,22 @@ def group_node_type(desired: GroupDesired, own_types: Mapping[str, NodeTypeSetti
     return found
 
 
-def effective_parameters(desired: GroupDesired, kind: NodeType) -> dict[str, str]:
-    """Parameters of the group's nodes by their ElastiCache names."""
+def effective_parameters(desired: GroupDesired, kind: NodeType, own: Mapping[str, str]) -> dict[str, str]:
+    """Parameters of the group's nodes by their ElastiCache names. own: what its parameter group sets, which is of the next
+    family while the group goes on to that: the node's own family takes of it what it has, too."""
     family = family_of(desired.engine, desired.engine_version)
     if family is None:
         raise LookupError(f"{desired.engine} {desired.engine_version} belongs to no parameter group family")
-    effective = parameters.effective(family, desired.shape is Shape.CLUSTERED, {}, kind)
+    taken = {name: value for name, value in own.items() if name in parameters.family(family).parameters}
+    effective = parameters.effective(family, desired.shape is Shape.CLUSTERED, taken, kind)
     if SLOW_LENGTH in effective:
         effective[SLOW_LENGTH] = kept_slow_entries(desired.logs, effective[SLOW_LENGTH])
     return effective
 
 
-def data_bytes(desired: GroupDesired, own_types: Mapping[str, NodeTypeSetting]) -> int:
-    """Memory that a node of the group has for data. Raises LookupError."""
-    return parameters.usable_memory_bytes(effective_parameters(desired, group_node_type(desired, own_types)))
+def data_bytes(desired: GroupDesired, own_types: Mapping[str, NodeTypeSetting], own: Mapping[str, str]) -> int:
+    """Memory that a node of the group has for data. own: as effective_parameters. Raises LookupError."""
+    return parameters.usable_memory_bytes(effective_parameters(desired, group_node_type(desired, own_types), own))
 
 
 def seed_of(desired: GroupDesired, restore: Restore, node: str) -> Seed:
@@ -59,16 +61,21 @@ def seed_of(desired: GroupDesired, restore: Restore, node: str) -> Seed:
 
 
 def node_spec(
-    row: GroupRow, name: str, launch: str, follow: Address | None, own_types: Mapping[str, NodeTypeSetting]
+    row: GroupRow,
+    name: str,
+    launch: str,
+    follow: Address | None,
+    own_types: Mapping[str, NodeTypeSetting],
+    own: Mapping[str, str],
 ) -> NodeSpec:
-    """Of the node's current launch. Raises LookupError."""
+    """Of the node's current launch. own: as effective_parameters. Raises LookupError."""
     known = row.memory.nodes[name]
     form = form_of(row.desired, known)
     desired = replace(row.desired, engine=form.engine, engine_version=form.version)
     if desired.shape is not Shape.MEMCACHED:
         desired = replace(desired, shape=Shape.CLUSTERED if form.clustered else Shape.REPLICATED)
     kind = group_node_type(desired, own_types)
-    effective = effective_parameters(desired, kind)
+    effective = effective_parameters(desired, kind, own)
     return NodeSpec(
         name=name,
         incarnation=launch,

@@ -1,7 +1,7 @@
 """What an engine binary says and shows of itself: version, allocator, TLS, modules, authentication by a module.
 
-Every fact comes from the binary: its version line, its help, the names that it offers to modules, and two starts that end by
-themselves before anything listens (one is asked for TLS without a certificate, one for a module that is not there). Looking
+Every fact comes from the binary: its version line, its help, the names that it offers to modules, and three starts that end by
+themselves before anything listens (one is asked for TLS without a certificate, two for a module that is not there). Looking
 takes about 0.1 s, so facts are kept in a file, by path, size and time of change of the binary. Called by the catalogue.
 """
 
@@ -21,7 +21,7 @@ import msgspec
 from cachefleet.model.group import Engine
 
 LOOK_TIMEOUT_S = 5.0
-_KEPT_FORMAT = 1  # of the file; raise it when facts are found in another way
+_KEPT_FORMAT = 2  # of the file; raise it when facts are found in another way
 _ANSWERS = (
     (Engine.VALKEY, re.compile(r"^valkey server v=(\d+(?:\.\d+)+)", re.IGNORECASE)),
     (Engine.REDIS, re.compile(r"^redis server v=(\d+(?:\.\d+)+)", re.IGNORECASE)),
@@ -42,6 +42,7 @@ class Facts(msgspec.Struct, frozen=True):
     tls: bool = False
     modules: bool = False  # it can load modules
     auth_callback: bool = False  # modules can decide who gets in (Valkey and Redis from 7.2)
+    active_defrag: bool = False  # its allocator tells it what is fragmented
 
     def capabilities(self) -> frozenset[str]:
         """Those that the version does not tell; see engines/capabilities.py for the others."""
@@ -50,6 +51,7 @@ class Facts(msgspec.Struct, frozen=True):
             "jemalloc": self.allocator == "jemalloc",
             "modules": self.modules,
             "auth-callback": self.auth_callback,
+            "active-defrag": self.active_defrag,
         }
         return frozenset(name for name, can in told.items() if can)
 
@@ -114,7 +116,7 @@ def kept_facts_file() -> Path | None:
 
 
 def look_at(binary: str) -> Facts:
-    """Runs it three times at most, each for at most 5 s. Raises NoEngine."""
+    """Runs it four times at most, each for at most 5 s. Raises NoEngine."""
     try:
         answer = _run([binary, "--version"])
     except subprocess.TimeoutExpired:
@@ -137,8 +139,10 @@ def _of_resp_engine(binary: str, engine: Engine, version: str, answer: str) -> F
         start = [binary, "--port", "0", "--save", "", "--daemonize", "no", "--dir", folder]
         for_tls = _said([*start, "--bind", "127.0.0.1", "--tls-port", "1"], folder)
         missing = f"{folder}/missing.so"
-        for_modules = _said([*start, "--unixsocket", f"{folder}/socket", "--loadmodule", missing], folder)
-    modules = any(missing in line and _NO_MODULE in line for line in for_modules.splitlines())
+        for_modules = [*start, "--unixsocket", f"{folder}/socket", "--loadmodule", missing]
+        modules = _looked_for(missing, _said(for_modules, folder))
+        # Who refuses the directive ends before it looks for modules.
+        active_defrag = modules and _looked_for(missing, _said([*for_modules, "--activedefrag", "yes"], folder))
     return Facts(
         engine,
         version,
@@ -146,7 +150,12 @@ def _of_resp_engine(binary: str, engine: Engine, version: str, answer: str) -> F
         tls=_NO_CERTIFICATE in for_tls,
         modules=modules,
         auth_callback=modules and _holds(binary, _OFFERED),
+        active_defrag=active_defrag,
     )
+
+
+def _looked_for(module: str, said: str) -> bool:
+    return any(module in line and _NO_MODULE in line for line in said.splitlines())
 
 
 def _said(command: Sequence[str], folder: str | None = None) -> str:

@@ -19,7 +19,7 @@ from cachefleet.engines.line_connections import Exchange, LineConnections
 from cachefleet.engines.memcached_config import certificate_files
 from cachefleet.engines.trust import Trust
 from cachefleet.engines.valkey_config import AUTHORITIES
-from cachefleet.model.observed import Address, NodeView
+from cachefleet.model.observed import Address, NodeView, ParameterView
 from cachefleet.model.transit import NodeCertificate
 
 NODES_FILE = "nodes.json"
@@ -65,6 +65,9 @@ class DiscoveryDriver:
             return NodeView(reachable=False, why=reason(error))
         shown = self._connections.certificate(at)
         return NodeView(reachable=True, version=_version(lines), bound=(at.host,), certificate=shown)
+
+    async def parameters(self, at: Address, spec: NodeSpec, build: Build) -> ParameterView:
+        return ParameterView()
 
     async def resize(self, at: Address, spec: NodeSpec) -> None:
         """It holds a list only, of any size."""

@@ -11,13 +11,13 @@ import resource
 from collections.abc import Mapping
 
 from cachefleet.engine_interfaces import Build, EngineRefused, NodeSpec, Rendering
-from cachefleet.engines import memcached_config
+from cachefleet.engines import memcached_config, memcached_parameters
 from cachefleet.engines.connections import reason
 from cachefleet.engines.conversation import ConnectionEnded
 from cachefleet.engines.line_connections import Exchange, LineConnections
 from cachefleet.engines.measurements import numbers
 from cachefleet.engines.trust import Trust
-from cachefleet.model.observed import Address, NodeView
+from cachefleet.model.observed import Address, NodeView, ParameterView
 from cachefleet.model.transit import NodeCertificate
 
 _UNPRIVILEGED = "nobody"
@@ -72,6 +72,13 @@ class MemcachedDriver:
         if answer != ["OK"]:
             raise EngineRefused(f"cache_memlimit was refused by {at}: {' '.join(answer)[:60]}")
 
+    async def parameters(self, at: Address, spec: NodeSpec, build: Build) -> ParameterView:
+        try:
+            told = _stats(await self._connections.ask(at, _SETTINGS))
+        except (OSError, ConnectionEnded) as error:
+            raise EngineRefused(f"stats settings did not reach {at}: {reason(error)}") from error
+        return memcached_parameters.compared(spec, told)
+
     def certificate_files(self, certificate: NodeCertificate) -> Mapping[str, bytes]:
         return memcached_config.certificate_files(certificate)
 
@@ -108,5 +115,6 @@ def _all_stats(lines: list[str]) -> bool:
 
 
 _STATS = Exchange(b"stats\r\n", _all_stats)
+_SETTINGS = Exchange(b"stats settings\r\n", _all_stats)
 _REFRESH = Exchange(b"refresh_certs\r\n", lambda lines: True)
 _VERSION = Exchange(b"version\r\n", lambda lines: True)

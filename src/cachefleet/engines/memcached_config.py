@@ -14,6 +14,7 @@ from cachefleet.model.transit import CIPHERS, NodeCertificate
 CERTIFIED_KEY = "node.pem"  # one file, replaced in one step: whoever reads it never has a key of another certificate
 
 _MB = 1_048_576
+KIB = 1024
 _SPARE_FILES = 64  # what Memcached opens besides connections
 _CHUNK_MAX_BYTES = 524_288
 _SMALLEST_ITEM_BYTES = 1024
@@ -34,14 +35,14 @@ _SWITCHES = {
     "lock_down_paged_memory": "-k",
     "maximize_core_file_limit": "-r",
 }
-# The same for the words of -o. "0" says nothing there: 1.6 has most of them on unless no_modern is set.
+# The same for the words of -o, without worker_logbuf_size: Memcached 1.6 takes its number for the only size of slabs, too, and
+# then nearly every item would fill half a page. "0" says nothing there: 1.6 has most of them on unless no_modern is set.
 _EXTENDED_VALUES = {
     "hash_algorithm": "hash_algorithm",
     "hashpower_init": "hashpower",
     "idle_timeout": "idle_timeout",
     "slab_automove": "slab_automove",
     "watcher_logbuf_size": "watcher_logbuf_size",
-    "worker_logbuf_size": "worker_logbuf_size",
 }
 _EXTENDED_SWITCHES = ("lru_crawler", "lru_maintainer", "maxconns_fast", "slab_reassign", "track_sizes")
 
@@ -51,18 +52,17 @@ def render(spec: NodeSpec, build: Build, user: str, open_files: int) -> Renderin
     EngineRefused for TLS without a certificate."""
     parameters = spec.parameters
     size_mb = memory_mb(spec)
-    asked = int(parameters.get("max_item_size") or _MB)
-    chunk = int(parameters.get("slab_chunk_max") or _CHUNK_MAX_BYTES)
-    item_bytes, chunk_bytes = item_sizes(asked, chunk, size_mb * _MB)
+    largest_bytes, piece_bytes = item_bytes(spec)
     connections = int(parameters.get("max_simultaneous_connections") or 65_000)
     words = ["-l", spec.address.host, "-p", str(spec.address.port), "-U", "0"]
     words += ["-m", str(size_mb), "-t", str(max(1, spec.threads))]
-    words += ["-c", str(max(3, min(connections, open_files - _SPARE_FILES))), "-I", str(item_bytes)]
+    words += ["-c", str(max(3, min(connections, open_files - _SPARE_FILES))), "-I", str(largest_bytes)]
     words += ["-u", user] if user else []
     for name, option in _VALUES.items():
         if parameters.get(name):
             words += [option, parameters[name]]
     words += [option for name, option in _SWITCHES.items() if parameters.get(name) == "1"]
+    words += ["-W"] if parameters.get("watch") == "disabled" else []
     files: Mapping[str, bytes] = {}
     encrypted: list[str] = []
     if spec.address.transit:
@@ -72,7 +72,7 @@ def render(spec: NodeSpec, build: Build, user: str, open_files: int) -> Renderin
         files = certificate_files(spec.certificate)
         # Names without a folder: the user that it becomes can pass the folder that it works in, but none above.
         encrypted = [f"ssl_chain_cert={CERTIFIED_KEY}", f"ssl_key={CERTIFIED_KEY}", f"ssl_ciphers={CIPHERS}"]
-    words += ["-o", ",".join([*_extended(parameters), f"slab_chunk_max={chunk_bytes}", *encrypted])]
+    words += ["-o", ",".join([*_extended(parameters), f"slab_chunk_max={piece_bytes}", *encrypted])]
     return Rendering(argv=(build.binary, *words), files=files, owner=user if files else "")
 
 
@@ -83,6 +83,13 @@ def certificate_files(certificate: NodeCertificate) -> Mapping[str, bytes]:
 
 def memory_mb(spec: NodeSpec) -> int:
     return max(1, spec.maxmemory_bytes // _MB)
+
+
+def item_bytes(spec: NodeSpec) -> tuple[int, int]:
+    """(largest item, largest piece of an item) that it is started with."""
+    asked = int(spec.parameters.get("max_item_size") or _MB)
+    piece = int(spec.parameters.get("slab_chunk_max") or _CHUNK_MAX_BYTES)
+    return item_sizes(asked, piece, memory_mb(spec) * _MB)
 
 
 def _extended(parameters: Mapping[str, str]) -> Iterator[str]:

@@ -15,7 +15,7 @@ import msgspec
 
 from cachefleet.access_interfaces import Passwords
 from cachefleet.engine_interfaces import Build, EngineRefused, NodeSpec, Rendering
-from cachefleet.engines import access, replies, slot_replies, valkey_config
+from cachefleet.engines import access, replies, slot_replies, valkey_config, valkey_parameters
 from cachefleet.engines.access_verbs import IAM_STATE, AccessVerbs
 from cachefleet.engines.cluster import ClusterVerbs
 from cachefleet.engines.connection import Command, Connection, ErrorReply
@@ -35,7 +35,7 @@ from cachefleet.model.access import EngineUser
 from cachefleet.model.group import SlotRanges
 from cachefleet.model.iam_rules import IamRules
 from cachefleet.model.log import SlowEntry
-from cachefleet.model.observed import Address, NodeView, SlotLoad
+from cachefleet.model.observed import Address, NodeView, ParameterView, SlotLoad
 from cachefleet.model.pace import FAST, Pace
 from cachefleet.model.plan import TakeOverBy
 from cachefleet.model.transit import NodeCertificate
@@ -126,6 +126,22 @@ class ValkeyDriver:
         await self._migration.close()
 
     # --- both modes ---
+
+    async def parameters(self, at: Address, spec: NodeSpec, build: Build) -> ParameterView:
+        wanted = valkey_parameters.wanted(spec, build.capabilities)
+        try:
+            connection = await self._connections.open(at)
+            known = connection.identity
+            many = known is not None and "config-many" in known.capabilities
+            asked = [("CONFIG", "GET", *wanted)] if many else [("CONFIG", "GET", name) for name in wanted]
+            answers = await connection.batch(*asked)
+        except (OSError, ConnectionEnded) as error:
+            raise EngineRefused(f"CONFIG GET did not reach {at}: {reason(error)}") from error
+        refused = next((answer for answer in answers if isinstance(answer, ErrorReply)), None)
+        if refused is not None:
+            raise EngineRefused(f"CONFIG GET was refused by {at}: {refused}")
+        told = {name: value for answer in answers for name, value in replies.parse_config(answer).items()}
+        return valkey_parameters.compared(wanted, told)
 
     async def resize(self, at: Address, spec: NodeSpec) -> None:
         await self._replication.set_parameters(at, valkey_config.memory_parameters(spec))

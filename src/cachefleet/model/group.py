@@ -176,6 +176,7 @@ class NodeMemory(msgspec.Struct):
     introduced: bool = False  # users know that it is there, by an event of its own or by its group's creation
     counts_load: bool = False  # its current launch was told to count what each slot costs, and not seen to have stopped
     left_at: float = 0.0  # a Memcached node whose launch is to end: since when it is not in the published list, 0 before
+    lacks_parameters: bool = False  # its parameter group says what only another launch brings
     checks_no_tokens: bool = False  # its current launch was seen not to be able to, while there are users with IAM
     met_again_at: float = 0.0  # when others that had forgotten it (cluster mode) were told of it again, 0 never
 
@@ -273,6 +274,7 @@ class GroupMemory(msgspec.Struct):
     proof_at: float = 0.0  # when a snapshot of it was last restored as a proof that it can be, 0 never
     proof_why: str = ""  # why it could not, "" when it could
     admitted: Admitted | None = None  # None before the first look
+    parameters: dict[str, str] = {}  # what its parameter group set when all nodes had that last
     updates: list[UpdateCourse] = []  # newer versions of the engine that it is given, or was given in the last days
     offered_update: str = ""  # the newest service update of which users were told
     node_list_version: int = 0  # Memcached auto discovery
@@ -298,12 +300,16 @@ def stand_in(uid: str, host: str) -> str:
 # --- status --------------------------------------------------------------------------------------------------------
 
 
+IN_SYNC, APPLYING, PENDING_REBOOT = "in-sync", "applying", "pending-reboot"  # ParameterApplyStatus
+
+
 class NodeStatus(msgspec.Struct, frozen=True):
     state: str  # creating | available | modifying | rebooting | deleting | failed | recovering
     address: str = ""
     role: str = ""  # primary | replica, "" when not known or Memcached
     why: str = ""  # why it is not available
     port: int = 0  # on which its current launch listens; 0 the group's
+    parameters: str = IN_SYNC  # whether it has what its parameter group says
 
 
 class GroupStatus(msgspec.Struct, frozen=True):

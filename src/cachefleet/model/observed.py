@@ -193,6 +193,21 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     cluster: ClusterView | None = None
 
 
+class ParameterDifference(msgspec.Struct, frozen=True):
+    """A directive that a running node has otherwise than it ought to, and that can be set while it runs."""
+
+    directive: str  # the engine's name
+    value: str  # that it ought to have, as CONFIG SET takes it
+    parameters: tuple[str, ...]  # ElastiCache's names of what it says
+
+
+class ParameterView(msgspec.Struct, frozen=True):
+    """How the parameters of a running node differ from those that it ought to have."""
+
+    differing: tuple[ParameterDifference, ...] = ()
+    at_launch: tuple[str, ...] = ()  # parameters that another launch would bring
+
+
 class FeedView(msgspec.Struct, frozen=True):
     """How far the data are that a node loads at its start (a restore). One that we do not know of any more, since we were
     started anew, has ended: the engine ends with it unless it had everything."""
@@ -229,6 +244,8 @@ class Observed(msgspec.Struct, frozen=True):
     beside_us: float = 0.0  # processor time of all primaries in that sample that no command took
     data_bytes: int = 0  # memory for data that a node of the group's node type has, 0 not known
     threads: int = 0  # that a Memcached node of the group's node type has, 0 not known
+    parameters: dict[str, str] = {}  # that the group's own parameter group sets, by ElastiCache's names
+    parameter_views: dict[str, ParameterView] = {}  # by node name; absent while not known
     feeds: dict[str, FeedView] = {}  # by node name: current launches that are fed, or were
     pending_bytes: int = 0  # as data_bytes, with what is pending; 0 not known
     updates: tuple[OfferedUpdate, ...] = ()  # service updates that the group may have, the newest version last

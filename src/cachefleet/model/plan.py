@@ -209,6 +209,12 @@ class Resize(Action, frozen=True):
     """Give the running node the memory of the group's node type."""
 
 
+class SetParameters(Action, frozen=True):
+    """Set these directives (the engine's names) on the running node."""
+
+    values: dict[str, str]
+
+
 class Forget(Action, frozen=True):
     """Drop these engine ids from the node's cluster table; they have ended, or will."""
 

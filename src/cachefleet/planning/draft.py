@@ -54,6 +54,7 @@ class Draft:
         self.later: set[str] = set()  # nodes that do not get the group's node type yet
         self.filling: set[str] = set()  # nodes of shards that have not been restored yet (planning.restoring): not to be used
         self.unfit: dict[str, str] = {}  # nodes that have loaded something else than they had to -> what is wrong (see filling)
+        self.parameters: dict[str, str] = {}  # nodes that are not as their parameter group says -> model.group.NodeStatus
         self.waiting = False  # something is under way that no exit and no wake-up will announce
         self.modifying = False  # a change that was asked for is not done yet
         self.changed: GroupDesired | None = None  # see Plan.desired

@@ -8,7 +8,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from cachefleet.model.event import NoticeName
-from cachefleet.model.group import EndpointRole, GroupDesired, GroupMemory, GroupStatus, NodeStatus, Shape
+from cachefleet.model.group import IN_SYNC, EndpointRole, GroupDesired, GroupMemory, GroupStatus, NodeStatus, Shape
 from cachefleet.model.observed import Observed
 from cachefleet.model.plan import Plan, Spread
 from cachefleet.model.temporary import is_temporary, temporary_of
@@ -27,6 +27,7 @@ from cachefleet.planning.memcached_restoring import fill_nodes
 from cachefleet.planning.memory_use import note_use
 from cachefleet.planning.mode_change import change_mode, note_mode
 from cachefleet.planning.node_count import note_count, note_lack
+from cachefleet.planning.parameters import apply_parameters
 from cachefleet.planning.pending import begin_due, take_along
 from cachefleet.planning.refilling import begin_refill, end_refill
 from cachefleet.planning.replicated import plan_replicated
@@ -117,6 +118,7 @@ def _plan_life(draft: Draft) -> None:
     lifecycle.note_ready(draft, nodes)
     note_use(draft)
     resize(draft)
+    apply_parameters(draft)
     admit(draft)
     encrypt_links(draft)
     certify(draft)
@@ -257,7 +259,8 @@ def _node_status(draft: Draft, name: str, reboots: int) -> NodeStatus:
         names = (name, temporary_of(name))
         role = "primary" if any(shard.primary in names for shard in draft.memory.shards.values()) else "replica"
     form = known.form or draft.form
-    return NodeStatus(state, known.address, role, why, form.port if form.port != draft.desired.port else 0)
+    port = form.port if form.port != draft.desired.port else 0
+    return NodeStatus(state, known.address, role, why, port, draft.parameters.get(name, IN_SYNC))
 
 
 def _look_again_s(draft: Draft) -> float:

@@ -123,7 +123,7 @@ def launch(draft: Draft, node: str, follow: str = "") -> None:
     memory.ready_at = memory.lagging_since = 0.0
     memory.given_up = memory.buffer_percent = 0
     memory.met_again_at = memory.left_at = 0.0
-    memory.counts_load = memory.checks_no_tokens = False
+    memory.counts_load = memory.checks_no_tokens = memory.lacks_parameters = False
     memory.form = draft.form
     memory.seeded = node in draft.filling
     memory.feed_at = memory.fed_at = 0.0

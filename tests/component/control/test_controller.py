@@ -42,8 +42,8 @@ async def test_a_row_that_changed_during_the_pass_is_left_alone(stage: Stage) ->
     await stage.change(description="changed meanwhile")
     real_get = stage.store.get
 
-    async def old(key: Key) -> GroupRow:
-        return stale
+    async def old(key: Key) -> GroupRow | None:
+        return stale if key == KEY else None
 
     stage.store.get = old  # type: ignore[method-assign]
     with pytest.raises(Conflict):
