@@ -4,6 +4,7 @@
 # make kills KILLS=50   kill real processes at random instants, while groups are changed, slots move, and snapshots are made
 # make scaling   let data and load of a group grow and shrink, and its shards follow
 # make restores KEYS=1500000   compare every key of large caches with what their snapshots bring back
+# make tools     tools that were made for ElastiCache, in all variants
 # ARGS='...' is handed on by up, test and bench.
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -18,7 +19,7 @@ EVERY_TEST = --quiet --durations 15 --numprocesses $(shell expr $$(nproc 2>/dev/
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-long simulate kills backup-kills scaling restores check bench docs wheel lock clean
+.PHONY: help up test test-long simulate kills backup-kills scaling restores tools check bench docs wheel lock clean
 
 help:
 	@echo 'make up      set everything up, run the service in the foreground with a demo cache (Ctrl-C stops it)'
@@ -29,6 +30,7 @@ help:
 	@echo 'make backup-kills KILLS=100   whoever takes part in backups and restores killed at random instants'
 	@echo 'make scaling   a load that rises and falls: shards go from two to four and back while clients go on; takes minutes'
 	@echo 'make restores KEYS=1500000   caches with so many keys of all types restored into 1, 3 and 5 shards; every key is compared'
+	@echo 'make tools   Terraform and other tools that were made for ElastiCache, in all variants: they wait for minutes'
 	@echo 'make check   format, lint, types, import contracts, style, generated documents'
 	@echo 'make bench   measure, print a table'
 	@echo 'make docs    write the generated documents anew'
@@ -83,6 +85,12 @@ scaling: $(TESTING)
 restores: $(TESTING)
 	@scripts/install-test-engines
 	@TEST_KEYS=$(KEYS) $(BIN)/python -m pytest -s tests/engine/test_large_restores.py $(ARGS)
+
+tools: $(TESTING)
+	@scripts/install-test-engines
+	@scripts/install-test-clients
+	@TEST_TOOLS=1 $(BIN)/python -m pytest --numprocesses 3 tests/engine/test_terraform.py tests/engine/test_terraform_caches.py \
+		tests/engine/test_ansible.py $(ARGS)
 
 check: $(TESTING)
 	$(BIN)/ruff format --check .
