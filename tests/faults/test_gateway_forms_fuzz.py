@@ -17,7 +17,7 @@ from tests.fixtures.gateway import URL, Answer, ask, make_gateway, sign
 
 BUSY = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 GATEWAY = make_gateway()
-SERVICES = ("monitoring", "logs", "application-autoscaling")
+SERVICES = ("monitoring", "logs", "application-autoscaling", "tagging")
 MODEL = service("monitoring").model
 PREFIX = service("monitoring").target_prefix
 

@@ -108,6 +108,12 @@ GOOD: dict[str, list[dict[str, Any]]] = {
     "DeleteCacheCluster": [{"CacheClusterId": name} for name in ("m", "c", "demo-001")],
     "DeleteReplicationGroup": [{"ReplicationGroupId": "demo"}],
 }
+DEMO = "arn:aws:elasticache:local-1:000000000000:replicationgroup:demo"
+OF_TAGGING: dict[str, list[dict[str, Any]]] = {
+    "GetResources": [{"ResourceARNList": [DEMO]}, {"TagFilters": [{"Key": "a", "Values": ["b"]}], "ResourcesPerPage": 5}],
+    "TagResources": [{"ResourceARNList": [DEMO, "arn:x"], "Tags": {"a": "b"}}],
+    "UntagResources": [{"ResourceARNList": [DEMO], "TagKeys": ["a"]}],
+}
 MAKING = [("elasticache", name) for name in ("CreateReplicationGroup", "CreateCacheCluster")]  # the more there is, the better
 
 
@@ -126,10 +132,11 @@ async def settle(context: Context, chance: random.Random) -> None:
 
 @pytest.mark.parametrize("seed", range(2))
 def test_no_input_breaks_an_operation(seed: int, tmp_path: Path) -> None:
-    chooser = Chooser(seed, TEXTS, GOOD)
+    chooser = Chooser(seed, TEXTS, {**GOOD, **OF_TAGGING})
     statuses: Counter[tuple[str, int]] = Counter()
 
     often = [*sorted(OPERATIONS), *6 * [("elasticache", name) for name in GOOD], *6 * MAKING]
+    often += 3 * [("tagging", name) for name in OF_TAGGING]
 
     async def scenario() -> None:
         logs = LogFile(tmp_path / "logs.db")
@@ -140,7 +147,7 @@ def test_no_input_breaks_an_operation(seed: int, tmp_path: Path) -> None:
 
     async def requests(logs: LogFile) -> None:
         for step in range(MOST_STEPS):
-            if step >= STEPS and all(statuses[name, 200] for name in GOOD):
+            if step >= STEPS and all(statuses[name, 200] for name in (*GOOD, *OF_TAGGING)):
                 break
             if step % 60 == 0:
                 context = replace(make_context(clock=ManualClock(NOW)), logs=logs)
@@ -153,5 +160,5 @@ def test_no_input_breaks_an_operation(seed: int, tmp_path: Path) -> None:
             await settle(context, chooser.chance)
 
     asyncio.run(scenario())
-    for name in GOOD:
+    for name in (*GOOD, *OF_TAGGING):
         assert statuses[name, 200] > 0, f"nothing wrong was tried on a working {name}: {statuses}"
