@@ -62,6 +62,7 @@ async def create_cache_parameter_group(context: Context, request: CreateCachePar
     )
     try:
         async with context.store.transaction() as transaction:
+            await transaction.take_turn()
             await transaction.insert(row)
             await _check_quota(context, name)
             await transaction.add_events(

@@ -11,8 +11,7 @@ import cachefleet.api.parameter_groups  # noqa: F401
 from cachefleet.model.pending import PendingChange
 from cachefleet.model.resource import Kind
 from cachefleet.reference.node_types import NODE_TYPES
-from tests.component.api_groups.stage import NODE_TYPE, BusyStore, GroupStage, on_groups
-from tests.component.api_groups.test_creation_races import meanwhile
+from tests.component.api_groups.stage import NODE_TYPE, GroupStage, on_groups
 from tests.fakes.api import call
 
 CREATE, MODIFY, RESET, DELETE = (f"{verb}CacheParameterGroup" for verb in ("Create", "Modify", "Reset", "Delete"))
@@ -286,75 +285,3 @@ async def test_memory_that_the_group_reserves_is_no_room_for_data(stage: GroupSt
     await begin(stage, **named("less"), CacheNodeType="cache.t4g.small")
     await stage.settle()
     assert NODE_TYPE in (await stage.call("ListAllowedNodeTypeModifications", **DEMO))["ScaleDownModifications"]
-
-
-# --- at the same time ----------------------------------------------------------------------------------------------
-
-
-@on_groups
-async def test_a_group_that_goes_while_a_cache_is_created_with_it(stage: GroupStage) -> None:
-    await make(stage)
-    meanwhile(stage, DELETE, **named())
-    await stage.refused(
-        "CacheParameterGroupNotFound",
-        "'mine' not found",
-        "CreateCacheCluster",
-        CacheClusterId="c",
-        CacheNodeType=NODE_TYPE,
-        **named(),
-    )
-    assert await stage.store.get(stage.key("c", Kind.CACHE_CLUSTER)) is None
-
-
-@on_groups
-async def test_a_group_that_goes_while_a_cache_is_given_it(stage: GroupStage) -> None:
-    await make(stage)
-    await stage.create_group()
-    await stage.settle()
-    meanwhile(stage, DELETE, **named())
-    await stage.refused("CacheParameterGroupNotFound", "'mine' not found", GROUP, **DEMO, **named())
-    assert await parameter_group(stage) == "default.valkey9"
-
-
-@on_groups
-async def test_a_cache_that_comes_while_its_group_is_deleted(stage: GroupStage) -> None:
-    await make(stage)
-    meanwhile(stage, "CreateCacheCluster", CacheClusterId="c", CacheNodeType=NODE_TYPE, **named())
-    await stage.refused(STATE, "mine is used by c", DELETE, **named())
-
-
-@on_groups
-async def test_a_group_that_is_changed_while_a_cache_is_created_with_it(stage: GroupStage) -> None:
-    await make(stage)
-    meanwhile(stage, MODIFY, **named(), ParameterNameValues=listed(cluster_enabled="yes"))
-    await stage.refused(
-        COMBINATION, "cluster-enabled=yes", "CreateCacheCluster", CacheClusterId="c", CacheNodeType=NODE_TYPE, **named()
-    )
-
-
-@on_groups
-async def test_a_cache_that_comes_while_its_group_is_changed(stage: GroupStage) -> None:
-    await make(stage)
-    meanwhile(stage, "CreateCacheCluster", CacheClusterId="c", CacheNodeType=NODE_TYPE, **named())
-    await stage.refused(STATE, "c uses the parameter group mine", MODIFY, **named(), ParameterNameValues=listed(databases="4"))
-
-
-@on_groups
-async def test_a_node_type_that_changes_while_the_group_is_changed(stage: GroupStage) -> None:
-    await make(stage)
-    await stage.create_group(CacheNodeType="cache.m6g.large", **named())
-    await stage.settle()
-    meanwhile(stage, GROUP, **DEMO, CacheNodeType=NODE_TYPE)
-    too_much = listed(reserved_memory=str(MICRO.maxmemory_bytes))
-    await stage.refused(VALUE, f"node type {NODE_TYPE}", MODIFY, **named(), ParameterNameValues=too_much)
-
-
-@on_groups
-async def test_changes_get_through_while_the_controller_writes(stage: GroupStage) -> None:
-    await make(stage)
-    await stage.create_group()
-    await stage.settle()
-    stage.context = replace(stage.context, store=BusyStore(stage.store, 2))
-    await stage.call(GROUP, **DEMO, ReplicationGroupDescription="new", **named())
-    pending = (await stage.row(stage.key("demo"))).desired.pending
-    assert pending is not None and pending.parameter_group == "mine"
