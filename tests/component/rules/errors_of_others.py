@@ -22,6 +22,7 @@ from tests.component.rules.stage import (
     user,
     user_group,
 )
+from tests.component.rules.world import OFFERING
 
 PASSWORD = "a-password-of-16"
 USER: dict[str, Any] = {
@@ -182,6 +183,25 @@ PARAMETER_GROUPS: Cases = {
         "InvalidParameterValue": (nothing, {"CacheParameterGroupName": "default.valkey9", "Source": "me"}),
     },
     "DescribeEngineDefaultParameters": {"InvalidParameterValue": (nothing, {"CacheParameterGroupFamily": "nope"})},
+}
+OFFER: dict[str, Any] = {"ReservedCacheNodesOfferingId": OFFERING, "ReservedCacheNodeId": "mine"}
+NO_OFFER = {"ReservedCacheNodesOfferingId": "nope"}
+RESERVED_NODES: Cases = {
+    "DescribeReservedCacheNodes": {
+        "ReservedCacheNodeNotFound": (nothing, {"ReservedCacheNodeId": "nope"}),
+        "InvalidParameterValue": (nothing, {"Duration": "2"}),
+    },
+    "DescribeReservedCacheNodesOfferings": {
+        "ReservedCacheNodesOfferingNotFound": (nothing, NO_OFFER),
+        "InvalidParameterValue": (nothing, {"ProductDescription": "nope"}),
+    },
+    "PurchaseReservedCacheNodesOffering": {
+        "ReservedCacheNodesOfferingNotFound": (nothing, NO_OFFER),
+        "ReservedCacheNodeAlreadyExists": (then("PurchaseReservedCacheNodesOffering", **OFFER), OFFER),
+        "ReservedCacheNodeQuotaExceeded": (limits(reserved_nodes=1), {**OFFER, "CacheNodeCount": 2}),
+        "TagQuotaPerResourceExceeded": (nothing, {**OFFER, **TAGS}),
+        "InvalidParameterValue": (nothing, {**OFFER, "CacheNodeCount": 0}),
+    },
 }
 EVENTS: Cases = {
     "DescribeEvents": {

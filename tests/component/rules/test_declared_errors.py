@@ -25,6 +25,7 @@ CASES: errors_of_caches.Cases = {
     **errors_of_others.SUBNET_GROUPS,
     **errors_of_others.SECURITY_GROUPS,
     **errors_of_others.PARAMETER_GROUPS,
+    **errors_of_others.RESERVED_NODES,
     **errors_of_others.EVENTS,
     **errors_of_others.OF_TAGS,
 }

@@ -26,9 +26,6 @@ NOT_WALKED = {f"{verb}CacheParameterGroup" for verb in _PARAMETERS} | {
     "BatchStopUpdateAction",
     "DescribeServiceUpdates",
     "DescribeUpdateActions",
-    "DescribeReservedCacheNodes",
-    "DescribeReservedCacheNodesOfferings",
-    "PurchaseReservedCacheNodesOffering",
 }
 WALKED = sorted(set(BUILT) - ALWAYS_REFUSED - NOT_WALKED)
 

@@ -12,7 +12,7 @@ import msgspec
 
 from tests.component.api_groups.stage import NODE_TYPE
 from tests.component.rules.stage import SUBNET_IDS
-from tests.component.rules.world import ARN, TLS, TOPIC
+from tests.component.rules.world import ARN, OFFERING, OTHER_OFFERING, TLS, TOPIC
 
 Request = dict[str, Any]
 TAGS = [{"Key": "color", "Value": "red"}]
@@ -146,6 +146,15 @@ CREATIONS = {
             "CacheSubnetGroupName": "newer",
             "CacheSubnetGroupDescription": "e",
             "SubnetIds": [SUBNET_IDS[1], SUBNET_IDS[2]],
+            "Tags": TAGS,
+        },
+    ),
+    "PurchaseReservedCacheNodesOffering": Walk(
+        {"ReservedCacheNodesOfferingId": OFFERING},
+        {
+            "ReservedCacheNodesOfferingId": OTHER_OFFERING,
+            "ReservedCacheNodeId": "newer",
+            "CacheNodeCount": 2,
             "Tags": TAGS,
         },
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.component.rules.walks_of_changes import PAGES, Walk, added
-from tests.component.rules.world import ARN
+from tests.component.rules.world import ARN, OFFERING
 from tests.fixtures.gateway import NOW
 
 DELETIONS = {
@@ -19,6 +19,13 @@ DELETIONS = {
     "DeleteUserGroup": Walk({"UserGroupId": "others"}, {}, {}, {"UserGroupId": "team"}),
 }
 HOUR_AGO = NOW
+OFFERED = {
+    "ReservedCacheNodesOfferingId": OFFERING,
+    "CacheNodeType": "cache.t4g.micro",
+    "Duration": "1",
+    "ProductDescription": "valkey",
+    "OfferingType": "No Upfront",
+}
 LISTS = {
     "DescribeCacheClusters": Walk(
         {},
@@ -54,6 +61,8 @@ LISTS = {
         PAGES,
     ),
     "DescribeReplicationGroups": Walk({}, {"ReplicationGroupId": "demo"}, {}, PAGES),
+    "DescribeReservedCacheNodes": Walk({}, {"ReservedCacheNodeId": "mine", **OFFERED}, {}, PAGES),
+    "DescribeReservedCacheNodesOfferings": Walk({}, OFFERED, {}, PAGES),
     "DescribeSnapshots": Walk(
         {},
         {"ReplicationGroupId": "safe", "CacheClusterId": "demo-001", "SnapshotSource": "system", "ShowNodeGroupConfig": True},

@@ -24,6 +24,8 @@ from tests.unit.api.rows import available
 TOPIC = "arn:aws:sns:local-1:000000000000:told"
 STREAMS = {"stream": "file:///nowhere"}
 ARN = "arn:aws:elasticache:local-1:000000000000:"
+# Of cache.t4g.micro, valkey, 1 year, No Upfront; of cache.r7g.large, redis, 3 years, All Upfront.
+OFFERING, OTHER_OFFERING = "9d163a4e-5965-5dc7-a1ce-a34a5e44288a", "71c16b76-a4ba-5a27-b41f-de010e91bc90"
 SECOND_S = 3600.0
 TLS: dict[str, Any] = {"TransitEncryptionEnabled": True}
 
@@ -48,6 +50,9 @@ async def _make(stage: RuleStage) -> None:
     await stage.create_cluster("alone", Engine="valkey", EngineVersion="8.1")
     await stage.create_cluster("hidden", Engine="valkey", **TLS, AuthToken="the-first-token-of-all")
     await stage.create_cluster("mem", Engine="memcached", NumCacheNodes=2)
+    for name, offering in (("mine", OFFERING), ("yours", OTHER_OFFERING)):
+        request = {"ReservedCacheNodeId": name, "ReservedCacheNodesOfferingId": offering}
+        await stage.call("PurchaseReservedCacheNodesOffering", **request)
     await settle(stage)
     for name, group in (("nightly", "demo"), ("weekly", "safe")):
         await stage.make(name, ReplicationGroupId=group)
@@ -101,7 +106,15 @@ _LISTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("DescribeReservedCacheNodes", {}),
     ("DescribeEvents", {"Duration": 30}),
 )
-_TAGGED = (Kind.REPLICATION_GROUP, CLUSTER, Kind.SNAPSHOT, Kind.USER, Kind.USER_GROUP, Kind.SUBNET_GROUP)
+_TAGGED = (
+    Kind.REPLICATION_GROUP,
+    CLUSTER,
+    Kind.SNAPSHOT,
+    Kind.USER,
+    Kind.USER_GROUP,
+    Kind.SUBNET_GROUP,
+    Kind.RESERVED_NODES,
+)
 
 
 async def shown(stage: RuleStage) -> dict[str, Any]:
