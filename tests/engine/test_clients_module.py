@@ -27,7 +27,7 @@ from cachefleet.model.access import OPEN, EngineUser, digest, fingerprint
 from cachefleet.model.group import Engine
 from tests.engine.engine_processes import RESP_VERSIONS, Client, Node, build_of, every_version, free_address, until
 from tests.engine.slot_pairs import ALL, SlotCluster
-from tests.engine.test_drivers_access import PASSWORDS, Launched, client_of, is_refused, launched, primary
+from tests.engine.test_drivers_access import LOWER, PASSWORDS, Launched, client_of, is_refused, launched, primary
 from tests.fixtures.iam_tokens import require_compiler
 from tests.fixtures.machine import data_folder
 from tests.fixtures.service import wait_for
@@ -245,6 +245,26 @@ def test_clients_of_a_cluster_are_sent_to_the_primary(engine: Engine, version: s
                 for words in (("put", "a", "1"), ("DEL", "a"), ("MULTI",), ("put", "a", "1")):
                     assert client.call(*words).startswith(("-MOVED", "OK")), words
                 assert is_unknown(client, "SET", "a", "1")
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("engine", "version"), [CAPABLE[0], CAPABLE[1]], ids=["at-once", "by-keys"])
+def test_slots_move_whatever_commands_are_called(engine: Engine, version: str, module: str) -> None:
+    renames = "SELECT choose RESTORE bring SET put TYPE blocked DEL blocked GET fetch SCAN blocked DUMP blocked"
+
+    async def scenario() -> None:
+        async with launched(engine, version) as (driver, engines):
+            given: dict[str, Any] = {"parameters": {"rename-commands": renames}, "users": (replace(OPEN, renames=renames),)}
+            cluster = SlotCluster(driver, engines)
+            await cluster.start(ALL, (), clients_module=module, **given)
+            source, target = cluster.nodes
+            with client_of(source) as client, client_of(target) as receiver:
+                for number in range(100):
+                    assert client.call("put", f"{{06S}}{number}", str(number)) == "OK"
+                await cluster.move(0, 1, LOWER)
+                assert receiver.call("fetch", "{06S}7") == "7" and receiver.call("DBSIZE") == 100
+                assert is_unknown(receiver, "GET", "{06S}7") and is_refused(receiver, "DEL", "{06S}7")
 
     asyncio.run(scenario())
 

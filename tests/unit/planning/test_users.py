@@ -9,7 +9,7 @@ from cachefleet.model.group import GroupMemory
 from cachefleet.model.plan import Admit, Plan
 from cachefleet.model.user import Authentication, UserDesired, UserEngine, UserGroupDesired
 from cachefleet.planning.group import plan_group
-from cachefleet.planning.users import lets_in, rules_of, swapped, users_of_group, users_without_group
+from cachefleet.planning.users import lets_in, rules_of, swapped, users_of_group, users_without_group, with_renames
 from tests.unit.api.rows import group_row
 from tests.unit.planning.groups import replicated
 from tests.unit.planning.world import World
@@ -33,6 +33,14 @@ def test_a_group_without_users_asks_for_what_its_tokens_say() -> None:
     for required in (True, False):
         (user,) = users_without_group(replace(desired, auth=AuthTokens(("a", "b"), required, 0.0)))
         assert (user.name, user.rules, user.sha256, user.no_password) == ("default", OPEN.rules, ("a", "b"), not required)
+
+
+def test_renamed_commands_are_told_as_a_change_of_users_that_makes_nobody_another_one() -> None:
+    users = (OPEN, replace(OPEN, name="app"))
+    assert with_renames(users, "") is users
+    renamed = with_renames(users, "KEYS blocked")
+    assert {user.renames for user in renamed} == {"KEYS blocked"} and fingerprint(renamed) != fingerprint(users)
+    assert admitted_users(renamed) == admitted_users(users)
 
 
 def test_users_of_a_group_by_their_strings() -> None:
