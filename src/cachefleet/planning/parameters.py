@@ -37,13 +37,15 @@ def _apply_to(draft: Draft, name: str, changed: set[str]) -> bool:
     """Whether it has everything that it can have while it runs, as far as that can be known. One that does not run is launched
     with it; what data leave no memory for holds up nothing else."""
     known = draft.memory.nodes.get(name)
-    if known is None or not draft.running(name):
+    if known is None:
         return True
     view = draft.observed.parameter_views.get(name)
     if view is not None:
         known.lacks_parameters = bool(view.at_launch)
     if known.lacks_parameters:
         draft.parameters[name] = PENDING_REBOOT
+    if not draft.running(name):
+        return True
     if _awaits_size(draft, name) or (view is None and changed):
         draft.parameters[name] = APPLYING
     if view is None:

@@ -18,7 +18,7 @@ VALKEY, REDIS6 = capabilities(Engine.VALKEY, "9.1.2"), capabilities(Engine.REDIS
 LIMIT = "client-output-buffer-limit"
 
 
-def spec(family: str = "valkey9", clustered: bool = False, **own: Any) -> NodeSpec:
+def spec(family: str = "valkey9", *, clustered: bool = False, **own: Any) -> NodeSpec:
     own = {name.replace("_", "-"): value for name, value in own.items()}
     values = effective(family, clustered, own, NODE_TYPES["cache.t4g.micro"])
     at = Address("127.0.1.1", 6379)
@@ -65,7 +65,10 @@ def test_limits_of_buffers_are_compared_by_class() -> None:
 
 
 def test_answers_to_the_control_loop_are_not_cut_off() -> None:
-    own = {"client_output_buffer_limit_normal_hard_limit": "1", "client_output_buffer_limit_normal_soft_limit": "0"}
+    own: dict[str, Any] = {
+        "client_output_buffer_limit_normal_hard_limit": "1",
+        "client_output_buffer_limit_normal_soft_limit": "0",
+    }
     assert wanted(spec(**own), VALKEY)[LIMIT].startswith("normal 1048576 0 0 ")
 
 
@@ -83,7 +86,7 @@ def test_an_older_engine_is_asked_by_its_own_names() -> None:
 
 
 def test_what_an_engine_cannot_have_is_not_asked_of_it() -> None:
-    own = {"activedefrag": "yes", "cluster_preferred_endpoint_type": "tls-dynamic"}
+    own: dict[str, Any] = {"activedefrag": "yes", "cluster_preferred_endpoint_type": "tls-dynamic"}
     assert wanted(spec(**own), VALKEY)["activedefrag"] == "no"
     assert wanted(spec(**own), VALKEY | {"active-defrag"})["activedefrag"] == "yes"
     assert wanted(spec(**own), VALKEY)["cluster-preferred-endpoint-type"] == "ip"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from cachefleet.model.group import APPLYING, IN_SYNC, PENDING_REBOOT
+from cachefleet.model.group import APPLYING, IN_SYNC, PENDING_REBOOT, GroupDesired
 from cachefleet.model.plan import Action, SetParameters
 from tests.unit.planning.groups import clustered, memcached, replicated
 from tests.unit.planning.parameter_world import ParameterWorld
@@ -26,8 +26,8 @@ def told(actions: tuple[Action, ...]) -> dict[str, dict[str, str]]:
 
 
 @pytest.mark.parametrize("desired", [replicated(3), clustered(2, 1)], ids=["replicated", "clustered"])
-def test_every_running_node_is_told_what_has_changed(desired: object) -> None:
-    world = ParameterWorld(desired)  # type: ignore[arg-type]
+def test_every_running_node_is_told_what_has_changed(desired: GroupDesired) -> None:
+    world = ParameterWorld(desired)
     world.settle()
     world.parameters = {"timeout": "300"}
     plan = world.step()
