@@ -1,8 +1,9 @@
 """What is written into the ledger of used nodes when they have been looked at again. Pure; called by telemetry.usage_ledger.
 
 Between two looks, and while no service looks, nodes go on as they were seen last; so a gap counts as what was there before it,
-for groups that are there after it. Of a group that is gone by then, or all of whose nodes were launched anew since (the machine
-was off), nothing is counted after the last look that saw it.
+for groups that are there after it. Of a group that is gone by then, nothing is counted after the last look that saw it; neither
+after a long gap of one all of whose nodes were launched anew since (the machine was off). A node that is being replaced counts
+on, so that one that crashes again and again does not fill the ledger.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from cachefleet.model.resource import Key
 from cachefleet.model.row import GroupRow
 from cachefleet.model.usage import Span, Use
 
+GAP_S = 300.0  # a longer time without a look is a gap
+REPLACED_S = 600.0  # for so long a node whose process has ended counts on
 OURS = "cachefleet:"  # tags that ask for something: they are no label of a cost
 
 
@@ -33,9 +36,12 @@ class Entries(msgspec.Struct, frozen=True):
     begun: list[Span]
 
 
-def seen(row: GroupRow) -> Seen | None:
+def seen(row: GroupRow, now: float) -> Seen | None:
     """None where no node runs."""
-    launched = [node.launched_at for node in row.memory.nodes.values() if node.launched_at and not node.ended_at]
+    nodes = row.memory.nodes.values()
+    launched = [
+        node.launched_at for node in nodes if node.launched_at and not (node.ended_at and now - node.ended_at > REPLACED_S)
+    ]
     if not launched:
         return None
     tags = {key: text for key, text in row.tags.items() if not key.startswith(OURS)}
@@ -45,12 +51,13 @@ def seen(row: GroupRow) -> Seen | None:
 
 def entries(going_on: Sequence[Span], groups: Mapping[Key, Seen], until: float, now: float) -> Entries:
     """going_on: one for each group at most. until: when was looked last, at most now."""
+    is_gap = now - until > GAP_S
     closed: list[Span] = []
     begun: list[Span] = []
     counted: set[Key] = set()
     for span in going_on:
         found = groups.get(span.group)
-        if found is None or found.uid != span.uid or found.since > until:
+        if found is None or found.uid != span.uid or (is_gap and found.since > until):
             closed.append(_ended(span, until))
             continue
         counted.add(span.group)

@@ -6,6 +6,7 @@ Spans that go on have no end of their own: one row says until when they count. S
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -109,4 +110,10 @@ def _values(span: Span) -> dict[str, Any]:
 
 def _span(row: Any) -> Span:
     group = Key(Kind(row.kind), row.account, row.region, row.name)
-    return Span(group, row.uid, msgspec.json.decode(row.document, type=Use), row.begins_at, row.ends_at, row.id)
+    return Span(group, row.uid, _use(row.document), row.begins_at, row.ends_at, row.id)
+
+
+@lru_cache(maxsize=2048)
+def _use(document: str) -> Use:
+    """Most spans of a group have had the same nodes before."""
+    return msgspec.json.decode(document, type=Use)

@@ -54,22 +54,22 @@ class UsageCounter:
         now = self._clock.now()
         counted = await self._ledger.counted()
         going_on = await self._ledger.going_on()
-        found = entries(going_on, await self._groups(), min(counted.until, now) if counted is not None else now, now)
+        found = entries(going_on, await self._groups(now), min(counted.until, now) if counted is not None else now, now)
         await self._ledger.write(self._lease, token, now, found.closed, found.begun)
         if counted is None or now // DAY_S != counted.until // DAY_S:
             await self._ledger.forget(now - KEPT_S)
 
-    async def _groups(self) -> dict[Key, Seen]:
+    async def _groups(self, now: float) -> dict[Key, Seen]:
         found: dict[Key, Seen] = {}
         for scope in sorted({key.scope for key in await self._store.keys(GROUP_KINDS)}):
             for kind in GROUP_KINDS:
                 after = ""
                 while rows := await self._store.rows(kind, scope, after, _PAGE):
-                    found.update(_seen(rows))
+                    found.update(_seen(rows, now))
                     after = rows[-1].key.name
                     await self._clock.sleep(0)
         return found
 
 
-def _seen(rows: list[GroupRow]) -> dict[Key, Seen]:
-    return {row.key: one for row in rows if (one := seen(row)) is not None}
+def _seen(rows: list[GroupRow], now: float) -> dict[Key, Seen]:
+    return {row.key: one for row in rows if (one := seen(row, now)) is not None}

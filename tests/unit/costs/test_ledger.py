@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from cachefleet.costs.ledger import Entries, Seen, entries, seen
+from cachefleet.costs.ledger import REPLACED_S, Entries, Seen, entries, seen
 from cachefleet.model.group import GroupMemory, NodeMemory
 from cachefleet.model.resource import Kind, Scope
 from cachefleet.model.usage import Span, Use
@@ -48,9 +48,19 @@ def test_a_group_whose_nodes_are_all_launched_anew_did_not_run_in_between() -> N
     assert found == Entries([replace(GOING_ON, end=200.0)], [Span(DEMO, "uid", TWO, 900.0)])
 
 
+def test_a_node_that_crashes_again_and_again_goes_on_counting() -> None:
+    assert look(GOING_ON, demo=Seen("uid", TWO, UNTIL + 30.0)) == Entries([], [])
+    node = NodeMemory("local-1a", launched_at=5.0, ended_at=UNTIL)
+    row = replace(group(), memory=GroupMemory(nodes={"demo-001": node}))
+    found = seen(row, NOW)
+    assert found is not None
+    assert found.use.nodes == 1
+    assert seen(row, UNTIL + REPLACED_S + 1) is None
+
+
 def test_counted_are_nodes_whose_processes_run() -> None:
     row = group()
-    assert seen(row) is None
+    assert seen(row, NOW) is None
     nodes = {
         "demo-001": NodeMemory("local-1a", launched_at=20.0),
         "demo-002": NodeMemory("local-1b", launched_at=10.0),
@@ -58,4 +68,4 @@ def test_counted_are_nodes_whose_processes_run() -> None:
         "demo-004": NodeMemory("local-1b"),
     }
     row = replace(row, memory=GroupMemory(nodes=nodes), tags={"team": "a", "cachefleet:reshard": "gentle"})
-    assert seen(row) == Seen("uid-demo", TWO, 10.0)
+    assert seen(row, NOW) == Seen("uid-demo", TWO, 10.0)
