@@ -58,7 +58,7 @@ def node_status(row: GroupRow, node: DesiredNode) -> str:
     """CacheNodeStatus."""
     if _is_going(row):
         return DELETING
-    known = row.status.nodes.get(node.name)
+    known = row.status.nodes.get(node.name) if row.status.state != CREATING else None
     return _NODE_WORDS.get(known.state, known.state) if known is not None else CREATING
 
 
@@ -69,7 +69,7 @@ def member_status(row: GroupRow, node: DesiredNode) -> str:
     if row.status.state == CREATE_FAILED:
         return RESTORE_FAILED if row.memory.unrestorable else CREATE_FAILED
     known = row.status.nodes.get(node.name)
-    if known is None:
+    if known is None or row.status.state == CREATING:  # none is there before all are: who waits for it then asks its endpoint
         return CREATING
     if row.status.state == SNAPSHOTTING and known.state == AVAILABLE:
         return SNAPSHOTTING

@@ -34,7 +34,8 @@ _SHARED = (  # by a group and its members
 )
 
 
-async def check_consistent(ask: Ask) -> None:
+async def check_consistent(ask: Ask, *, told: bool = False) -> None:
+    """told: the controller's events are there, too."""
     found = {member: await _all(ask, member, name) for member, name in _LISTS.items()}
     groups = {group["ReplicationGroupId"]: group for group in found["ReplicationGroups"]}
     clusters = {cluster["CacheClusterId"]: cluster for cluster in found["CacheClusters"]}
@@ -52,12 +53,17 @@ async def check_consistent(ask: Ask) -> None:
     await _check_tags(ask, found, groups, clusters)
     dates = [event["Date"] for event in found["Events"]]
     assert dates == sorted(dates, reverse=True)
+    created = {event["SourceIdentifier"] for event in found["Events"] if event["Message"].endswith("created")}
+    available = {name for name, group in groups.items() if group["Status"] == "available"}
+    assert not told or available <= created, f"{available - created} came to be without an event"
 
 
 async def _all(ask: Ask, member: str, name: str, **request: Any) -> list[dict[str, Any]]:
     """Every page, small ones."""
     if name == "DescribeCacheClusters":
         request["ShowCacheNodeInfo"] = True
+    if name == "DescribeEvents":
+        request["Duration"] = 14 * 24 * 60
     found: list[dict[str, Any]] = []
     marker: str | None = None
     while True:
