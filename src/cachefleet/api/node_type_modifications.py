@@ -36,6 +36,6 @@ async def list_allowed_node_type_modifications(
             f"{desired.node_type}, the node type of {row.key.name}, is not declared in the settings any more; add it again."
         )
     up, down = allowed(desired, present, all_node_types(declared))
-    up = await with_room(context, desired, up)
     values = await values_of(context, desired.parameter_group)
+    up = await with_room(context, desired, up)
     return {"ScaleUpModifications": up, "ScaleDownModifications": [kind for kind in down if fits(row, kind, declared, values)]}
