@@ -75,9 +75,10 @@ class MemcachedDriver:
     async def parameters(self, at: Address, spec: NodeSpec, build: Build) -> ParameterView:
         try:
             told = _stats(await self._connections.ask(at, _SETTINGS))
+            (watch,) = await self._connections.ask(at, _WATCH_NOTHING)
         except (OSError, ConnectionEnded) as error:
             raise EngineRefused(f"stats settings did not reach {at}: {reason(error)}") from error
-        return memcached_parameters.compared(spec, told)
+        return memcached_parameters.compared(spec, {**told, "watch": "enabled" if watch == "ERROR" else "disabled"})
 
     def certificate_files(self, certificate: NodeCertificate) -> Mapping[str, bytes]:
         return memcached_config.certificate_files(certificate)
@@ -116,5 +117,7 @@ def _all_stats(lines: list[str]) -> bool:
 
 _STATS = Exchange(b"stats\r\n", _all_stats)
 _SETTINGS = Exchange(b"stats settings\r\n", _all_stats)
+# It refuses the word, where it does not refuse the command: nothing is watched by this connection.
+_WATCH_NOTHING = Exchange(b"watch nothing\r\n", lambda lines: True)
 _REFRESH = Exchange(b"refresh_certs\r\n", lambda lines: True)
 _VERSION = Exchange(b"version\r\n", lambda lines: True)

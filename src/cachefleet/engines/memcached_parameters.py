@@ -35,6 +35,7 @@ _TOLD: Mapping[str, tuple[str, Words]] = {
     "idle_timeout": ("idle_timeout", str),
     "slab_automove": ("slab_automove", str),
     "track_sizes": ("track_sizes", _switch("yes", "no")),
+    "watch": ("watch", str),
     "watcher_logbuf_size": ("watcher_logbuf_size", _kib),
 }
 _MODERN_SWITCHES: Mapping[str, str] = {
@@ -46,7 +47,7 @@ _MODERN_SWITCHES: Mapping[str, str] = {
 
 
 def compared(spec: NodeSpec, told: Mapping[str, str]) -> ParameterView:
-    """told: `stats settings`. Names that it does not tell are not compared."""
+    """told: `stats settings`, and `watch`: enabled or disabled. Names that it does not tell are not compared."""
     parameters = spec.parameters
     expected: dict[str, tuple[str, str]] = {}  # parameter -> setting, its value
     for name, (setting, words) in _TOLD.items():

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from cachefleet.api.cache_cluster_views import cluster_fragment, cluster_view
 from cachefleet.api.replication_group_views import group_fragment, group_view
-from cachefleet.model.group import NodeStatus
+from cachefleet.model.group import Engine, Form, NodeStatus, Settled
 from cachefleet.model.row import GroupRow
 from tests.unit.api.rows import available, clustered_row, group_row, memcached_row, standalone_row
 
@@ -192,6 +192,47 @@ def test_notifications_and_security_groups_read_back() -> None:
     assert view["NotificationConfiguration"] == {"TopicArn": topic, "TopicStatus": "inactive"}
     assert view["SecurityGroups"] == [{"SecurityGroupId": name, "Status": "active"} for name in ("sg-1", "sg-2")]
     assert "NotificationConfiguration" not in cluster(standalone_row(), "alone")
+
+
+# --- parameters ----------------------------------------------------------------------------------------------------
+
+
+def with_parameters(row: GroupRow, *states: str) -> GroupRow:
+    """Of its nodes, in their order."""
+    known = row.status.nodes
+    nodes = {name: replace(known[name], parameters=state) for name, state in zip(sorted(known), states, strict=True)}
+    return replace(row, status=replace(row.status, nodes=nodes))
+
+
+@pytest.mark.parametrize(
+    ("states", "shown", "to_reboot"),
+    [
+        (("in-sync", "in-sync"), "in-sync", []),
+        (("in-sync", "pending-reboot"), "pending-reboot", ["0002"]),
+        (("applying", "pending-reboot"), "applying", ["0002"]),
+    ],
+)
+def test_a_cluster_shows_what_is_left_to_do_at_any_of_its_nodes(
+    states: tuple[str, str], shown: str, to_reboot: list[str]
+) -> None:
+    view = cluster(with_parameters(available(memcached_row()), *states), "mem")
+    group = view["CacheParameterGroup"]
+    assert (group["ParameterApplyStatus"], group["CacheNodeIdsToReboot"]) == (shown, to_reboot)
+    assert [node["ParameterGroupStatus"] for node in view["CacheNodes"]] == list(states)
+
+
+def test_a_member_shows_its_own_node() -> None:
+    row = with_parameters(available(group_row()), "applying", "in-sync")
+    assert cluster(row, "demo-001")["CacheParameterGroup"]["ParameterApplyStatus"] == "applying"
+    assert cluster(row, "demo-002")["CacheParameterGroup"]["ParameterApplyStatus"] == "in-sync"
+
+
+def test_another_parameter_group_is_applied_from_the_request_on() -> None:
+    row = available(group_row())
+    settled = Settled(Form(Engine.VALKEY, "9.1.2", 6379), "default.valkey9", "default", "cache.t4g.micro")
+    memory = replace(row.memory, settled=settled)
+    row = replace(row, memory=memory, desired=replace(row.desired, parameter_group="mine"))
+    assert cluster(row, "demo-001")["CacheParameterGroup"]["ParameterApplyStatus"] == "applying"
 
 
 # --- fragments -----------------------------------------------------------------------------------------------------

@@ -62,6 +62,15 @@ def test_a_program_that_says_its_version_alone_can_do_nothing_more(tmp_path: Pat
     assert look_at(counting(tmp_path / "engine")).capabilities() == {"jemalloc"}
 
 
+@pytest.mark.parametrize("refused", [False, True])
+def test_who_takes_the_directive_can_defragment(tmp_path: Path, refused: bool) -> None:
+    """A start that goes on to look for the module has taken all that it was told."""
+    refusal = 'case "$*" in *activedefrag*) echo "it cannot"; exit 1;; esac' if refused else ""
+    look = 'while [ $# -gt 0 ]; do [ "$1" = --loadmodule ] && echo "$2: No such file or directory"; shift; done'
+    binary = program(tmp_path / "engine", f"echo 'Valkey server v=9.1.2 malloc=jemalloc-5.3.0'\n{refusal}\n{look}")
+    assert look_at(binary).capabilities() == {"jemalloc", "modules"} | (set() if refused else {"active-defrag"})
+
+
 def test_a_binary_is_looked_at_once_for_as_long_as_it_stays_as_it_is(tmp_path: Path) -> None:
     kept = tmp_path / "cache" / "facts.json"
     binary = counting(tmp_path / "engine")
