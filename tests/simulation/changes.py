@@ -205,6 +205,27 @@ def config(row: GroupRow, chance: Random) -> GroupRow | None:
     return modifying(replace(row, desired=replace(desired, config=asked)))
 
 
+def parameters(row: GroupRow, chance: Random) -> dict[str, str]:
+    """What a parameter group sets. Some of it only a part of the engines have, which a group may leave for the others."""
+    if row.desired.shape is Shape.MEMCACHED:
+        return {"cas_disabled": chance.choice(("0", "1"))}
+    values = {
+        "maxmemory-policy": ("noeviction", "allkeys-lru"),
+        "timeout": ("0", "300"),
+        "notify-keyspace-events": ("", "KEA"),
+        "client-output-buffer-limit-pubsub-soft-seconds": ("60", "61"),
+        "reserved-memory-percent": ("25", "50"),
+        "lazyfree-lazy-expire": ("no", "yes"),
+        "extended-redis-compatibility": ("yes", "no"),
+    }
+    names = chance.sample(sorted(values), chance.randint(0, len(values)))
+    return {name: chance.choice(values[name]) for name in sorted(names)}
+
+
+def parameter_group(row: GroupRow, name: str) -> GroupRow:
+    return modifying(replace(row, desired=replace(row.desired, parameter_group=name)))
+
+
 def everything(row: GroupRow, chance: Random) -> GroupRow | None:
     """Slots, engine and node type at once, as changes that were pending begin together."""
     for change in (other_slots, upgrade, node_type):

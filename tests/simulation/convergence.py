@@ -3,8 +3,11 @@ right node. Looks at the engines themselves, not at what is said of them."""
 
 from __future__ import annotations
 
-from cachefleet.control.specs import data_bytes
-from cachefleet.model.group import DesiredShard, EndpointRole, Form, Shape
+from collections.abc import Mapping
+
+from cachefleet.control.specs import data_bytes, effective_parameters, group_node_type
+from cachefleet.engines.valkey_directives import BUFFER_LIMIT, buffer_limits, directives
+from cachefleet.model.group import IN_SYNC, DesiredShard, EndpointRole, Form, Shape
 from cachefleet.model.row import GroupRow
 from cachefleet.model.transit import plain_port, tls_port
 from cachefleet.planning.memcached import DISCOVERY
@@ -47,7 +50,9 @@ def _made_otherwise(world: World, uid: str, row: GroupRow) -> str:
             return f"{name} runs, which is no node of the group"
     clustered, config = desired.shape is Shape.CLUSTERED, bool(desired.config)
     form = Form(desired.engine, desired.engine_version, desired.port, clustered, desired.transit, config=config)
-    size_bytes = data_bytes(desired, {})
+    own = world.parameters.get(desired.parameter_group, {})
+    size_bytes = data_bytes(desired, {}, own)
+    asked = effective_parameters(desired, group_node_type(desired, {}), own)
     for name in names if desired.shape is not Shape.MEMCACHED else ():
         engine = _engine(world, uid, name)
         if engine is None or (engine.build.engine, engine.build.version) != (desired.engine, desired.engine_version):
@@ -56,10 +61,25 @@ def _made_otherwise(world: World, uid: str, row: GroupRow) -> str:
             return f"{name} is said to be of another form"
         if engine.config["maxmemory"] != str(size_bytes):
             return f"{name} has not the memory of its node type"
+        missing = _missing_parameters(engine, asked)
+        if missing or row.status.nodes[name].parameters != IN_SYNC:
+            return f"{name} has not the parameters of its group: {missing}"
         why = _encrypted_otherwise(world, row, engine)
         if why:
             return f"{name} {why}"
     return ""
+
+
+def _missing_parameters(engine: Engine, asked: Mapping[str, str]) -> list[str]:
+    limits = engine.config[BUFFER_LIMIT].split()
+    told = {
+        **engine.config,
+        **{f"limits of {limits[at]}": " ".join(limits[at + 1 : at + 4]) for at in range(0, len(limits), 4)},
+    }
+    wanted = {name: " ".join(words) for name, *words in directives(asked, engine.build.capabilities)}
+    for _, kind, *words in buffer_limits(asked, int(engine.config["maxmemory"])):
+        wanted |= {f"limits of {kind}": " ".join(words)} if kind != "replica" else {}  # which may have more for a while
+    return [f"{name} is {told.get(name)}, not {value}" for name, value in wanted.items() if told.get(name) != value]
 
 
 def _encrypted_otherwise(world: World, row: GroupRow, engine: Engine) -> str:

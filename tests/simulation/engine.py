@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Protocol
 
 from cachefleet.engine_interfaces import Build
 from cachefleet.engines.replies import IAM_MODULE
+from cachefleet.engines.valkey_directives import BUFFER_LIMIT
 from cachefleet.model.group import Engine as Kind
 from tests.simulation import keys
 from tests.simulation.encryption import Ports
@@ -54,6 +55,15 @@ class Witness(Protocol):
     def led_by_hand(self, engine: Engine) -> None: ...
 
     def unknown(self, engine: Engine, words: list[str]) -> None: ...
+
+
+def with_value(config: Mapping[str, str], directive: str, value: str) -> str:
+    """What stands there once that was said, too: limits of one class of clients leave those of others as they are."""
+    if directive != BUFFER_LIMIT:
+        return value
+    words = f"{config.get(directive, '')} {value}".split()
+    limits = {words[place]: " ".join(words[place : place + 4]) for place in range(0, len(words), 4)}
+    return " ".join(limits.values())
 
 
 class Engine:
@@ -330,9 +340,11 @@ class Engine:
     def configure(self, by: str, words: list[str]) -> Any:
         verb, name = words[0], words[1]
         if verb == "GET":
-            return [name, " ".join(self.process.listens) if name == "bind" else self.config.get(name, "")]
+            told = {**self.config, "bind": " ".join(self.process.listens)}
+            return [word for name in words[1:] if name in told or len(words) == 2 for word in (name, told.get(name, ""))]
         if name != "bind":
-            self.config.update(zip(words[1::2], words[2::2], strict=True))
+            for directive, value in zip(words[1::2], words[2::2], strict=True):
+                self.config[directive] = with_value(self.config, directive, value)
             if "tls-cert-file" in words:
                 self.transit.read()
             return OK

@@ -52,6 +52,6 @@ def _desired(
 ) -> GroupDesired:
     return GroupDesired(
         uid=uid, shape=shape, engine=engine, engine_version=VERSIONS[engine], node_type="cache.t4g.micro", port=PORT,
-        shards=shards, parameter_group="default", subnet_group="default", notification_topic=TOPIC_ARN,
+        shards=shards, parameter_group="default.valkey9", subnet_group="default", notification_topic=TOPIC_ARN,
         **{"multi_az": True, **more},
     )  # fmt: skip

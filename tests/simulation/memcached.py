@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tests.simulation.network import End
@@ -11,8 +11,10 @@ from tests.simulation.process import Process
 
 
 class Memcached:
-    def __init__(self, process: Process) -> None:
-        self._process = process
+    """options: of its command line."""
+
+    def __init__(self, process: Process, options: Sequence[str] = ()) -> None:
+        self._process, self._options = process, options
 
     def start(self) -> None:
         if not self._process.listen(self._process.party):
@@ -25,6 +27,10 @@ class Memcached:
     def answer(self, line: bytes) -> bytes:
         if line == b"stats":
             return b"STAT pid %d\r\nSTAT version 1.6.18\r\nEND\r\n" % self._process.pid
+        if line == b"stats settings":
+            return b"STAT cas_enabled %b\r\nEND\r\n" % (b"no" if "-C" in self._options else b"yes")
+        if line == b"watch nothing":
+            return b"ERROR\r\n"
         return b"VERSION 1.6.18\r\n" if line == b"version" else b"ERROR\r\n"
 
     def lost(self, end: End) -> None:

@@ -17,7 +17,16 @@ from cachefleet.model.observed import Silence
 from cachefleet.model.plan import Launch, Plan
 from cachefleet.model.row import GroupRow
 from cachefleet.planning import clustered, draft, lifecycle, mesh, replicated, succession
-from tests.simulation import change_mutants, host, key_mutants, machine, snapshot_mutants, store, story_mutants
+from tests.simulation import (
+    change_mutants,
+    host,
+    key_mutants,
+    machine,
+    parameter_mutants,
+    snapshot_mutants,
+    store,
+    story_mutants,
+)
 from tests.simulation.process import Process
 from tests.simulation.scenario import run
 
@@ -214,6 +223,10 @@ MUTANTS: dict[str, Mutant] = {
     "keeps tags of users": Mutant(key_mutants.keeps_tags, _KEYS, ("keys",)),
     "takes access keys that are off": Mutant(key_mutants.takes_keys_that_are_off, _KEYS, ("keys",)),
     "passes over denials to connect": Mutant(key_mutants.passes_over_denials, _KEYS, ("keys",)),
+    "sets parameters of primaries alone": Mutant(
+        parameter_mutants.tells_primaries, frozenset({"not converged"}), ("parameters",)
+    ),
+    "reads parameters once": Mutant(parameter_mutants.reads_once, frozenset({"not converged"}), ("parameters",)),
     "forgets topics": Mutant(story_mutants.forgets_topics, frozenset({"story"}), ("crash",)),
     "tells of failovers ahead": Mutant(story_mutants.tells_ahead, frozenset({"story"}), ("crash",)),
     "launches a new node under an old one's id": Mutant(

@@ -11,14 +11,17 @@ from msgspec.structs import replace
 
 from cachefleet.interfaces import AnyRow, Conflict, Transaction
 from cachefleet.model.group import DesiredNode, DesiredShard, GroupDesired, Shape
-from cachefleet.model.row import GroupRow, SnapshotRow, member_names
+from cachefleet.model.parameter_group import ParameterGroupDesired
+from cachefleet.model.resource import Kind
+from cachefleet.model.row import GroupRow, Row, SnapshotRow, member_names
 from cachefleet.model.snapshot import SnapshotState
 from tests.simulation import changes
 from tests.simulation.groups import any_group
 from tests.simulation.world import World
 
 MOST_GROUPS = 3
-_TRANSIT, _ROTATION, _CONFIG = 0.12, 0.03, 0.15  # how often beside another wish
+_TRANSIT, _ROTATION, _CONFIG, _PARAMETERS = 0.12, 0.03, 0.15, 0.25  # how often beside another wish
+_BY_HAND = 0.2  # of changes of parameters
 
 
 class Operators:
@@ -27,6 +30,7 @@ class Operators:
         self._snapshots = 0
         self._transit_chance = world.chance("transit")
         self._config_chance = world.chance("config")
+        self._parameters_chance = world.chance("parameters")
 
     async def any(self) -> None:
         """A wish for one of the groups."""
@@ -37,6 +41,9 @@ class Operators:
         await self._perhaps_transit(uid)
         if self._config_chance.random() < _CONFIG:
             await self.config(uid)
+        if self._parameters_chance.random() < _PARAMETERS:
+            by_hand = self._parameters_chance.random() < _BY_HAND
+            await (self.parameters_by_hand if by_hand else self.parameters)(uid)
         kinds: dict[Callable[[str], Awaitable[None]], float] = {
             self.hand_over: 6,
             self.reboot: 4,
@@ -112,6 +119,38 @@ class Operators:
         """The tag cachefleet:allow-config, added, changed or taken away."""
         change = changes.config
         await self._alter(uid, "gives clients another part of CONFIG", lambda row, _: change(row, self._config_chance))
+
+    # --- parameters ---
+
+    async def parameters(self, uid: str) -> None:
+        """ModifyCacheParameterGroup of the group's own; of one that it gets with that, if it has a built-in one."""
+        row = await self._world.row(uid)
+        if row is None or not changes.may_change(row):
+            return
+        name, chance = f"p-{uid}", self._parameters_chance
+        values = changes.parameters(row, chance)
+        before = await self._world.database.run(self._world.database.inner.get(row.key.scope.key(Kind.PARAMETER_GROUP, name)))
+        desired = ParameterGroupDesired(family="", description="", values=values)
+        made = Row(key=row.key.scope.key(Kind.PARAMETER_GROUP, name), desired=desired)
+        changed = made if before is None else replace(before, desired=desired)
+        self._world.parameters[name] = values
+        await self._world.database.change(partial(_insert if before is None else _update, changed))
+        self._world.trace.note(f"operator sets parameters of {uid}: {values}")
+        self._world.wake(row.key)
+        if before is None:
+            await self._alter(uid, "gives a parameter group", lambda row, _: changes.parameter_group(row, name))
+
+    async def parameters_by_hand(self, uid: str) -> None:
+        """CONFIG SET by somebody who may do everything on the machine."""
+        engines = [
+            engine
+            for incarnation, engine in sorted(self._world.engines.items())
+            if incarnation.startswith(f"{uid}.") and engine.process.running
+        ]
+        if engines:
+            engine = self._parameters_chance.choice(engines)
+            engine.config["timeout"] = "12345"
+            self._world.trace.note(f"somebody sets parameters of {engine.host}")
 
     # --- other nodes ---
 
@@ -255,6 +294,10 @@ class Operators:
         await self._change(
             uid, "switches failover", lambda desired: replace(desired, automatic_failover=not desired.automatic_failover)
         )
+
+
+async def _insert(row: AnyRow, transaction: Transaction) -> AnyRow:
+    return await transaction.insert(row)
 
 
 async def _update(row: AnyRow, transaction: Transaction) -> AnyRow:

@@ -25,6 +25,7 @@ from tests.simulation.checkers import Checkers
 from tests.simulation.cluster import ClusterEngine
 from tests.simulation.encryption import Certificates
 from tests.simulation.engine import Engine as SimEngine
+from tests.simulation.engine import with_value
 from tests.simulation.keys import Keys, catalogue
 from tests.simulation.loop import VirtualClock, VirtualLoop
 from tests.simulation.machine import Machine
@@ -88,6 +89,7 @@ class World:
         self.writers: list[Writer] = []
         self.groups: dict[str, Key] = {}  # by uid
         self.encrypting: set[str] = set()  # those that have or had TLS
+        self.parameters: dict[str, dict[str, str]] = {}  # what parameter groups set, by name
         self._engine_chance = self.chance("engines")
         self._writer_chance = self.chance("writers")
         self.tuning = Tuning()
@@ -114,7 +116,7 @@ class World:
         build = _BUILDS.get(program)
         if program == "memcached":
             process.party, process.port = rendering.argv[2], int(rendering.argv[4])
-            process.program = Memcached(process)
+            process.program = Memcached(process, rendering.argv)
         elif program == "python":
             files = self.machine.files[process.incarnation]
             process.party, process.port = listening(files["nodes.json"])
@@ -261,9 +263,9 @@ class World:
 
 
 def _directives(text: str) -> dict[str, str]:
-    """Directive -> its words; of those that stand more than once, the last."""
-    found = {}
+    """Directive -> its words; of those that stand more than once, the last, or all limits of buffers."""
+    found: dict[str, str] = {}
     for line in text.splitlines():
         name, _, value = line.partition(" ")
-        found[name] = value.strip('"')
+        found[name] = with_value(found, name, value.strip('"'))
     return found
