@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cachefleet.control.specs import data_bytes, effective_parameters, group_node_type
-from cachefleet.engines.valkey_directives import BUFFER_LIMIT, buffer_limits, directives
+from cachefleet.engines.valkey_directives import BUFFER_LIMIT, buffer_limits, directives, parameters_of
+from cachefleet.engines.valkey_parameters import _MODIFIABLE
 from cachefleet.model.group import IN_SYNC, DesiredShard, EndpointRole, Form, Shape
 from cachefleet.model.row import GroupRow
 from cachefleet.model.transit import plain_port, tls_port
@@ -71,12 +72,14 @@ def _made_otherwise(world: World, uid: str, row: GroupRow) -> str:
 
 
 def _missing_parameters(engine: Engine, asked: Mapping[str, str]) -> list[str]:
+    """Of those that a parameter group may change."""
     limits = engine.config[BUFFER_LIMIT].split()
     told = {
         **engine.config,
         **{f"limits of {limits[at]}": " ".join(limits[at + 1 : at + 4]) for at in range(0, len(limits), 4)},
     }
-    wanted = {name: " ".join(words) for name, *words in directives(asked, engine.build.capabilities)}
+    said = directives(asked, engine.build.capabilities)
+    wanted = {name: " ".join(words) for name, *words in said if _MODIFIABLE.intersection(parameters_of(name))}
     for _, kind, *words in buffer_limits(asked, int(engine.config["maxmemory"])):
         wanted |= {f"limits of {kind}": " ".join(words)} if kind != "replica" else {}  # which may have more for a while
     return [f"{name} is {told.get(name)}, not {value}" for name, value in wanted.items() if told.get(name) != value]
