@@ -173,7 +173,39 @@ SECURITY_GROUPS: Cases = {
     },
     "RevokeCacheSecurityGroupIngress": {"CacheSecurityGroupNotFound": (nothing, PEER)},
 }
+PARAMETERS: dict[str, Any] = {"CacheParameterGroupName": "mine"}
+NEW_PARAMETERS: dict[str, Any] = {**PARAMETERS, "CacheParameterGroupFamily": "valkey9", "Description": "d"}
+BUILT_IN: dict[str, Any] = {"CacheParameterGroupName": "default.valkey9"}
+NO_PARAMETERS: dict[str, Any] = {"CacheParameterGroupName": "nope"}
+VALUES: dict[str, Any] = {"ParameterNameValues": [{"ParameterName": "timeout", "ParameterValue": "20"}]}
+_RESERVED = [{"ParameterName": f"reserved-memory{more}", "ParameterValue": "1"} for more in ("", "-percent")]
+MINE = then("CreateCacheParameterGroup", **NEW_PARAMETERS)
 PARAMETER_GROUPS: Cases = {
+    "CreateCacheParameterGroup": {
+        "CacheParameterGroupAlreadyExists": (MINE, NEW_PARAMETERS),
+        "CacheParameterGroupQuotaExceeded": (
+            both(limits(parameter_groups=1), MINE),
+            {**NEW_PARAMETERS, "CacheParameterGroupName": "yours"},
+        ),
+        "TagQuotaPerResourceExceeded": (nothing, {**NEW_PARAMETERS, **TAGS}),
+        "InvalidParameterValue": (nothing, {**NEW_PARAMETERS, "CacheParameterGroupFamily": "nope"}),
+    },
+    "ModifyCacheParameterGroup": {
+        "CacheParameterGroupNotFound": (nothing, {**NO_PARAMETERS, **VALUES}),
+        "InvalidCacheParameterGroupState": (nothing, {**BUILT_IN, **VALUES}),
+        "InvalidParameterValue": (MINE, {**PARAMETERS, "ParameterNameValues": [{"ParameterName": "nope"}]}),
+        "InvalidParameterCombination": (MINE, {**PARAMETERS, "ParameterNameValues": _RESERVED}),
+    },
+    "ResetCacheParameterGroup": {
+        "CacheParameterGroupNotFound": (nothing, {**NO_PARAMETERS, "ResetAllParameters": True}),
+        "InvalidCacheParameterGroupState": (nothing, {**BUILT_IN, "ResetAllParameters": True}),
+        "InvalidParameterValue": (MINE, {**PARAMETERS, "ParameterNameValues": [{"ParameterName": "nope"}]}),
+        "InvalidParameterCombination": (MINE, PARAMETERS),
+    },
+    "DeleteCacheParameterGroup": {
+        "CacheParameterGroupNotFound": (nothing, NO_PARAMETERS),
+        "InvalidCacheParameterGroupState": (nothing, BUILT_IN),
+    },
     "DescribeCacheParameterGroups": {
         "CacheParameterGroupNotFound": (nothing, {"CacheParameterGroupName": "nope"}),
         "InvalidParameterValue": (nothing, {"MaxRecords": 1}),

@@ -149,6 +149,15 @@ CREATIONS = {
             "Tags": TAGS,
         },
     ),
+    "CreateCacheParameterGroup": Walk(
+        {"CacheParameterGroupName": "new", "CacheParameterGroupFamily": "valkey9", "Description": "d"},
+        {
+            "CacheParameterGroupName": "newer",
+            "CacheParameterGroupFamily": "redis7",
+            "Description": "e",
+            "Tags": TAGS,
+        },
+    ),
     "PurchaseReservedCacheNodesOffering": Walk(
         {"ReservedCacheNodesOfferingId": OFFERING},
         {
@@ -295,6 +304,23 @@ CHANGES = {
         {"CacheClusterId": "mem", "CacheNodeIdsToReboot": ["0001"]},
         {"CacheClusterId": "alone"},
         {"CacheNodeIdsToReboot": said({"CacheClusterId": "mem"}, "CacheNodeIdsToReboot", ["0001"], ["0002"])},
+    ),
+    "ModifyCacheParameterGroup": Walk(
+        {"CacheParameterGroupName": "mine", "ParameterNameValues": [{"ParameterName": "timeout", "ParameterValue": "20"}]},
+        {
+            "CacheParameterGroupName": "yours",
+            "ParameterNameValues": [{"ParameterName": "timeout", "ParameterValue": "30"}],
+        },
+    ),
+    "ResetCacheParameterGroup": Walk(
+        {"CacheParameterGroupName": "mine", "ParameterNameValues": [{"ParameterName": "lfu-decay-time"}]},
+        {"CacheParameterGroupName": "yours", "ParameterNameValues": [{"ParameterName": "lfu-log-factor"}]},
+        {
+            "ResetAllParameters": (
+                {"CacheParameterGroupName": "mine", "ParameterNameValues": [{"ParameterName": "lfu-decay-time"}]},
+                {"CacheParameterGroupName": "mine", "ResetAllParameters": True},
+            ),
+        },
     ),
     "ModifyCacheSubnetGroup": Walk(
         {"CacheSubnetGroupName": "mine"},

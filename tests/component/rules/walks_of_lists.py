@@ -13,6 +13,7 @@ DELETIONS = {
         {"ReplicationGroupId": "safe", "FinalSnapshotIdentifier": "last"},
         {"RetainPrimaryCluster": added({"ReplicationGroupId": "demo"}, RetainPrimaryCluster=True)},
     ),
+    "DeleteCacheParameterGroup": Walk({"CacheParameterGroupName": "mine"}, {"CacheParameterGroupName": "yours"}),
     "DeleteCacheSubnetGroup": Walk({"CacheSubnetGroupName": "mine"}, {"CacheSubnetGroupName": "yours"}),
     "DeleteSnapshot": Walk({"SnapshotName": "nightly"}, {"SnapshotName": "weekly"}),
     "DeleteUser": Walk({"UserId": "writer"}, {"UserId": "loner"}),

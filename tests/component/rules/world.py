@@ -37,6 +37,11 @@ async def _make(stage: RuleStage) -> None:
         subnets = [SUBNET_IDS["abc".index(zone)] for zone in zones]
         request: dict[str, Any] = {"CacheSubnetGroupName": name, "CacheSubnetGroupDescription": "d", "SubnetIds": subnets}
         await stage.call("CreateCacheSubnetGroup", **request, Tags=[{"Key": "owner", "Value": "me"}])
+        await stage.call(
+            "CreateCacheParameterGroup", CacheParameterGroupName=name, CacheParameterGroupFamily="valkey9", Description="d"
+        )
+        values = [{"ParameterName": each, "ParameterValue": "3"} for each in ("lfu-decay-time", "lfu-log-factor")]
+        await stage.call("ModifyCacheParameterGroup", CacheParameterGroupName=name, ParameterNameValues=values)
     await stage.create_group("demo", EngineVersion="8.1", Engine="valkey", Tags=[{"Key": "owner", "Value": "me"}])
     await stage.create_group("safe", AutomaticFailoverEnabled=True, EngineVersion="9.1", Engine="valkey")
     await stage.create_group("big", NumNodeGroups=2, ReplicasPerNodeGroup=1)
@@ -113,6 +118,7 @@ _TAGGED = (
     Kind.USER,
     Kind.USER_GROUP,
     Kind.SUBNET_GROUP,
+    Kind.PARAMETER_GROUP,
     Kind.RESERVED_NODES,
 )
 
@@ -126,4 +132,7 @@ async def shown(stage: RuleStage) -> dict[str, Any]:
     for kind in _TAGGED:
         for row in await stage.store.rows(kind, stage.context.scope):
             found[row.key.arn] = (await stage.call("ListTagsForResource", ResourceName=row.key.arn))["TagList"]
+    for row in await stage.store.rows(Kind.PARAMETER_GROUP, stage.context.scope):
+        own: dict[str, Any] = {"CacheParameterGroupName": row.key.name, "Source": "user"}
+        found[f"parameters of {row.key.name}"] = await stage.call("DescribeCacheParameters", **own)
     return found
