@@ -19,6 +19,7 @@ import pytest
 import redis
 from msgspec.structs import replace
 
+from cachefleet.engine_interfaces import Build
 from cachefleet.engines.access import CONTROLLER
 from cachefleet.engines.clients_module import CLIENTS_SOURCE
 from cachefleet.engines.module_compiling import compiled_module
@@ -233,6 +234,41 @@ def test_who_writes_to_a_replica_is_closed_without_an_answer(engine: Engine, ver
     asyncio.run(scenario())
 
 
+def test_who_writes_to_a_replica_is_closed_a_moment_later_where_filters_know_no_clients(module: str) -> None:
+    async def scenario() -> None:
+        async with pair(Engine.REDIS, "7.0", module) as (driver, engines, first, second):
+            with (
+                client_of(first) as primarys,
+                client_of(second) as reading,
+                client_of(second, "default", "any") as writing,
+                client_of(second) as grouping,
+                our_own(second) as ours,
+            ):
+                assert primarys.call("XADD", "stream", "1-1", "a", "1") == "1-1" and primarys.call("WAIT", "1", "5000") == 1
+                with pytest.raises(redis.exceptions.ReadOnlyError):
+                    ours.set("a", "1")
+                assert reading.call("GET", "a") is None
+                assert writing.call("SET", "a", "2").startswith("-READONLY")
+                with pytest.raises(ConnectionError):
+                    writing.reply()
+                assert grouping.call("XGROUP", "CREATE", "stream", "g", "0").startswith("-READONLY")
+                with pytest.raises(ConnectionError):
+                    grouping.reply()
+                assert reading.call("GET", "a") is None and ours.ping() and full_syncs(first) == 1
+                assert primarys.call("SET", "a", "3") == "OK" and primarys.call("WAIT", "1", "5000") == 1
+                assert ours.config_get("cachefleet-clients.*") == {CLOSES: "yes"}
+
+                await driver.promote(second.address, ())
+                assert reading.call("SET", "a", "4") == "OK"
+                await driver.follow(first.address, second.address, ())
+                await engines.view(first, lambda view: view.link_up and not view.syncing)
+                assert primarys.call("SET", "a", "5").startswith("-READONLY")
+                with pytest.raises(ConnectionError):
+                    primarys.reply()
+
+    asyncio.run(scenario())
+
+
 @capable
 def test_clients_of_a_cluster_are_sent_to_the_primary(engine: Engine, version: str, module: str) -> None:
     async def scenario() -> None:
@@ -308,7 +344,7 @@ def test_its_command_makes_nobody_the_default_user(engine: Engine, version: str,
 
 
 @contextmanager
-def watched(module: Path, report: Path) -> Iterator[Client]:
+def watched(build: Build, module: Path, report: Path) -> Iterator[tuple[str, int]]:
     """A replica of nobody, under valgrind; with one thread, since Valkey itself reads what it never wrote beside several."""
     at = free_address(6379)
     with data_folder() as folder:
@@ -324,23 +360,23 @@ def watched(module: Path, report: Path) -> Iterator[Client]:
         log = folder / "output"
         command = ["valgrind", "--leak-check=full", "--num-callers=30", f"--log-file={report}"]
         with log.open("wb") as output:
-            binary = build_of(Engine.VALKEY, "9.1").binary
-            process = subprocess.Popen([*command, binary, str(folder / "node.conf")], cwd=folder, stdout=output, stderr=output)
+            command += [build.binary, str(folder / "node.conf")]
+            process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=output)
         try:
             wait_for("it listens", lambda: b"Ready to accept" in log.read_bytes() or process.poll() is not None, 60)
             assert process.poll() is None, log.read_text()
-            with Client(at.host, at.port) as client:
-                yield client
+            yield at.host, at.port
         finally:
             process.kill()
             process.wait(10)
 
 
 @pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not installed")
-def test_no_byte_is_read_or_written_where_there_is_none(module: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("engine", "version"), [(Engine.VALKEY, "9.1"), (Engine.REDIS, "7.0")], ids=["filter", "timer"])
+def test_no_byte_is_read_or_written_where_there_is_none(engine: Engine, version: str, module: str, tmp_path: Path) -> None:
     """Every access of the module in its engine is watched, and nothing is left behind."""
     report, chance = tmp_path / "valgrind", random.Random(1)
-    with watched(Path(module), report) as client:
+    with watched(build_of(engine, version), Path(module), report) as where, Client(*where) as client:
         for value in ("", "GET fetch SET put", "GET", "keys " + "x" * 30, "FLUSHALL blocked get fetch PING pong"):
             client.call("CONFIG", "SET", RENAMES, value)
             client.call("CONFIG", "SET", CLOSES, chance.choice(["yes", "no"]))
@@ -349,9 +385,15 @@ def test_no_byte_is_read_or_written_where_there_is_none(module: str, tmp_path: P
             for _ in range(50):
                 words = [chance.choice(["get", "fetch", "SET", "put", "\0", "x" * 70, "xgroup", ""]) for _ in range(3)]
                 client.call(*words)
+        assert client.call("CONFIG", "SET", CLOSES, "yes") == "OK"
+        client.send("SET", "a", "1")
+        with pytest.raises(ConnectionError):
+            while client.reply():
+                pass
         lines = report.read_text().splitlines()
         assert [line for line in lines if "Invalid" in line or "ninitialised" in line] == [], report.read_text()[-4000:]
-        client.send("SHUTDOWN", "NOSAVE")
+        with Client(*where) as last:
+            last.send("SHUTDOWN", "NOSAVE")
         wait_for("valgrind has told what was left", lambda: "ERROR SUMMARY" in report.read_text(), 60)
         lost = [part for part in re.split(r"==\d+== \n", report.read_text()) if "definitely lost in loss record" in part]
         assert not [part for part in lost if f"{Path(module).name})" in part], lost

@@ -25,6 +25,7 @@ _REDIS: dict[str, Version] = {
     "replica-migration-switch": (7, 0),  # cluster-allow-replica-migration
     "listpack-names": (7, 0),  # hash-max-listpack-entries, before: hash-max-ziplist-entries
     "latency-tracking": (7, 0),
+    "module-parameters": (7, 0),  # modules have parameters of their own, set and told by CONFIG
     "client-filters": (7, 2),  # a module's filter of commands learns which client sends them
     "shard-ids": (7, 2),  # nodes of a cluster tell which shard they belong to
     "sharded-pubsub": (7, 0),

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
 
-CLIENT_FILTERS = "client-filters"  # capability of an engine: modules learn who sends a command
+MODULE_PARAMETERS = "module-parameters"  # capability of an engine that can have the module
+CLIENT_FILTERS = "client-filters"  # and of one whose modules learn who sends a command, so that they can rename it
 CLIENTS_MODULE = "clients-module"  # capability of a launch: it has that module
 RENAMES = "rename-commands"
 _PREFIX = "cachefleet-clients."  # engines/clients_module/module.c
 _BLOCKED = "blocked"  # the new name of a command that nobody shall have (reference 5.6)
-_NAMES = ("close-on-replica-write", RENAMES)
+_NAMES = {"close-on-replica-write": MODULE_PARAMETERS, RENAMES: CLIENT_FILTERS}  # by what they take
 
 # Of the commands that can be renamed: which are not in every version, by the capability of those that have them.
 _COMMANDS = {
@@ -30,12 +31,13 @@ _GONE = {"stralgo": "functions"}  # with which capability they went
 def client_directives(parameters: Mapping[str, str], capabilities: Set[str]) -> Iterator[tuple[str, str]]:
     """Of a launch that has the module."""
     if CLIENTS_MODULE in capabilities:
-        yield from ((f"{_PREFIX}{name}", parameters[name]) for name in _NAMES if name in parameters)
+        can = [name for name, needed in _NAMES.items() if needed in capabilities]
+        yield from ((f"{_PREFIX}{name}", parameters[name]) for name in can if name in parameters)
 
 
 def with_clients_module(capabilities: Set[str]) -> Set[str]:
     """Of a launch of such an engine that has the module, if the engine can let it."""
-    return {*capabilities, CLIENTS_MODULE} if CLIENT_FILTERS in capabilities else capabilities
+    return {*capabilities, CLIENTS_MODULE} if MODULE_PARAMETERS in capabilities else capabilities
 
 
 def needs_module(directive: str, value: str) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Set
 from cachefleet.access_interfaces import Passwords
 from cachefleet.engine_interfaces import SEED_PIPE, Build, EngineRefused, NodeSpec, Rendering
 from cachefleet.engines import access
-from cachefleet.engines.clients_parameters import CLIENT_FILTERS, CLIENTS_MODULE
+from cachefleet.engines.clients_parameters import CLIENTS_MODULE, MODULE_PARAMETERS
 from cachefleet.engines.stand_ins import ENDLESS_MS, TABLE_FILE, table
 from cachefleet.engines.valkey_directives import buffer_limits, directives
 from cachefleet.model import transit
@@ -47,7 +47,7 @@ def render(spec: NodeSpec, build: Build, folder: str, node_timeout_ms: int, pass
     lines = [*_process(spec, build, folder), *_memory(spec), *_persistence(spec)]
     lines += _cluster(spec, build.capabilities, node_timeout_ms) if spec.clustered else _role(spec)
     capabilities = build.capabilities
-    if spec.clients_module and CLIENT_FILTERS in capabilities:
+    if spec.clients_module and MODULE_PARAMETERS in capabilities:
         lines.append(("loadmodule", spec.clients_module))
         capabilities |= {CLIENTS_MODULE}
     lines += directives(spec.parameters, capabilities)

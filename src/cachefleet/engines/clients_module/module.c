@@ -1,4 +1,4 @@
-/* The module for two parameters of ElastiCache that engines do not have, about what clients send: Valkey, and Redis from 7.2.
+/* The module for two parameters of ElastiCache that engines do not have, about what clients send: Valkey, and Redis from 7.0.
  *
  *     CONFIG SET cachefleet-clients.rename-commands "old new old new"
  *     CONFIG SET cachefleet-clients.close-on-replica-write yes|no
@@ -13,13 +13,14 @@
  * Closed: a command that writes, sent to a replica without cluster mode (with it, clients are redirected), becomes a command of ours,
  * which answers nothing and has the connection closed. Inside of MULTI the engine refuses it, and then the connection is closed.
  *
- * The engine's interface is declared here as far as it is used; functions are found by their names at the start. */
-#include <stddef.h>
-#include <stdint.h>
+ * Redis before 7.2 does not tell a filter who sends a command, so there is none: nothing is renamed, and a replica looks every 100 ms
+ * whether it has refused a write. Then it closes those clients whose last command was one. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "engine.h"
 #include "words.h"
 
 #define MODULE "cachefleet-clients" /* engines/clients_parameters.py */
@@ -28,118 +29,17 @@
 #define CLOSE_COMMAND "cachefleet.close"
 #define OURS "cachefleet" /* engines/access.py; what users of clients may not begin with */
 
-enum { DONE = 0, FAILED = 1 };                   /* what functions of the interface return */
-enum { REPLY_STRING = 0, REPLY_ARRAY = 3 };      /* of CallReplyType */
-enum { NOT_FOR_OWN_CALLS = 1 << 0 };             /* of RegisterCommandFilter */
-enum { INSIDE_EXEC = 1 << 1, IS_REPLICA = 1 << 3, IS_CLUSTER = 1 << 5 }; /* of GetContextFlags */
-enum { IN_MULTI = 1 << 5 };                      /* of client_info */
-enum { BECAME_REPLICA = 1 };                     /* of the event ROLE_CHANGED */
-/* It has no data: nothing that engines do with data can disturb it, and without these they would refuse to. */
-enum { HANDLES_READ_ERRORS = 1 << 0, HANDLES_ASYNC_LOADS = 1 << 2, HANDLES_SLOT_MIGRATION = 1 << 5 };
-enum { API_VERSION = 1, OUR_VERSION = 1, NO_FLAGS = 0, AT_ONCE_MS = 0 };
-
-typedef struct engine_context engine_context;
-typedef struct engine_string engine_string;
-typedef struct engine_reply engine_reply;
-typedef struct engine_filter engine_filter;
-typedef struct filtered_command filtered_command;
-typedef struct {
-    uint64_t id, version;
-} engine_event;
-typedef struct {
-    uint64_t version, flags, id;
-    char address[46];
-    uint16_t port, database;
-} client_info;
-typedef int (*command_function)(engine_context *context, engine_string **words, int count);
-typedef void (*filter_function)(filtered_command *command);
-typedef void (*timer_function)(engine_context *context, void *data);
-typedef void (*event_function)(engine_context *context, engine_event event, uint64_t part, void *data);
-typedef engine_string *(*get_text)(const char *name, void *data);
-typedef int (*set_text)(const char *name, engine_string *text, void *data, engine_string **wrong);
-typedef int (*get_switch)(const char *name, void *data);
-typedef int (*set_switch)(const char *name, int value, void *data, engine_string **wrong);
-typedef int (*apply_function)(engine_context *context, void *data, engine_string **wrong);
+enum { OUR_VERSION = 1, AT_ONCE_MS = 0, LOOK_EVERY_MS = 100, LONGEST_COUNT = 64 };
 
 static const engine_event ROLE_CHANGED = {0, 1};
-
-static int (*IsModuleNameBusy)(const char *name);
-static void (*SetModuleAttribs)(engine_context *context, const char *name, int version, int api_version);
-static void (*SetModuleOptions)(engine_context *context, int options);
-static int (*CreateCommand)(engine_context *context, const char *name, command_function function, const char *flags,
-                            int first_key, int last_key, int key_step);
-static int (*RegisterStringConfig)(engine_context *context, const char *name, const char *initial, unsigned flags, get_text get,
-                                   set_text set, apply_function apply, void *data);
-static int (*RegisterBoolConfig)(engine_context *context, const char *name, int initial, unsigned flags, get_switch get,
-                                 set_switch set, apply_function apply, void *data);
-static int (*LoadConfigs)(engine_context *context);
-static engine_context *(*GetDetachedThreadSafeContext)(engine_context *context);
-static int (*GetContextFlags)(engine_context *context);
-static int (*SubscribeToServerEvent)(engine_context *context, engine_event event, event_function function);
-static engine_filter *(*RegisterCommandFilter)(engine_context *context, filter_function function, int flags);
-static int (*UnregisterCommandFilter)(engine_context *context, engine_filter *filter);
-static int (*CommandFilterArgsCount)(filtered_command *command);
-static const engine_string *(*CommandFilterArgGet)(filtered_command *command, int position);
-static int (*CommandFilterArgReplace)(filtered_command *command, int position, engine_string *string);
-static unsigned long long (*CommandFilterGetClientId)(filtered_command *command);
-static unsigned long long (*GetClientId)(engine_context *context);
-static engine_string *(*GetClientUserNameById)(engine_context *context, uint64_t client);
-static int (*GetClientInfoById)(void *info, uint64_t client);
-static int (*DeauthenticateAndCloseClient)(engine_context *context, uint64_t client);
-static uint64_t (*CreateTimer)(engine_context *context, long long period_ms, timer_function function, void *data);
-static engine_string *(*CreateString)(engine_context *context, const char *text, size_t size);
-static void (*FreeString)(engine_context *context, engine_string *string);
-static const char *(*StringPtrLen)(const engine_string *string, size_t *size);
-static engine_reply *(*Call)(engine_context *context, const char *command, const char *format, ...);
-static int (*CallReplyType)(engine_reply *reply);
-static size_t (*CallReplyLength)(engine_reply *reply);
-static engine_reply *(*CallReplyArrayElement)(engine_reply *reply, size_t which);
-static const char *(*CallReplyStringPtr)(engine_reply *reply, size_t *size);
-static void (*FreeCallReply)(engine_reply *reply);
-static int (*ReplyWithError)(engine_context *context, const char *text);
-
-static const struct {
-    const char *name;
-    void *place;
-} wanted[] = {
-    {"IsModuleNameBusy", &IsModuleNameBusy},
-    {"SetModuleAttribs", &SetModuleAttribs},
-    {"SetModuleOptions", &SetModuleOptions},
-    {"CreateCommand", &CreateCommand},
-    {"RegisterStringConfig", &RegisterStringConfig},
-    {"RegisterBoolConfig", &RegisterBoolConfig},
-    {"LoadConfigs", &LoadConfigs},
-    {"GetDetachedThreadSafeContext", &GetDetachedThreadSafeContext},
-    {"GetContextFlags", &GetContextFlags},
-    {"SubscribeToServerEvent", &SubscribeToServerEvent},
-    {"RegisterCommandFilter", &RegisterCommandFilter},
-    {"UnregisterCommandFilter", &UnregisterCommandFilter},
-    {"CommandFilterArgsCount", &CommandFilterArgsCount},
-    {"CommandFilterArgGet", &CommandFilterArgGet},
-    {"CommandFilterArgReplace", &CommandFilterArgReplace},
-    {"CommandFilterGetClientId", &CommandFilterGetClientId},
-    {"GetClientId", &GetClientId},
-    {"GetClientUserNameById", &GetClientUserNameById},
-    {"GetClientInfoById", &GetClientInfoById},
-    {"DeauthenticateAndCloseClient", &DeauthenticateAndCloseClient},
-    {"CreateTimer", &CreateTimer},
-    {"CreateString", &CreateString},
-    {"FreeString", &FreeString},
-    {"StringPtrLen", &StringPtrLen},
-    {"Call", &Call},
-    {"CallReplyType", &CallReplyType},
-    {"CallReplyLength", &CallReplyLength},
-    {"CallReplyArrayElement", &CallReplyArrayElement},
-    {"CallReplyStringPtr", &CallReplyStringPtr},
-    {"FreeCallReply", &FreeCallReply},
-    {"ReplyWithError", &ReplyWithError},
-};
 
 static engine_context *own;      /* ours for as long as the engine runs */
 static engine_string *renames_text; /* as it was set */
 static word_table renames, writes;
 static int closes, closes_now, is_replica, is_cluster; /* closes_now: here, and as things are */
 static engine_filter *filter;
+static int looks;                    /* where there can be no filter: a timer runs */
+static char refused[LONGEST_COUNT]; /* what the engine told at its last look of writes that it has refused */
 static uint64_t writer;       /* the client whose command last became CLOSE_COMMAND */
 static uint64_t primary_link; /* the client as which the primary's stream last came: ids are never used again */
 
@@ -233,10 +133,78 @@ static int close_caller(engine_context *context, engine_string **words, int coun
     return DONE;
 }
 
-/* --- when there is one --- */
+/* --- where there can be no filter --- */
+
+/* The value of a field in a line of CLIENT LIST, "name=value name=value": of no size when it is not there. */
+static const char *field(const char *line, size_t size, const char *name, size_t *value_size) {
+    size_t name_size = strlen(name);
+    *value_size = 0;
+    for (size_t at = 0; at + name_size < size; at++) {
+        if ((at && line[at - 1] != ' ') || memcmp(line + at, name, name_size) != 0 || line[at + name_size] != '=') continue;
+        const char *value = line + at + name_size + 1;
+        while (at + name_size + 1 + *value_size < size && value[*value_size] != ' ') ++*value_size;
+        return value;
+    }
+    return line;
+}
+
+/* Links between nodes, and the service's own, are left alone. */
+static void close_if_writer(const char *line, size_t size) {
+    size_t command_size, user_size, flags_size, id_size;
+    const char *command = field(line, size, "cmd", &command_size), *user = field(line, size, "user", &user_size);
+    const char *flags = field(line, size, "flags", &flags_size), *id = field(line, size, "id", &id_size);
+    const word *found = words_find(&writes, command, command_size);
+    if (!found || !(found->flags & WORD_WRITES) || id_size == 0) return;
+    if (memchr(flags, 'M', flags_size) || memchr(flags, 'S', flags_size)) return;
+    if (user_size >= strlen(OURS) && memcmp(user, OURS, strlen(OURS)) == 0) return;
+    DeauthenticateAndCloseClient(own, strtoull(id, NULL, 10));
+}
+
+static void close_writers(engine_context *context) {
+    engine_reply *reply = Call(context, "CLIENT", "c", "LIST");
+    size_t size = 0;
+    const char *rest = reply && CallReplyType(reply) == REPLY_STRING ? CallReplyStringPtr(reply, &size) : NULL;
+    while (rest && size) {
+        const char *end = memchr(rest, '\n', size);
+        size_t line_size = end ? (size_t)(end - rest) : size, taken = end ? line_size + 1 : line_size;
+        close_if_writer(rest, line_size);
+        rest += taken;
+        size -= taken;
+    }
+    if (reply) FreeCallReply(reply);
+}
+
+/* How many writes it has refused, as it tells it. */
+static void read_refused(engine_context *context, char *told) {
+    engine_info *info = GetServerInfo(context, "errorstats");
+    const char *count = info ? ServerInfoGetFieldC(info, "errorstat_READONLY") : NULL;
+    snprintf(told, LONGEST_COUNT, "%s", count ? count : "");
+    if (info) FreeServerInfo(context, info);
+}
+
+static void look_again(engine_context *context, void *data) {
+    char told[LONGEST_COUNT];
+    (void)data;
+    looks = closes_now;
+    if (!looks) return;
+    read_refused(context, told);
+    if (strcmp(told, refused) != 0) close_writers(context);
+    memcpy(refused, told, sizeof(refused));
+    CreateTimer(context, LOOK_EVERY_MS, look_again, NULL);
+}
+
+/* --- when it does something --- */
 
 static void settle(void) {
     closes_now = closes && is_replica && !is_cluster;
+    if (!CommandFilterGetClientId) {
+        if (closes_now && !looks) {
+            looks = 1;
+            read_refused(own, refused);
+            CreateTimer(own, LOOK_EVERY_MS, look_again, NULL);
+        }
+        return;
+    }
     int needed = closes_now || renames.count;
     if (needed && !filter) filter = RegisterCommandFilter(own, look, NOT_FOR_OWN_CALLS);
     if (!needed && filter) {
@@ -317,23 +285,11 @@ static int take_closes(const char *name, int value, void *data, engine_string **
 
 /* --- start --- */
 
-static int find_functions(engine_context *context) {
-    /* The first word of a context is the function that gives all others; Valkey knows the names of Redis, too. */
-    int (*find)(const char *name, void *place);
-    memcpy(&find, context, sizeof(find));
-    for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted); i++) {
-        char name[64] = "RedisModule_";
-        strncat(name, wanted[i].name, sizeof(name) - strlen(name) - 1);
-        if (find(name, wanted[i].place) != DONE) return FAILED;
-    }
-    return DONE;
-}
-
 /* "no-auth": whoever may send a write may have it closed; rules of users need not know of it. */
 __attribute__((visibility("default"))) int RedisModule_OnLoad(engine_context *context, engine_string **words, int count) {
     static const char flags[] = "deny-script no-monitor no-slowlog allow-loading allow-stale fast no-auth";
     (void)words;
-    if (count != 0 || find_functions(context) != DONE || IsModuleNameBusy(MODULE)) return FAILED;
+    if (count != 0 || engine_find_functions(context) != DONE || IsModuleNameBusy(MODULE)) return FAILED;
     SetModuleAttribs(context, MODULE, OUR_VERSION, API_VERSION);
     SetModuleOptions(context, HANDLES_READ_ERRORS | HANDLES_ASYNC_LOADS | HANDLES_SLOT_MIGRATION);
     own = GetDetachedThreadSafeContext(context);
@@ -342,7 +298,9 @@ __attribute__((visibility("default"))) int RedisModule_OnLoad(engine_context *co
     if (!learn_writes(context)) return FAILED;
     if (CreateCommand(context, CLOSE_COMMAND, close_caller, flags, 0, 0, 0) != DONE) return FAILED;
     if (SubscribeToServerEvent(context, ROLE_CHANGED, change_role) != DONE) return FAILED;
-    if (RegisterStringConfig(context, RENAMES, "", NO_FLAGS, told_renames, take_renames, NULL, NULL) != DONE) return FAILED;
+    if (CommandFilterGetClientId &&
+        RegisterStringConfig(context, RENAMES, "", NO_FLAGS, told_renames, take_renames, NULL, NULL) != DONE)
+        return FAILED;
     if (RegisterBoolConfig(context, CLOSES, 0, NO_FLAGS, told_closes, take_closes, NULL, NULL) != DONE) return FAILED;
     return LoadConfigs(context);
 }
