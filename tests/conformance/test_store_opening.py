@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from cachefleet.store import StoreError
+from cachefleet.store.tables import SCHEMA_VERSION
 from tests.fixtures.databases import GROUP, SCOPE, delete, found, group, insert, opened, past_the_store, update
 from tests.fixtures.postgres import Postgres
 
@@ -70,7 +71,7 @@ def test_a_newer_schema_is_refused(shared_database: str) -> None:
     asyncio.run(create())
     asyncio.run(past_the_store(shared_database, "UPDATE cachefleet_schema SET schema_version = 99"))
     message = refusal(shared_database)
-    assert "schema version 99, this Cachefleet knows 3" in message and "newer Cachefleet" in message
+    assert f"schema version 99, this Cachefleet knows {SCHEMA_VERSION}" in message and "newer Cachefleet" in message
     asyncio.run(past_the_store(shared_database, "UPDATE cachefleet_schema SET schema_version = 3"))
     asyncio.run(create())
 
