@@ -15,6 +15,7 @@ from cachefleet.planning.memcached import DISCOVERY
 from tests.simulation.cluster import ClusterEngine
 from tests.simulation.engine import Engine
 from tests.simulation.memcached import published
+from tests.simulation.operators import BY_HAND
 from tests.simulation.rolls import named
 from tests.simulation.slots import ALL, mask_of, within
 from tests.simulation.world import PORT, World
@@ -63,6 +64,8 @@ def _made_otherwise(world: World, uid: str, row: GroupRow) -> str:
         if engine.config["maxmemory"] != str(size_bytes):
             return f"{name} has not the memory of its node type"
         missing = _missing_parameters(engine, asked)
+        if desired.config == "set":  # where clients may set some, nothing is set back
+            missing = [name for name in missing if BY_HAND not in name]
         if missing or row.status.nodes[name].parameters != IN_SYNC:
             return f"{name} has not the parameters of its group: {missing}"
         why = _encrypted_otherwise(world, row, engine)

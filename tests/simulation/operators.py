@@ -20,6 +20,7 @@ from tests.simulation.groups import any_group
 from tests.simulation.world import World
 
 MOST_GROUPS = 3
+BY_HAND = "12345"  # a timeout that no group says
 _TRANSIT, _ROTATION, _CONFIG, _PARAMETERS = 0.12, 0.03, 0.15, 0.25  # how often beside another wish
 _BY_HAND = 0.2  # of changes of parameters
 
@@ -149,7 +150,7 @@ class Operators:
         ]
         if engines:
             engine = self._parameters_chance.choice(engines)
-            engine.config["timeout"] = "12345"
+            engine.config["timeout"] = BY_HAND
             self._world.trace.note(f"somebody sets parameters of {engine.host}")
 
     # --- other nodes ---
