@@ -60,6 +60,15 @@ def seed_of(desired: GroupDesired, restore: Restore, node: str) -> Seed:
     return Seed(files, shard.slots)
 
 
+def _databases(desired: GroupDesired, effective: Mapping[str, str]) -> dict[str, str]:
+    """As many as have keys in what it is filled with: the proof of a snapshot has the default group, whatever the cache had."""
+    if desired.restore is None or desired.shape is Shape.MEMCACHED:
+        return {}
+    need = 1 + max((number for file in desired.restore.files for number in file.databases), default=0)
+    name = "cluster-databases" if desired.shape is Shape.CLUSTERED else "databases"
+    return {name: str(need)} if name in effective and max(1, int(effective[name])) < need else {}
+
+
 def node_spec(
     row: GroupRow,
     name: str,
@@ -76,6 +85,7 @@ def node_spec(
         desired = replace(desired, shape=Shape.CLUSTERED if form.clustered else Shape.REPLICATED)
     kind = group_node_type(desired, own_types)
     effective = effective_parameters(desired, kind, own)
+    effective |= _databases(desired, effective)
     return NodeSpec(
         name=name,
         incarnation=launch,
