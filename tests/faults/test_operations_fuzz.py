@@ -71,7 +71,10 @@ GOOD: dict[str, list[dict[str, Any]]] = {
     "ModifyCacheParameterGroup": [
         {"CacheParameterGroupName": "p", "ParameterNameValues": [{"ParameterName": "timeout", "ParameterValue": "20"}]},
         {"CacheParameterGroupName": "p", "ParameterNameValues": [{"ParameterName": "databases", "ParameterValue": "20"}]},
-        {"CacheParameterGroupName": "items", "ParameterNameValues": [{"ParameterName": "max_item_size", "ParameterValue": "1024"}]},
+        {
+            "CacheParameterGroupName": "items",
+            "ParameterNameValues": [{"ParameterName": "max_item_size", "ParameterValue": "1024"}],
+        },
     ],
     "ResetCacheParameterGroup": [
         {"CacheParameterGroupName": "p", "ResetAllParameters": True},

@@ -11,7 +11,7 @@ import pytest
 
 from cachefleet.api.registry import OPERATIONS
 from cachefleet.model.errors import AwsError
-from tests.component.rules import errors_of_caches, errors_of_others
+from tests.component.rules import errors_of_caches, errors_of_others, walks_of_updates
 from tests.component.rules.stage import ELASTICACHE, RuleStage
 from tests.component.rules.test_members import NOT_WALKED
 
@@ -28,6 +28,7 @@ CASES: errors_of_caches.Cases = {
     **errors_of_others.RESERVED_NODES,
     **errors_of_others.EVENTS,
     **errors_of_others.OF_TAGS,
+    **walks_of_updates.OF_UPDATES,
 }
 PROVOKED = [(name, code) for name, cases in CASES.items() for code in cases]
 ALL = "all"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from tests.component.rules.walks_of_changes import CHANGES, CREATIONS, Walk
 from tests.component.rules.walks_of_lists import DELETIONS, LISTS
+from tests.component.rules.walks_of_updates import UPDATES
 
-WALKS: dict[str, Walk] = {**CREATIONS, **CHANGES, **DELETIONS, **LISTS}
+WALKS: dict[str, Walk] = {**CREATIONS, **CHANGES, **DELETIONS, **LISTS, **UPDATES}
 
 # Why nothing can be seen of a member.
 EXCEPT: dict[tuple[str, str], str] = {

@@ -10,15 +10,21 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from cachefleet.api.context import Context
 from cachefleet.api.registry import OPERATIONS
+from cachefleet.model.group import Engine
 from cachefleet.model.resource import GROUP_KINDS, Kind
-from cachefleet.settings import LogSettings, Settings
+from cachefleet.model.service_update import EngineBuildDesired
+from cachefleet.planning.service_updates import service_updates
+from cachefleet.settings import LogSettings, Settings, UpdateSettings
 from tests.component.api_groups import access_stage
 from tests.component.api_groups.access_stage import create_user
 from tests.component.api_groups.stage import built
 from tests.component.rules.stage import CLUSTER, SUBNET_IDS, RuleStage
+from tests.fakes.catalogue import StaticCatalogue
 from tests.fakes.entropy import SeededEntropy
 from tests.fakes.store import Contents
+from tests.fixtures.gateway import NOW
 from tests.unit.api.rows import available
 
 TOPIC = "arn:aws:sns:local-1:000000000000:told"
@@ -27,6 +33,7 @@ ARN = "arn:aws:elasticache:local-1:000000000000:"
 # Of cache.t4g.micro, valkey, 1 year, No Upfront; of cache.r7g.large, redis, 3 years, All Upfront.
 OFFERING, OTHER_OFFERING = "9d163a4e-5965-5dc7-a1ce-a34a5e44288a", "71c16b76-a4ba-5a27-b41f-de010e91bc90"
 SECOND_S = 3600.0
+NEWER = {Engine.VALKEY: "8.1.9", Engine.MEMCACHED: "1.6.40"}  # patches of what caches have
 TLS: dict[str, Any] = {"TransitEncryptionEnabled": True}
 
 
@@ -82,6 +89,17 @@ def _empty() -> RuleStage:
     return stage
 
 
+def with_updates(context: Context) -> Context:
+    """Newer patches of what caches have are installed, behind those that new caches get."""
+    builds = context.catalogue.builds()
+    first = {build.engine: build for build in builds}
+    more = [replace(first[engine], version=version) for engine, version in NEWER.items()]
+    known = [(build.engine.value, build.version) for build in (*builds, *more)]
+    seen = [EngineBuildDesired(engine=engine, version=version, first_seen_at=NOW - 10) for engine, version in known]
+    installed = [*builds, *more]
+    return replace(context, catalogue=StaticCatalogue(installed), updates=service_updates(seen, installed, UpdateSettings()))
+
+
 _CONTENTS: list[Contents] = []
 
 
@@ -93,7 +111,7 @@ async def new_world() -> RuleStage:
         _CONTENTS.append(first.store._contents)  # type: ignore[attr-defined]
     stage = _empty()
     stage.clock.pass_time(SECOND_S)
-    stage.context = replace(stage.context, entropy=SeededEntropy())
+    stage.context = replace(with_updates(stage.context), entropy=SeededEntropy())
     stage.store._contents = _CONTENTS[0].copied()  # type: ignore[attr-defined]
     return stage
 
@@ -109,6 +127,7 @@ _LISTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("DescribeCacheSubnetGroups", {}),
     ("DescribeCacheParameterGroups", {}),
     ("DescribeReservedCacheNodes", {}),
+    ("DescribeUpdateActions", {"ShowNodeLevelUpdateStatus": True}),
     ("DescribeEvents", {"Duration": 30}),
 )
 _TAGGED = (
