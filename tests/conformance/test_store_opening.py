@@ -72,7 +72,7 @@ def test_a_newer_schema_is_refused(shared_database: str) -> None:
     asyncio.run(past_the_store(shared_database, "UPDATE cachefleet_schema SET schema_version = 99"))
     message = refusal(shared_database)
     assert f"schema version 99, this Cachefleet knows {SCHEMA_VERSION}" in message and "newer Cachefleet" in message
-    asyncio.run(past_the_store(shared_database, "UPDATE cachefleet_schema SET schema_version = 3"))
+    asyncio.run(past_the_store(shared_database, f"UPDATE cachefleet_schema SET schema_version = {SCHEMA_VERSION}"))
     asyncio.run(create())
 
 
