@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,21 +9,20 @@ from typing import Any
 import pytest
 import redis
 
-from tests.engine.test_clients_with_tls import missing
+from tests.fixtures.custodian import Policy, run_policies
+from tests.fixtures.custodian import policy as of
 from tests.fixtures.service import Service, wait_for
 
-TOOLS = Path(sys.prefix) / "tools"
 REGION = "eu-central-1"  # of these tests alone
 SMALL = {"CacheNodeType": "cache.t4g.micro", "Engine": "valkey"}
 GROUP, ALONE = "custodian-group", "custodian-alone"
 USER = "custodian-user"
 SUBNETS = "custodian-subnets"
 SECURED = "custodian-own"
+RESERVED = "custodian-reserved"
 KEYS = 40
 MEASURED = [{"Key": "cachefleet:metrics-interval-s", "Value": "1"}]
 MARK = "custodian_mark"
-
-Policy = dict[str, Any]
 
 
 class Account:
@@ -43,37 +39,9 @@ class Account:
     def run(self, *policies: Policy) -> dict[str, list[str]]:
         """Run them one after another; which resources each has found, by its name."""
         self._runs += 1
-        output, file = self._folder / f"out-{self._runs}", self._folder / f"policies-{self._runs}.json"
-        file.write_text(json.dumps({"policies": policies}))
-        environment = {
-            **self._service.environment(),
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_CONFIG_FILE": str(self._folder / "nowhere"),
-            "HOME": str(self._folder),
-            "PYTHONPATH": str(TOOLS),
-        }
-        words = ("run", "--cache-period", "0", "--region", REGION, "--output-dir", str(output), str(file))
-        done = subprocess.run(
-            [sys.executable, "-m", "c7n.cli", *words], env=environment, capture_output=True, text=True, timeout=120, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        found = {}
-        for policy in policies:
-            resources = json.loads((output / policy["name"] / "resources.json").read_text())
-            found[policy["name"]] = [self._name(policy["resource"], one) for one in resources]
-        return found
-
-    @staticmethod
-    def _name(resource: str, found: dict[str, Any]) -> str:
-        kinds = {
-            "cache-cluster": "CacheClusterId",
-            "cache-snapshot": "SnapshotName",
-            "cache-subnet-group": "CacheSubnetGroupName",
-            "elasticache-group": "ReplicationGroupId",
-            "elasticache-user": "UserId",
-            "elasticache-reserved": "ReservedCacheNodeId",
-        }
-        return str(found[kinds[resource]])
+        folder = self._folder / str(self._runs)
+        folder.mkdir()
+        return run_policies(*policies, environment=self._service.environment(), region=REGION, folder=folder)
 
     def arn(self, type_word: str, name: str) -> str:
         return f"arn:aws:elasticache:{REGION}:000000000000:{type_word}:{name}"
@@ -96,18 +64,12 @@ class Account:
         return {one["SnapshotName"]: one["SnapshotStatus"] for one in found}
 
 
-def of(resource: str, name: str, *filters: Any, actions: tuple[Any, ...] = ()) -> Policy:
-    return {"name": name, "resource": resource, "filters": list(filters), "actions": list(actions)}
-
-
 def value(key: str, equal: Any, **more: Any) -> dict[str, Any]:
     return {"type": "value", "key": key, "value": equal, **more}
 
 
 @pytest.fixture(scope="module")
 def account(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    if not (TOOLS / "c7n").is_dir():
-        missing("Cloud Custodian is not installed: scripts/install-test-clients does it")
     account = Account(service, tmp_path_factory.mktemp("custodian"))
     elasticache = account.elasticache
     subnet, *_ = account.ec2.describe_subnets()["Subnets"]
@@ -127,6 +89,9 @@ def account(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Itera
     )
     elasticache.create_cache_cluster(CacheClusterId=ALONE, NumCacheNodes=1, Tags=MEASURED, **SMALL)
     elasticache.create_user(UserId=USER, UserName=USER, Engine="redis", AccessString="on ~* +@all", NoPasswordRequired=True)
+    offering, *_ = elasticache.describe_reserved_cache_nodes_offerings()["ReservedCacheNodesOfferings"]
+    bought = {"ReservedCacheNodesOfferingId": offering["ReservedCacheNodesOfferingId"], "ReservedCacheNodeId": RESERVED}
+    elasticache.purchase_reserved_cache_nodes_offering(**bought)
     try:
         wait_for("both are available", account.available, 60)
         yield account
@@ -185,7 +150,7 @@ def test_filters(account: Account) -> None:
         "subnet-groups": [SUBNETS],
         "groups": [GROUP],
         "users": [USER],
-        "reserved": [],
+        "reserved": [RESERVED],
         "snapshots": [],
     }
     assert own == account.security_groups()

@@ -72,7 +72,7 @@ def _view(update: ServiceUpdate) -> ServiceUpdateTypeDef:
         "ServiceUpdateDescription": f"Brings {engine} {update.version} to caches of {engine} {line} before {before}.",
         "ServiceUpdateType": TYPE,  # type: ignore[typeddict-item]
         "Engine": update.engine.value,
-        "EngineVersion": f"{update.engine.value} {line} before {before}",
+        "EngineVersion": f"{update.engine.value}-{update.version}",
         "AutoUpdateAfterRecommendedApplyByDate": update.automatic,
         "EstimatedUpdateTime": NODE_TIME,
     }

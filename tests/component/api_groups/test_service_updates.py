@@ -44,13 +44,14 @@ async def test_updates_are_listed_with_severity_and_dates(stage: GroupStage) -> 
         "ServiceUpdateDescription": "Brings Valkey 9.1.2 to caches of Valkey 9.1 before 9.1.2.",
         "ServiceUpdateType": "security-update",
         "Engine": "valkey",
-        "EngineVersion": "valkey 9.1 before 9.1.2",
+        "EngineVersion": "valkey-9.1.2",
         "AutoUpdateAfterRecommendedApplyByDate": True,
         "EstimatedUpdateTime": "1 minute per node",
     }
     minor = found[MINOR]
     assert minor["ServiceUpdateSeverity"] == "low"
-    assert minor["EngineVersion"] == "valkey 8 before 8.1"
+    assert minor["EngineVersion"] == "valkey-8.1.4"
+    assert minor["ServiceUpdateDescription"] == "Brings Valkey 8.1.4 to caches of Valkey 8 before 8.1."
     assert not found["memcached-1-6-18-patch"]["AutoUpdateAfterRecommendedApplyByDate"]
 
 

@@ -29,6 +29,7 @@ from tests.component.logs.stage import LogStage, to_group
 from tests.fakes.entropy import SeededEntropy
 from tests.fixtures.gateway import KEY
 
+REGION = "local-1"
 TOPIC = "My_Topic"
 SUBNET_GROUP = "kxkxk"
 

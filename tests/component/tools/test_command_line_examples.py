@@ -14,10 +14,10 @@ from awscli.clidriver import CLIDriver
 import cachefleet.api.operations  # noqa: F401  (registers them)
 from cachefleet.api.registry import OPERATIONS
 from tests.component.tools.help_examples import Example, examples, missing
-from tests.component.tools.help_stage import HelpStage, command_line, help_stage, run, served
+from tests.component.tools.help_stage import REGION, HelpStage, command_line, help_stage, run, served
 
 EXAMPLES = examples()
-REGION, ACCOUNT = "local-1", "000000000000"
+ACCOUNT = "000000000000"
 SHARDS = {"Engine": "redis", "AutomaticFailoverEnabled": True, "ReplicasPerNodeGroup": 1}
 
 # Words of the help that cannot be meant, or hang on the account: what stands there, what is asked instead, and why.
