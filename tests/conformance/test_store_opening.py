@@ -69,10 +69,10 @@ def test_a_newer_schema_is_refused(shared_database: str) -> None:
             pass
 
     asyncio.run(create())
-    asyncio.run(past_the_store(shared_database, "UPDATE cachefleet_schema SET schema_version = 99"))
+    asyncio.run(past_the_store(shared_database, "UPDATE cachefleet_schema SET schema_version = schema_version + 90"))
     message = refusal(shared_database)
-    assert f"schema version 99, this Cachefleet knows {SCHEMA_VERSION}" in message and "newer Cachefleet" in message
-    asyncio.run(past_the_store(shared_database, f"UPDATE cachefleet_schema SET schema_version = {SCHEMA_VERSION}"))
+    assert f"schema version {SCHEMA_VERSION + 90}, this Cachefleet knows {SCHEMA_VERSION}: start the newer" in message
+    asyncio.run(past_the_store(shared_database, "UPDATE cachefleet_schema SET schema_version = schema_version - 90"))
     asyncio.run(create())
 
 
