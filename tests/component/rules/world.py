@@ -21,6 +21,7 @@ from tests.component.api_groups import access_stage
 from tests.component.api_groups.access_stage import create_user
 from tests.component.api_groups.stage import built
 from tests.component.rules.stage import CLUSTER, SUBNET_IDS, RuleStage
+from tests.fakes.api import call
 from tests.fakes.catalogue import StaticCatalogue
 from tests.fakes.entropy import SeededEntropy
 from tests.fakes.store import Contents
@@ -147,11 +148,11 @@ async def shown(stage: RuleStage) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, request in _LISTS:
         if ("elasticache", name) in OPERATIONS:
-            found[name] = built(await stage.call(name, **request))
+            found[name] = built(await call(stage.context, name, **request))
     for kind in _TAGGED:
         for row in await stage.store.rows(kind, stage.context.scope):
-            found[row.key.arn] = (await stage.call("ListTagsForResource", ResourceName=row.key.arn))["TagList"]
+            found[row.key.arn] = (await call(stage.context, "ListTagsForResource", ResourceName=row.key.arn))["TagList"]
     for row in await stage.store.rows(Kind.PARAMETER_GROUP, stage.context.scope):
         own: dict[str, Any] = {"CacheParameterGroupName": row.key.name, "Source": "user"}
-        found[f"parameters of {row.key.name}"] = await stage.call("DescribeCacheParameters", **own)
+        found[f"parameters of {row.key.name}"] = await call(stage.context, "DescribeCacheParameters", **own)
     return found
