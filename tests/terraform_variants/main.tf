@@ -131,32 +131,18 @@ resource "aws_elasticache_replication_group" "zones" {
   apply_immediately           = true
 }
 
-resource "aws_elasticache_replication_group" "slots" {
-  replication_group_id       = "slots"
-  description                = "With slots of its own choice"
+resource "aws_elasticache_replication_group" "daily" {
+  replication_group_id       = "daily"
+  description                = "With daily snapshots"
   engine                     = "valkey"
   engine_version             = "8.1"
   parameter_group_name       = "default.valkey8.cluster.on"
   node_type                  = local.node_type
+  num_node_groups            = 2
+  replicas_per_node_group    = 0
   automatic_failover_enabled = true
-  snapshot_retention_limit   = 1
+  snapshot_retention_limit   = [1, 2, 0][var.step]
   snapshot_window            = ["01:00-02:00", "02:00-03:00", "02:00-03:00"][var.step]
-
-  node_group_configuration {
-    node_group_id              = "0001"
-    slots                      = "0-9999"
-    replica_count              = 1
-    primary_availability_zone  = "eu-west-1b"
-    replica_availability_zones = ["eu-west-1c"]
-  }
-
-  node_group_configuration {
-    node_group_id              = "0002"
-    slots                      = "10000-16383"
-    replica_count              = 1
-    primary_availability_zone  = "eu-west-1a"
-    replica_availability_zones = ["eu-west-1b"]
-  }
 }
 
 resource "aws_cloudwatch_log_group" "slow" {
