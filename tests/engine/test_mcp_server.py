@@ -151,6 +151,7 @@ def test_its_other_tools(server: McpServer) -> None:
     family = versions[0]["CacheParameterGroupFamily"]
     defaults = server.call("describe-engine-default-parameters", cache_parameter_group_family=family)["EngineDefaults"]
     assert len(defaults["Parameters"]) > 20
+    assert isinstance(server.call("describe-service-updates")["ServiceUpdates"], list)
     server.call("create-log-group", log_group_name="mcp-logs")
     found = server.call("describe-log-groups", log_group_name_prefix="mcp-")["logGroups"]
     assert [one["logGroupName"] for one in found] == ["mcp-logs"]
@@ -170,6 +171,18 @@ def test_its_other_tools(server: McpServer) -> None:
     ("tool", "arguments", "says"),
     [
         ("describe-serverless-caches", {}, "InvalidAction"),
+        ("batch-apply-update-action", {"service_update_name": "none", "cache_cluster_ids": ["x"]}, "ServiceUpdateNotFound"),
+        ("list-delivery-streams", {}, "correct service"),
+        (
+            "get-cost-and-usage",
+            {"request": {"time_period": "2026-01-01/2026-02-01", "granularity": "MONTHLY"}},
+            "correct service",
+        ),
+        (
+            "modify-replication-group-shard-configuration",
+            {"replication_group_id": "nobody", "node_group_count": 2, "apply_immediately": True},
+            "Parameter validation failed",  # by boto3, of what the tool made of it
+        ),
         ("describe-cache-clusters", {"cache_cluster_id": "nobody"}, "CacheClusterNotFound"),
     ],
 )
