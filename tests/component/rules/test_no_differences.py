@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -214,6 +215,11 @@ OTHERS: list[tuple[str, dict[str, Any]]] = [
         },
     ),
     ("AddTagsToResource", {"ResourceName": f"{ARN}replicationgroup:demo", "Tags": [{"Key": "color", "Value": "red"}]}),
+    (
+        "ModifyCacheParameterGroup",
+        {"CacheParameterGroupName": "MINE", "ParameterNameValues": [{"ParameterName": "timeout", "ParameterValue": "20"}]},
+    ),
+    ("ResetCacheParameterGroup", {"CacheParameterGroupName": "mine", "ResetAllParameters": True}),
     ("AddTagsToResource", {"ResourceName": f"{ARN}user:writer", "Tags": [{"Key": "color", "Value": "red"}]}),
 ]
 
@@ -228,5 +234,56 @@ def test_the_same_again_changes_nothing() -> None:
             assert versions(world) != before or request.get("PrimaryClusterId") or request.get("Engine"), request
             await settle(world)
             await changes_nothing(world, name, request)
+
+    asyncio.run(body())
+
+
+def _sent_back(views: Views) -> dict[str, Any]:
+    """A request for what a group, or a cluster of its own, shows that it has, as tools send it with every change."""
+    group, cluster = views.get("group"), views["cluster"]
+    request = {
+        member: cluster[member]
+        for member in ("PreferredMaintenanceWindow", "AutoMinorVersionUpgrade", "CacheNodeType", "Engine", "EngineVersion")
+    }
+    request |= {member: cluster[member] for member in ("SnapshotRetentionLimit", "SnapshotWindow") if member in cluster}
+    request["CacheParameterGroupName"] = cluster["CacheParameterGroup"]["CacheParameterGroupName"]
+    request["SecurityGroupIds"] = [one["SecurityGroupId"] for one in cluster["SecurityGroups"]]
+    if cluster["Engine"] == "memcached":
+        request["NumCacheNodes"] = cluster["NumCacheNodes"]
+    if group is None:
+        return {"CacheClusterId": cluster["CacheClusterId"], **request}
+    request["ReplicationGroupDescription"] = group["Description"]
+    request["ClusterMode"] = group["ClusterMode"]
+    request |= {f"{member}Enabled": group[member] == "enabled" for member in ("AutomaticFailover", "MultiAZ")}
+    if not group["UserGroupIds"]:  # with one, ElastiCache refuses any word of encryption in transit
+        request["TransitEncryptionEnabled"] = group["TransitEncryptionEnabled"]
+    return {"ReplicationGroupId": group["ReplicationGroupId"], **request}
+
+
+@pytest.mark.parametrize("now", [True, False], ids=["at once", "in the window"])
+def test_what_is_shown_can_be_sent_back_and_changes_nothing(now: bool) -> None:
+    """Also the full version that is shown, which is not taken as another one."""
+
+    async def body() -> None:
+        world = await new_world()
+        groups = {
+            one["ReplicationGroupId"]: one for one in (await world.call("DescribeReplicationGroups"))["ReplicationGroups"]
+        }
+        requests = [
+            ("ModifyReplicationGroup", _sent_back({"group": group, "cluster": await world.cluster(group["MemberClusters"][0])}))
+            for group in groups.values()
+            if group["Status"] == "available"
+        ]
+        alone = await world.call("DescribeCacheClusters", ShowCacheClustersNotInReplicationGroups=True)
+        requests += [("ModifyCacheCluster", _sent_back({"cluster": cluster})) for cluster in alone["CacheClusters"]]
+        assert len(requests) >= 9
+        before, known = versions(world), await shown(world)
+        for name, request in requests:
+            minor = {**request, "EngineVersion": request["EngineVersion"].rpartition(".")[0]}
+            for sent in (request, minor) if request["Engine"] != "memcached" else (request,):
+                reply = await world.ask(name, {**sent, "ApplyImmediately": now})
+                assert reply.status == 200, (sent, reply.message)
+        assert versions(world) == before
+        assert await shown(world) == known
 
     asyncio.run(body())
