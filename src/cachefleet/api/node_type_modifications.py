@@ -1,7 +1,8 @@
 """ListAllowedNodeTypeModifications: which node types a cluster or group may be changed to (reference 6, 13.3).
 
-Pure but for reading the row: by memory, whatever the family; not between types with data tiering and without; down only where
-the data fit, and up only where the machine has the memory, where that is promised (host.memory).
+Pure but for reading the row: by memory, whatever the family; not between types with data tiering and without, nor to those that
+do not go with the parameter group; down only where the data fit, and up only where the machine has the memory, where that is
+promised (host.memory).
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from cachefleet.api.capacity import with_room
 from cachefleet.api.context import Context
 from cachefleet.api.group_rows import load_cluster, load_group
 from cachefleet.api.node_type_changes import allowed, fits
-from cachefleet.api.parameter_group_rows import values_of
+from cachefleet.api.parameter_group_rows import find_parameter_group
 from cachefleet.api.registry import operation
 from cachefleet.model.errors import invalid_combination, invalid_value
 from cachefleet.reference.node_types import all_node_types, node_type
+from cachefleet.reference.parameter_values import misfit
+from cachefleet.reference.parameters import FAMILIES
 
 if TYPE_CHECKING:
     from types_boto3_elasticache.type_defs import ListAllowedNodeTypeModificationsMessageTypeDef
@@ -35,7 +38,9 @@ async def list_allowed_node_type_modifications(
         raise invalid_value(
             f"{desired.node_type}, the node type of {row.key.name}, is not declared in the settings any more; add it again."
         )
-    up, down = allowed(desired, present, all_node_types(declared))
-    values = await values_of(context, desired.parameter_group)
+    parameters = await find_parameter_group(context, desired.parameter_group)
+    family, values = FAMILIES[parameters.family], parameters.values
+    kinds = [kind for kind in all_node_types(declared) if not misfit(family, values, kind)]
+    up, down = allowed(desired, present, kinds)
     up = await with_room(context, desired, up)
     return {"ScaleUpModifications": up, "ScaleDownModifications": [kind for kind in down if fits(row, kind, declared, values)]}

@@ -266,6 +266,24 @@ async def test_another_cluster_mode_needs_a_group_that_has_it(stage: GroupStage)
     assert await parameter_group(stage) == "sharded"
 
 
+@on_groups
+async def test_node_types_that_do_not_go_with_the_group_are_not_listed(stage: GroupStage) -> None:
+    await make(stage, family="memcached1.6")
+    quarter = NODE_TYPES["cache.t4g.small"].memcached_mb - 100 << 20 >> 2
+    item = {"ParameterName": "max_item_size", "ParameterValue": str(quarter // 524288 * 524288)}
+    await stage.call(MODIFY, **named(), ParameterNameValues=[item])
+    await stage.create_cluster("items", Engine="memcached", CacheNodeType="cache.m6g.large", **named())
+    await stage.settle("items", Kind.CACHE_CLUSTER)
+    smaller = (await stage.call("ListAllowedNodeTypeModifications", CacheClusterId="items"))["ScaleDownModifications"]
+    assert "cache.t4g.small" in smaller and NODE_TYPE not in smaller
+    for name in (NODE_TYPE, "cache.t4g.small"):
+        change = {"CacheClusterId": "items", "CacheNodeType": name}
+        if name in smaller:
+            await stage.call(CLUSTER, **change)
+        else:
+            await stage.refused(VALUE, "more than a quarter", CLUSTER, **change)
+
+
 # --- room for data -------------------------------------------------------------------------------------------------
 
 
