@@ -19,7 +19,7 @@ from tests.fakes.store import MemoryStore
 from tests.simulation.convergence import why_not
 from tests.simulation.world import PORT, World
 
-NODE_TYPES = ("cache.t4g.small", "cache.t4g.medium", "cache.m6g.large")
+NODE_TYPES = ("cache.t4g.micro", "cache.t4g.small", "cache.m6g.large")
 NAMES = ("one", "two")
 Wish = tuple[str, dict[str, Any]]
 

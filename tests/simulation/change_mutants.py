@@ -148,3 +148,13 @@ def forgets_the_departed() -> list[Any]:
         launch(draft, node, follow)
 
     return [patch.object(lifecycle, "launch", anew)]
+
+
+def stops_anywhere() -> list[Any]:
+    """Where an update was stopped every node stays as it is, whatever its primary is."""
+
+    def stays(made: Draft, node: str) -> bool:
+        asked = made.desired.update
+        return asked is not None and bool(asked.stopped_at)
+
+    return [patch.object(Draft, "_stays_behind", stays)]

@@ -21,6 +21,7 @@ from cachefleet.model.config_access import COMMAND_FILTERS, VALUES
 from cachefleet.model.group import DesiredNode, DesiredShard, Engine, GroupDesired, Shape, SlotRanges
 from cachefleet.model.resource import Kind
 from cachefleet.model.row import GroupRow, Row, SnapshotRow
+from cachefleet.model.service_update import AskedUpdate
 from cachefleet.model.slots import count as slot_count
 from cachefleet.model.slots import first_of, union, without
 from cachefleet.model.snapshot import SnapshotDesired, SnapshotSource, SnapshotState
@@ -183,6 +184,29 @@ def upgrade(row: GroupRow, chance: Random) -> GroupRow | None:
         return None
     engine, version = chance.choice(newer)
     return modifying(replace(row, desired=replace(desired, engine=engine, engine_version=version)))
+
+
+def update(row: GroupRow, now: float) -> GroupRow | None:
+    """BatchApplyUpdateAction, of a newer engine of the same name; also again, of one that was stopped."""
+    desired, before = row.desired, row.desired.update
+    version = {"6.2.14": "7.0.15", "8.1.4": "9.1.2", "9.1.2": groups.PATCH.version}.get(desired.engine_version)
+    if before is not None and before.stopped_at:
+        version = desired.engine_version
+    if version is None:
+        return None
+    asked = AskedUpdate(version, "customer", now)
+    return modifying(replace(row, desired=replace(desired, engine_version=version, update=asked)))
+
+
+def may_stop_update(row: GroupRow) -> bool:
+    """One is under way."""
+    return row.desired.update is not None and row.status.state == MODIFYING and not row.desired.deleting
+
+
+def stopped(desired: GroupDesired, now: float) -> GroupDesired:
+    """BatchStopUpdateAction."""
+    asked = desired.update
+    return desired if asked is None or asked.stopped_at else replace(desired, update=replace(asked, stopped_at=now))
 
 
 def transit(row: GroupRow, chance: Random) -> GroupRow | None:

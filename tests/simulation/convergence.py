@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from cachefleet.control.specs import data_bytes, effective_parameters, group_node_type
 from cachefleet.engines.valkey_directives import BUFFER_LIMIT, buffer_limits, directives, parameters_of
 from cachefleet.engines.valkey_parameters import _MODIFIABLE
@@ -57,9 +59,10 @@ def _made_otherwise(world: World, uid: str, row: GroupRow) -> str:
     asked = effective_parameters(desired, group_node_type(desired, {}), own)
     for name in names if desired.shape is not Shape.MEMCACHED else ():
         engine = _engine(world, uid, name)
-        if engine is None or (engine.build.engine, engine.build.version) != (desired.engine, desired.engine_version):
+        version = _version(row, name)
+        if engine is None or (engine.build.engine, engine.build.version) != (desired.engine, version):
             return f"{name} is not of the group's engine"
-        if row.memory.nodes[name].form != form:
+        if row.memory.nodes[name].form != replace(form, version=version):
             return f"{name} is said to be of another form"
         if engine.config["maxmemory"] != str(size_bytes):
             return f"{name} has not the memory of its node type"
@@ -72,6 +75,17 @@ def _made_otherwise(world: World, uid: str, row: GroupRow) -> str:
         if why:
             return f"{name} {why}"
     return ""
+
+
+def _version(row: GroupRow, name: str) -> str:
+    """Of its engine, as asked for; where an update was stopped, also an older one, but for replicas of newer primaries."""
+    asked, form = row.desired.update, row.memory.nodes[name].form
+    if asked is None or not asked.stopped_at or asked.version != row.desired.engine_version or form is None:
+        return row.desired.engine_version
+    shard = next(shard for shard in row.desired.shards if any(node.name == name for node in shard.nodes))
+    primary = row.memory.nodes.get(row.memory.shards[shard.shard_id].primary)
+    leads = primary.form if primary is not None else None
+    return form.version if leads is not None and leads.version <= form.version else row.desired.engine_version
 
 
 def _missing_parameters(engine: Engine, asked: Mapping[str, str]) -> list[str]:

@@ -5,12 +5,18 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
+from msgspec.structs import replace
+
 from cachefleet.model.group import SLOTS, DesiredNode, DesiredShard, Engine, GroupDesired, Shape
+from tests.fakes.catalogue import BUILDS
 from tests.simulation.stories import TOPIC_ARN
 
 ZONES = ("local-1a", "local-1b", "local-1c")
 VERSIONS = {Engine.VALKEY: "9.1.2", Engine.REDIS: "7.0.15", Engine.MEMCACHED: "1.6.18"}
 PORT = 6379
+# What updates bring: another patch of the newest Valkey.
+PATCH = replace(BUILDS[0], version="9.1.9", binary="/nowhere/valkey919-server")
+INSTALLED = (PATCH, *BUILDS)
 
 
 def any_group(chance: Random, uid: str, name: str) -> GroupDesired:

@@ -197,6 +197,9 @@ MUTANTS: dict[str, Mutant] = {
     "launches primaries anew without a hand-over": Mutant(
         change_mutants.rolls_primaries, frozenset({"primary rolled"}), ("upgrade",)
     ),
+    "leaves replicas behind newer primaries": Mutant(
+        change_mutants.stops_anywhere, frozenset({"not converged"}), ("update", "stop_update")
+    ),
     "keeps temporary replicas": Mutant(change_mutants.keeps_temporaries, frozenset({"not converged"}), ("upgrade",)),
     "encrypts links before all nodes can": Mutant(change_mutants.encrypts_early, frozenset({"not converged"}), _STEPS),
     "never encrypts links": Mutant(change_mutants.links_in_the_clear, frozenset({"not converged"}), ("transit",)),

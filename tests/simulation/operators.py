@@ -21,7 +21,7 @@ from tests.simulation.world import World
 
 MOST_GROUPS = 3
 BY_HAND = "12345"  # a timeout that no group says
-_TRANSIT, _ROTATION, _CONFIG, _PARAMETERS = 0.12, 0.03, 0.15, 0.25  # how often beside another wish
+_TRANSIT, _ROTATION, _CONFIG, _PARAMETERS, _UPDATES = 0.12, 0.03, 0.15, 0.25, 0.3  # how often beside another wish
 _BY_HAND = 0.2  # of changes of parameters
 
 
@@ -32,6 +32,7 @@ class Operators:
         self._transit_chance = world.chance("transit")
         self._config_chance = world.chance("config")
         self._parameters_chance = world.chance("parameters")
+        self._updates_chance = world.chance("updates")
 
     async def any(self) -> None:
         """A wish for one of the groups."""
@@ -42,6 +43,8 @@ class Operators:
         await self._perhaps_transit(uid)
         if self._config_chance.random() < _CONFIG:
             await self.config(uid)
+        if self._updates_chance.random() < _UPDATES:
+            await self._updates_chance.choice((self.update, self.stop_update))(uid)
         if self._parameters_chance.random() < _PARAMETERS:
             by_hand = self._parameters_chance.random() < _BY_HAND
             await (self.parameters_by_hand if by_hand else self.parameters)(uid)
@@ -152,6 +155,22 @@ class Operators:
             engine = self._parameters_chance.choice(engines)
             engine.config["timeout"] = BY_HAND
             self._world.trace.note(f"somebody sets parameters of {engine.host}")
+
+    # --- service updates ---
+
+    async def update(self, uid: str) -> None:
+        """BatchApplyUpdateAction."""
+        now = self._world.clock.now()
+        if self._world.keys is not None:  # whose catalogue has other builds
+            return
+        await self._alter(uid, "applies an update", lambda row, chance: changes.update(row, now))
+
+    async def stop_update(self, uid: str) -> None:
+        """BatchStopUpdateAction, while it goes on."""
+        now = self._world.clock.now()
+        row = await self._world.row(uid)
+        if row is not None and changes.may_stop_update(row):
+            await self._change(uid, "stops an update", lambda desired: changes.stopped(desired, now))
 
     # --- other nodes ---
 

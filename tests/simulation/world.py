@@ -19,13 +19,14 @@ from cachefleet.model.row import GroupRow, Row
 from cachefleet.model.temporary import SUFFIX
 from cachefleet.model.topic import TopicDesired
 from cachefleet.settings import ControlSettings, Settings
-from tests.fakes.catalogue import BUILDS, StaticCatalogue
+from tests.fakes.catalogue import StaticCatalogue
 from tests.fakes.store import MemoryStore
 from tests.simulation.checkers import Checkers
 from tests.simulation.cluster import ClusterEngine
 from tests.simulation.encryption import Certificates
 from tests.simulation.engine import Engine as SimEngine
 from tests.simulation.engine import with_value
+from tests.simulation.groups import INSTALLED
 from tests.simulation.keys import Keys, catalogue
 from tests.simulation.loop import VirtualClock, VirtualLoop
 from tests.simulation.machine import Machine
@@ -49,7 +50,8 @@ PORT = 6379
 WAYS = ((PORT, False), (PORT + 1, True), (PORT, True))
 
 _BUILDS = {
-    build.binary.rpartition("/")[2]: replace(build, capabilities=capabilities(build.engine, build.version)) for build in BUILDS
+    build.binary.rpartition("/")[2]: replace(build, capabilities=capabilities(build.engine, build.version))
+    for build in INSTALLED
 }
 
 
@@ -181,7 +183,7 @@ class World:
             self.database,
             self.cables,
             self.clock,
-            StaticCatalogue() if self.keys is None else catalogue(),
+            StaticCatalogue(INSTALLED) if self.keys is None else catalogue(),
             self.settings,
             self.certificates,
             self._transfers,

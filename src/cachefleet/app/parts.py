@@ -147,11 +147,11 @@ async def assemble(
         instruments=instruments,
         trace=trace,
     )
-    modules = iam_module, config_module
-    rest = _sources(seams, host, leadership), resp, updates
+    sources = _sources(seams, host, leadership)
     return Parts(
-        store, host, catalogue, leadership, Controller(seams), transfers, certificates, sealer, keys, *modules, *rest
-    )
+        store, host, catalogue, leadership, Controller(seams), transfers, certificates, sealer, keys, iam_module,
+        config_module, sources, resp, updates,
+    )  # fmt: skip
 
 
 def _sources(seams: Seams, host: LocalHost, leadership: Leadership) -> Sources:
