@@ -61,7 +61,7 @@ from cachefleet.telemetry.alarm_watch import AlarmWatch
 from cachefleet.telemetry.collector import Collector
 from cachefleet.telemetry.exposition import Exposition
 from cachefleet.telemetry.own_metrics import watch_lag
-from cachefleet.telemetry.usage_ledger import UsageCounter
+from cachefleet.telemetry.usage_ledger import COST, UsageCounter
 
 log = structlog.get_logger()
 FOLDER_LOOK_S = 2.0
@@ -178,7 +178,10 @@ async def _serve(settings: Settings, folder: Folder, sock: socket.socket, starte
         scaling = scaler(settings, parts, metrics, contexts, auditor, clock, entropy)
         notices = courier(settings, parts.store, signer, partial(_url, sock), clock, instruments)
         looks = insights(settings, parts, clock, entropy, stack)
-        nodes = UsageCounter(parts.store, parts.store.usage, clock, LEASE, parts.leadership.token)
+        nodes = UsageCounter(parts.store, parts.store.usage, clock, LEASE, parts.leadership.token, settings)
+        instruments.gauge(
+            COST, "What the nodes counted last cost by the hour; 0 where the control loop does not run.", nodes.cost_per_hour
+        )
         beside = collector.run, alarms.run, delivery.run, scaling.run, notices.run, looks.run, nodes.run
         control = asyncio.create_task(parts.leadership.run(partial(_lead, controller, *beside)))
         stack.push_async_callback(end, control)

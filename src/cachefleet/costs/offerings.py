@@ -7,12 +7,14 @@ report.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from functools import cache
 
 import msgspec
 
 from cachefleet.model.reserved import YEAR_S
-from cachefleet.reference.node_types import NodeType, all_node_types
+from cachefleet.model.usage import Use
+from cachefleet.reference.node_types import NodeType, all_node_types, node_type
 from cachefleet.settings import PriceSettings, Settings
 
 PRODUCTS = ("memcached", "redis", "valkey")
@@ -41,12 +43,12 @@ class Offering(msgspec.Struct, frozen=True):
         return f"{self.node_type}/{self.product}/{self.duration_s:09}/{self.offering_type}"
 
 
-def price_per_hour(node_type: NodeType, prices: PriceSettings) -> float:
+def price_per_hour(kind: NodeType, prices: PriceSettings) -> float:
     """Of one node on demand: what the price list has for its type, else by its processors and memory."""
-    own = prices.hourly.get(node_type.name)
+    own = prices.hourly.get(kind.name)
     if own is not None:
         return own
-    by_size = node_type.vcpu * prices.per_vcpu_hour + node_type.maxmemory_bytes / _GIB * prices.per_gib_hour
+    by_size = kind.vcpu * prices.per_vcpu_hour + kind.maxmemory_bytes / _GIB * prices.per_gib_hour
     return round(by_size, 6)
 
 
@@ -64,6 +66,12 @@ def offerings(settings: Settings) -> list[Offering]:
                 for (years, offering_type), part in reserved.items()
             ]
     return sorted(found, key=lambda offering: offering.order)
+
+
+def cost_per_hour(uses: Iterable[Use], settings: Settings) -> float:
+    """Of all their nodes on demand; those of a node type that is not there any more cost nothing."""
+    found = ((use.nodes, node_type(use.node_type, settings.node_types)) for use in uses)
+    return sum(nodes * price_per_hour(known, settings.prices) for nodes, known in found if known is not None)
 
 
 def strange_prices(settings: Settings) -> list[str]:

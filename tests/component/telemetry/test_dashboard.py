@@ -19,6 +19,7 @@ from cachefleet.model.group import Engine
 from cachefleet.model.observed import Usage
 from cachefleet.telemetry.exposition import LABELS, Exposition, NodeLabels
 from cachefleet.telemetry.recorder import Recorder
+from cachefleet.telemetry.usage_ledger import COST
 from scripts.generate_docs import DASHBOARD
 from tests.component.control.stage import Stage
 from tests.fakes.clock import ManualClock
@@ -52,6 +53,7 @@ def watched(folder: Path) -> Instruments:
 
     recorder = Recorder(cast(Any, None), stage.clock, "writer")
     instruments.gauge("cachefleet_metric_blocks_waiting", "w", recorder.waiting)
+    instruments.gauge(COST, "c", lambda: 0.0)
     watch_parts(instruments, cast(Parts, Made), folder)
     return instruments
 

@@ -9,12 +9,14 @@ from itertools import pairwise
 import pytest
 from msgspec.structs import replace
 
+from cachefleet.costs.offerings import price_per_hour
 from cachefleet.costs.report import cost_report
 from cachefleet.interfaces import Deposed, Store, StoreError
 from cachefleet.model.group import GroupMemory, NodeMemory
 from cachefleet.model.resource import Kind, Scope
 from cachefleet.model.row import GroupRow
 from cachefleet.model.usage import Counted, Span
+from cachefleet.reference.node_types import NODE_TYPES
 from cachefleet.settings import Settings
 from cachefleet.store import SqlStore, open_store
 from cachefleet.telemetry.usage_ledger import KEPT_S, LOOK_S, UsageCounter
@@ -34,7 +36,7 @@ class Service:
     def __init__(self, name: str, store: SqlStore, clock: ManualClock) -> None:
         self.name, self.store = name, store
         self.token = 0
-        self.counter = UsageCounter(store, store.usage, clock, LEASE, lambda: self.token)
+        self.counter = UsageCounter(store, store.usage, clock, LEASE, lambda: self.token, Settings())
 
     async def take_the_lead(self, other: str) -> None:
         self.token = (await self.store.hold_lease(LEASE, self.name, 1e9, dead=other)).token
@@ -157,9 +159,11 @@ def test_500_groups_cost_some_reads_and_one_write() -> None:
             for number in range(500):
                 await day.set(f"g{number:03}", 2)
             counted = Counting(store, counts), Counting(store.usage, counts)
-            counter = UsageCounter(*counted, clock, LEASE, lambda: service.token)
+            counter = UsageCounter(*counted, clock, LEASE, lambda: service.token, Settings())
             await counter.look()
             assert len(await store.usage.going_on()) == 500
+            price = price_per_hour(NODE_TYPES["cache.t4g.micro"], Settings().prices)
+            assert counter.cost_per_hour() == pytest.approx(1000 * price)
             counts.clear()
             clock.pass_time(LOOK_S)
             await counter.look()
@@ -225,7 +229,7 @@ def test_it_looks_every_minute_whatever_fails() -> None:
         clock = ManualClock(BEGIN)
         store: Store = MemoryStore(clock)
         ledger = Troubled(clock, None, StoreError("away"), Deposed("no"), ValueError("odd"), None)
-        task = asyncio.create_task(UsageCounter(store, ledger, clock, LEASE, lambda: 1).run())
+        task = asyncio.create_task(UsageCounter(store, ledger, clock, LEASE, lambda: 1, Settings()).run())
         await clock.advance(5 * LOOK_S)
         assert ledger.written == [BEGIN + LOOK_S, BEGIN + 5 * LOOK_S]
         task.cancel()
