@@ -118,6 +118,7 @@ def test_filters(account: Account) -> None:
     networks = account.ec2.describe_vpcs()["Vpcs"]
     found = account.run(
         of("cache-cluster", "every-cluster"),
+        {**of("cache-cluster", "by-query"), "query": [{"ShowCacheClustersNotInReplicationGroups": True}]},
         of("cache-cluster", "by-value", value("ReplicationGroupId", GROUP)),
         of("cache-cluster", "by-tag", {"tag:team": "shop"}),
         of("cache-cluster", "without-tag", {"tag:team": "absent"}),
@@ -137,6 +138,7 @@ def test_filters(account: Account) -> None:
     node = f"{GROUP}-001"
     assert found == {
         "every-cluster": [ALONE, node],
+        "by-query": [ALONE],
         "by-value": [node],
         "by-tag": [node],
         "without-tag": [ALONE],
