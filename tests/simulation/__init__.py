@@ -10,7 +10,7 @@ format, the pool of addresses. What is simulated, and where:
     loop.py         virtual time; control planes that stand still
     network.py      paths, connections, partitions, slow paths; transport.py: what the drivers connect with
     process.py      processes that are frozen, busy or ended; machine.py: all of them; host.py: what a control plane sees
-    engine.py       Valkey with cluster mode disabled; replication.py: its log, partial and full syncs
+    engine.py       Valkey with cluster mode disabled; replication.py: its log, partial and full syncs; directives.py: its parameters
     slots.py        sets of slots; open_slots.py: moves key by key; slot_jobs.py: atomic migration
     cluster.py      cluster mode enabled; gossip.py: the bus; election.py: who becomes primary
     encryption.py   TLS as far as it decides who can connect to whom: ports, certificates and who believes them
@@ -18,7 +18,7 @@ format, the pool of addresses. What is simulated, and where:
     store.py        latency, failures and lost answers over tests/fakes/store.py or a real database
     writers.py      clients that write unique values and remember what was acknowledged
     faults.py       what goes wrong; plots.py: sequences that chance would seldom make; operators.py: wishes
-    changes.py      what operators change of a group; change_mutants.py: what breaks it
+    changes.py      what operators change of a group; change_mutants.py, parameter_mutants.py: what breaks it
     custody.py      which shard answers for which writes, and the books; rolls.py: one disruptive thing at a time
     transfers.py    the archive, and the workers of a control plane that move snapshots
     snapshots.py    what must hold of snapshots and restored groups; snapshot_mutants.py: what breaks it

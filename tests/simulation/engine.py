@@ -12,9 +12,9 @@ from typing import Any, ClassVar, Protocol
 
 from cachefleet.engine_interfaces import Build
 from cachefleet.engines.replies import IAM_MODULE
-from cachefleet.engines.valkey_directives import BUFFER_LIMIT
 from cachefleet.model.group import Engine as Kind
 from tests.simulation import keys
+from tests.simulation.directives import with_value
 from tests.simulation.encryption import Ports
 from tests.simulation.network import End
 from tests.simulation.process import Process
@@ -55,15 +55,6 @@ class Witness(Protocol):
     def led_by_hand(self, engine: Engine) -> None: ...
 
     def unknown(self, engine: Engine, words: list[str]) -> None: ...
-
-
-def with_value(config: Mapping[str, str], directive: str, value: str) -> str:
-    """What stands there once that was said, too: limits of one class of clients leave those of others as they are."""
-    if directive != BUFFER_LIMIT:
-        return value
-    words = f"{config.get(directive, '')} {value}".split()
-    limits = {words[place]: " ".join(words[place : place + 4]) for place in range(0, len(words), 4)}
-    return " ".join(limits.values())
 
 
 class Engine:

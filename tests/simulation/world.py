@@ -23,9 +23,9 @@ from tests.fakes.catalogue import StaticCatalogue
 from tests.fakes.store import MemoryStore
 from tests.simulation.checkers import Checkers
 from tests.simulation.cluster import ClusterEngine
+from tests.simulation.directives import directives
 from tests.simulation.encryption import Certificates
 from tests.simulation.engine import Engine as SimEngine
-from tests.simulation.engine import with_value
 from tests.simulation.groups import INSTALLED
 from tests.simulation.keys import Keys, catalogue
 from tests.simulation.loop import VirtualClock, VirtualLoop
@@ -125,7 +125,7 @@ class World:
             process.program = Discovery(process, lambda: files["nodes.json"])
         else:
             assert build is not None, program
-            self._boot_engine(process, _directives(rendering.files[CONFIG_FILE].decode()), build)
+            self._boot_engine(process, directives(rendering.files[CONFIG_FILE].decode()), build)
             self.engines[process.incarnation].seeded = bool(rendering.pipes)
             self.snapshots.booted(process.incarnation, seeded=bool(rendering.pipes))
 
@@ -262,12 +262,3 @@ class World:
         """Of all nodes, once clients know of them."""
         row = self.checkers.rows.get(uid)
         return [node.address for node in row.memory.nodes.values()] if row is not None and row.memory.provisioned else []
-
-
-def _directives(text: str) -> dict[str, str]:
-    """Directive -> its words; of those that stand more than once, the last, or all limits of buffers."""
-    found: dict[str, str] = {}
-    for line in text.splitlines():
-        name, _, value = line.partition(" ")
-        found[name] = with_value(found, name, value.strip('"'))
-    return found
