@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from cachefleet.api import operations
 from cachefleet.model.errors import AwsError
 from cachefleet.model.group import Shape
 from cachefleet.model.resource import GROUP_KINDS, Kind
@@ -21,6 +22,16 @@ from tests.simulation.world import PORT, World
 
 NODE_TYPES = ("cache.t4g.micro", "cache.t4g.small", "cache.m6g.large")
 NAMES = ("one", "two")
+assert operations  # importing it registers them
+VALUES = tuple(
+    {"ParameterName": name, "ParameterValue": value}
+    for name, value in (
+        ("timeout", "20"),
+        ("maxmemory-policy", "allkeys-lru"),
+        ("databases", "4"),
+        ("reserved-memory-percent", "40"),
+    )
+)
 Wish = tuple[str, dict[str, Any]]
 
 
@@ -45,6 +56,8 @@ class ApiUsers:
     def _tell(self, before: dict[Any, Row[Any]]) -> None:
         after = self._store._contents.rows
         for key in before.keys() | after.keys():
+            if key.kind is Kind.PARAMETER_GROUP:
+                self._world.parameters[key.name] = dict(after[key].desired.values) if key in after else {}
             if key.kind not in (*GROUP_KINDS, Kind.SNAPSHOT):
                 continue
             if key not in after:
@@ -62,7 +75,7 @@ class ApiUsers:
             await self.ask(name, **request)
         except AwsError as error:
             self._world.trace.note(f"refused  {error}")
-            assert error.http_status < 500, (name, request, str(error))
+            assert error.http_status < 500 and error.code != "InvalidAction", (name, request, str(error))
         else:
             self.done[name] = self.done.get(name, 0) + 1
 
@@ -90,6 +103,7 @@ class ApiUsers:
             return self._creation(NAMES[self._made - 1])
         member = f"{group}-{pick(('001', '002', '003', '0001-001', '0002-002'))}"
         snapshot = f"s{pick(range(1, 6))}"
+        mine = {"CacheParameterGroupName": "mine"}
         arn = f"arn:aws:elasticache:local-1:000000000000:replicationgroup:{group}"
         wishes: list[tuple[float, Wish]] = [
             (4, self._creation(group)),
@@ -104,7 +118,7 @@ class ApiUsers:
             (2, ("ModifyReplicationGroup", {**name, **now, "PrimaryClusterId": member})),
             (4, ("IncreaseReplicaCount", {**immediate, "NewReplicaCount": pick((1, 2))})),
             (3, ("DecreaseReplicaCount", {**immediate, "NewReplicaCount": pick((0, 1))})),
-            (4, ("ModifyReplicationGroupShardConfiguration", {**immediate, "NodeGroupCount": pick((2, 3))})),
+            (6, ("ModifyReplicationGroupShardConfiguration", {**immediate, "NodeGroupCount": pick((2, 3))})),
             (2, ("ModifyReplicationGroupShardConfiguration",
                  {**immediate, "NodeGroupCount": 2, "NodeGroupsToRemove": [pick(("0001", "0002", "0003"))]})),
             (3, ("TestFailover", {**name, "NodeGroupId": pick(("0001", "0002"))})),
@@ -112,12 +126,17 @@ class ApiUsers:
             (2, ("ModifyCacheCluster", {"CacheClusterId": "mem", **now, "NumCacheNodes": pick((2, 3, 4))})),
             (2, ("ModifyCacheCluster", {"CacheClusterId": cluster, **now, "CacheNodeType": pick(NODE_TYPES)})),
             (1, ("ModifyCacheCluster", {"CacheClusterId": "alone", **now, "EngineVersion": "9.1"})),
+            (1, ("CreateCacheParameterGroup", {**mine, "CacheParameterGroupFamily": "valkey9", "Description": "d"})),
+            (3, ("ModifyCacheParameterGroup", {**mine, "ParameterNameValues": [pick(VALUES)]})),
+            (1, ("ResetCacheParameterGroup", {**mine, "ResetAllParameters": True})),
+            (0.5, ("DeleteCacheParameterGroup", mine)),
+            (3, ("ModifyReplicationGroup", {**name, **now, **pick((mine, {"CacheParameterGroupName": "default.valkey9"}))})),
             (4, ("CreateSnapshot", {**name, "SnapshotName": f"s{self._made % 6}"})),
             (1, ("CopySnapshot", {"SourceSnapshotName": snapshot, "TargetSnapshotName": f"copy{self._made}"})),
             (1, ("DeleteSnapshot", {"SnapshotName": snapshot})),
             (2, ("AddTagsToResource", {"ResourceName": arn, "Tags": [{"Key": pick(("k1", "k2")), "Value": str(self._made)}]})),
             (1, ("RemoveTagsFromResource", {"ResourceName": arn, "TagKeys": ["k1"]})),
-            (1, ("DeleteReplicationGroup", {**name, **pick(({}, {"FinalSnapshotIdentifier": f"last{self._made}"}))})),
+            (0.4, ("DeleteReplicationGroup", {**name, **pick(({}, {"FinalSnapshotIdentifier": f"last{self._made}"}))})),
             (0.5, ("DeleteCacheCluster", {"CacheClusterId": cluster})),
             (1, ("DeleteCacheCluster", {"CacheClusterId": member})),
         ]  # fmt: skip
@@ -131,6 +150,7 @@ class ApiUsers:
         }
         kinds: list[dict[str, Any]] = [
             {"NumCacheClusters": self._chance.choice((1, 2, 3)), "EngineVersion": self._chance.choice(("8.1", "9.1"))},
+            {"NumNodeGroups": 2, "ReplicasPerNodeGroup": 1},
             {"NumNodeGroups": self._chance.choice((1, 2)), "ReplicasPerNodeGroup": self._chance.choice((0, 1))},
             {"SnapshotName": f"s{self._chance.choice(range(1, 6))}"},
         ]

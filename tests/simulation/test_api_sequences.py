@@ -10,7 +10,7 @@ from tests.component.rules.consistency import check_consistent
 from tests.simulation.api_users import ApiUsers
 from tests.simulation.world import World
 
-SEEDS = range(40)
+SEEDS = range(12)
 WISHES = 30
 CONVERGENCE_S = 180.0
 

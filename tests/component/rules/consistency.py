@@ -20,6 +20,7 @@ _LISTS = {
     "Users": "DescribeUsers",
     "UserGroups": "DescribeUserGroups",
     "CacheSubnetGroups": "DescribeCacheSubnetGroups",
+    "CacheParameterGroups": "DescribeCacheParameterGroups",
     "Events": "DescribeEvents",
 }
 _SHARED = (  # by a group and its members
@@ -40,6 +41,8 @@ async def check_consistent(ask: Ask, *, told: bool = False) -> None:
     groups = {group["ReplicationGroupId"]: group for group in found["ReplicationGroups"]}
     clusters = {cluster["CacheClusterId"]: cluster for cluster in found["CacheClusters"]}
     subnet_groups = {group["CacheSubnetGroupName"]: group for group in found["CacheSubnetGroups"]}
+    parameter_groups = {group["CacheParameterGroupName"] for group in found["CacheParameterGroups"]}
+    assert {cluster["CacheParameterGroup"]["CacheParameterGroupName"] for cluster in clusters.values()} <= parameter_groups
     for name, group in groups.items():
         assert group == (await _one(ask, "DescribeReplicationGroups", ReplicationGroupId=name.upper())), name
         _check_group(name, group, clusters)
