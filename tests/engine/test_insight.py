@@ -123,7 +123,7 @@ def test_what_cannot_be_looked_at_is_refused_in_words(service: Service, elastica
         ("GET", {"group": "nobody"}, "no replication group or cluster nobody"),
         ("POST", {"group": "nobody"}, "no replication group or cluster nobody"),
         ("POST", {"group": "nobody", "seconds": "0"}, "no replication group"),
-        ("POST", {"name": "x"}, "name is no parameter"),
+        ("POST", {"name": "x"}, "'name' is no parameter"),
     ):
         with pytest.raises(Refused, match=words):
             asked(service, method, **parameters)

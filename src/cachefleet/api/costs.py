@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import parse_qsl
 
 import msgspec
 
 from cachefleet.api.authorization import GET_COST, authorize_action
 from cachefleet.api.context import Context
 from cachefleet.api.names import quoted
+from cachefleet.api.report_queries import read_query
 from cachefleet.costs.report import cost_report
 from cachefleet.model.errors import invalid_value
 from cachefleet.model.resource import Kind
@@ -26,7 +26,7 @@ async def get_cost(context: Context, query: str) -> Mapping[str, Any]:
     """Of the caller's account and region, from the beginning of the month until now where nothing else is asked for. What was
     not counted (before the first look, and in the future) is no part of it. Raises AwsError."""
     await authorize_action(context, GET_COST)
-    asked = _read(query)
+    asked = read_query(query, _PARAMETERS, "a cost report")
     now = context.clock.now()
     end = _time(asked, "to", now)
     begin = _time(asked, "from", _month_of(min(now, end)))
@@ -50,16 +50,6 @@ async def get_cost(context: Context, query: str) -> Mapping[str, Any]:
     bought = {row.key.name: row.desired for row in rows}
     found = await asyncio.to_thread(cost_report, spans, bought, context.settings, begin, end, tag=tag)
     return {**told, **msgspec.to_builtins(found)}
-
-
-def _read(query: str) -> dict[str, str]:
-    found = parse_qsl(query, keep_blank_values=True)
-    for name, _ in found:
-        if name not in _PARAMETERS:
-            raise invalid_value(f"{quoted(name)} is no parameter of a cost report; there are {', '.join(_PARAMETERS)}.")
-    if len(found) != len(dict(found)):
-        raise invalid_value("Each parameter of a cost report can be given once.")
-    return dict(found)
 
 
 def _time(asked: Mapping[str, str], name: str, otherwise: float) -> float:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import parse_qsl
 
 import msgspec
 from msgspec.structs import replace
 
 from cachefleet.api.authorization import GET_INSIGHT, START_INSIGHT, authorize_action
 from cachefleet.api.context import Context
+from cachefleet.api.report_queries import read_query
 from cachefleet.insight.advice import DAYS, Advice, GroupUse, NodeUse, advise
 from cachefleet.interfaces import Conflict, NameTaken
 from cachefleet.metrics.dimensions import CLUSTER, NODE
@@ -39,7 +39,7 @@ _EVICTIONS, _ENGINE_CPU = MetricName("Evictions", "Count"), MetricName("EngineCP
 async def start_insight(context: Context, query: str) -> Mapping[str, Any]:
     """?group=NAME&seconds=N. While a look is under way, that one is told. Raises AwsError."""
     await authorize_action(context, START_INSIGHT)
-    asked = _read(query)
+    asked = read_query(query, _PARAMETERS, "an insight")
     if not asked.get("group"):
         raise AwsError("MissingParameter", "group is missing: say whose keys to look at, as in /insight?group=NAME.")
     group = await _group(context, asked["group"])
@@ -67,7 +67,7 @@ async def start_insight(context: Context, query: str) -> Mapping[str, Any]:
 async def get_insight(context: Context, query: str) -> Mapping[str, Any]:
     """?group=NAME: what the last look found. Without it: idle and oversized groups. Raises AwsError."""
     await authorize_action(context, GET_INSIGHT)
-    asked = _read(query)
+    asked = read_query(query, _PARAMETERS, "an insight")
     if "group" not in asked:
         return {"advice": [msgspec.to_builtins(one) for one in await _advice(context)]}
     group = await _group(context, asked["group"])
@@ -75,16 +75,6 @@ async def get_insight(context: Context, query: str) -> Mapping[str, Any]:
     if row is None:
         raise AwsError("ResourceNotFoundFault", f"Nobody has looked at the keys of {group.key.name} in the last 24 hours.")
     return _told(group, row.desired)
-
-
-def _read(query: str) -> dict[str, str]:
-    found = parse_qsl(query, keep_blank_values=True)
-    for name, _ in found:
-        if name not in _PARAMETERS:
-            raise _invalid(f"{name[:80]} is no parameter of an insight; there are {' and '.join(_PARAMETERS)}.")
-    if len(found) != len(dict(found)):
-        raise _invalid("Each parameter of an insight can be given once.")
-    return dict(found)
 
 
 def _seconds(asked: Mapping[str, str]) -> int:

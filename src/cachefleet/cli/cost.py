@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
-from rich.markup import escape
 
 from cachefleet.cli.failure import Failure
 from cachefleet.cli.public_api import Refused, cost, running_service
-from cachefleet.cli.table import plain_table, screen
+from cachefleet.cli.table import Shown, show_report
 from cachefleet.clock import Clock
 from cachefleet.protocol.timestamp import format_timestamp
 from cachefleet.settings import Settings
 
 _DAY_S = 86_400.0
-Shown = tuple[str, Sequence[str], Sequence[Sequence[str]]]  # title, headings, rows
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -40,15 +38,7 @@ def show_cost(settings: Settings, asked: Asked, clock: Clock, *, as_json: bool) 
     if as_json:
         print(json.dumps(report, indent=2))
         return
-    console = screen()
-    for line in lines_of(report):
-        console.print(line, markup=False, soft_wrap=True)
-    for title, headings, rows in tables_of(report):
-        table = plain_table(headings)
-        for row in rows:
-            table.add_row(*map(escape, row))
-        console.print(f"\n{title}", markup=False)
-        console.print(table)
+    show_report(lines_of(report), tables_of(report))
 
 
 def parameters_of(asked: Asked, now: float) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from rich.markup import escape
@@ -12,7 +12,7 @@ from rich.markup import escape
 from cachefleet.cli.failure import Failure
 from cachefleet.cli.invocation import command
 from cachefleet.cli.public_api import Refused, insight, running_service
-from cachefleet.cli.table import plain_table, screen
+from cachefleet.cli.table import Shown, plain_table, screen, show_report
 from cachefleet.clock import Clock
 from cachefleet.settings import Settings
 
@@ -43,15 +43,7 @@ def show_insight(settings: Settings, group: str, seconds: int, clock: Clock, *, 
         print(json.dumps(found, indent=2))
         return
     report = found["report"]
-    console = screen()
-    for line in lines_of(report):
-        console.print(line, markup=False, soft_wrap=True)
-    for title, headings, rows in tables_of(report):
-        table = plain_table(headings)
-        for row in rows:
-            table.add_row(*map(escape, row))
-        console.print(f"\n{title}", markup=False)
-        console.print(table)
+    show_report(lines_of(report), tables_of(report))
 
 
 def show_advice(settings: Settings, *, as_json: bool) -> None:
@@ -114,7 +106,7 @@ def _times(times: float) -> str:
     return words.get(times, f"{times:g} times")
 
 
-def tables_of(report: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str], Sequence[Sequence[str]]]]:
+def tables_of(report: Mapping[str, Any]) -> Iterator[Shown]:
     """Pure: (title, headings, rows) of what there is."""
     keyspace = report["keyspace"]
     hot = report["hot"][:NAMES]

@@ -117,7 +117,7 @@ def test_one_that_nobody_works_off_may_be_asked_for_again() -> None:
         ("group=shop&seconds=", "InvalidParameterValue", "whole number"),
         ("group=shop&seconds=%C2%B2", "InvalidParameterValue", "whole number"),
         ("group=shop&seconds=1&seconds=2", "InvalidParameterValue", "once"),
-        ("group=shop&name=1", "InvalidParameterValue", "name is no parameter"),
+        ("group=shop&name=1", "InvalidParameterValue", "'name' is no parameter"),
     ],
 )
 def test_what_cannot_be_asked_for(query: str, code: str, words: str) -> None:

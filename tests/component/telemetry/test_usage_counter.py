@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from itertools import pairwise
 
 import pytest
@@ -77,13 +78,24 @@ class Day:
         return {one.name: one.hours.node_hours for one in report.groups}
 
 
+@asynccontextmanager
+async def a_day() -> AsyncIterator[tuple[Day, Service]]:
+    """And the service that leads when it begins."""
+    clock = ManualClock(BEGIN)
+    store = await open_store("sqlite+aiosqlite:///:memory:", clock)
+    try:
+        service = Service("one", store, clock)
+        await service.take_the_lead("")
+        yield Day(store, clock), service
+    finally:
+        await store.close()
+
+
 def test_a_day_of_two_services_counts_each_node_once() -> None:
     async def body() -> None:
-        clock = ManualClock(BEGIN)
-        store = await open_store("sqlite+aiosqlite:///:memory:", clock)
-        try:
-            day, first, second = Day(store, clock), Service("one", store, clock), Service("two", store, clock)
-            await first.take_the_lead("")
+        async with a_day() as (day, first):
+            clock, store = day.clock, day.store
+            second = Service("two", store, clock)
             leader, other = first, second
             await day.set("stays", 3, {"team": "a"})
             await first.counter.look()
@@ -110,8 +122,6 @@ def test_a_day_of_two_services_counts_each_node_once() -> None:
             spans = await store.usage.spans(SCOPE, 0.0, 1e12)
             assert len(spans) < 2 + 25 + 13  # what does not change takes no more room
             _never_twice_at_once(spans)
-        finally:
-            await store.close()
 
     asyncio.run(body())
 
@@ -124,11 +134,7 @@ def _never_twice_at_once(spans: Sequence[Span]) -> None:
 
 def test_while_no_service_runs_nodes_go_on() -> None:
     async def body() -> None:
-        clock = ManualClock(BEGIN)
-        store = await open_store("sqlite+aiosqlite:///:memory:", clock)
-        try:
-            day, service = Day(store, clock), Service("one", store, clock)
-            await service.take_the_lead("")
+        async with a_day() as (day, service):
             await day.set("stays", 2)
             await day.set("goes", 2)
             await day.set("relaunched", 2)
@@ -138,24 +144,19 @@ def test_while_no_service_runs_nodes_go_on() -> None:
             await day.set("relaunched", 0)
             await day.set("relaunched", 2)
             day.pass_time(LOOK_S)
-            service = Service("two", store, clock)
+            service = Service("two", day.store, day.clock)
             await service.take_the_lead("one")
             await service.counter.look()
             assert await day.counted() == pytest.approx({"stays": 10 + 2 / 60, "relaunched": 2 / 60}, abs=0.001)
-        finally:
-            await store.close()
 
     asyncio.run(body())
 
 
 def test_500_groups_cost_some_reads_and_one_write() -> None:
     async def body() -> None:
-        clock = ManualClock(BEGIN)
-        store = await open_store("sqlite+aiosqlite:///:memory:", clock)
         counts: dict[str, int] = {}
-        try:
-            day, service = Day(store, clock), Service("one", store, clock)
-            await service.take_the_lead("")
+        async with a_day() as (day, service):
+            clock, store = day.clock, day.store
             for number in range(500):
                 await day.set(f"g{number:03}", 2)
             counted = Counting(store, counts), Counting(store.usage, counts)
@@ -169,19 +170,13 @@ def test_500_groups_cost_some_reads_and_one_write() -> None:
             await counter.look()
             assert counts == {"counted": 1, "keys": 1, "rows": 7, "going_on": 1, "write": 1}
             assert len(await store.usage.spans(SCOPE, 0.0, 1e12)) == 500
-        finally:
-            await store.close()
 
     asyncio.run(body())
 
 
 def test_what_is_older_than_13_months_is_forgotten() -> None:
     async def body() -> None:
-        clock = ManualClock(BEGIN)
-        store = await open_store("sqlite+aiosqlite:///:memory:", clock)
-        try:
-            day, service = Day(store, clock), Service("one", store, clock)
-            await service.take_the_lead("")
+        async with a_day() as (day, service):
             for name in ("goes", "stays"):
                 await day.set(name, 1)
             for _ in range(2):
@@ -191,9 +186,7 @@ def test_what_is_older_than_13_months_is_forgotten() -> None:
             await service.counter.look()
             day.pass_time(KEPT_S)
             await service.counter.look()
-            assert [span.group.name for span in await store.usage.spans(SCOPE, 0.0, 1e12)] == ["stays"]
-        finally:
-            await store.close()
+            assert [span.group.name for span in await day.store.usage.spans(SCOPE, 0.0, 1e12)] == ["stays"]
 
     asyncio.run(body())
 
