@@ -9,6 +9,9 @@ from msgspec.structs import replace
 
 from cachefleet.model.log import LogGroup
 from cachefleet.model.log_delivery import DeliveryState, LogType
+from cachefleet.model.parameter_group import ParameterGroupDesired
+from cachefleet.model.resource import Kind
+from cachefleet.model.row import ParameterGroupRow, Row
 from cachefleet.telemetry.log_collector import KEPT_LAUNCHES
 from tests.component.logs.world import LAUNCH, NOW, SCOPE, SLOW_STREAM, World, in_world, to
 
@@ -63,6 +66,28 @@ def test_entries_that_the_engine_dropped_are_told(tmp_path: Path) -> None:
         why = "5 entries of the slow log were lost before the one with id 6"
         assert next(message for message in await world.delivered(SLOW_STREAM) if "lost" in message).endswith(why)
         assert await world.events() == [f"Cache node 0001: {why}"]
+
+    in_world(World(tmp_path, to("/caches")), body)
+
+
+def test_an_engine_keeps_as_many_entries_as_its_own_parameter_group_says(tmp_path: Path) -> None:
+    def parameters(length: str) -> ParameterGroupDesired:
+        return ParameterGroupDesired(family="valkey9", description="", values={"slowlog-max-len": length})
+
+    async def body(world: World) -> None:
+        collector = await world.begin()
+        own: ParameterGroupRow = Row(key=SCOPE.key(Kind.PARAMETER_GROUP, "mine"), desired=parameters("20000"))
+        async with world.store.transaction() as transaction:
+            own = await transaction.insert(own)
+        await world.change(parameter_group="mine")
+        await collector.look()
+        assert world.node.keeps == 20_000
+        async with world.store.transaction() as transaction:
+            await transaction.update(replace(own, desired=parameters("7")))
+        (slow,) = (await world.stored()).desired.logs
+        await world.change(logs=(replace(slow, state=DeliveryState.DISABLING),))
+        await world.later(collector)
+        assert world.node.keeps == 7
 
     in_world(World(tmp_path, to("/caches")), body)
 
