@@ -39,7 +39,7 @@ def bounds(parameter: Parameter, most: int) -> list[str]:
         return ["1.01", parameter.allowed.split("-")[1]]
     if parameter.data_type != "integer":
         return parameter.allowed.split(",")
-    ends = [end for low_and_high in parameter_values._ranges(parameter) for end in low_and_high]
+    ends = [end for low_and_high in parameter_values.ranges(parameter) for end in low_and_high]
     return list(dict.fromkeys(str(min(end, most) if parameter.name == "repl-backlog-size" else end) for end in ends))
 
 

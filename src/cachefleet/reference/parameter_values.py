@@ -62,6 +62,17 @@ def check_value(family: Family, parameter: Parameter, value: str) -> None:
         raise ValueError(f"it must be one of {', '.join(parameter.allowed.split(','))}")
 
 
+def ranges(parameter: Parameter) -> Iterator[tuple[int, int]]:
+    """The lowest and highest values of each part of an integer's AllowedValues: "1-100", "0,20-", "-1-"."""
+    most = _LARGEST_INT if parameter.name in _INTS else _LARGEST_LONG
+    for part in parameter.allowed.split(","):
+        found = _RANGE.fullmatch(part)
+        if found is None:
+            raise ValueError(f"nothing is known of its values ({parameter.allowed})")
+        low, dash, high = found.groups()
+        yield int(low), int(high) if high else most if dash else int(low)
+
+
 def check_together(family: Family, values: Mapping[str, str]) -> None:
     """values: all that a group sets itself. Raises ValueError: the rule, with the names that it is about."""
     if "max_item_size" not in values and "slab_chunk_max" not in values:
@@ -131,19 +142,8 @@ def _check_renames(family: Family, value: str) -> None:
 
 
 def _check_integer(parameter: Parameter, value: str) -> None:
-    ranges = list(_ranges(parameter))
-    if _INTEGER.fullmatch(value) and any(low <= int(value) <= high for low, high in ranges):
+    allowed = list(ranges(parameter))
+    if _INTEGER.fullmatch(value) and any(low <= int(value) <= high for low, high in allowed):
         return
-    shown = " or ".join(str(low) if low == high else f"{low} to {high}" for low, high in ranges)
+    shown = " or ".join(str(low) if low == high else f"{low} to {high}" for low, high in allowed)
     raise ValueError(f"it must be an integer: {shown}")
-
-
-def _ranges(parameter: Parameter) -> Iterator[tuple[int, int]]:
-    """The lowest and highest values of each part of AllowedValues: "1-100", "0,20-", "-1-"."""
-    most = _LARGEST_INT if parameter.name in _INTS else _LARGEST_LONG
-    for part in parameter.allowed.split(","):
-        found = _RANGE.fullmatch(part)
-        if found is None:
-            raise ValueError(f"nothing is known of its values ({parameter.allowed})")
-        low, dash, high = found.groups()
-        yield int(low), int(high) if high else most if dash else int(low)
