@@ -29,7 +29,7 @@ static void look(const word_table *table) {
 /* In memory of its own and of its size, so that not a byte can be read beside it. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     char *text = malloc(size ? size : 1);
-    word_table table = {NULL, 0, 0};
+    word_table table = {0};
     if (!text) return 0;
     memcpy(text, data, size);
     taken += words_read_renames(&table, text, size) == NULL;

@@ -102,7 +102,7 @@ static void look(filtered_command *command) {
     size_t size = 0;
     uint64_t id = 0;
     const char *name = StringPtrLen(CommandFilterArgGet(command, 0), &size);
-    const word *renamed = words_find(&renames, name, size);
+    const word *renamed = renames.count ? words_find(&renames, name, size) : NULL;
     if (renamed && is_client(command, &id)) {
         if (!(renamed->flags & WORD_IS_NEW)) {
             char gone[WORDS_LONGEST_NAME + 1];
@@ -251,7 +251,7 @@ static engine_string *told_renames(const char *name, void *data) {
 static int take_renames(const char *name, engine_string *text, void *data, engine_string **wrong) {
     size_t size = 0;
     const char *line = StringPtrLen(text, &size);
-    word_table fresh = {NULL, 0, 0};
+    word_table fresh = {0};
     const char *why = words_read_renames(&fresh, line, size);
     (void)name;
     (void)data;

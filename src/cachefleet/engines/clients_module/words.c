@@ -1,7 +1,6 @@
 /* See words.h. */
 #include "words.h"
 
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -27,13 +26,14 @@ static int can_be_kept(const char *name, size_t size) {
 }
 
 const word *words_find(const word_table *table, const char *name, size_t size) {
-    if (!table->count || !can_be_kept(name, size)) return NULL;
+    if (!size || !(table->sizes[*name & 31] >> (size & 63) & 1) || !can_be_kept(name, size)) return NULL;
     const word *found = place_of(table, name, size);
     return found->flags ? found : NULL;
 }
 
 static int grow(word_table *table) {
-    word_table larger = {NULL, table->room ? 2 * table->room : FIRST_ROOM, table->count};
+    word_table larger = *table;
+    larger.room = table->room ? 2 * table->room : FIRST_ROOM;
     larger.words = calloc(larger.room, sizeof(word));
     if (!larger.words) return 0;
     for (size_t i = 0; i < table->room; i++)
@@ -50,6 +50,7 @@ static word *add(word_table *table, const char *name, size_t size, int flags) {
     if (!one->flags) {
         for (size_t i = 0; i < size; i++) one->name[i] = (char)lower(name[i]);
         table->count++;
+        table->sizes[*name & 31] |= (uint64_t)1 << (size & 63);
     }
     one->flags |= flags;
     return one;

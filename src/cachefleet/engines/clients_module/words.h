@@ -3,6 +3,7 @@
 #define CACHEFLEET_WORDS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 enum { WORDS_LONGEST_NEW_NAME = 20, WORDS_LONGEST_NAME = 64 };
 
@@ -18,6 +19,7 @@ typedef struct {
 typedef struct {
     word *words; /* a hash table; its room is a power of two, or 0 */
     size_t room, count;
+    uint64_t sizes[32]; /* by the first letter, of any case: which sizes its words have, so that most others are known at once */
 } word_table;
 
 /* The word of that name, in any case; NULL when there is none. */
