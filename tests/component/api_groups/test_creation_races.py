@@ -166,7 +166,7 @@ async def test_nodes_and_clusters_of_an_account_are_counted_once_each(stage: Gro
 async def test_users_and_groups_of_them_and_of_subnets_are_counted_once_each(stage: GroupStage) -> None:
     stage.use(Settings(api=ApiSettings(users=1, user_groups=1, subnet_groups=1)))
     subnet_ids = await subnets(stage)
-    creations = [
+    creations: list[tuple[str, str, str, dict[str, Any]]] = [
         ("UserQuotaExceeded", "CreateUser", "UserId", {"UserName": "u", "Engine": "redis", "AccessString": "on ~* +@all",
                                                        "NoPasswordRequired": True}),
         ("UserGroupQuotaExceeded", "CreateUserGroup", "UserGroupId", {"Engine": "valkey"}),
