@@ -1,7 +1,4 @@
-"""The module for clients in real engines: renamed commands, and connections that write to replicas.
-
-Blocked commands are a matter of users' rules, on engines without the module, too.
-"""
+"""The module for clients in real engines: renamed commands, and connections that write to replicas."""
 
 from __future__ import annotations
 
@@ -24,9 +21,9 @@ from cachefleet.engines.access import CONTROLLER
 from cachefleet.engines.clients_module import CLIENTS_SOURCE
 from cachefleet.engines.module_compiling import compiled_module
 from cachefleet.engines.valkey import ValkeyDriver
-from cachefleet.model.access import OPEN, EngineUser, digest, fingerprint
+from cachefleet.model.access import OPEN, EngineUser, digest
 from cachefleet.model.group import Engine
-from tests.engine.engine_processes import RESP_VERSIONS, Client, Node, build_of, every_version, free_address, until
+from tests.engine.engine_processes import RESP_VERSIONS, Client, Node, build_of, free_address, until
 from tests.engine.slot_pairs import ALL, SlotCluster
 from tests.engine.test_drivers_access import LOWER, PASSWORDS, Launched, client_of, is_refused, launched, primary
 from tests.fixtures.iam_tokens import require_compiler
@@ -150,36 +147,6 @@ def test_a_renamed_command_that_waits_goes_on(engine: Engine, version: str, modu
                 await until(lambda: int(ours.info("clients")["blocked_clients"]) == 1)
                 ours.execute_command("CLIENT", "UNPAUSE")
                 assert client.reply() == "OK"
-
-    asyncio.run(scenario())
-
-
-@every_version
-def test_blocked_commands_are_nobodys_but_ours(engine: Engine, version: str) -> None:
-    value = "FLUSHALL blocked keys blocked MULTI blocked INFO blocked PING blocked STRALGO blocked LCS blocked HEXPIRE blocked"
-    users = (replace(OPEN, renames=value), replace(READER, renames=value))
-
-    async def scenario() -> None:
-        async with launched(engine, version) as (driver, engines):
-            node = await primary(driver, engines, users=users)
-            replica = engines.start(follow=node.address, users=users)
-            for one in (node, replica):
-                assert (await engines.view(one)).access == fingerprint(users), "from its start on"
-            await engines.view(replica, lambda view: view.link_up and not view.syncing)
-            with client_of(node) as client:
-                for words in (("KEYS", "*"), ("FLUSHALL",), ("MULTI",), ("info",), ("PING",)):
-                    assert is_refused(client, *words), words
-                assert re.search("permission|can't run this command", client.call("EVAL", "return redis.call('FLUSHALL')", "0"))
-                assert client.call("SET", "a", "1") == "OK" and client.call("WAIT", "1", "5000") == 1
-                await driver.promote(replica.address, ())
-                await driver.follow(node.address, replica.address, ())
-                await engines.view(node, lambda view: view.link_up and not view.syncing)
-                shorter = tuple(replace(user, renames="FLUSHALL blocked") for user in users)
-                await driver.admit(node.address, shorter)
-                assert (await engines.view(node)).access == fingerprint(shorter)
-                assert client.call("KEYS", "*") == ["a"] and is_refused(client, "FLUSHALL")
-                await driver.admit(node.address, (OPEN, READER))
-                assert not is_refused(client, "FLUSHALL")
 
     asyncio.run(scenario())
 
