@@ -6,7 +6,7 @@ becomes of it, is decided by api.tags.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from cachefleet.api import tags
@@ -86,17 +86,14 @@ async def get_tag_values(context: Context, request: dict[str, Any]) -> dict[str,
 
 @operation("TagResources", service=SERVICE, effective=("ResourceARNList", "Tags"))
 async def tag_resources(context: Context, request: dict[str, Any]) -> dict[str, Any]:
-    """Each by itself: those that cannot be tagged are told, and the others are."""
     given = show_tags(request["Tags"])
     if not given:
         raise _invalid("Tags: at least one tag must be named.")
-    failed: dict[str, Any] = {}
-    for arn in _arns(request, MAX_ARNS_TO_CHANGE):
-        try:
-            await tags.add_tags_to_resource(context, {"ResourceName": arn, "Tags": given})
-        except AwsError as error:
-            failed[arn] = _failure(error)
-    return {"FailedResourcesMap": failed}
+
+    async def tag(arn: str) -> None:
+        await tags.add_tags_to_resource(context, {"ResourceName": arn, "Tags": given})
+
+    return await _to_each(request, tag)
 
 
 @operation("UntagResources", service=SERVICE, effective=("ResourceARNList", "TagKeys"))
@@ -105,15 +102,24 @@ async def untag_resources(context: Context, request: dict[str, Any]) -> dict[str
     keys = frozenset(request["TagKeys"])
     if not keys:
         raise _invalid("TagKeys: at least one key must be named.")
+
+    async def untag(arn: str) -> None:
+        held = await tags.list_tags_for_resource(context, {"ResourceName": arn})
+        there = [tag["Key"] for tag in held["TagList"] if tag["Key"] in keys]
+        if there:
+            await tags.remove_tags_from_resource(context, {"ResourceName": arn, "TagKeys": there})
+
+    return await _to_each(request, untag)
+
+
+async def _to_each(request: Mapping[str, Any], change: Callable[[str], Awaitable[None]]) -> dict[str, Any]:
+    """Each resource by itself: what is refused for one is told beside what was done to the others."""
     failed: dict[str, Any] = {}
     for arn in _arns(request, MAX_ARNS_TO_CHANGE):
         try:
-            held = await tags.list_tags_for_resource(context, {"ResourceName": arn})
-            there = [tag["Key"] for tag in held["TagList"] if tag["Key"] in keys]
-            if there:
-                await tags.remove_tags_from_resource(context, {"ResourceName": arn, "TagKeys": there})
+            await change(arn)
         except AwsError as error:
-            failed[arn] = _failure(error)
+            failed[arn] = {"StatusCode": error.http_status, "ErrorCode": error.code, "ErrorMessage": error.message}
     return {"FailedResourcesMap": failed}
 
 
@@ -211,7 +217,3 @@ def _page(found: Tagged, resources: int, most_tags: int | None) -> Tagged:
 def _shown(found: Tagged, token: str) -> dict[str, Any]:
     mappings = [{"ResourceARN": arn, "Tags": show_tags(held)} for arn, held in found.items()]
     return {"ResourceTagMappingList": mappings, "PaginationToken": token}
-
-
-def _failure(error: AwsError) -> dict[str, Any]:
-    return {"StatusCode": error.http_status, "ErrorCode": error.code, "ErrorMessage": error.message}
