@@ -176,7 +176,7 @@ def settings_of(host: str, port: int) -> dict[str, str]:
         text = b""
         while not text.endswith(b"END\r\n"):
             text += client.recv(65536)
-    return dict(line.split(" ", 2)[1:] for line in text.decode().splitlines() if line.count(" ") > 1)
+    return dict(line.split(" ", 2)[1:] for line in text.decode(errors="replace").splitlines() if line.count(" ") > 1)
 
 
 def test_memcached_starts_with_each_bound_and_tells_when_it_would_start_otherwise() -> None:
