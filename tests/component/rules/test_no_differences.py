@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cachefleet.store.documents import decoded, encoded
 from tests.component.rules.stage import SUBNET_IDS, RuleStage
 from tests.component.rules.walks_of_changes import LOGS
 from tests.component.rules.world import ARN, TOPIC, new_world, settle, shown
@@ -284,6 +285,19 @@ def test_what_is_shown_can_be_sent_back_and_changes_nothing(now: bool) -> None:
                 reply = await world.ask(name, {**sent, "ApplyImmediately": now})
                 assert reply.status == 200, (sent, reply.message)
         assert versions(world) == before
+        assert await shown(world) == known
+
+    asyncio.run(body())
+
+
+def test_what_is_shown_outlives_a_restart() -> None:
+    """Rows as a database keeps them tell the same."""
+
+    async def body() -> None:
+        world = await new_world()
+        known = await shown(world)
+        contents = world.store._contents  # type: ignore[attr-defined]
+        contents.rows = {key: decoded(key, row.version, encoded(row)) for key, row in contents.rows.items()}
         assert await shown(world) == known
 
     asyncio.run(body())
