@@ -28,12 +28,16 @@ def terraform(tmp_path: Path, service: Service) -> Iterator[Terraform]:
     yield made
     made.run("destroy", "-refresh=false")
     elasticache = service.client()
-    assert not elasticache.describe_replication_groups()["ReplicationGroups"]
-    assert not elasticache.describe_cache_clusters()["CacheClusters"]
-    subnet_groups = elasticache.describe_cache_subnet_groups()["CacheSubnetGroups"]
-    assert [group["CacheSubnetGroupName"] for group in subnet_groups] == ["default"]
-    assert not elasticache.describe_user_groups()["UserGroups"]
-    assert [user["UserId"] for user in elasticache.describe_users()["Users"]] == ["default"]
+    assert describe(elasticache, "carts") is describe(elasticache, "catalogue") is None
+    assert describe_cluster(elasticache, "sessions") is describe_cluster(elasticache, "queue") is None
+    for kind, name, left in (
+        ("cache_parameter_groups", "CacheParameterGroupName", {"carts", "catalogue", "sessions"}),
+        ("cache_subnet_groups", "CacheSubnetGroupName", {"caches"}),
+        ("user_groups", "UserGroupId", {"team"}),
+        ("users", "UserId", {"application", "nobody"}),
+    ):
+        pages = elasticache.get_paginator(f"describe_{kind}").paginate()
+        assert not left & {found[name] for page in pages for found in page[pages.result_keys[0].expression]}
 
 
 def test_every_kind_of_cache(elasticache: Any, terraform: Terraform) -> None:
@@ -49,7 +53,7 @@ def test_every_kind_of_cache(elasticache: Any, terraform: Terraform) -> None:
         "reserved": "cache.t4g.micro",
         "user_may": "on ~app::* -@all +@read +@write",
     }
-    assert elasticache.describe_user_groups()["UserGroups"][0]["UserIds"] == ["application", "nobody"]
+    assert elasticache.describe_user_groups(UserGroupId="team")["UserGroups"][0]["UserIds"] == ["application", "nobody"]
     terraform.change(
         "0 added, 5 changed, 0 destroyed",
         description="Caches of another shop",
