@@ -23,7 +23,12 @@ class Word(ctypes.Structure):
 
 
 class Table(ctypes.Structure):
-    _fields_ = [("words", ctypes.c_void_p), ("room", ctypes.c_size_t), ("count", ctypes.c_size_t), ("sizes", ctypes.c_uint64 * 32)]
+    _fields_ = [
+        ("words", ctypes.c_void_p),
+        ("room", ctypes.c_size_t),
+        ("count", ctypes.c_size_t),
+        ("sizes", ctypes.c_uint64 * 32),
+    ]
 
 
 def built(folder: Path, name: str, *more: str, compiler: str = "") -> Path:
