@@ -18,7 +18,7 @@ from cachefleet.api.group_changes import asked_change, changed, waiting
 from cachefleet.api.group_inputs import MODIFY_REFUSED, RECORDED
 from cachefleet.api.group_rows import load_cluster, update_group
 from cachefleet.api.group_state import MODIFYING, is_group, require_member_available
-from cachefleet.api.group_validation import asked_snapshot_window, changed_settings
+from cachefleet.api.group_validation import asked_snapshot_window, changed_settings, check_topic_status
 from cachefleet.api.log_deliveries import changed_logs
 from cachefleet.api.memcached_nodes import asked_nodes_change
 from cachefleet.api.names import folded
@@ -71,6 +71,7 @@ async def modify_cache_cluster(context: Context, request: ModifyCacheClusterMess
     after, pending = await asked_nodes_change(
         context, replace(row, desired=replace(row.desired, **changes)), request, waiting(row)
     )
+    check_topic_status(after.desired, request)
     change = await changed(context, after, await asked_change(context, after, request, pending), request)
     access = await changed_access(context, change.row, request)
     if access.desired != change.row.desired:

@@ -14,7 +14,7 @@ from cachefleet.api.context import Context
 from cachefleet.api.names import description, quoted
 from cachefleet.api.windows import maintenance_window, snapshot_window
 from cachefleet.model.errors import invalid_combination, invalid_value
-from cachefleet.model.group import Engine
+from cachefleet.model.group import Engine, GroupDesired
 from cachefleet.model.resource import Scope
 from cachefleet.reference.engines import DEFAULT_PORTS
 from cachefleet.reference.node_types import NodeType, node_type
@@ -151,6 +151,14 @@ def changed_settings(context: Context, request: Mapping[str, Any]) -> dict[str, 
     if request.get("AutoMinorVersionUpgrade") is not None:
         changes["auto_minor_version_upgrade"] = request["AutoMinorVersionUpgrade"]
     return changes
+
+
+def check_topic_status(desired: GroupDesired, request: Mapping[str, Any]) -> None:
+    """desired: with what the request sets. Raises InvalidParameterCombination where there is no topic that could hear less."""
+    if request.get("NotificationTopicStatus") and not desired.notification_topic:
+        raise invalid_combination(
+            "NotificationTopicStatus: there is no topic that is told of events; give NotificationTopicArn, too, or leave it out."
+        )
 
 
 def check_failover(clustered: bool, failover: bool, multi_az: bool, nodes: int, kind: str) -> None:

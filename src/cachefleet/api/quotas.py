@@ -29,15 +29,15 @@ async def refuse_more_nodes(context: Context, transaction: Transaction, row: Gro
     if nodes > limits.nodes:
         raise AwsError(
             "NodeQuotaForCustomerExceeded",
-            f"Customer node quota exceeded: there would be {nodes} nodes in this region, and {limits.nodes} are allowed (setting "
-            "api.nodes). Delete some that are not needed, or ask who runs this service for more.",
+            f"Customer node quota exceeded: there would be {nodes} nodes in this region, and {limits.nodes} are allowed "
+            "(setting api.nodes). Delete some that are not needed, or ask who runs this service for more.",
         )
     clusters += sum(_clusters(other.key.kind, other.desired) for other in others)
     if clusters > limits.clusters:
         raise AwsError(
             "ClusterQuotaForCustomerExceeded",
-            f"There would be {clusters} cache clusters in this region, and {limits.clusters} are allowed (setting api.clusters). "
-            "Delete some that are not needed, or ask who runs this service for more.",
+            f"There would be {clusters} cache clusters in this region, and {limits.clusters} are allowed (setting "
+            "api.clusters). Delete some that are not needed, or ask who runs this service for more.",
         )
 
 

@@ -18,7 +18,7 @@ from cachefleet.api.group_changes import asked_change, changed, waiting
 from cachefleet.api.group_inputs import MODIFY_REFUSED, RECORDED
 from cachefleet.api.group_rows import load_group, update_group
 from cachefleet.api.group_state import MODIFYING, require_available
-from cachefleet.api.group_validation import asked_description, changed_settings, check_failover
+from cachefleet.api.group_validation import asked_description, changed_settings, check_failover, check_topic_status
 from cachefleet.api.handovers import promoted
 from cachefleet.api.log_deliveries import changed_logs
 from cachefleet.api.names import folded, quoted
@@ -88,6 +88,7 @@ async def modify_replication_group(context: Context, request: ModifyReplicationG
         changes_it = other_mode.row.desired != row.desired
         return {"ReplicationGroup": group_view(await update_group(context, other_mode) if changes_it else row)}
     after = replace(row, desired=replace(row.desired, **changes, **_failover(row.desired, request)))
+    check_topic_status(after.desired, request)
     change = await changed(context, after, await asked_change(context, after, request, waiting(after)), request)
     after = change.row
     if request.get("PrimaryClusterId"):

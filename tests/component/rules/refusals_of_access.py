@@ -160,6 +160,8 @@ ENCRYPTION: list[Rule] = [
     ),
 ]
 CHANGES: list[Rule] = [
+    ("the status of no topic", GROUP, MODIFY, {**NAME, "NotificationTopicStatus": "inactive"}, COMBINATION, "no topic"),
+    ("the same of a cluster", memcached, MODIFY_CLUSTER, {**MEM, "NotificationTopicStatus": "active"}, COMBINATION, "no topic"),
     ("cluster mode on at once", SAFE, MODIFY, {**NAME, **NOW, "ClusterMode": "enabled"}, COMBINATION, "compatible first"),
     (
         "cluster mode off",
