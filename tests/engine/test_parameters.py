@@ -171,11 +171,15 @@ def test_reserved_memory_is_taken_from_a_running_node(engine: Engine, version: s
 
 
 def settings_of(host: str, port: int) -> dict[str, str]:
+    """Raises OSError."""
     with socket.create_connection((host, port), timeout=5) as client:
         client.sendall(b"stats settings\r\n")
         text = b""
         while not text.endswith(b"END\r\n"):
-            text += client.recv(65536)
+            more = client.recv(65536)
+            if not more:
+                raise ConnectionError("it has ended")
+            text += more
     return dict(line.split(" ", 2)[1:] for line in text.decode(errors="replace").splitlines() if line.count(" ") > 1)
 
 

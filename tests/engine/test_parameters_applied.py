@@ -71,6 +71,12 @@ def states(client: Any, group: str) -> set[tuple[str, str]]:
     }
 
 
+def told(client: Any, group: str) -> list[str]:
+    """Its events."""
+    found = client.describe_events(SourceIdentifier=group, SourceType="replication-group")["Events"]
+    return [event["Message"] for event in found]
+
+
 def idle_timeout(host: str, port: int) -> str:
     """What a Memcached node itself says; "" while it does not run."""
     try:
@@ -103,6 +109,7 @@ def test_values_reach_every_node_and_are_kept(service: Service, elasticache: Any
         assert len(members) == 3 and of_nodes(elasticache, "keeps", *after) == dict.fromkeys(members, after)
         elasticache.test_failover(ReplicationGroupId="keeps", NodeGroupId="0001")
         wait_for("another leads", lambda: primary_member(await_healthy(elasticache, "keeps")) != "keeps-001")
+        wait_for("the failover is over", lambda: any("completed" in each for each in told(elasticache, "keeps")))
         assert set(map(str, of_nodes(elasticache, "keeps", *after).values())) == {str(after)}
 
         elasticache.modify_replication_group(
