@@ -157,7 +157,7 @@ def check_topic_status(desired: GroupDesired, request: Mapping[str, Any]) -> Non
     """desired: with what the request sets. Raises InvalidParameterCombination where there is no topic that could hear less."""
     if request.get("NotificationTopicStatus") and not desired.notification_topic:
         raise invalid_combination(
-            "NotificationTopicStatus: there is no topic that is told of events; give NotificationTopicArn, too, or leave it out."
+            "NotificationTopicStatus: no topic is told of events; give NotificationTopicArn, too, or leave it out."
         )
 
 

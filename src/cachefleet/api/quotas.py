@@ -21,9 +21,7 @@ async def refuse_more_nodes(context: Context, transaction: Transaction, row: Gro
     if before is not None and nodes <= _nodes(before):
         return
     await transaction.take_turn()
-    others = [
-        other for kind in GROUP_KINDS for other in await context.store.rows(kind, context.scope) if other.key != row.key
-    ]
+    others = [other for kind in GROUP_KINDS for other in await context.store.rows(kind, context.scope) if other.key != row.key]
     limits = context.settings.api
     nodes += sum(_nodes(other.desired) for other in others)
     if nodes > limits.nodes:
