@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import re
 import shlex
@@ -9,10 +10,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import awscli
 import msgspec
 
-FOLDER = Path(awscli.__file__).parent / "examples" / "elasticache"
+FOLDER = Path(str(importlib.metadata.distribution("awscli").locate_file("awscli/examples/elasticache")))
 _COMMAND = re.compile(r"^ +aws elasticache (.*?)(?=\n\s*\n|\Z)", re.MULTILINE | re.DOTALL)
 _NEXT_LINE = re.compile(r"[\\/] *\n\s*")  # one page has a slash for the backslash
 _LEFT_OUT = re.compile(r",\s*(?:\.\.\.\s*)?(?=[\]}])")  # "..." for further items

@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-from awscli.clidriver import CLIDriver, create_clidriver
 from msgspec.structs import replace
-from structlog.testing import capture_logs
 
 from cachefleet.api.registry import dispatch
 from cachefleet.clock import SystemClock
@@ -151,8 +148,7 @@ async def served(stage: HelpStage) -> AsyncIterator[str]:
     stop = asyncio.Event()
     serving = asyncio.create_task(serve(gateway.app, sock, stop))
     try:
-        with capture_logs():  # they would stand between what the command line prints
-            yield f"http://127.0.0.1:{sock.getsockname()[1]}"
+        yield f"http://127.0.0.1:{sock.getsockname()[1]}"
     finally:
         stop.set()
         await serving
@@ -165,22 +161,3 @@ async def help_stage(folder: Path) -> AsyncIterator[HelpStage]:
         yield HelpStage(logs, folder)
     finally:
         await logs.close()
-
-
-def command_line(monkeypatch: pytest.MonkeyPatch, folder: Path) -> CLIDriver:
-    """The AWS CLI in this process, with the key of the stage and no configuration."""
-    for name, text in {
-        "AWS_ACCESS_KEY_ID": KEY.access_key_id,
-        "AWS_SECRET_ACCESS_KEY": KEY.secret_access_key,
-        "AWS_CONFIG_FILE": str(folder / "nowhere"),
-        "AWS_SHARED_CREDENTIALS_FILE": str(folder / "nowhere"),
-        "AWS_MAX_ATTEMPTS": "1",
-    }.items():
-        monkeypatch.setenv(name, text)
-    return create_clidriver()
-
-
-async def run(driver: CLIDriver, url: str, region: str, words: Sequence[str]) -> int:
-    """The exit code."""
-    options = ["--endpoint-url", url, "--region", region, "--output", "json"]
-    return int(await asyncio.to_thread(driver.main, ["elasticache", *words, *options]))

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from awscli.clidriver import CLIDriver
 
 import cachefleet.api.operations  # noqa: F401  (registers them)
 from cachefleet.api.registry import OPERATIONS
+from tests.component.tools.command_line import CommandLine, Printed
 from tests.component.tools.help_examples import Example, examples, missing
-from tests.component.tools.help_stage import REGION, HelpStage, command_line, help_stage, run, served
+from tests.component.tools.help_stage import REGION, HelpStage, help_stage, served
 
 EXAMPLES = examples()
 ACCOUNT = "000000000000"
@@ -182,22 +182,15 @@ def test_what_lacks_is_noticed() -> None:
     ]
 
 
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CLIDriver]:
-    with pytest.MonkeyPatch.context() as patch:
-        yield command_line(patch, tmp_path_factory.mktemp("cli"))
-
-
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_an_example_runs(name: str, driver: CLIDriver, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_example_runs(name: str, command_line: CommandLine, tmp_path: Path) -> None:
     example = EXAMPLES[name]
-    code = asyncio.run(_run(example, driver, tmp_path))
-    told = capsys.readouterr()
+    told = asyncio.run(_run(example, command_line, tmp_path))
     if name in REFUSED or not is_built(name):
-        assert code != 0
+        assert told.code != 0
         assert REFUSED.get(name, "(InvalidAction)") in told.err
         return
-    assert code == 0, told.err
+    assert told.code == 0, told.err
     if example.output is None:
         assert told.out == ""
         return
@@ -205,13 +198,12 @@ def test_an_example_runs(name: str, driver: CLIDriver, tmp_path: Path, capsys: p
     assert not lacking
 
 
-async def _run(example: Example, driver: CLIDriver, folder: Path) -> int:
-    """The exit code."""
+async def _run(example: Example, command_line: CommandLine, folder: Path) -> Printed:
     async with help_stage(folder) as stage, served(stage) as url:
         if is_built(example.name):
             await BEFOREHAND.get(example.name, nothing)(stage)
         words = [await _meant(stage, example.name, word) for word in example.words]
-        return await run(driver, url, REGION, words)
+        return await command_line.run(url, REGION, words)
 
 
 async def _meant(stage: HelpStage, name: str, word: str) -> str:
@@ -226,8 +218,9 @@ async def nothing(stage: HelpStage) -> None:
     """Needed beforehand."""
 
 
-def test_what_the_command_line_itself_refuses(driver: CLIDriver, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_the_command_line_itself_refuses(command_line: CommandLine) -> None:
     """The one example that no service ever sees."""
     words = EXAMPLES["add-tags-to-resource"].words
-    assert asyncio.run(run(driver, "http://127.0.0.1:9", REGION, words)) != 0
-    assert "Parameter validation failed" in capsys.readouterr().err
+    told = asyncio.run(command_line.run("http://127.0.0.1:9", REGION, words))
+    assert told.code != 0
+    assert "Parameter validation failed" in told.err

@@ -4,43 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from awscli.clidriver import CLIDriver
 
 import cachefleet.api.operations  # noqa: F401  (registers them)
-from tests.component.tools.help_stage import REGION, HelpStage, command_line, help_stage, run, served
+from tests.component.tools.command_line import CommandLine
+from tests.component.tools.help_stage import REGION, HelpStage, help_stage, served
 
 Setup = Callable[[HelpStage], Awaitable[Any]]
 Ask = Callable[..., str]
 
 
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CLIDriver]:
-    with pytest.MonkeyPatch.context() as patch:
-        yield command_line(patch, tmp_path_factory.mktemp("cli"))
-
-
 @pytest.fixture
-def ask(driver: CLIDriver, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Ask:
-    """Runs commands after another on what is there beforehand; what the last one printed."""
+def ask(command_line: CommandLine, tmp_path: Path) -> Ask:
+    """Runs commands one after another on what is there beforehand; what the last one printed."""
 
-    async def all_of(setup: Setup, commands: Sequence[Sequence[str]]) -> None:
+    async def last_of(setup: Setup, commands: Sequence[Sequence[str]]) -> str:
+        printed = ""
         async with help_stage(tmp_path) as stage, served(stage) as url:
             await setup(stage)
             for words in commands:
-                capsys.readouterr()
-                code = await run(driver, url, REGION, words)
-                assert code == 0, capsys.readouterr().err
+                told = await command_line.run(url, REGION, words)
+                assert told.code == 0, told.err
+                printed = told.out
+        return printed
 
-    def asked(setup: Setup, *commands: Sequence[str]) -> str:
-        asyncio.run(all_of(setup, commands))
-        return capsys.readouterr().out
-
-    return asked
+    return lambda setup, *commands: asyncio.run(last_of(setup, commands))
 
 
 async def caches(stage: HelpStage) -> None:
