@@ -38,6 +38,7 @@ from tests.unit.insight.test_shards import simulated, zipf
 OLDEST = (Engine.REDIS, "6.2")
 NEWEST = (Engine.VALKEY, "9.1")
 LONG = "k" * 5000
+AT_ONCE = 25
 ODD: list[tuple[str, ...]] = [
     *[(word,) for word in ("", "MGET", "DEL", "MSET", "SET", "GET", "m", "\0")],
     *[("MSET", "a"), ("MSET", "a", "1", "b"), ("DEL", *map(str, range(3000))), ("GET", ""), ("GET", LONG), (LONG, LONG)],
@@ -199,10 +200,11 @@ def test_the_curve_of_known_traffic_is_that_of_a_simulation_and_hot_keys_are_fou
     keys = zipf(8000, 40_000, 1.0, 5)
 
     def traffic(node: Node) -> None:
+        """Few at a time: with more in a second the module would rest in between."""
         with client(node) as sender:
-            for begin in range(0, len(keys), 500):
+            for begin in range(0, len(keys), AT_ONCE):
                 pipe = sender.pipeline(transaction=False)
-                for key in keys[begin : begin + 500]:
+                for key in keys[begin : begin + AT_ONCE]:
                     pipe.get(f"item:{key}")
                 pipe.execute()
 
