@@ -38,7 +38,7 @@ from tests.unit.insight.test_shards import simulated, zipf
 OLDEST = (Engine.REDIS, "6.2")
 NEWEST = (Engine.VALKEY, "9.1")
 LONG = "k" * 5000
-AT_ONCE = 25
+AT_ONCE = 5
 ODD: list[tuple[str, ...]] = [
     *[(word,) for word in ("", "MGET", "DEL", "MSET", "SET", "GET", "m", "\0")],
     *[("MSET", "a"), ("MSET", "a", "1", "b"), ("DEL", *map(str, range(3000))), ("GET", ""), ("GET", LONG), (LONG, LONG)],

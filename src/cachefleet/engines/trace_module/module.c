@@ -94,7 +94,7 @@ static trace *running; /* NULL while nobody looks */
 static engine_filter *filter;
 static int has_timer;
 static long long commands, commands_before, rests; /* all of them; at the last look of the timer; looks for which it rests */
-static int64_t begun_ms, fetched_ms, rested_ms, rest_began_ms;
+static int64_t begun_ms, fetched_ms, rested_ms, rest_began_ms, timed_ms; /* the last: when the timer looked */
 
 static int64_t now_ms(void) {
     struct timespec now;
@@ -182,20 +182,23 @@ static void stop(engine_context *context) {
 }
 
 static void look_after(engine_context *context, void *data) {
+    int64_t now = now_ms();
+    long long most = MOST_COMMANDS * (now - timed_ms) / LOOK_EVERY_MS; /* a timer may come late */
     (void)data;
     has_timer = 0;
     if (!running) return;
-    if (now_ms() - fetched_ms > GIVE_UP_MS) {
+    if (now - fetched_ms > GIVE_UP_MS) {
         stop(context);
         return;
     }
     if (rests > 0) {
         if (--rests == 0) go_on(context);
-    } else if (commands - commands_before > MOST_COMMANDS) {
-        rests = (commands - commands_before) / MOST_COMMANDS;
+    } else if (commands - commands_before > most) {
+        rests = 1 + (commands - commands_before) / MOST_COMMANDS;
         rest(context);
     }
     commands_before = commands;
+    timed_ms = now;
     CreateTimer(context, LOOK_EVERY_MS, look_after, NULL);
     has_timer = 1;
 }
@@ -206,7 +209,7 @@ static int start(engine_context *context, uint32_t threshold, uint64_t seed) {
     if (!running) return ReplyWithError(context, "ERR no memory to keep what is seen");
     commands = commands_before = rests = 0;
     rested_ms = 0;
-    begun_ms = fetched_ms = rest_began_ms = now_ms();
+    begun_ms = fetched_ms = rest_began_ms = timed_ms = now_ms();
     go_on(context);
     rested_ms = 0;
     if (!has_timer) CreateTimer(context, LOOK_EVERY_MS, look_after, NULL);
