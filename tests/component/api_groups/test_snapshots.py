@@ -113,7 +113,9 @@ async def test_a_snapshot_of_one_node_and_of_a_cluster(stage: SnapshotStage) -> 
     assert (await stage.cluster("alone"))["CacheClusterStatus"] == "snapshotting"
     assert (await stage.events())[0] == "cache-cluster alone: Snapshot of cache cluster alone: two"
     neither = {"ReplicationGroupId": "demo", "CacheClusterId": "alone"}
-    await stage.refused("InvalidParameterCombination", "no member of ReplicationGroupId demo", CREATE, SnapshotName="x", **neither)
+    await stage.refused(
+        "InvalidParameterCombination", "no member of ReplicationGroupId demo", CREATE, SnapshotName="x", **neither
+    )
 
 
 @on_snapshots
