@@ -125,7 +125,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             Panel("Spans", "Sent to the collector of traces, or lost.", "ops",
                   ((f"sum by (outcome) ({_rate('cachefleet_spans_total')})", "{{outcome}}"),)),
             Panel("Leader", "1 where the control loop runs.", "short", (("cachefleet_leader", "{{instance}}"),)),
-            Panel("Cost by the hour", "Of all nodes on demand, by the price list; what reservations pay is not taken off.", "short",
+            Panel("Cost by the hour", "Of all nodes on demand, by the price list, without reservations.", "short",
                   (("max(cachefleet_on_demand_cost_per_hour)", "cost"),)),
             Panel("Engines", "Processes of caches.", "short", (("cachefleet_engine_processes", "{{instance}}"),)),
             Panel("Room on the disk", "Of the data folder.", "bytes", (("cachefleet_data_free_bytes", "{{instance}}"),)),

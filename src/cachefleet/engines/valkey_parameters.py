@@ -1,8 +1,8 @@
 """What a Valkey or Redis node ought to say of its parameters, and how what it says differs. Pure: a NodeSpec and answers in.
 
 Only what a parameter group may say is compared; all else is decided at the launch, or by other parts of the control loop:
-memory and the limits of buffers for replicas, which follow from it, addresses, roles. In cluster mode there is one database. Called
-by ValkeyDriver.
+memory and the limits of buffers for replicas, which follow from it, addresses, roles. In cluster mode there is one database.
+Called by ValkeyDriver.
 """
 
 from __future__ import annotations

@@ -22,7 +22,6 @@ _INTS = frozenset(  # numbers that engines keep in 32 bits; all others have 64
         "lfu-decay-time",
         "lfu-log-factor",
         "list-compress-depth",
-        "maxmemory-samples",
         "min-replicas-max-lag",
         "min-replicas-to-write",
         "slab_chunk_max",
@@ -31,6 +30,7 @@ _INTS = frozenset(  # numbers that engines keep in 32 bits; all others have 64
         "timeout",
     }
 )
+_MOST = {"maxmemory-samples": 65_536}  # before Valkey 8 engines have that many pointers on the stack, and end without room
 # Fixed when a cache is created: caches that exchange groups must have the same, and it stays while a cache uses the group.
 CREATION_ONLY = frozenset({"activerehashing", "cluster-databases", "cluster-enabled", "databases"})
 _BEFORE_USE = frozenset({"cluster-databases", "cluster-enabled"})  # not modifiable, but for groups that no cache uses
@@ -64,7 +64,7 @@ def check_value(family: Family, parameter: Parameter, value: str) -> None:
 
 def ranges(parameter: Parameter) -> Iterator[tuple[int, int]]:
     """The lowest and highest values of each part of an integer's AllowedValues: "1-100", "0,20-", "-1-"."""
-    most = _LARGEST_INT if parameter.name in _INTS else _LARGEST_LONG
+    most = _MOST.get(parameter.name, _LARGEST_INT if parameter.name in _INTS else _LARGEST_LONG)
     for part in parameter.allowed.split(","):
         found = _RANGE.fullmatch(part)
         if found is None:

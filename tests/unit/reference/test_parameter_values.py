@@ -40,6 +40,12 @@ def test_every_default_is_allowed(family: Family, parameter: Parameter) -> None:
     assert refusal(family, parameter.name, value) == ""
 
 
+@pytest.mark.parametrize("family", ["redis6.x", "redis7", "valkey7"])
+def test_no_more_keys_are_compared_than_the_stack_of_an_engine_has_room_for(family: str) -> None:
+    assert refusal(FAMILIES[family], "maxmemory-samples", "65536") == ""
+    assert "1 to 65536" in refusal(FAMILIES[family], "maxmemory-samples", "65537")
+
+
 @pytest.mark.parametrize(
     ("name", "good", "bad"),
     [
