@@ -10,7 +10,7 @@ format, the pool of addresses. What is simulated, and where:
     loop.py         virtual time; control planes that stand still
     network.py      paths, connections, partitions, slow paths; transport.py: what the drivers connect with
     process.py      processes that are frozen, busy or ended; machine.py: all of them; host.py: what a control plane sees
-    engine.py       Valkey with cluster mode disabled; replication.py: its log, partial and full syncs; directives.py: parameters
+    engine.py       Valkey with cluster mode disabled; replication.py: its log, partial and full syncs; directives.py: CONFIG
     slots.py        sets of slots; open_slots.py: moves key by key; slot_jobs.py: atomic migration
     cluster.py      cluster mode enabled; gossip.py: the bus; election.py: who becomes primary
     encryption.py   TLS as far as it decides who can connect to whom: ports, certificates and who believes them
