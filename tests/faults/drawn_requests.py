@@ -5,8 +5,6 @@ They are good ones with some members replaced, dropped or added, so that many ge
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import random
 import re
 from collections.abc import Mapping, Sequence
@@ -17,7 +15,7 @@ from urllib.parse import urlencode
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 from botocore.serialize import create_serializer
 
-from cachefleet import api
+import cachefleet.api.operations  # noqa: F401  (registers them)
 from cachefleet.api.context import Context
 from cachefleet.api.registry import dispatch
 from cachefleet.clock import Clock
@@ -32,9 +30,6 @@ NUMBERS = [-(2**31), -1, 0, 1, 2, 3, 5, 6, 20, 40, 100, 101, 501, 6379, 11211, 6
 TIMES = [-62_135_596_800.0, 0.0, NOW - 60, NOW, NOW + 60, 253_402_300_799.0]
 _DRAWN_ID = re.compile(r"\b(?:vpc|subnet|sg|sgr)-[0-9a-f]{17}\b")
 Good = Mapping[str, Sequence[Mapping[str, Any]]]  # by operation
-
-for module in pkgutil.iter_modules(api.__path__):  # operations register themselves
-    importlib.import_module(f"{api.__name__}.{module.name}")
 
 
 class Chooser:

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from cachefleet.api import networks
 from cachefleet.api.context import Context
+from cachefleet.api.networks import networks
 from cachefleet.api.registry import OPERATIONS
 from cachefleet.gateway.gateway import Gateway
 from cachefleet.model.resource import Kind

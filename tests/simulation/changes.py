@@ -11,11 +11,11 @@ from random import Random
 
 from msgspec.structs import replace
 
-from cachefleet.api.group_nodes import names_in_use, with_nodes
-from cachefleet.api.group_state import AVAILABLE, MODIFYING, is_primary
-from cachefleet.api.replica_choice import leaving
-from cachefleet.api.replica_targets import Target
-from cachefleet.api.replication_group_topology import member_name
+from cachefleet.api.groups.group_nodes import names_in_use, with_nodes
+from cachefleet.api.groups.group_state import AVAILABLE, MODIFYING, is_primary
+from cachefleet.api.groups.replica_choice import leaving
+from cachefleet.api.groups.replica_targets import Target
+from cachefleet.api.groups.replication_group_topology import member_name
 from cachefleet.engines.capabilities import capabilities
 from cachefleet.model.config_access import COMMAND_FILTERS, VALUES
 from cachefleet.model.group import DesiredNode, DesiredShard, Engine, GroupDesired, Shape, SlotRanges

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from cachefleet.api.authorization import GET_INSIGHT, START_INSIGHT, authorize_action
+from cachefleet.api.access.authorization import GET_INSIGHT, START_INSIGHT, authorize_action
 from cachefleet.api.context import Context
 from cachefleet.api.report_queries import read_query
 from cachefleet.insight.advice import DAYS, Advice, GroupUse, NodeUse, advise

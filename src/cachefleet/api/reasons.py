@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from cachefleet.api.authorization import GET_STATUS, authorize_action
+from cachefleet.api.access.authorization import GET_STATUS, authorize_action
 from cachefleet.api.context import Context
-from cachefleet.api.snapshot_rows import known_snapshots
+from cachefleet.api.snapshots.snapshot_rows import known_snapshots
 from cachefleet.model.resource import GROUP_KINDS
 from cachefleet.model.row import GroupRow
 from cachefleet.model.snapshot import SnapshotState

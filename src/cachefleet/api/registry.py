@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from cachefleet.api.authorization import authorize
+from cachefleet.api.access.authorization import authorize
 from cachefleet.api.context import Context
-from cachefleet.api.dry_run import on_trial, would_succeed
+from cachefleet.api.networks.dry_run import on_trial, would_succeed
 from cachefleet.interfaces import Conflict
 from cachefleet.model.errors import AwsError, invalid_value
 

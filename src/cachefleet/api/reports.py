@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cachefleet.api.context import Context
-from cachefleet.api.costs import get_cost
+from cachefleet.api.costs.costs import get_cost
 from cachefleet.api.insights import get_insight, start_insight
 from cachefleet.api.reasons import reasons
 from cachefleet.protocol.message import HttpRequest

@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from cachefleet.api import names, subnet_groups
+from cachefleet.api import names
+from cachefleet.api.access.config_access import changed_config
+from cachefleet.api.access.user_rows import load_user_row
 from cachefleet.api.arns import GLOBAL, Arn, parse_arn
-from cachefleet.api.config_access import changed_config
 from cachefleet.api.context import Context
-from cachefleet.api.group_rows import Change, load_cluster, load_group, update_group
-from cachefleet.api.parameter_group_rows import find_parameter_group_row, is_built_in
+from cachefleet.api.costs.reserved_nodes import load_reserved_nodes
+from cachefleet.api.groups.group_rows import Change, load_cluster, load_group, update_group
+from cachefleet.api.groups.relocation import asks_for_relocation, refuse_relocation, relocated
+from cachefleet.api.networks import subnet_groups
+from cachefleet.api.parameters.parameter_group_rows import find_parameter_group_row, is_built_in
 from cachefleet.api.registry import operation
-from cachefleet.api.relocation import asks_for_relocation, refuse_relocation, relocated
-from cachefleet.api.reserved_nodes import load_reserved_nodes
 from cachefleet.api.rows import update_row
-from cachefleet.api.snapshot_rows import load_snapshot
+from cachefleet.api.snapshots.snapshot_rows import load_snapshot
 from cachefleet.api.tag_rules import (
     added,
     check_memcached,
@@ -34,7 +36,6 @@ from cachefleet.api.tag_rules import (
     removed,
     show_tags,
 )
-from cachefleet.api.user_rows import load_user_row
 from cachefleet.interfaces import AnyRow
 from cachefleet.model import config_access, saving
 from cachefleet.model.errors import AwsError, invalid_value

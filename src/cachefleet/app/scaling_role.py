@@ -9,7 +9,7 @@ import msgspec
 
 from cachefleet.api.context import Caller, Context
 from cachefleet.api.registry import dispatch
-from cachefleet.api.scaling_views import ROLE
+from cachefleet.api.scaling.scaling_views import ROLE
 from cachefleet.app.parts import Parts
 from cachefleet.clock import Clock, Entropy
 from cachefleet.gateway.audit import Auditor, Call

@@ -22,9 +22,9 @@ import uvloop
 
 import cachefleet.api.operations  # noqa: F401  (registers them)
 from cachefleet.api.context import Caller, Context
+from cachefleet.api.notifications.unsigned import unsigned_call
 from cachefleet.api.registry import dispatch, require
 from cachefleet.api.reports import report
-from cachefleet.api.unsigned import unsigned_call
 from cachefleet.app.access_reader import EngineAccessStrings
 from cachefleet.app.audit_log import AuditLog, audit_file
 from cachefleet.app.insight_role import insights

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import pytest
 from msgspec.structs import replace
 
-from cachefleet.api.costs import get_cost
+from cachefleet.api.costs.costs import get_cost
 from cachefleet.model.errors import AwsError
 from cachefleet.model.resource import Kind
 from cachefleet.model.usage import Span, Use

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-import cachefleet.api.engine_versions  # noqa: F401
+import cachefleet.api.updates.engine_versions  # noqa: F401
 from cachefleet.engine_interfaces import Build
 from cachefleet.model.group import Engine
 from tests.component.api.stage import Stage, on_each_store

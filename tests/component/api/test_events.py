@@ -6,8 +6,6 @@ from typing import Any
 
 import msgspec
 
-import cachefleet.api.events
-import cachefleet.api.sts  # noqa: F401
 from cachefleet.api.paging import write_marker
 from cachefleet.model.errors import AwsError
 from tests.component.api.stage import Stage, on_each_store

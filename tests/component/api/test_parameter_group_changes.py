@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-import cachefleet.api.parameter_group_changes
-import cachefleet.api.parameter_groups
+import cachefleet.api.parameters.parameter_group_changes
+import cachefleet.api.parameters.parameter_groups
 import cachefleet.api.tags  # noqa: F401
 from cachefleet.model.parameter_group import ParameterGroupDesired
 from cachefleet.model.resource import Kind

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-import cachefleet.api.parameter_groups  # noqa: F401
-from cachefleet.api.parameter_group_rows import next_parameter_group, resolve_parameter_group
+import cachefleet.api.parameters.parameter_groups  # noqa: F401
+from cachefleet.api.parameters.parameter_group_rows import next_parameter_group, resolve_parameter_group
 from cachefleet.model.errors import AwsError
 from cachefleet.model.parameter_group import ParameterGroupDesired
 from cachefleet.model.resource import Kind

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-import cachefleet.api.snapshots
+import cachefleet.api.snapshots.snapshots
 import cachefleet.api.tags  # noqa: F401
 from cachefleet.model.resource import Kind
 from cachefleet.model.row import Row, SnapshotRow

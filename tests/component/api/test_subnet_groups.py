@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-import cachefleet.api.subnet_groups as subnet_groups
+import cachefleet.api.networks.subnet_groups as subnet_groups
 from cachefleet.model.errors import AwsError
 from cachefleet.model.network import default_subnets, default_vpc_id
 from cachefleet.model.resource import Kind

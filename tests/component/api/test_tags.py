@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-import cachefleet.api.subnet_groups
+import cachefleet.api.networks.subnet_groups
 import cachefleet.api.tags  # noqa: F401
 from cachefleet.model.group import Shape
 from cachefleet.model.network import default_subnets

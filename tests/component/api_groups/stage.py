@@ -9,23 +9,6 @@ from typing import Any
 from botocore.validate import ParamValidator
 from msgspec.structs import replace
 
-import cachefleet.api.cache_cluster_creation
-import cachefleet.api.cache_cluster_modification
-import cachefleet.api.cache_clusters
-import cachefleet.api.events
-import cachefleet.api.failovers
-import cachefleet.api.node_type_modifications
-import cachefleet.api.replica_counts
-import cachefleet.api.replication_group_creation
-import cachefleet.api.replication_group_modification
-import cachefleet.api.replication_groups
-import cachefleet.api.shard_configuration
-import cachefleet.api.snapshot_copies
-import cachefleet.api.snapshots
-import cachefleet.api.subnet_groups
-import cachefleet.api.tags
-import cachefleet.api.user_groups
-import cachefleet.api.users  # noqa: F401
 from cachefleet.interfaces import AnyRow, Store
 from cachefleet.model.fragment import Fragment
 from cachefleet.model.resource import Key, Kind, Scope

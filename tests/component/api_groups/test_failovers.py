@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from cachefleet.api.failovers import CALLED, DAY_S
+from cachefleet.api.groups.failovers import CALLED, DAY_S
 from cachefleet.model.errors import AwsError
 from cachefleet.model.group import DesiredShard
 from cachefleet.settings import ApiSettings, Settings

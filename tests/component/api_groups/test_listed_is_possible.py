@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-import cachefleet.api.engine_versions  # noqa: F401
+import cachefleet.api.updates.engine_versions  # noqa: F401
 from cachefleet.model.errors import AwsError
 from cachefleet.model.resource import Kind
 from cachefleet.reference.node_types import NODE_TYPES

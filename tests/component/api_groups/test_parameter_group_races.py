@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from cachefleet.api.parameter_group_rows import wanted_by
+from cachefleet.api.parameters.parameter_group_rows import wanted_by
 from cachefleet.model.errors import AwsError
 from cachefleet.model.resource import GROUP_KINDS, Kind
 from cachefleet.reference.node_types import NODE_TYPES

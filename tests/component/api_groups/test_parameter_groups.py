@@ -6,8 +6,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-import cachefleet.api.parameter_group_changes
-import cachefleet.api.parameter_groups  # noqa: F401
+import cachefleet.api.parameters.parameter_group_changes
+import cachefleet.api.parameters.parameter_groups  # noqa: F401
 from cachefleet.model.pending import PendingChange
 from cachefleet.model.resource import Kind
 from cachefleet.reference.node_types import NODE_TYPES

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from cachefleet.api.s3_names import bucket_name, export_name, object_url
+from cachefleet.api.snapshots.s3_names import bucket_name, export_name, object_url
 from cachefleet.model.errors import AwsError
 from cachefleet.model.snapshot import SnapshotSource, SnapshotState
 from cachefleet.model.snapshot_file import Restore

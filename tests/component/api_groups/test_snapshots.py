@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from cachefleet.api.snapshot_rows import DAY_S
+from cachefleet.api.snapshots.snapshot_rows import DAY_S
 from cachefleet.model.errors import AwsError
 from cachefleet.model.network import default_vpc_id
 from cachefleet.model.pending import PendingChange

@@ -6,9 +6,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-import cachefleet.api.service_updates
-import cachefleet.api.update_action_listing
-import cachefleet.api.update_batches  # noqa: F401
+import cachefleet.api.updates.service_updates
+import cachefleet.api.updates.update_action_listing
+import cachefleet.api.updates.update_batches  # noqa: F401
 from cachefleet.model.group import Form, Settled
 from cachefleet.model.resource import Kind
 from cachefleet.model.row import GroupRow

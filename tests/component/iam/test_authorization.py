@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from cachefleet.api.access.permissions import needs
 from cachefleet.api.context import Context
-from cachefleet.api.permissions import needs
 from cachefleet.api.reasons import reasons
 from cachefleet.api.registry import OPERATIONS
 from cachefleet.model.errors import AwsError

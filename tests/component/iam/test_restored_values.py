@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from cachefleet.api.authorization import authorize
+from cachefleet.api.access.authorization import authorize
 from cachefleet.model.errors import AwsError
 from tests.component.api_groups.snapshot_stage import SnapshotStage, on_snapshots
 from tests.component.iam.stage import allow, deny, user

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from cachefleet.api.authorization import authorize
+from cachefleet.api.access.authorization import authorize
 from cachefleet.api.context import Context
 from cachefleet.model.errors import AwsError
 from tests.component.iam.stage import Stage, allow, deny, user

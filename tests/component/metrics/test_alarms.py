@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cachefleet.api import alarm_listing
+from cachefleet.api.metrics import alarm_listing
 from cachefleet.metrics.values import single
 from cachefleet.model.metric import NODES, MetricName, Series
 from tests.component.metrics.stage import CBOR, JSON, QUERY, Refused, Stage, on_stage

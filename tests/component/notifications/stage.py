@@ -17,8 +17,8 @@ from botocore.serialize import create_serializer
 
 import cachefleet.api.operations  # noqa: F401  (registers them)
 from cachefleet.api.context import Caller, Context
+from cachefleet.api.notifications.unsigned import unsigned_call
 from cachefleet.api.registry import dispatch
-from cachefleet.api.unsigned import unsigned_call
 from cachefleet.courier.courier import Courier
 from cachefleet.courier.failure import Undelivered
 from cachefleet.gateway.gateway import Gateway

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachefleet.api.cache_cluster_topology import Placement, asked_nodes, build_cluster, place_nodes
-from cachefleet.api.replication_group_topology import Place
+from cachefleet.api.groups.cache_cluster_topology import Placement, asked_nodes, build_cluster, place_nodes
+from cachefleet.api.groups.replication_group_topology import Place
 from cachefleet.model.errors import AwsError
 from cachefleet.model.group import Engine
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cachefleet.api.endpoints import check_endpoint
+from cachefleet.api.notifications.endpoints import check_endpoint
 from cachefleet.model.errors import AwsError
 from cachefleet.model.topic import DeliveryProtocol
 from cachefleet.settings import NotificationSettings

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachefleet.api.engine_choice import asked_engine, check_version_form, choose_build, names_version
+from cachefleet.api.updates.engine_choice import asked_engine, check_version_form, choose_build, names_version
 from cachefleet.model.errors import AwsError
 from cachefleet.model.group import Engine
 from tests.fakes.catalogue import BUILDS, StaticCatalogue

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from cachefleet.api import group_validation as validation
-from cachefleet.api.cluster_mode import asked_mode, is_clustered
+from cachefleet.api.groups import group_validation as validation
+from cachefleet.api.groups.cluster_mode import asked_mode, is_clustered
 from cachefleet.model.errors import AwsError
 from cachefleet.model.group import Engine
 from cachefleet.settings import NodeTypeSetting, Settings

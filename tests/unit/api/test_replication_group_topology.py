@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachefleet.api.replication_group_topology import (
+from cachefleet.api.groups.replication_group_topology import (
     Place,
     Quota,
     ShardPlan,
@@ -19,7 +19,7 @@ from cachefleet.api.replication_group_topology import (
     member_name,
     plan_shards,
 )
-from cachefleet.api.slots import check_complete, even_split, format_slots, parse_slots
+from cachefleet.api.groups.slots import check_complete, even_split, format_slots, parse_slots
 from cachefleet.model.errors import AwsError
 from cachefleet.model.group import SLOTS
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachefleet.api.slots import format_slots, parse_slots, parse_split
+from cachefleet.api.groups.slots import format_slots, parse_slots, parse_split
 from cachefleet.model.errors import AwsError
 
 

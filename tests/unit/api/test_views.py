@@ -11,8 +11,8 @@ from botocore.model import ServiceModel
 from botocore.validate import ParamValidator
 from msgspec.structs import replace
 
-from cachefleet.api.cache_cluster_views import cluster_fragment, cluster_view
-from cachefleet.api.replication_group_views import group_fragment, group_view
+from cachefleet.api.groups.cache_cluster_views import cluster_fragment, cluster_view
+from cachefleet.api.groups.replication_group_views import group_fragment, group_view
 from cachefleet.model.group import Engine, Form, NodeStatus, Settled
 from cachefleet.model.row import GroupRow
 from tests.unit.api.rows import available, clustered_row, group_row, memcached_row, standalone_row

@@ -1,0 +1,1 @@
+"""Users of caches, users of the API, and what either may do."""

@@ -1,0 +1,1 @@
+"""Reserved nodes, prices and what was used."""

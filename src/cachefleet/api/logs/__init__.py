@@ -1,0 +1,1 @@
+"""Where caches deliver their logs, and CloudWatch Logs' operations."""

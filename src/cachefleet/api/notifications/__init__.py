@@ -1,0 +1,1 @@
+"""SNS's topics, subscriptions and messages."""

@@ -1,0 +1,1 @@
+"""Snapshots, and caches that are made from them."""

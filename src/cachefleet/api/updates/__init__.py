@@ -1,0 +1,1 @@
+"""Engine versions, upgrades and service updates."""
