@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cachefleet.hosts.network import PLACES
+from cachefleet.model.resource import Kind
 from tests.fixtures.service import Service
 
 NFT = shutil.which("nft", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
@@ -73,11 +74,12 @@ def folders(service: Service) -> list[str]:
 
 
 def rows(service: Service) -> dict[str, int]:
-    """How many rows each table of the SQLite database holds; only tables that groups are in."""
+    """How many rows of groups each table of the SQLite database holds; which engines are installed is remembered, too."""
     with closing(sqlite3.connect(f"file:{service.data / 'cachefleet.db'}?mode=ro", uri=True)) as database:
+        wanted = {"resources": f"WHERE kind <> '{Kind.ENGINE_BUILD}'", "members": ""}
         return {
-            table: database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608 - two constants
-            for table in ("resources", "members")
+            table: database.execute(f"SELECT count(*) FROM {table} {which}").fetchone()[0]  # noqa: S608 - constants
+            for table, which in wanted.items()
         }
 
 
