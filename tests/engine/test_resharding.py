@@ -52,7 +52,7 @@ def owners(client: Any, group: dict[str, Any]) -> dict[str, dict[str, int]]:
     return found
 
 
-@pytest.mark.parametrize("family", ["valkey9", "valkey8", long("redis7"), "redis6.x"])
+@pytest.mark.parametrize("family", ["valkey9", long("valkey8"), long("redis7"), "redis6.x"])
 def test_two_shards_three_and_two_again(service: Service, elasticache: Any, family: str) -> None:
     """The shard in the middle goes."""
     shards = {"NumNodeGroups": 2, "ReplicasPerNodeGroup": 1, "CacheParameterGroupName": f"default.{family}.cluster.on"}
