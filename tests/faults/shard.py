@@ -205,7 +205,7 @@ class Shard:
         try:
             wait_for(f"{self.name} is whole", whole, timeout_s)
         except AssertionError:
-            told = f"{self.events()}; {self.service.told()}; {self.listeners()}"
+            told = f"{self.events()}; {self.service.told()}; {self.listeners()}; {self.service.last_words()}"
             raise AssertionError(f"{self.name} {last[0]}; {told}") from None
 
     def why_not_whole(self) -> str:
