@@ -362,3 +362,21 @@ def test_what_the_engines_are_told_when_they_are_taken_over_is_not_shown_to_clie
             assert READER.sha256[0] not in told
 
     asyncio.run(scenario())
+
+
+def test_who_took_it_for_an_earlier_launch_keeps_nobody_from_logging_in() -> None:
+    """Its password was wrong: what it may do is a client's, and so was all that came later on the same connection."""
+
+    async def scenario() -> None:
+        async with launched(Engine.VALKEY, "9.1") as (_, engines):
+            node = engines.start()
+            late = ValkeyDriver(NODE_TIMEOUT_MS, passwords=PASSWORDS)
+            try:
+                await engines.view(node)
+                await late.probe(msgspec.structs.replace(node.address, launch="u1.node.0"), False)
+                await late.bind(node.address, ())
+                assert (await late.probe(node.address, False)).access == fingerprint((OPEN,))
+            finally:
+                await late.close()
+
+    asyncio.run(scenario())

@@ -31,10 +31,11 @@ class Connection(Conversation[Any]):
     """RESP over one socket. A reply is str, int, None, list or ErrorReply; raw: bytes instead of str, for what users' data
     are in (names of keys, values, functions)."""
 
-    def __init__(self, *, raw: bool = False, login: Command = ()) -> None:
-        """login: said before all else. One that is refused may be nobody's fault: see Connections."""
+    def __init__(self, *, raw: bool = False, login: Command = (), launch: str = "") -> None:
+        """login: said before all else. One that is refused may be nobody's fault: see Connections. launch: whose it is."""
         super().__init__(_PING, lambda replies: True)
         self._login = login
+        self.launch = launch
         self.logged_in = False
         self.identity: Identity | None = None
         self.deaf = False  # a change of its addresses is under way, failed or was cut short: it may listen nowhere

@@ -41,13 +41,21 @@ class Connections(OpenConnections[Connection]):
         passwords: Passwords | None = None,
         trust: Trust | None = None,
     ) -> None:
-        super().__init__(lambda address: Connection(raw=raw, login=_login(address, passwords)), trust)
+        super().__init__(lambda address: Connection(raw=raw, login=_login(address, passwords), launch=address.launch), trust)
         self._permit = permit
         self.passwords = passwords
         self.trust = trust
 
     async def open(self, address: Address) -> Connection:
         """The open connection, or a new one. Raises OSError, ConnectionEnded."""
+        connection = await self._introduced(address)
+        if self.passwords is not None and connection.launch != address.launch != "" and not connection.logged_in:
+            # Who still took it for an earlier launch was first, and showed that one's password.
+            connection.abort("has to be made anew, for this launch")
+            connection = await self._introduced(address)
+        return connection
+
+    async def _introduced(self, address: Address) -> Connection:
         connection = await self.connected(address)
         if connection.identity is None:
             await _introduce(connection, may_check_tokens=bool(address.transit))
