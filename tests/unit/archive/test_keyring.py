@@ -14,6 +14,7 @@ from cachefleet.archive.age_pipe import new_identity, recipient_of
 from cachefleet.archive.key_errors import KeyDamaged, KeyDisabled, KeyMissing, KeyringError, KeyUnavailable
 from cachefleet.archive.key_names import key_name
 from cachefleet.archive.keyring import Keyring, KeyState
+from tests.fixtures.service import wait_for
 
 
 @pytest.fixture
@@ -260,4 +261,4 @@ def test_what_a_command_started_ends_with_it(tmp_path: Path) -> None:
     with pytest.raises(KeyUnavailable):
         ring.recipient("vault")
     stat = Path(f"/proc/{int(noted.read_text())}/stat")
-    assert not stat.exists() or stat.read_text().rsplit(")", 1)[1].split()[0] in "ZX"
+    wait_for("it has ended", lambda: not stat.exists() or stat.read_text().rsplit(")", 1)[1].split()[0] in "ZX", 10)
