@@ -8,7 +8,8 @@ times a second: asking all the time would take a fifth of two cores from what is
 control plane has at most during a backup over what it had before; its worker processes have a row of their own.
 
 Latency: four clients (redis-py) of the primary, of which together 500 operations a second are due: the 99th percentile while a
-snapshot is made, over that of the seconds before.
+snapshot is made, over that of the seconds before. Beside it, the same while one process a core does nothing but count, in time
+that nobody else wants: no use of all cores can do less to the clients, whatever it is.
 
 What bounds both on two cores is processor time, of four processes at once. For a GB of this data the engine's child takes some
 1.5 s (twice as much for the tool, since values are compressed for it), the engine that hands it on 0.5 s, and the worker 4 s:
@@ -37,6 +38,7 @@ import msgspec
 import psutil
 
 from bench.clients import Where
+from bench.counting import counting
 from bench.rebalancer import tool
 from bench.references import Processes
 from bench.row import Row, shown
@@ -65,6 +67,7 @@ BEFORE = 2000  # operations of each before the snapshot
 SETTLING = 200  # of them, those that show how clients start
 TIMEOUT_S = 600.0
 ASK_S = 0.2
+COUNTED = 1000  # operations of each while others count
 LOOK_S = 0.1
 MB = 1_000_000
 _POOL_BYTES = 64 * MB
@@ -93,6 +96,7 @@ def measure(data: Path, megabytes: int = MEGABYTES, restored_keys: int = RESTORE
             pairs = [(_ours(service, api), _tools(group)) for _ in range(ROUNDS)]
             yield from _throughput(pairs, megabytes)
             yield _latency([_loaded(service, api, where) for _ in range(ROUNDS)])
+            yield _floor([_counted(where) for _ in range(ROUNDS)])
         yield from _restores(api, restored_keys)
 
 
@@ -215,11 +219,26 @@ def _loaded(service: Service, api: Any, where: Where) -> Loaded:
     with data_folder() as folder, _clients(where, folder) as clients:
         begun_s = time.perf_counter()
         backup = _ours(service, api)
-        for client in clients:
-            client.end()
-        loads = [client.verdict() for client in clients]
-    before = [one for load in loads for one in load.between(0.0, begun_s).operations[SETTLING:]]
-    during = [one for load in loads for one in load.between(begun_s, begun_s + backup.took_s).operations]
+        return _parted(clients, begun_s, begun_s + backup.took_s)
+
+
+def _counted(where: Where) -> Loaded:
+    with data_folder() as folder, _clients(where, folder) as clients:
+        before_s = time.perf_counter()
+        with counting():
+            begun_s = time.perf_counter()
+            for client in clients:
+                client.await_operations(COUNTED, 60)
+            return _parted(clients, begun_s, time.perf_counter(), before_s)
+
+
+def _parted(clients: Sequence[Client], begun_s: float, over_s: float, before_s: float | None = None) -> Loaded:
+    """What was done until before_s (begun_s unless given), and from begun_s to over_s. Ends the clients."""
+    for client in clients:
+        client.end()
+    loads = [client.verdict() for client in clients]
+    before = [one for load in loads for one in load.between(0.0, before_s or begun_s).operations[SETTLING:]]
+    during = [one for load in loads for one in load.between(begun_s, over_s).operations]
     return Loaded(Verdict(before), Verdict(during))
 
 
@@ -236,13 +255,21 @@ def _clients(where: Where, folder: Path) -> Iterator[Sequence[Client]]:
 
 
 def _latency(rounds: Sequence[Loaded]) -> Row:
+    return _times_p99("p99 at the primary while a snapshot of the replica is made, over before", rounds, 1.3)
+
+
+def _floor(rounds: Sequence[Loaded]) -> Row:
+    return _times_p99("p99 at the primary while a process a core only counts, over before", rounds, None)
+
+
+def _times_p99(figure: str, rounds: Sequence[Loaded], target: float | None) -> Row:
     befores_ms = [1000 * one.before.latency_s(0.99) for one in rounds]
     durings_ms = [1000 * one.during.latency_s(0.99) for one in rounds]
     return Row(
-        figure="p99 at the primary while a snapshot of the replica is made, over before",
+        figure=figure,
         unit="",
         values=[one / other for one, other in zip(durings_ms, befores_ms, strict=True)],
-        target=1.3,
+        target=target,
         reference=f"{shown(statistics.median(durings_ms), 'ms')} over {shown(statistics.median(befores_ms), 'ms')}, medians",
     )
 
