@@ -33,6 +33,7 @@ _OPTIONS = (
     "-Wl,-z,relro,-z,now",
 )
 _COMPILE_TIMEOUT_S = 120.0
+INTERFACE = Path(__file__).parent / "module_interface"  # headers that all of them share
 PREBUILT = Path(__file__).parent / "prebuilt"  # only in wheels
 
 
@@ -50,10 +51,10 @@ class ModuleSource(NamedTuple):
     headers: tuple[str, ...]
 
     def file_name(self) -> str:
-        """Another source, or other options, have another one."""
+        """Another source or shared header, or other options, have another one."""
         digest = hashlib.sha256(" ".join(_OPTIONS).encode())
-        for name in (*self.sources, *self.headers):
-            digest.update((self.folder / name).read_bytes())
+        for file in (*(self.folder / name for name in (*self.sources, *self.headers)), *sorted(INTERFACE.glob("*.h"))):
+            digest.update(file.read_bytes())
         return f"{self.name}-{digest.hexdigest()[:16]}.so"
 
 
@@ -122,7 +123,7 @@ def _copy(came: Path, fresh: Path) -> None:
 
 def _compile(compiler: str, source: ModuleSource, fresh: Path) -> None:
     files = [str(source.folder / name) for name in source.sources]
-    command = [*shlex.split(compiler), *_OPTIONS, "-o", str(fresh), *files]
+    command = [*shlex.split(compiler), *_OPTIONS, f"-I{INTERFACE}", "-o", str(fresh), *files]
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_COMPILE_TIMEOUT_S, check=False

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cachefleet.engines import module_compiling
 from cachefleet.engines.build_tools import ToolsMissing
 from cachefleet.engines.iam_module import IAM_SOURCE
 from cachefleet.engines.module_compiling import ModuleSource, NotCompiled, compiled_module
@@ -113,6 +114,20 @@ def test_one_of_another_source_is_not_taken(real: Path, tmp_path: Path) -> None:
         file.write("/* changed */\n")
     changed = IAM_SOURCE._replace(folder=tmp_path / "source")
     assert compiled_module(changed, tmp_path / "modules", prebuilt=real).read_text() == "module\n"
+
+
+def test_one_of_another_shared_header_is_not_taken(real: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(module_compiling.INTERFACE, tmp_path / "interface")
+    with (tmp_path / "interface" / "engine.h").open("a") as file:
+        file.write("/* changed */\n")
+    monkeypatch.setattr(module_compiling, "INTERFACE", tmp_path / "interface")
+    assert compiled_module(IAM_SOURCE, tmp_path / "modules", prebuilt=real).read_text() == "module\n"
+
+
+def test_shared_headers_come_along() -> None:
+    assert {path.suffix for path in module_compiling.INTERFACE.iterdir()} == {".h"}
+    packaged = (Path(__file__).parents[3] / "pyproject.toml").read_text()
+    assert f"engines/{module_compiling.INTERFACE.name}/*.h" in packaged
 
 
 @every_source

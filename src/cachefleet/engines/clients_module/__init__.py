@@ -8,6 +8,6 @@ CLIENTS_SOURCE = ModuleSource(
     "clients",
     "the module that renames commands and closes connections that write to replicas",
     Path(__file__).parent,
-    ("words.c", "engine.c", "module.c"),
-    ("words.h", "engine.h"),
+    ("words.c", "module.c"),
+    ("words.h",),
 )

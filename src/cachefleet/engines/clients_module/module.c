@@ -18,10 +18,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
-#include "engine.h"
 #include "words.h"
+
+#define NEEDED(F) \
+    F(IsModuleNameBusy) F(SetModuleAttribs) F(SetModuleOptions) F(CreateCommand) F(RegisterStringConfig) \
+    F(RegisterBoolConfig) F(LoadConfigs) F(GetDetachedThreadSafeContext) F(GetContextFlags) F(SubscribeToServerEvent) \
+    F(RegisterCommandFilter) F(UnregisterCommandFilter) F(CommandFilterArgsCount) F(CommandFilterArgGet) \
+    F(CommandFilterArgReplace) F(GetClientId) F(GetClientUserNameById) F(GetClientInfoById) \
+    F(DeauthenticateAndCloseClient) F(CreateTimer) F(CreateString) F(FreeString) F(StringPtrLen) F(Call) \
+    F(CallReplyType) F(CallReplyLength) F(CallReplyArrayElement) F(CallReplyStringPtr) F(FreeCallReply) \
+    F(ReplyWithError) F(GetServerInfo) F(ServerInfoGetFieldC) F(FreeServerInfo)
+#include "engine.h"
 
 #define MODULE "cachefleet-clients" /* engines/clients_parameters.py */
 #define RENAMES "rename-commands"
@@ -29,10 +37,11 @@
 #define CLOSE_COMMAND "cachefleet.close"
 #define OURS "cachefleet" /* engines/access.py; what users of clients may not begin with */
 
-enum { OUR_VERSION = 1, AT_ONCE_MS = 0, LOOK_EVERY_MS = 100, LONGEST_COUNT = 64 };
+enum { AT_ONCE_MS = 0, LOOK_EVERY_MS = 100, LONGEST_COUNT = 64 };
 
 static const engine_event ROLE_CHANGED = {0, 1};
 
+static CommandFilterGetClientId_type *CommandFilterGetClientId; /* NULL in Redis before 7.2 */
 static engine_context *own;      /* ours for as long as the engine runs */
 static engine_string *renames_text; /* as it was set */
 static word_table renames, writes;
@@ -286,12 +295,14 @@ static int take_closes(const char *name, int value, void *data, engine_string **
 /* --- start --- */
 
 /* "no-auth": whoever may send a write may have it closed; rules of users need not know of it. */
-__attribute__((visibility("default"))) int RedisModule_OnLoad(engine_context *context, engine_string **words, int count) {
+static int load(engine_context *context, engine_string **words, int count) {
     static const char flags[] = "deny-script no-monitor no-slowlog allow-loading allow-stale fast no-auth";
     (void)words;
     if (count != 0 || engine_find_functions(context) != DONE || IsModuleNameBusy(MODULE)) return FAILED;
+    if (engine_find(context, "RedisModule_CommandFilterGetClientId", &CommandFilterGetClientId) != DONE)
+        CommandFilterGetClientId = NULL;
     SetModuleAttribs(context, MODULE, OUR_VERSION, API_VERSION);
-    SetModuleOptions(context, HANDLES_READ_ERRORS | HANDLES_ASYNC_LOADS | HANDLES_SLOT_MIGRATION);
+    SetModuleOptions(context, HAS_NO_DATA);
     own = GetDetachedThreadSafeContext(context);
     is_replica = (GetContextFlags(context) & IS_REPLICA) != 0;
     is_cluster = (GetContextFlags(context) & IS_CLUSTER) != 0;
@@ -305,16 +316,5 @@ __attribute__((visibility("default"))) int RedisModule_OnLoad(engine_context *co
     return LoadConfigs(context);
 }
 
-__attribute__((visibility("default"))) int ValkeyModule_OnLoad(engine_context *context, engine_string **words, int count) {
-    return RedisModule_OnLoad(context, words, count);
-}
-
-/* A filter and timers may be there. */
-__attribute__((visibility("default"))) int RedisModule_OnUnload(engine_context *context) {
-    (void)context;
-    return FAILED;
-}
-
-__attribute__((visibility("default"))) int ValkeyModule_OnUnload(engine_context *context) {
-    return RedisModule_OnUnload(context);
-}
+/* It cannot be unloaded: a filter and timers may be there. */
+ENGINE_MODULE(load)

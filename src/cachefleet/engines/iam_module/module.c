@@ -6,88 +6,26 @@
  * unless it has shown another token until then.
  *
  *     CACHEFLEET.IAM RULES text       all rules anew, as token.h says; what cannot be read changes nothing
- *     CACHEFLEET.IAM STATE            [SHA-256 of the rules or "", connections, let in, refused, ended for their time]
- *
- * The engine's interface is declared here as far as it is used; functions are found by their names at the start. */
-#include <stddef.h>
+ *     CACHEFLEET.IAM STATE            [SHA-256 of the rules or "", connections, let in, refused, ended for their time] */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <time.h>
 
 #include "sha256.h"
 #include "token.h"
 
-#define CONTROLLER "cachefleet" /* engines/access.py */
+#define NEEDED(F) \
+    F(IsModuleNameBusy) F(SetModuleAttribs) F(SetModuleOptions) F(CreateCommand) F(GetContextFlags) F(CreateTimer) F(Log) \
+    F(RegisterAuthCallback) F(AuthenticateClientWithACLUser) F(DeauthenticateAndCloseClient) F(RedactClientCommandArgument) \
+    F(GetClientId) F(GetClientUserNameById) F(ACLAddLogEntryByUserName) F(CreateString) F(FreeString) F(StringPtrLen) \
+    F(ReplyWithArray) F(ReplyWithLongLong) F(ReplyWithStringBuffer) F(ReplyWithSimpleString) F(ReplyWithError)
+#include "engine.h"
+#include "controller.h"
+
+#define MODULE "cachefleet-iam"
 #define COMMAND "cachefleet.iam"
 #define LOOK_EVERY_MS 500
-
-enum { DONE = 0, FAILED = 1 };                   /* what functions of the interface return */
-enum { HANDLED = 0, NOT_HANDLED = 1 };           /* what an authentication callback returns */
-/* It has no data: nothing that engines do with data can disturb it, and without these they would refuse to. */
-enum { HANDLES_READ_ERRORS = 1 << 0, HANDLES_ASYNC_LOADS = 1 << 2, HANDLES_SLOT_MIGRATION = 1 << 5 };
-enum { INSIDE_MULTI = 1 << 1 };                  /* of GetContextFlags */
-enum { LOG_OF_AUTHENTICATION = 0, API_VERSION = 1, OUR_VERSION = 1 };
-
-typedef struct engine_context engine_context;
-typedef struct engine_string engine_string;
-typedef int (*command_function)(engine_context *context, engine_string **words, int count);
-typedef void (*user_changed_function)(uint64_t client, void *session);
-typedef void (*timer_function)(engine_context *context, void *data);
-typedef int (*authentication_function)(engine_context *context, engine_string *user, engine_string *password,
-                                       engine_string **error);
-
-static int (*IsModuleNameBusy)(const char *name);
-static void (*SetModuleAttribs)(engine_context *context, const char *name, int version, int api_version);
-static int (*CreateCommand)(engine_context *context, const char *name, command_function function, const char *flags,
-                            int first_key, int last_key, int key_step);
-static void (*RegisterAuthCallback)(engine_context *context, authentication_function function);
-static int (*AuthenticateClientWithACLUser)(engine_context *context, const char *name, size_t size, user_changed_function changed,
-                                            void *session, uint64_t *client);
-static int (*DeauthenticateAndCloseClient)(engine_context *context, uint64_t client);
-static int (*RedactClientCommandArgument)(engine_context *context, int position);
-static void (*SetModuleOptions)(engine_context *context, int options);
-static engine_string *(*GetCurrentUserName)(engine_context *context);
-static int (*GetContextFlags)(engine_context *context);
-static uint64_t (*CreateTimer)(engine_context *context, long long period_ms, timer_function function, void *data);
-static const char *(*StringPtrLen)(const engine_string *string, size_t *size);
-static void (*FreeString)(engine_context *context, engine_string *string);
-static engine_string *(*CreateString)(engine_context *context, const char *text, size_t size);
-static void (*ACLAddLogEntryByUserName)(engine_context *context, engine_string *user, engine_string *object, int reason);
-static int (*ReplyWithArray)(engine_context *context, long count);
-static int (*ReplyWithLongLong)(engine_context *context, long long number);
-static int (*ReplyWithStringBuffer)(engine_context *context, const char *text, size_t size);
-static int (*ReplyWithSimpleString)(engine_context *context, const char *text);
-static int (*ReplyWithError)(engine_context *context, const char *text);
-static void (*Log)(engine_context *context, const char *level, const char *format, ...);
-
-static const struct {
-    const char *name;
-    void *place;
-} wanted[] = {
-    {"IsModuleNameBusy", &IsModuleNameBusy},
-    {"SetModuleAttribs", &SetModuleAttribs},
-    {"CreateCommand", &CreateCommand},
-    {"RegisterAuthCallback", &RegisterAuthCallback},
-    {"AuthenticateClientWithACLUser", &AuthenticateClientWithACLUser},
-    {"DeauthenticateAndCloseClient", &DeauthenticateAndCloseClient},
-    {"RedactClientCommandArgument", &RedactClientCommandArgument},
-    {"SetModuleOptions", &SetModuleOptions},
-    {"GetCurrentUserName", &GetCurrentUserName},
-    {"GetContextFlags", &GetContextFlags},
-    {"CreateTimer", &CreateTimer},
-    {"StringPtrLen", &StringPtrLen},
-    {"FreeString", &FreeString},
-    {"CreateString", &CreateString},
-    {"ACLAddLogEntryByUserName", &ACLAddLogEntryByUserName},
-    {"ReplyWithArray", &ReplyWithArray},
-    {"ReplyWithLongLong", &ReplyWithLongLong},
-    {"ReplyWithStringBuffer", &ReplyWithStringBuffer},
-    {"ReplyWithSimpleString", &ReplyWithSimpleString},
-    {"ReplyWithError", &ReplyWithError},
-    {"Log", &Log},
-};
 
 /* A connection that showed a token, in the order in which their times end. */
 typedef struct session {
@@ -177,7 +115,7 @@ static int authenticate(engine_context *context, engine_string *user, engine_str
     }
     iam_verdict verdict = iam_check(rules, name, user_size, token, token_size, clock_ms(CLOCK_REALTIME) / 1000);
     if (verdict == IAM_NO_IAM_USER) return NOT_HANDLED;
-    if (verdict == IAM_RIGHT && (GetContextFlags(context) & INSIDE_MULTI)) verdict = IAM_NOT_PERMITTED;
+    if (verdict == IAM_RIGHT && (GetContextFlags(context) & INSIDE_EXEC)) verdict = IAM_NOT_PERMITTED;
     if (verdict != IAM_RIGHT) {
         refuse(context, user, verdict);
         return HANDLED;
@@ -195,22 +133,6 @@ static int authenticate(engine_context *context, engine_string *user, engine_str
 }
 
 /* --- what the controller says --- */
-
-static int is_controller(engine_context *context) {
-    size_t size = 0;
-    engine_string *name = GetCurrentUserName(context);
-    if (!name) return 0;
-    const char *text = StringPtrLen(name, &size);
-    int it_is = size == strlen(CONTROLLER) && memcmp(text, CONTROLLER, size) == 0;
-    FreeString(context, name);
-    return it_is;
-}
-
-static int is_word(const engine_string *string, const char *word) {
-    size_t size = 0;
-    const char *text = StringPtrLen(string, &size);
-    return size == strlen(word) && strncasecmp(text, word, size) == 0;
-}
 
 static int take_rules(engine_context *context, const engine_string *string) {
     const char *why = NULL;
@@ -255,18 +177,6 @@ static int run_command(engine_context *context, engine_string **words, int count
 
 /* --- start --- */
 
-static int find_functions(engine_context *context) {
-    /* The first word of a context is the function that gives all others; Valkey knows the names of Redis, too. */
-    int (*find)(const char *name, void *place);
-    memcpy(&find, context, sizeof(find));
-    for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted); i++) {
-        char name[64] = "RedisModule_";
-        strncat(name, wanted[i].name, sizeof(name) - strlen(name) - 1);
-        if (find(name, wanted[i].place) != DONE) return FAILED;
-    }
-    return DONE;
-}
-
 /* Kept for the life of the engine. */
 static int keep_names(engine_string **words, int count) {
     names_at_start = calloc((size_t)count + 1, sizeof(*names_at_start));
@@ -281,29 +191,15 @@ static int keep_names(engine_string **words, int count) {
     return DONE;
 }
 
-/* Both names: which one an engine looks for depends on its kind and age. */
-__attribute__((visibility("default"))) int RedisModule_OnLoad(engine_context *context, engine_string **words, int count) {
-    if (find_functions(context) != DONE || IsModuleNameBusy("cachefleet-iam") || keep_names(words, count) != DONE) return FAILED;
-    SetModuleAttribs(context, "cachefleet-iam", OUR_VERSION, API_VERSION);
-    SetModuleOptions(context, HANDLES_READ_ERRORS | HANDLES_ASYNC_LOADS | HANDLES_SLOT_MIGRATION);
-    if (CreateCommand(context, COMMAND, run_command, "admin deny-script no-monitor no-slowlog allow-loading allow-stale fast", 0, 0,
-                      0) != DONE)
-        return FAILED;
+static int load(engine_context *context, engine_string **words, int count) {
+    if (engine_find_functions(context) != DONE || IsModuleNameBusy(MODULE) || keep_names(words, count) != DONE) return FAILED;
+    SetModuleAttribs(context, MODULE, OUR_VERSION, API_VERSION);
+    SetModuleOptions(context, HAS_NO_DATA);
+    if (CreateCommand(context, COMMAND, run_command, CONTROLLER_COMMAND_FLAGS, 0, 0, 0) != DONE) return FAILED;
     RegisterAuthCallback(context, authenticate);
     CreateTimer(context, LOOK_EVERY_MS, end_old_sessions, NULL);
     return DONE;
 }
 
-__attribute__((visibility("default"))) int ValkeyModule_OnLoad(engine_context *context, engine_string **words, int count) {
-    return RedisModule_OnLoad(context, words, count);
-}
-
-/* Sessions are the engine's to end before it calls this; what is left goes with the keys. */
-__attribute__((visibility("default"))) int RedisModule_OnUnload(engine_context *context) {
-    (void)context;
-    return FAILED; /* IAM users would be let in by nobody, or by password rules that are not meant for them */
-}
-
-__attribute__((visibility("default"))) int ValkeyModule_OnUnload(engine_context *context) {
-    return RedisModule_OnUnload(context);
-}
+/* It cannot be unloaded: IAM users would be let in by nobody, or by password rules that are not meant for them. */
+ENGINE_MODULE(load)

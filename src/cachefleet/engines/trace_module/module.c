@@ -9,85 +9,32 @@
  *     CACHEFLEET.TRACE FETCH                  [commands, looked at, of them reads, and keys in them, dropped, ms in all, ms at rest,
  *                                              entries as trace.h has them]
  *     CACHEFLEET.TRACE HOT                    [name, size of the whole name, count, by how much that may be too high] for each
- *     CACHEFLEET.TRACE STOP
- *
- * The engine's interface is declared here as far as it is used; functions are found by their names at the start. */
-#include <stddef.h>
+ *     CACHEFLEET.TRACE STOP */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <time.h>
 
 #include "commands.h"
 #include "trace.h"
 
+#define NEEDED(F) \
+    F(SetModuleAttribs) F(SetModuleOptions) F(CreateCommand) F(RegisterCommandFilter) F(UnregisterCommandFilter) \
+    F(CommandFilterArgsCount) F(CommandFilterArgGet) F(GetClientId) F(GetClientUserNameById) F(CreateTimer) \
+    F(StringPtrLen) F(StringToLongLong) F(FreeString) F(ReplyWithArray) F(ReplyWithLongLong) F(ReplyWithStringBuffer) \
+    F(ReplyWithSimpleString) F(ReplyWithError)
+#include "engine.h"
+#include "controller.h"
+
 #define MODULE "cachefleet-trace"
-#define CONTROLLER "cachefleet" /* engines/access.py */
 #define COMMAND "cachefleet.trace"
 
-enum { DONE = 0, FAILED = 1 };                   /* what functions of the interface return */
-/* It has no data: nothing that engines do with data can disturb it, and without these they would refuse to. */
-enum { HANDLES_READ_ERRORS = 1 << 0, HANDLES_ASYNC_LOADS = 1 << 2, HANDLES_SLOT_MIGRATION = 1 << 5 };
-enum { API_VERSION = 1, OUR_VERSION = 1, NO_FLAGS = 0 };
 enum {
     LOOK_EVERY_MS = 100,
     GIVE_UP_MS = 5000,       /* without a FETCH */
     MOST_COMMANDS = 10000,   /* in LOOK_EVERY_MS: at some 60 ns each 0.6 % of it */
     MOST_ENTRIES = 4096,     /* of a reply */
     MOST_KEYS = 1024         /* of one command that are looked at */
-};
-
-typedef struct engine_context engine_context;
-typedef struct engine_string engine_string;
-typedef struct engine_filter engine_filter;
-typedef struct filtered_command filtered_command;
-typedef int (*command_function)(engine_context *context, engine_string **words, int count);
-typedef void (*filter_function)(filtered_command *command);
-typedef void (*timer_function)(engine_context *context, void *data);
-
-static void (*SetModuleAttribs)(engine_context *context, const char *name, int version, int api_version);
-static void (*SetModuleOptions)(engine_context *context, int options);
-static int (*CreateCommand)(engine_context *context, const char *name, command_function function, const char *flags,
-                            int first_key, int last_key, int key_step);
-static engine_filter *(*RegisterCommandFilter)(engine_context *context, filter_function function, int flags);
-static int (*UnregisterCommandFilter)(engine_context *context, engine_filter *filter);
-static int (*CommandFilterArgsCount)(filtered_command *command);
-static const engine_string *(*CommandFilterArgGet)(filtered_command *command, int position);
-static unsigned long long (*GetClientId)(engine_context *context);
-static engine_string *(*GetClientUserNameById)(engine_context *context, uint64_t client);
-static uint64_t (*CreateTimer)(engine_context *context, long long period_ms, timer_function function, void *data);
-static const char *(*StringPtrLen)(const engine_string *string, size_t *size);
-static int (*StringToLongLong)(const engine_string *string, long long *number);
-static void (*FreeString)(engine_context *context, engine_string *string);
-static int (*ReplyWithArray)(engine_context *context, long count);
-static int (*ReplyWithLongLong)(engine_context *context, long long number);
-static int (*ReplyWithStringBuffer)(engine_context *context, const char *text, size_t size);
-static int (*ReplyWithSimpleString)(engine_context *context, const char *text);
-static int (*ReplyWithError)(engine_context *context, const char *text);
-
-static const struct {
-    const char *name;
-    void *place;
-} wanted[] = {
-    {"SetModuleAttribs", &SetModuleAttribs},
-    {"SetModuleOptions", &SetModuleOptions},
-    {"CreateCommand", &CreateCommand},
-    {"RegisterCommandFilter", &RegisterCommandFilter},
-    {"UnregisterCommandFilter", &UnregisterCommandFilter},
-    {"CommandFilterArgsCount", &CommandFilterArgsCount},
-    {"CommandFilterArgGet", &CommandFilterArgGet},
-    {"GetClientId", &GetClientId},
-    {"GetClientUserNameById", &GetClientUserNameById},
-    {"CreateTimer", &CreateTimer},
-    {"StringPtrLen", &StringPtrLen},
-    {"StringToLongLong", &StringToLongLong},
-    {"FreeString", &FreeString},
-    {"ReplyWithArray", &ReplyWithArray},
-    {"ReplyWithLongLong", &ReplyWithLongLong},
-    {"ReplyWithStringBuffer", &ReplyWithStringBuffer},
-    {"ReplyWithSimpleString", &ReplyWithSimpleString},
-    {"ReplyWithError", &ReplyWithError},
 };
 
 static trace *running; /* NULL while nobody looks */
@@ -219,22 +166,6 @@ static int start(engine_context *context, uint32_t threshold, uint64_t seed) {
 
 /* --- what the controller says --- */
 
-static int is_controller(engine_context *context) {
-    size_t size = 0;
-    engine_string *name = GetClientUserNameById(context, GetClientId(context));
-    if (!name) return 0;
-    const char *text = StringPtrLen(name, &size);
-    int it_is = size == strlen(CONTROLLER) && memcmp(text, CONTROLLER, size) == 0;
-    FreeString(context, name);
-    return it_is;
-}
-
-static int is_word(const engine_string *string, const char *expected) {
-    size_t size = 0;
-    const char *text = StringPtrLen(string, &size);
-    return size == strlen(expected) && strncasecmp(text, expected, size) == 0;
-}
-
 static int read_threshold(const engine_string *string, uint32_t *threshold) {
     long long number = 0;
     if (StringToLongLong(string, &number) != DONE || number < 0 || number > 1 << TRACE_HASH_BITS) return 0;
@@ -294,41 +225,17 @@ static int run_command(engine_context *context, engine_string **words, int count
 
 /* --- start --- */
 
-static int find_functions(engine_context *context) {
-    /* The first word of a context is the function that gives all others; Valkey knows the names of Redis, too. */
-    int (*find)(const char *name, void *place), every = DONE;
-    memcpy(&find, context, sizeof(find));
-    for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted); i++) {
-        char name[64] = "RedisModule_";
-        strncat(name, wanted[i].name, sizeof(name) - strlen(name) - 1);
-        if (find(name, wanted[i].place) != DONE) every = FAILED;
-    }
-    return every;
-}
-
 /* An engine that does not let it have all that it needs starts all the same, and has no such command. */
-__attribute__((visibility("default"))) int RedisModule_OnLoad(engine_context *context, engine_string **words, int count) {
+static int load(engine_context *context, engine_string **words, int count) {
     (void)words;
     (void)count;
-    int every = find_functions(context);
+    int every = engine_find_functions(context);
     SetModuleAttribs(context, MODULE, OUR_VERSION, API_VERSION);
     if (every != DONE) return DONE;
-    SetModuleOptions(context, HANDLES_READ_ERRORS | HANDLES_ASYNC_LOADS | HANDLES_SLOT_MIGRATION);
-    CreateCommand(context, COMMAND, run_command, "admin deny-script no-monitor no-slowlog allow-loading allow-stale fast", 0, 0,
-                  0);
+    SetModuleOptions(context, HAS_NO_DATA);
+    CreateCommand(context, COMMAND, run_command, CONTROLLER_COMMAND_FLAGS, 0, 0, 0);
     return DONE;
 }
 
-__attribute__((visibility("default"))) int ValkeyModule_OnLoad(engine_context *context, engine_string **words, int count) {
-    return RedisModule_OnLoad(context, words, count);
-}
-
-/* A timer and a filter may be there, and other nodes of the group have it as well. */
-__attribute__((visibility("default"))) int RedisModule_OnUnload(engine_context *context) {
-    (void)context;
-    return FAILED;
-}
-
-__attribute__((visibility("default"))) int ValkeyModule_OnUnload(engine_context *context) {
-    return RedisModule_OnUnload(context);
-}
+/* It cannot be unloaded: a timer and a filter may be there, and other nodes of the group have it as well. */
+ENGINE_MODULE(load)
