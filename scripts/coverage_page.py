@@ -32,7 +32,7 @@ operation that is not there yet answers `InvalidAction` (in JSON `UnknownOperati
 Nothing is accepted and ignored; each input member of an operation that is there is one of these:
 
 - **effect**: it does what it does in AWS;
-- **recorded**: kept and shown again, but it changes nothing here, for the reason given;
+- **recorded**: it changes nothing here, for the reason given: it is kept and shown again, or means nothing in AWS either;
 - **refused**: a value that asks for something is refused, with the reason given;
 - **not yet**: refused as not implemented yet.
 """
@@ -57,7 +57,11 @@ def _page() -> Iterator[str]:
         yield "|---|---|"
         for name in names if service in WHOLE else built:
             anchor = name.lower() + ("-1" if name in seen else "")  # the second heading of that name
-            yield f"| [{name}](#{anchor}) | does |" if name in built else f"| {name} | not implemented yet |"
+            if name in built:
+                refuses = OPERATIONS[service, name].refuses
+                yield f"| [{name}](#{anchor}) | {'refuses: ' + _cell(refuses) if refuses else 'does'} |"
+            else:
+                yield f"| {name} | not implemented yet |"
         yield ""
         for name in built:
             yield from _operation(model.operation_model(name), OPERATIONS[service, name])
@@ -79,6 +83,8 @@ def _operation(model: OperationModel, operation: Operation) -> Iterator[str]:
 
 
 def _member(operation: Operation, name: str) -> tuple[str, str]:
+    if operation.refuses:
+        return "refused", "with the operation"
     if name in operation.effective:
         return "effect", ""
     if name in operation.recorded:

@@ -34,8 +34,9 @@ class Operation(msgspec.Struct, frozen=True):
     name: str
     handler: Handler
     effective: frozenset[str]  # members that have their effect
-    recorded: Mapping[str, str]  # members that are kept and shown but change nothing here, and why
+    recorded: Mapping[str, str]  # members that change nothing here, and why
     refused: Mapping[str, Refusal]
+    refuses: str = ""  # why it never succeeds, whatever it is asked for
 
 
 OPERATIONS: dict[tuple[str, str], Operation] = {}
@@ -48,11 +49,14 @@ def operation(
     effective: tuple[str, ...] = (),
     recorded: Mapping[str, str] | None = None,
     refused: Mapping[str, Refusal] | None = None,
+    refuses: str = "",
 ) -> Callable[[Handler], Handler]:
     """Register the decorated `async def f(context, request) -> reply`; request and reply are dicts by the model's shapes."""
 
     def register(handler: Handler) -> Handler:
-        OPERATIONS[service, name] = Operation(service, name, handler, frozenset(effective), recorded or {}, refused or {})
+        OPERATIONS[service, name] = Operation(
+            service, name, handler, frozenset(effective), recorded or {}, refused or {}, refuses
+        )
         return handler
 
     return register

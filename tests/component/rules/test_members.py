@@ -12,6 +12,7 @@ import pytest
 from botocore.model import ListShape, Shape, StructureShape
 
 from cachefleet.api.registry import OPERATIONS
+from scripts.coverage_page import coverage_page
 from tests.component.rules.stage import ELASTICACHE, Reply, RuleStage
 from tests.component.rules.walks import ALWAYS_REFUSED, EXCEPT, UNSEEN, WALKS
 from tests.component.rules.walks_of_changes import Request
@@ -99,6 +100,21 @@ async def _untouched() -> Mapping[str, Any]:
     """What is there when nothing was asked for."""
     world = await new_world()
     return {"at once": await shown(world), "done": await _settled(world)}
+
+
+def test_what_is_recorded_changes_nothing_and_what_changes_something_is_not_called_recorded() -> None:
+    recorded = {(name, member) for name, found in BUILT.items() for member in found.recorded}
+    assert recorded == set(EXCEPT)
+    for name, member in recorded:
+        value = values(ELASTICACHE.model.operation_model(name).input_shape.members[member])[0]
+        assert stored(name, WALKS[name].base) == stored(name, {**WALKS[name].base, member: value}), (name, member)
+
+
+def test_an_operation_that_never_succeeds_says_why() -> None:
+    assert {name for name, found in BUILT.items() if found.refuses} == ALWAYS_REFUSED
+    page = coverage_page()
+    for name in ALWAYS_REFUSED:
+        assert f"| [{name}](#{name.lower()}) | refuses: {BUILT[name].refuses} |" in page
 
 
 @pytest.mark.parametrize("name", sorted(set(BUILT) - NOT_WALKED))

@@ -14,7 +14,7 @@ from cachefleet.api.access.group_access import created_access
 from cachefleet.api.context import Context
 from cachefleet.api.groups.cache_cluster_topology import asked_nodes, build_cluster, place_nodes
 from cachefleet.api.groups.cache_cluster_views import cluster_view
-from cachefleet.api.groups.group_inputs import CREATE_REFUSED, RECORDED
+from cachefleet.api.groups.group_inputs import CREATE_REFUSED
 from cachefleet.api.groups.group_rows import insert_group
 from cachefleet.api.groups.group_validation import asked_node_type, asked_port, new_settings
 from cachefleet.api.groups.relocation import check_created
@@ -63,6 +63,7 @@ _OUTPOSTS = "Outposts are not supported; leave it out"
         "Tags",
         "Port",
         "PreferredMaintenanceWindow",
+        "AutoMinorVersionUpgrade",
         "SnapshotRetentionLimit",
         "SnapshotWindow",
         "SecurityGroupIds",
@@ -73,7 +74,6 @@ _OUTPOSTS = "Outposts are not supported; leave it out"
         "AuthToken",
         "LogDeliveryConfigurations",
     ),
-    recorded=RECORDED,
     refused={
         **CREATE_REFUSED,
         "OutpostMode": Refusal(_OUTPOSTS, ("",)),

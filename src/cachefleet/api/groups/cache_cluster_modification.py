@@ -15,7 +15,7 @@ from cachefleet.api.context import Context
 from cachefleet.api.groups.cache_cluster_creation import refuse_memcached_snapshots
 from cachefleet.api.groups.cache_cluster_views import cluster_nodes, cluster_view
 from cachefleet.api.groups.group_changes import asked_change, changed, waiting
-from cachefleet.api.groups.group_inputs import MODIFY_REFUSED, RECORDED
+from cachefleet.api.groups.group_inputs import MODIFY_REFUSED
 from cachefleet.api.groups.group_rows import load_cluster, update_group
 from cachefleet.api.groups.group_state import MODIFYING, is_group, require_member_available
 from cachefleet.api.groups.group_validation import asked_snapshot_window, changed_settings, check_topic_status
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         "AuthToken",
         "AuthTokenUpdateStrategy",
         "PreferredMaintenanceWindow",
+        "AutoMinorVersionUpgrade",
         "SnapshotRetentionLimit",
         "SnapshotWindow",
         "SecurityGroupIds",
@@ -55,7 +56,6 @@ if TYPE_CHECKING:
         "NotificationTopicStatus",
         "LogDeliveryConfigurations",
     ),
-    recorded=RECORDED,
     refused=MODIFY_REFUSED,
 )
 async def modify_cache_cluster(context: Context, request: ModifyCacheClusterMessageTypeDef) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What becomes of the input members that several group operations share: recorded (and why that is all), or refused (and why).
+"""Which input members several group operations refuse, and why.
 
 Data for the registry; docs/api-coverage.md is generated from it.
 """
@@ -8,10 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cachefleet.api.registry import Refusal
-
-RECORDED: Mapping[str, str] = {
-    "AutoMinorVersionUpgrade": "kept and shown; an engine version changes only on request",
-}
 
 _CACHE_SECURITY_GROUPS = Refusal("cache security groups exist outside of a VPC only; use SecurityGroupIds", ([],))
 _IP_DISCOVERY = Refusal("only ipv4 is supported", ("ipv4",))

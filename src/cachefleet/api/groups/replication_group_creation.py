@@ -13,7 +13,7 @@ from cachefleet.api.access.config_access import created_config
 from cachefleet.api.access.group_access import created_access
 from cachefleet.api.context import Context
 from cachefleet.api.groups.cluster_mode import asked_mode, is_clustered
-from cachefleet.api.groups.group_inputs import CREATE_REFUSED, RECORDED
+from cachefleet.api.groups.group_inputs import CREATE_REFUSED
 from cachefleet.api.groups.group_rows import insert_group
 from cachefleet.api.groups.group_validation import (
     asked_at_rest_encryption,
@@ -73,6 +73,7 @@ UID_BYTES = 8
         "Port",
         "ClusterMode",
         "PreferredMaintenanceWindow",
+        "AutoMinorVersionUpgrade",
         "SnapshotRetentionLimit",
         "SnapshotWindow",
         "SecurityGroupIds",
@@ -87,7 +88,6 @@ UID_BYTES = 8
         "UserGroupIds",
         "LogDeliveryConfigurations",
     ),
-    recorded=RECORDED,
     refused={
         **CREATE_REFUSED,
         "GlobalReplicationGroupId": Refusal("global datastores are not implemented yet", ("",)),

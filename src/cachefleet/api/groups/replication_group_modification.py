@@ -15,7 +15,7 @@ from cachefleet.api.access.group_access import changed_access, check_upgrade
 from cachefleet.api.context import Context
 from cachefleet.api.groups.cluster_mode_change import mode_change
 from cachefleet.api.groups.group_changes import asked_change, changed, waiting
-from cachefleet.api.groups.group_inputs import MODIFY_REFUSED, RECORDED
+from cachefleet.api.groups.group_inputs import MODIFY_REFUSED
 from cachefleet.api.groups.group_rows import load_group, update_group
 from cachefleet.api.groups.group_state import MODIFYING, require_available
 from cachefleet.api.groups.group_validation import asked_description, changed_settings, check_failover, check_topic_status
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         "UserGroupIdsToRemove",
         "RemoveUserGroups",
         "PreferredMaintenanceWindow",
+        "AutoMinorVersionUpgrade",
         "SnapshotRetentionLimit",
         "SnapshotWindow",
         "SecurityGroupIds",
@@ -64,10 +65,7 @@ if TYPE_CHECKING:
         "NotificationTopicStatus",
         "LogDeliveryConfigurations",
     ),
-    recorded={
-        **RECORDED,
-        "NodeGroupId": "has no meaning any more; Amazon ElastiCache ignores it too",
-    },
+    recorded={"NodeGroupId": "has no meaning any more; Amazon ElastiCache ignores it too"},
     refused={
         **MODIFY_REFUSED,
         "Durability": Refusal("durable writes are not implemented yet; use default", ("default", "disabled")),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from types_boto3_elasticache.type_defs import DescribeCacheSecurityGroupsMessageTypeDef
 
 _NAME = "CacheSecurityGroupName"
+_REFUSES = "as in an account without EC2-Classic, there are none and none can be made"
 _ONLY_CLASSIC = "Use of cache security groups is not permitted in this API version for your account."
 
 
@@ -30,7 +31,7 @@ async def describe_cache_security_groups(
     return {"CacheSecurityGroups": []}
 
 
-@operation("CreateCacheSecurityGroup", effective=(_NAME, "Description", "Tags"))
+@operation("CreateCacheSecurityGroup", effective=(_NAME, "Description", "Tags"), refuses=_REFUSES)
 async def create_cache_security_group(context: Context, request: Any) -> dict[str, Any]:
     raise invalid_value(f"{_ONLY_CLASSIC} Make a security group of EC2 and name it in SecurityGroupIds.")
 
@@ -47,7 +48,7 @@ for _operation, _members in (
     ("AuthorizeCacheSecurityGroupIngress", ("EC2SecurityGroupName", "EC2SecurityGroupOwnerId")),
     ("RevokeCacheSecurityGroupIngress", ("EC2SecurityGroupName", "EC2SecurityGroupOwnerId")),
 ):
-    operation(_operation, effective=(_NAME, *_members))(_of_one_that_is_not_there())
+    operation(_operation, effective=(_NAME, *_members), refuses=_REFUSES)(_of_one_that_is_not_there())
 
 
 def _not_found(name: str) -> AwsError:
