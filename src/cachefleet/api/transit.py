@@ -19,7 +19,8 @@ ENABLED, MODE = "TransitEncryptionEnabled", "TransitEncryptionMode"
 OFF_LATER = "off"  # what PendingChange says, where "" means no change
 _FIRST_CHANGEABLE = {Engine.REDIS: (7, 0), Engine.VALKEY: (7, 2)}
 _FIRST_MEMCACHED = (1, 6, 12)
-_OLD_MEMCACHED_TYPES = ("cache.m1.", "cache.m2.", "cache.m3.", "cache.r3.", "cache.t2.")
+_OLD_TYPES = ("cache.m1.", "cache.m2.")
+_OLD_MEMCACHED_TYPES = (*_OLD_TYPES, "cache.m3.", "cache.r3.", "cache.t2.")
 
 
 # --- at creation ---------------------------------------------------------------------------------------------------
@@ -48,15 +49,16 @@ def check_created(desired: GroupDesired) -> None:
     """Raises InvalidParameterCombination."""
     if not desired.transit:
         return
-    if desired.shape is Shape.MEMCACHED:
-        if version_numbers(desired.engine_version) < _FIRST_MEMCACHED:
-            raise invalid_combination(f"{ENABLED}: Memcached has encryption in transit from 1.6.12 on.")
-        if desired.node_type.startswith(_OLD_MEMCACHED_TYPES):
-            raise invalid_combination(
-                f"{ENABLED}: Memcached nodes of type {desired.node_type} have no encryption in transit; take a newer type."
-            )
+    if desired.shape is Shape.MEMCACHED and version_numbers(desired.engine_version) < _FIRST_MEMCACHED:
+        raise invalid_combination(f"{ENABLED}: Memcached has encryption in transit from 1.6.12 on.")
+    _check_node_type(desired)
     if desired.transit == PREFERRED:
         _check_preferred(desired, PREFERRED)
+
+
+def node_type_has_tls(engine: Engine, node_type: str) -> bool:
+    """Reference 3.3, 6."""
+    return not node_type.startswith(_OLD_MEMCACHED_TYPES if engine is Engine.MEMCACHED else _OLD_TYPES)
 
 
 def without_tls(catalogue: Catalogue, build: Build, member: str) -> AwsError:
@@ -89,6 +91,8 @@ def asked_change(catalogue: Catalogue, row: GroupRow, request: Mapping[str, Any]
     if asked == desired.transit:
         return ""
     _check_step(row, asked)
+    if asked:
+        _check_node_type(desired)
     build = catalogue.exact(desired.engine, desired.engine_version)
     if asked and build is not None and "tls" not in build.capabilities:
         raise without_tls(catalogue, build, ENABLED)
@@ -125,6 +129,14 @@ def _check_step(row: GroupRow, asked: str) -> None:
         raise invalid_combination(
             f"{ENABLED}: {name} has an AUTH token, which clients must not send in the clear; move it to a user group, and from "
             "there to open access, first."
+        )
+
+
+def _check_node_type(desired: GroupDesired) -> None:
+    if not node_type_has_tls(desired.engine, desired.node_type):
+        raise invalid_combination(
+            f"{ENABLED}: {DESCRIPTIONS[desired.engine.value]} nodes of type {desired.node_type} have no encryption in transit; "
+            "take a newer type."
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cachefleet.reference.node_types import NODE_TYPES
 from cachefleet.settings import NodeTypeSetting, Settings
+from tests.component.api_groups.access_stage import with_tls
 from tests.component.api_groups.stage import GroupStage, on_groups
 
 LIST = "ListAllowedNodeTypeModifications"
@@ -26,6 +27,20 @@ async def test_a_group_and_each_of_its_clusters(stage: GroupStage) -> None:
     size = NODE_TYPES["cache.m5.large"].maxmemory_bytes
     assert all(NODE_TYPES[name].maxmemory_bytes >= size for name in up)
     assert all(NODE_TYPES[name].maxmemory_bytes < size for name in down)
+
+
+@on_groups
+async def test_types_without_tls_are_not_for_what_has_it(stage: GroupStage) -> None:
+    with_tls(stage)
+    old, older = "cache.t2.small", "cache.m1.small"
+    for name, request, possible in (
+        ("plain", {"Engine": "redis"}, {old, older}),
+        ("safe", {"Engine": "redis", "TransitEncryptionEnabled": True}, {old}),
+        ("items", {"Engine": "memcached", "TransitEncryptionEnabled": True}, set()),
+    ):
+        await stage.create_cluster(name, CacheNodeType="cache.m5.large", **request)
+        up, down = await allowed(stage, CacheClusterId=name)
+        assert {old, older} & {*up, *down} == possible, name
 
 
 @on_groups

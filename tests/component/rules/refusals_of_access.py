@@ -143,6 +143,22 @@ ENCRYPTION: list[Rule] = [
         "7.0",
     ),
     (
+        "TLS on M1",
+        with_tls,
+        CREATE,
+        {**NEW, **TLS, "CacheNodeType": "cache.m1.small"},
+        COMBINATION,
+        "cache.m1.small have no encryption in transit",
+    ),
+    (
+        "TLS changed on M2",
+        both(with_tls, group(CacheNodeType="cache.m2.xlarge")),
+        MODIFY,
+        {**NAME, **NOW, **TLS, "TransitEncryptionMode": "preferred"},
+        COMBINATION,
+        "cache.m2.xlarge have no encryption in transit",
+    ),
+    (
         "at-rest encryption on T1",
         nothing,
         CREATE,

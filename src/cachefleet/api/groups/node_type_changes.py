@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from msgspec.structs import replace
 
 from cachefleet.api.groups.room_for_data import data_bytes
+from cachefleet.api.transit import node_type_has_tls
 from cachefleet.model.errors import invalid_value
 from cachefleet.model.group import Engine, GroupDesired
 from cachefleet.model.row import GroupRow
@@ -38,6 +39,8 @@ def may_become(desired: GroupDesired, present: NodeType, kind: NodeType) -> bool
     if kind.name.startswith(_TIERED) != present.name.startswith(_TIERED):
         return False
     if desired.automatic_failover and kind.name.startswith(_NO_FAILOVER):
+        return False
+    if desired.transit and not node_type_has_tls(desired.engine, kind.name):
         return False
     return not (desired.at_rest_encryption and kind.name.startswith(_NO_ENCRYPTION))
 
