@@ -10,15 +10,14 @@ from collections.abc import Sequence
 
 import msgspec
 
-from cachefleet.clock import Entropy
+from cachefleet.clock import Entropy, new_uuid
 from cachefleet.interfaces import Transaction
 from cachefleet.model.group import GroupDesired
-from cachefleet.model.notice import Notice, uuid_of
+from cachefleet.model.notice import Notice
 from cachefleet.model.plan import EventDraft
 from cachefleet.model.resource import Scope
 
 PREFIX = "ElastiCache:"
-_ID_BYTES = 16
 
 
 async def announce(
@@ -43,7 +42,7 @@ def _notices(topic_arn: str, events: Sequence[EventDraft], at: float, entropy: E
             topic_arn=topic_arn,
             message=msgspec.json.encode({PREFIX + event.notice: event.source_id}).decode(),
             at=at,
-            notice_id=uuid_of(entropy.hex(_ID_BYTES)),
+            notice_id=new_uuid(entropy),
         )
         for event in events
         if event.notice is not None

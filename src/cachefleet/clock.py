@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+import uuid
 from typing import Protocol
 
 
@@ -32,6 +33,11 @@ class Entropy(Protocol):
 
     def below(self, limit: int) -> int:
         """A random integer from 0 to limit - 1."""
+
+
+def new_uuid(entropy: Entropy) -> str:
+    """Of version 4."""
+    return str(uuid.UUID(hex=entropy.hex(16), version=4))
 
 
 class SystemClock:

@@ -11,11 +11,10 @@ from cachefleet.api.context import Caller, Context
 from cachefleet.api.registry import dispatch
 from cachefleet.api.scaling.scaling_views import ROLE
 from cachefleet.app.parts import Parts
-from cachefleet.clock import Clock, Entropy
+from cachefleet.clock import Clock, Entropy, new_uuid
 from cachefleet.gateway.audit import Auditor, Call
 from cachefleet.metric_interfaces import Metrics
 from cachefleet.model.errors import AwsError
-from cachefleet.model.notice import uuid_of
 from cachefleet.model.resource import Scope
 from cachefleet.monitoring.reading import Readings
 from cachefleet.policies.credential import Credential
@@ -59,7 +58,7 @@ def scaling_role(
             access_key_id="",
             arn=role.arn,
             user_id=role.user_id,
-            request_id=uuid_of(entropy.hex(16)),
+            request_id=new_uuid(entropy),
             policies=role.policies,
             source_address=_WHO,
             user_agent=_WHO,

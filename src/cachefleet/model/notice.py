@@ -53,9 +53,3 @@ class Delivery(msgspec.Struct, frozen=True):
     notice: Notice
     attempts: int = 0
     due_at: float = 0.0
-
-
-def uuid_of(digits: str) -> str:
-    """digits: 32 hexadecimal ones, drawn by chance."""
-    version_4 = f"{digits[:12]}4{digits[13:16]}{'89ab'[int(digits[16], 16) % 4]}{digits[17:]}"
-    return "-".join((version_4[:8], version_4[8:12], version_4[12:16], version_4[16:20], version_4[20:]))

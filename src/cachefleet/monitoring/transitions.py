@@ -7,6 +7,7 @@ win, and what it publishes has an id that follows from that version. Called by S
 from __future__ import annotations
 
 import hashlib
+from uuid import UUID
 
 from msgspec.structs import replace
 
@@ -14,7 +15,7 @@ from cachefleet.interfaces import Store
 from cachefleet.metrics.alarm_messages import message, subject
 from cachefleet.metrics.alarms import acted, state_change
 from cachefleet.model.alarm import AlarmDesired, AlarmState
-from cachefleet.model.notice import Notice, uuid_of
+from cachefleet.model.notice import Notice
 from cachefleet.model.row import AlarmRow, ScalableTargetRow
 from cachefleet.model.scaling import policy_arn, target_keys
 from cachefleet.model.topic import topic_key
@@ -55,5 +56,5 @@ def _notice(row: AlarmRow, alarm: AlarmDesired, before: AlarmState, topic: str) 
         subject=subject(scope, alarm),
         message=message(scope, alarm, before),
         at=alarm.state.transitioned_at,
-        notice_id=uuid_of(hashlib.sha256(f"{row.key} {row.version} {topic}".encode()).hexdigest()[:32]),
+        notice_id=str(UUID(hex=hashlib.sha256(f"{row.key} {row.version} {topic}".encode()).hexdigest()[:32], version=4)),
     )

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from cachefleet.courier.mail import letter
-from cachefleet.model.notice import Notice, NoticeAttribute, NoticeKind, uuid_of
+from cachefleet.model.notice import Notice, NoticeAttribute, NoticeKind
 from cachefleet.model.topic import DeliveryProtocol
 from cachefleet.notices.messages import Links, canonical, document, headers, mail_subject, mail_text, webhook_body
 
@@ -132,8 +132,3 @@ def test_subjects_of_mails() -> None:
     assert mail_subject(ASKED) == "AWS Notification - Subscription Confirmation"
     assert mail_subject(GUIDE) == "My subject"
     assert "Action=ConfirmSubscription" in mail_text(ASKED, f"{ARN}:u", LINKS)
-
-
-def test_uuids_are_of_version_4() -> None:
-    assert uuid_of("0" * 32) == "00000000-0000-4000-8000-000000000000"
-    assert uuid_of("f" * 32) == "ffffffff-ffff-4fff-bfff-ffffffffffff"

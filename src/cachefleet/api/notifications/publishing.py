@@ -16,8 +16,9 @@ from cachefleet.api.names import is_writable, quoted
 from cachefleet.api.notifications.topic_rows import invalid, load_topic
 from cachefleet.api.notifications.topics import SERVICE
 from cachefleet.api.registry import Refusal, operation
+from cachefleet.clock import new_uuid
 from cachefleet.model.errors import AwsError
-from cachefleet.model.notice import Notice, NoticeAttribute, uuid_of
+from cachefleet.model.notice import Notice, NoticeAttribute
 from cachefleet.model.row import TopicRow
 from cachefleet.model.topic import topic_arn
 
@@ -110,7 +111,7 @@ def read_message(context: Context, row: TopicRow, request: Mapping[str, Any]) ->
         topic_arn=topic_arn(row.key.scope, row.key.name),
         message=by_protocol.pop("default", message),
         at=context.clock.now(),
-        notice_id=uuid_of(context.entropy.hex(16)),
+        notice_id=new_uuid(context.entropy),
         subject=_subject(request.get("Subject")),
         attributes=attributes,
         by_protocol=by_protocol,

@@ -18,8 +18,9 @@ from cachefleet.api.notifications.topic_rows import invalid, load_subscription, 
 from cachefleet.api.notifications.topics import SERVICE, page
 from cachefleet.api.registry import operation
 from cachefleet.api.rows import update_row
+from cachefleet.clock import new_uuid
 from cachefleet.model.errors import AwsError
-from cachefleet.model.notice import Notice, NoticeKind, uuid_of
+from cachefleet.model.notice import Notice, NoticeKind
 from cachefleet.model.resource import Kind
 from cachefleet.model.row import TopicRow
 from cachefleet.model.topic import DeliveryProtocol, Subscription, subscription_arn, topic_arn
@@ -53,7 +54,7 @@ async def subscribe(context: Context, request: dict[str, Any]) -> dict[str, Any]
         return {"SubscriptionArn": subscription_arn(row.key, there.uid)}
     if there is None and len(present(row.desired, now)) >= MAX_SUBSCRIPTIONS:
         raise AwsError("SubscriptionLimitExceeded", f"The topic has {MAX_SUBSCRIPTIONS} subscriptions, which is the limit.")
-    uid = there.uid if there is not None else uuid_of(context.entropy.hex(16))
+    uid = there.uid if there is not None else new_uuid(context.entropy)
     silent = bool(asked.webhook) or protocol is DeliveryProtocol.FILE
     asked = replace(
         asked, uid=uid, confirmed_at=now if silent else 0.0, token="" if silent else context.entropy.hex(_TOKEN_BYTES)
@@ -72,7 +73,7 @@ def _confirmation(context: Context, row: TopicRow, asked: Subscription) -> Notic
         topic_arn=arn,
         message=confirmation_text(arn),
         at=context.clock.now(),
-        notice_id=uuid_of(context.entropy.hex(16)),
+        notice_id=new_uuid(context.entropy),
         kind=NoticeKind.CONFIRMATION,
         subscription=subscription_arn(row.key, asked.uid),
         token=asked.token,

@@ -31,7 +31,6 @@ from cachefleet.api.scaling.scaling_policy_inputs import (
 from cachefleet.api.scaling.scaling_rows import (
     load_scaled,
     load_target,
-    new_uid,
     not_found,
     own_alarms,
     put_target,
@@ -39,6 +38,7 @@ from cachefleet.api.scaling.scaling_rows import (
     targets,
 )
 from cachefleet.api.scaling.scaling_views import alarms_view, policy_view, told
+from cachefleet.clock import new_uuid
 from cachefleet.interfaces import AnyRow
 from cachefleet.model.errors import AwsError
 from cachefleet.model.resource import Kind
@@ -66,14 +66,14 @@ async def put_scaling_policy(context: Context, request: dict[str, Any]) -> dict[
     _require_alone(row.desired, policy_name, rule)
     policy = ScalingPolicy(
         name=policy_name,
-        uid=before.uid if before is not None else new_uid(context),
+        uid=before.uid if before is not None else new_uuid(context.entropy),
         rule=rule,
         created_at=before.created_at if before is not None else context.clock.now(),
     )
     new: list[AnyRow] = []
     if isinstance(rule, TargetTracking):
         arn = policy_arn(context.scope, row.desired, policy)
-        alarms = own_alarms_of(context, name, group, rule, (new_uid(context), new_uid(context)), arn)
+        alarms = own_alarms_of(context, name, group, rule, (new_uuid(context.entropy), new_uuid(context.entropy)), arn)
         policy = replace(policy, alarms=tuple(alarm.name for alarm in alarms))
         new = [Row(key=context.scope.key(Kind.ALARM, alarm.name), desired=alarm) for alarm in alarms]
     gone = await own_alarms(context, before) if before is not None else []

@@ -11,7 +11,6 @@ from cachefleet.api.context import Context
 from cachefleet.api.scaling.scaling_inputs import TargetName, refused
 from cachefleet.interfaces import AnyRow
 from cachefleet.model.errors import AwsError
-from cachefleet.model.notice import uuid_of
 from cachefleet.model.resource import Kind
 from cachefleet.model.row import AlarmRow, GroupRow, ScalableTargetRow
 from cachefleet.model.scaling import Dimension, ScalableTargetDesired, ScalingPolicy, row_name
@@ -78,7 +77,3 @@ async def put_target(
             await transaction.insert(one)
         for one in gone:
             await transaction.delete(one)
-
-
-def new_uid(context: Context) -> str:
-    return uuid_of(context.entropy.hex(16))

@@ -30,7 +30,6 @@ from cachefleet.api.scaling.scaling_rows import (
     find_target,
     load_scaled,
     load_target,
-    new_uid,
     own_alarms,
     put_target,
     require_may_change,
@@ -38,6 +37,7 @@ from cachefleet.api.scaling.scaling_rows import (
 )
 from cachefleet.api.scaling.scaling_tags import read_target_tags
 from cachefleet.api.scaling.scaling_views import activity_view, target_view, told
+from cachefleet.clock import new_uuid
 from cachefleet.interfaces import Conflict, NameTaken
 from cachefleet.model.errors import AwsError
 from cachefleet.model.group import Shape
@@ -83,7 +83,7 @@ async def register_scalable_target(context: Context, request: dict[str, Any]) ->
         dimension=name.dimension,
         resource=name.resource,
         group_uid=group.desired.uid,
-        uid=new_uid(context),
+        uid=new_uuid(context.entropy),
         created_at=context.clock.now(),
         capacity=capacity,
         **limits,

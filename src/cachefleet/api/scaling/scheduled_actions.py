@@ -19,9 +19,10 @@ from cachefleet.api.scaling.scaling_inputs import (
     read_target_name,
     refused,
 )
-from cachefleet.api.scaling.scaling_rows import load_target, new_uid, not_found, put_target, require_may_change, targets
+from cachefleet.api.scaling.scaling_rows import load_target, not_found, put_target, require_may_change, targets
 from cachefleet.api.scaling.scaling_targets import most_capacity
 from cachefleet.api.scaling.scaling_views import action_view, told
+from cachefleet.clock import new_uuid
 from cachefleet.model.errors import AwsError
 from cachefleet.model.scaling import Dimension, ScheduledAction
 from cachefleet.scaling.schedules import BadSchedule, next_due, read_schedule
@@ -54,7 +55,7 @@ def _read(
 ) -> ScheduledAction:
     """What is not given stays. Raises ValidationException."""
     now = context.clock.now()
-    made = before or ScheduledAction(name=name, uid=new_uid(context), schedule="", created_at=now)
+    made = before or ScheduledAction(name=name, uid=new_uuid(context.entropy), schedule="", created_at=now)
     changed: dict[str, Any] = {}
     for member, field in (("Schedule", "schedule"), ("Timezone", "timezone"), ("StartTime", "start"), ("EndTime", "end")):
         if request.get(member) is not None:
