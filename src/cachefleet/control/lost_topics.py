@@ -16,13 +16,13 @@ from cachefleet.model.row import GroupRow
 from cachefleet.model.topic import topic_key
 
 
-async def give_up_topics(seams: Seams, token: int) -> int:
-    """How many caches were changed. Raises Deposed, StoreError."""
-    changed = 0
-    for key in await seams.store.keys(GROUP_KINDS):
-        row: GroupRow | None = await seams.store.get(key)
-        if row is None or not await _has_lost_topic(seams, row):
+async def give_up_topics(seams: Seams, token: int) -> None:
+    """Raises Deposed, StoreError."""
+    rows: list[GroupRow] = await seams.store.every(GROUP_KINDS)
+    for row in rows:
+        if not await _has_lost_topic(seams, row):
             continue
+        key = row.key
         source = "replication-group" if key.kind is Kind.REPLICATION_GROUP else "cache-cluster"
         told = f"The topic {row.desired.notification_topic} is not there any more; notifications are inactive"
         try:
@@ -32,8 +32,6 @@ async def give_up_topics(seams: Seams, token: int) -> int:
                 await transaction.add_events(key.scope, seams.clock.now(), [EventDraft(source, key.name, told)])
         except Conflict:  # somebody changes it: next time
             continue
-        changed += 1
-    return changed
 
 
 async def _has_lost_topic(seams: Seams, row: GroupRow) -> bool:
