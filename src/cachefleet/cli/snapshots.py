@@ -78,6 +78,8 @@ def _proof(tags: Mapping[str, str]) -> str:
 def verify_snapshot(settings: Settings, name: str, timeout_s: float, clock: Clock, entropy: Entropy) -> None:
     """Wait until it was restored as a proof, and print what that gave. Raises Failure when it cannot be restored, or that is
     not known in time, and what the API client raises."""
+    if not name:  # it would be all of them
+        raise Failure(f"name the snapshot that is to be verified; {command('snapshot list', settings)} lists them")
     client = _client(settings)
     (snapshot,) = client.describe_snapshots(SnapshotName=name)["Snapshots"]
     if snapshot["SnapshotStatus"] not in ("available", "restoring"):

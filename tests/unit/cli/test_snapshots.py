@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cachefleet.app.installation import Installation
-from cachefleet.cli.failure import in_words
+from cachefleet.cli.failure import Failure, in_words
 from cachefleet.cli.main import app
 from cachefleet.cli.snapshots import Line, _answer, line_of
 from cachefleet.model.proof import ASKED, FAILED, PROVEN
@@ -75,3 +75,11 @@ def test_without_a_service_it_says_how_to_start_one(tmp_path: Path, words: tuple
     result = CliRunner().invoke(app, ["snapshot", *words, "--data", str(tmp_path)])
     assert result.exit_code == 1 and result.exception is not None
     assert f"no service runs on the data folder {tmp_path}; start it: " in in_words(result.exception)
+
+
+def test_an_empty_name_is_that_of_no_snapshot(tmp_path: Path) -> None:
+    """DescribeSnapshots takes it for no name, and answers with all of them."""
+    Installation(tmp_path).prepare()
+    result = CliRunner().invoke(app, ["snapshot", "verify", "", "--data", str(tmp_path)])
+    assert result.exit_code == 1 and isinstance(result.exception, Failure)
+    assert "name the snapshot that is to be verified" in in_words(result.exception)
