@@ -1,7 +1,8 @@
 """interfaces.Transfers by worker processes (app.transfer_worker): starts them, reads what they tell, ends them.
 
 Secrets go to a worker by its standard input only. A worker ends when we do: its input ends. What is small (a manifest, a list,
-a removal) is done in a thread.
+a removal, a key) is done in a thread, but not in one of the few that the event loop has: engines are started there, and an
+archive or a key management that does not answer must not keep them waiting.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -54,6 +56,7 @@ LAST_WORDS_BYTES = 2000
 DEFAULT_FOLDER = "snapshots"
 KEYS_FOLDER = "keys"
 ANY_BUCKET = "*"
+THREADS = 32  # that wait for keys, and as many for the archive
 R = TypeVar("R")
 
 
@@ -79,16 +82,20 @@ class WorkerTransfers:
         self._url = settings.url or str(data_dir / DEFAULT_FOLDER)
         self._keyring = Keyring(data_dir / KEYS_FOLDER, settings.key_commands)
         self._feeds: dict[str, tuple[asyncio.Task[None], list[FeedView]]] = {}
+        self._for_keys = ThreadPoolExecutor(THREADS, "keys")
+        self._for_archive = ThreadPoolExecutor(THREADS, "archive")
 
     # --- keys ---
 
     async def newest_key(self, name: str) -> KeyVersion:
-        return await _in_thread(lambda: self._keyring.recipient(name))
+        return await _in_thread(self._for_keys, lambda: self._keyring.recipient(name))
 
     async def _opened(self, file: SnapshotFile) -> StoredFile:
         """With what opens it. Raises TransferFailed."""
         key = file.key
-        identity = await _in_thread(lambda: self._keyring.identity(key.name, key.version)) if key.recipient else None
+        identity = None
+        if key.recipient:
+            identity = await _in_thread(self._for_keys, lambda: self._keyring.identity(key.name, key.version))
         return StoredFile(self._place(file.object), file, identity)
 
     def _place(self, path: str) -> Place:
@@ -222,10 +229,10 @@ class WorkerTransfers:
     # --- small things ---
 
     async def put(self, path: str, content: bytes) -> None:
-        await _in_thread(lambda: self._archive().put(path, content))
+        await _in_thread(self._for_archive, lambda: self._archive().put(path, content))
 
     async def remove(self, folder: str) -> None:
-        await _in_thread(lambda: self._archive().remove_below(folder.rstrip("/")))
+        await _in_thread(self._for_archive, lambda: self._archive().remove_below(folder.rstrip("/")))
 
     async def folders(self, above: str) -> Sequence[str]:
         def look() -> list[str]:
@@ -233,7 +240,7 @@ class WorkerTransfers:
             below = [path[len(above) :].partition("/") for path in paths if path.startswith(above)]
             return sorted({f"{above}{name}/" for name, slash, _ in below if slash})
 
-        return await _in_thread(look)
+        return await _in_thread(self._for_archive, look)
 
     def _archive(self) -> Archive:
         return Archive.open(self._url, self._settings.options)
@@ -246,10 +253,10 @@ class WorkerTransfers:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _in_thread(work: Callable[[], R]) -> R:
+async def _in_thread(threads: Executor, work: Callable[[], R]) -> R:
     """Raises TransferFailed."""
     try:
-        return await asyncio.to_thread(work)
+        return await asyncio.get_running_loop().run_in_executor(threads, work)
     except ArchiveError as error:
         raise TransferFailed(str(error), lasting=error.permanent) from None
     except KeyringError as error:
