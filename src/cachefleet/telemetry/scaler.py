@@ -17,7 +17,6 @@ from msgspec.structs import replace
 from cachefleet.clock import Entropy
 from cachefleet.interfaces import Conflict, Deposed, Permit, Store, StoreError, always
 from cachefleet.metrics.alarms import period_ends
-from cachefleet.model.alarm import AlarmDesired, AlarmValue
 from cachefleet.model.errors import AwsError
 from cachefleet.model.plan import EventDraft
 from cachefleet.model.resource import Key, Kind, Scope
@@ -49,6 +48,7 @@ from cachefleet.scaling.requests import capacity_of, change_request
 from cachefleet.scaling.wishes import Signal, Wish, step_wishes, tracking_wish
 from cachefleet.telemetry.alarm_values import Due, asked_by, read_measured
 from cachefleet.telemetry.alarm_watch import DELAY_S
+from cachefleet.telemetry.raised_alarms import RaisedAlarms
 
 LOOK_S = 1.0
 REST_S = 10.0  # a target for which nothing is due and no alarm speaks is looked at so often
@@ -71,13 +71,13 @@ class Scaler:
     def __init__(self, store: Store, readings: Readings, operate: Operate, entropy: Entropy, permit: Permit = always) -> None:
         """operate: what the service's own role may do."""
         self._permit = permit
-        self._raised: dict[str, list[AlarmRow]] = {}  # in this look: by ARN of a policy, what is in ALARM and invokes it
         self._attended: dict[Key, float] = {}  # when, by the clock that is never set
         self._store = store
         self._readings = readings
         self._operate = operate
         self._clock = readings.clock
         self._entropy = entropy
+        self._raised = RaisedAlarms(store, readings.clock)
 
     async def run(self) -> None:
         while True:
@@ -91,30 +91,32 @@ class Scaler:
         """At every target that may have something to do, once. Raises StoreError."""
         keys = set(await self._store.keys((Kind.SCALABLE_TARGET,)))
         self._attended = {key: at for key, at in self._attended.items() if key in keys}
+        rows: list[ScalableTargetRow] = []
         for scope in sorted({key.scope for key in keys}):
-            rows: list[ScalableTargetRow] = await self._store.rows(Kind.SCALABLE_TARGET, scope)
-            self._raised = await self._find_raised(scope) if any(row.desired.policies for row in rows) else {}
-            for row in rows:
-                if self._rests(row):
-                    continue
-                self._attended[row.key] = self._clock.monotonic()
-                try:
-                    await self._attend(row)
-                except Conflict:  # somebody has changed it: again by the next look
-                    del self._attended[row.key]
-                except Deposed:
-                    return
-                except StoreError:
-                    raise
-                except Exception:
-                    log.exception("a target cannot be scaled", target=str(row.key))
-                await self._clock.sleep(0)
+            rows += await self._store.rows(Kind.SCALABLE_TARGET, scope)
+        if any(row.desired.policies for row in rows):
+            await self._raised.look()
+        for row in rows:
+            if self._rests(row):
+                continue
+            self._attended[row.key] = self._clock.monotonic()
+            try:
+                await self._attend(row)
+            except Conflict:  # somebody has changed it: again by the next look
+                del self._attended[row.key]
+            except Deposed:
+                return
+            except StoreError:
+                raise
+            except Exception:
+                log.exception("a target cannot be scaled", target=str(row.key))
+            await self._clock.sleep(0)
 
     def _rests(self, row: ScalableTargetRow) -> bool:
         scope, target = row.key.scope, row.desired
         if is_pressing(target, self._clock.now()):
             return False
-        if any(policy_arn(scope, target, policy) in self._raised for policy in target.policies):
+        if any(self._raised.invoking(scope, policy_arn(scope, target, policy)) for policy in target.policies):
             return False
         return self._clock.monotonic() - self._attended.get(row.key, -math.inf) < REST_S
 
@@ -211,7 +213,7 @@ class Scaler:
     async def _wishes(self, scope: Scope, target: ScalableTargetDesired, capacity: int) -> list[Wish]:
         made: list[Wish] = []
         for policy in target.policies:
-            raised = self._raised.get(policy_arn(scope, target, policy), [])
+            raised = self._raised.invoking(scope, policy_arn(scope, target, policy))
             if isinstance(policy.rule, StepScaling):
                 made += step_wishes(policy, capacity, await self._signals(target, raised, policy.rule))
                 continue
@@ -229,16 +231,6 @@ class Scaler:
             value = _JOINED.get(rule.aggregation, _JOINED["Average"])(values) if values else None
             made.append(Signal(row.desired.name, row.desired.threshold, value))
         return made
-
-    async def _find_raised(self, scope: Scope) -> dict[str, list[AlarmRow]]:
-        """By the ARN of what they invoke."""
-        found: dict[str, list[AlarmRow]] = {}
-        rows: list[AlarmRow] = await self._store.rows(Kind.ALARM, scope)
-        for row in rows:
-            if _is_raised(row.desired) and not row.desired.is_composite:
-                for arn in row.desired.alarm_actions:
-                    found.setdefault(arn, []).append(row)
-        return found
 
     async def _alarms(self, scope: Scope, policy: ScalingPolicy) -> list[AlarmRow]:
         """Of its own those that there are."""
@@ -282,7 +274,3 @@ def _told(capacity: int) -> str:
 def _waiting(activity: ScalingActivity) -> ScalingActivity:
     message = f"{_told(activity.after)} Waiting for change to be fulfilled by elasticache."
     return replace(activity, status=ActivityStatus.IN_PROGRESS, message=message)
-
-
-def _is_raised(alarm: AlarmDesired) -> bool:
-    return alarm.state.value is AlarmValue.ALARM and alarm.actions_enabled

@@ -8,9 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from cachefleet.gateway.audit import record_of
-from cachefleet.interfaces import Deposed
+from cachefleet.interfaces import AnyRow, Deposed
 from cachefleet.model.errors import AwsError
-from cachefleet.model.resource import Kind
+from cachefleet.model.resource import Key, Kind, Scope
 from cachefleet.model.scaling import ActivityStatus
 from cachefleet.monitoring.reading import Readings
 from cachefleet.telemetry.scaler import REST_S, Scaler
@@ -285,6 +285,40 @@ async def test_steps_follow_any_alarm_that_names_the_policy(stage: ScalingStage)
     for _ in range(3):
         await stage.minute(95.0)
     assert await stage.shards() == 6
+
+
+@on_scaling
+async def test_alarms_are_read_again_only_when_they_change(stage: ScalingStage) -> None:
+    """There may be more of them than the store keeps decoded."""
+    await stage.make(2)
+    await stage.register(1, 8)
+    high, low = [alarm["AlarmName"] for alarm in (await stage.track())["Alarms"]]
+    read: list[str] = []
+    get, rows = stage.store.get, stage.store.rows
+
+    async def counted_get(key: Key) -> AnyRow | None:
+        read.extend([key.name] if key.kind is Kind.ALARM else [])
+        return await get(key)
+
+    async def counted_rows(kind: Kind, scope: Scope, after: str = "", limit: int | None = None) -> list[AnyRow]:
+        found: list[AnyRow] = await rows(kind, scope, after, limit)
+        read.extend(row.key.name for row in found if kind is Kind.ALARM)
+        return found
+
+    stage.store.get, stage.store.rows = counted_get, counted_rows  # type: ignore[method-assign]
+    await stage.scaler.look()
+    assert sorted(read) == sorted([high, low])
+    read.clear()
+    await stage.scaler.look()
+    assert read == []
+    await stage.alarm("SetAlarmState", AlarmName=low, StateValue="INSUFFICIENT_DATA", StateReason="a look at it")
+    read.clear()
+    await stage.scaler.look()
+    assert read == [low]
+    await stage.scaling("DeleteScalingPolicy", PolicyName="cpu")
+    read.clear()
+    await stage.scaler.look()
+    assert read == []
 
 
 @on_scaling
