@@ -38,7 +38,7 @@ class Entries(msgspec.Struct, frozen=True):
 
 def seen(row: GroupRow, now: float) -> Seen | None:
     """None where no node runs."""
-    nodes = row.memory.nodes.values()
+    nodes = [node for node in row.memory.nodes.values() if node.zone]  # without the process of Memcached's endpoint
     launched = [
         node.launched_at for node in nodes if node.launched_at and not (node.ended_at and now - node.ended_at > REPLACED_S)
     ]

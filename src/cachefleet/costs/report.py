@@ -158,7 +158,7 @@ def _reservation(name: str, term: ReservedNodesDesired, portion: Portion, taken:
         state=term.state(end),
         node_hours=round(hours, 3),
         used_hours=round(used, 3),
-        unused_hours=round(hours - used, 3),
+        unused_hours=round(max(0.0, hours - used), 3),  # of equal ones, one may be a hair larger
         cost=round(hours * per_hour, 2),
     )
 
@@ -187,7 +187,7 @@ def _sum(pieces: Sequence[_Piece]) -> Hours:
     return Hours(
         node_hours=round(hours, 3),
         reserved_hours=round(reserved, 3),
-        on_demand_hours=round(hours - reserved, 3),
-        on_demand_cost=round(left, 2),
+        on_demand_hours=round(max(0.0, hours - reserved), 3),
+        on_demand_cost=round(max(0.0, left), 2),
         full_cost=round(sum(one.hours * (one.price or 0.0) for one in pieces), 2),
     )

@@ -69,3 +69,12 @@ def test_counted_are_nodes_whose_processes_run() -> None:
     }
     row = replace(row, memory=GroupMemory(nodes=nodes), tags={"team": "a", "cachefleet:reshard": "gentle"})
     assert seen(row, NOW) == Seen("uid-demo", TWO, 10.0)
+
+
+def test_the_process_of_an_endpoint_is_no_node() -> None:
+    nodes = {"demo-001": NodeMemory("local-1a", launched_at=5.0), "discovery": NodeMemory("", launched_at=4.0)}
+    found = seen(replace(group(), memory=GroupMemory(nodes=nodes)), NOW)
+    assert found is not None
+    assert (found.use.nodes, found.since) == (1, 5.0)
+    only_endpoint = replace(group(), memory=GroupMemory(nodes={"discovery": nodes["discovery"]}))
+    assert seen(only_endpoint, NOW) is None

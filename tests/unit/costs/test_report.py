@@ -110,3 +110,10 @@ def test_groups_come_to_the_total_and_reserved_hours_are_never_more(found: list[
         assert math.isclose(total.node_hours, sum(one.node_hours for one in parts), abs_tol=0.05)
         assert math.isclose(total.reserved_hours, sum(one.reserved_hours for one in parts), abs_tol=0.05)
     assert math.isclose(sum(one.used_hours for one in report.reservations), total.reserved_hours, abs_tol=0.05)
+
+
+def test_what_is_used_to_the_last_is_not_a_hair_more_than_that() -> None:
+    today_h = 498_625.35
+    for second in range(60):
+        report = told([span("a", 3, today_h, today_h + 1)], {"r": bought(at=today_h * HOUR + second)}, today_h + 1)
+        assert str(report.reservations[0].unused_hours) == "0.0", second
