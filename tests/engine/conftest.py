@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.fixtures.machine import data_folder
 from tests.fixtures.object_store import bucket, s3_endpoint
 from tests.fixtures.service import Service, running_service
 
@@ -18,12 +16,8 @@ __all__ = ["bucket", "s3_endpoint"]
 
 @pytest.fixture(scope="session")
 def service() -> Iterator[Service]:
-    data = Path(tempfile.mkdtemp(prefix="cachefleet-test-"))
-    try:
-        with running_service(data) as running:
-            yield running
-    finally:
-        shutil.rmtree(data, ignore_errors=True)
+    with data_folder() as data, running_service(data) as running:
+        yield running
 
 
 @pytest.fixture

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +18,7 @@ from tests.engine.groups import (
     replication_group,
 )
 from tests.engine.test_parameters import settings_of
+from tests.fixtures.machine import data_folder
 from tests.fixtures.operator import as_operator
 from tests.fixtures.service import Service, running_service, wait_for
 
@@ -29,12 +27,9 @@ MICRO_BYTES = 536_870_912
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Service]:
-    data = Path(tempfile.mkdtemp(prefix="cachefleet-test-"))
-    try:
-        with running_service(data) as running:
-            yield running
-    finally:
-        shutil.rmtree(data, ignore_errors=True)
+    """One of its own: it is killed."""
+    with data_folder() as data, running_service(data) as running:
+        yield running
 
 
 def make(client: Any, name: str, family: str, **values: str) -> None:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,18 +11,12 @@ from tests.engine.engine_processes import Client
 from tests.engine.groups import address, await_healthy, describe, primary_member, replication_group
 from tests.engine.test_parameters_applied import make, modify, states
 from tests.fixtures.iam_tokens import require_compiler
-from tests.fixtures.service import Service, running_service, wait_for
+from tests.fixtures.service import wait_for
 
 
-@pytest.fixture(scope="module")
-def service() -> Iterator[Service]:
+@pytest.fixture(scope="module", autouse=True)
+def _compiler() -> None:
     require_compiler()
-    data = Path(tempfile.mkdtemp(prefix="cachefleet-test-"))
-    try:
-        with running_service(data) as running:
-            yield running
-    finally:
-        shutil.rmtree(data, ignore_errors=True)
 
 
 def said(elasticache: Any, group: str, *words: str) -> list[str]:

@@ -48,6 +48,14 @@ def step_until(world: World, name: str, version: str = NEW) -> None:
     raise AssertionError(f"{name} never had {version}: {world.status}")
 
 
+def stop_after(world: World, name: str, version: str = NEW) -> None:
+    """Begun, and stopped when that node is ready with it."""
+    apply(world, version)
+    step_until(world, name, version)
+    stop(world)
+    world.settle()
+
+
 def course(world: World) -> UpdateCourse:
     (found,) = world.memory.updates
     return found
@@ -103,10 +111,7 @@ def test_another_engine_is_no_update() -> None:
 def test_stopped_after_the_first_replica_all_others_stay_as_they_are() -> None:
     world = old(replicated(3))
     assert world.write(1)
-    apply(world)
-    step_until(world, "demo-002")
-    stop(world)
-    world.settle()
+    stop_after(world, "demo-002")
     assert versions(world) == {"demo-001": OLD, "demo-002": NEW, "demo-003": OLD}
     assert course(world).stopped_at
     assert not course(world).ended_at
@@ -151,10 +156,7 @@ def test_a_shard_whose_primary_is_new_is_finished() -> None:
 
 def test_a_failover_to_a_newer_replica_takes_the_rest_of_the_shard_along() -> None:
     world = old(replicated(3))
-    apply(world)
-    step_until(world, "demo-002")
-    stop(world)
-    world.settle()
+    stop_after(world, "demo-002")
     world.of("demo-003").synced = False
     world.kill("demo-001")
     world.settle()
@@ -207,10 +209,7 @@ def test_shards_that_were_not_begun_stay_and_others_are_finished() -> None:
 
 def test_memcached_nodes_stay_one_by_one() -> None:
     world = created(replace(memcached(3), engine_version="1.6.18"))
-    apply(world, "1.6.40")
-    step_until(world, "demo.0001", "1.6.40")
-    stop(world)
-    world.settle()
+    stop_after(world, "demo.0001", "1.6.40")
     assert sorted(versions(world).values()) == ["1.6.18", "1.6.18", "1.6.40"]
     apply(world, "1.6.40")
     world.settle()
@@ -220,16 +219,10 @@ def test_memcached_nodes_stay_one_by_one() -> None:
 def test_a_newer_update_after_one_that_was_stopped() -> None:
     """Three versions in one shard, the primary's being the oldest."""
     world = old(replicated(4))
-    apply(world)
-    step_until(world, "demo-002")
-    stop(world)
-    world.settle()
+    stop_after(world, "demo-002")
     world.kill("demo-003")
     world.settle()
-    apply(world, NEWER)
-    step_until(world, "demo-002", NEWER)
-    stop(world)
-    world.settle()
+    stop_after(world, "demo-002", NEWER)
     assert versions(world) == {"demo-001": OLD, "demo-002": NEWER, "demo-003": NEW, "demo-004": OLD}
     assert course(world).version == NEWER
     assert world.memory.settled is not None
@@ -241,10 +234,7 @@ def test_a_newer_update_after_one_that_was_stopped() -> None:
 
 def test_a_node_that_is_launched_anew_while_it_stands_still_gets_the_update() -> None:
     world = old(replicated(3))
-    apply(world)
-    step_until(world, "demo-002")
-    stop(world)
-    world.settle()
+    stop_after(world, "demo-002")
     world.kill("demo-003")
     world.settle()
     assert versions(world) == {"demo-001": OLD, "demo-002": NEW, "demo-003": NEW}
