@@ -81,6 +81,30 @@ def read_marker(kind: str, marker: str) -> str:
     return last
 
 
+def after_of(kind: str, token: str | None, wrong: AwsError) -> str:
+    """After which name the page begins, by a token of another service than ElastiCache; "" without one. Raises `wrong`."""
+    if not token:
+        return ""
+    try:
+        return read_marker(kind, token)
+    except AwsError:
+        raise wrong from None
+
+
+def place_of(kind: str, token: str | None, wrong: AwsError) -> int:
+    """How many items came before this page, in lists without an order by name; 0 without a token. Raises `wrong`."""
+    text = after_of(kind, token, wrong) or "0"
+    if not text.isdecimal():
+        raise wrong
+    return int(text)
+
+
+def page_from(place: int, items: Sequence[T], size: int, kind: str) -> tuple[list[T], str | None]:
+    """That many items of a whole list, and the token of the next page."""
+    end = place + size
+    return list(items[place:end]), write_marker(kind, str(end)) if end < len(items) else None
+
+
 def _invalid_marker() -> AwsError:
     return invalid_value(
         "Invalid marker: Marker must be what an earlier page of the same operation returned; leave it out to start anew."

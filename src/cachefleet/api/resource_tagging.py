@@ -11,7 +11,7 @@ from typing import Any
 
 from cachefleet.api import tags
 from cachefleet.api.context import Context
-from cachefleet.api.paging import read_marker, write_marker
+from cachefleet.api.paging import after_of, write_marker
 from cachefleet.api.registry import Refusal, operation
 from cachefleet.api.tag_rules import show_tags
 from cachefleet.model.errors import AwsError
@@ -53,8 +53,7 @@ async def get_resources(context: Context, request: dict[str, Any]) -> dict[str, 
     if request.get("ResourceARNList"):
         wanted = frozenset(request["ResourceARNList"])
         return _shown({arn: held for arn, held in found.items() if arn in wanted}, "")
-    token = request.get("PaginationToken") or ""
-    after = _read_token(token) if token else ""
+    after = after_of(_PAGES, request.get("PaginationToken"), _invalid_token())
     types = request.get("ResourceTypeFilters") or ()
     kept = {
         arn: held
@@ -172,13 +171,6 @@ def _arns(request: Mapping[str, Any], most: int) -> list[str]:
     if not 1 <= len(given) <= most:
         raise _invalid(f"ResourceARNList: 1 to {most} resources are taken, not {len(given)}.")
     return given
-
-
-def _read_token(token: str) -> str:
-    try:
-        return read_marker(_PAGES, token)
-    except AwsError:
-        raise _invalid_token() from None
 
 
 def _invalid_token() -> AwsError:

@@ -9,10 +9,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachefleet.api.paging import Page, cut, page_of, page_sequence, read_marker, reply, write_marker
+from cachefleet.api.paging import (
+    Page,
+    after_of,
+    cut,
+    page_from,
+    page_of,
+    page_sequence,
+    place_of,
+    read_marker,
+    reply,
+    write_marker,
+)
 from cachefleet.model.errors import AwsError
 
 NAMES = [f"g{number:03}" for number in range(45)]
+WRONG = AwsError("InvalidNextToken", "not ours")
 
 
 def test_defaults() -> None:
@@ -85,3 +97,23 @@ def test_an_item_that_vanishes_between_pages_breaks_nothing() -> None:
 def test_a_reply_has_a_marker_only_where_there_is_more() -> None:
     assert reply("Items", [], None) == {"Items": []}
     assert reply("Items", [1], "m") == {"Items": [1], "Marker": "m"}
+
+
+def test_pages_by_place_together_are_the_whole_list() -> None:
+    seen: list[str] = []
+    token: str | None = None
+    for _ in range(10):
+        shown, token = page_from(place_of("k", token, WRONG), NAMES, 15, "k")
+        assert len(shown) <= 15
+        seen += shown
+        if token is None:
+            break
+    assert seen == NAMES
+
+
+@pytest.mark.parametrize("token", ["x", write_marker("other", "15"), write_marker("k", "-1"), write_marker("k", "g019")])
+def test_a_token_that_was_not_given_is_refused_in_the_words_of_the_service(token: str) -> None:
+    with pytest.raises(AwsError) as refused:
+        place_of("k", token, WRONG)
+    assert refused.value is WRONG
+    assert (after_of("k", None, WRONG), after_of("k", "", WRONG), place_of("k", None, WRONG)) == ("", "", 0)

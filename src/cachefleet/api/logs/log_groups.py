@@ -16,11 +16,11 @@ from cachefleet.api.logs.log_inputs import (
     kept_logs,
     limit_of,
     no_group,
-    read_token,
     refused,
     there,
+    wrong_token,
 )
-from cachefleet.api.paging import write_marker
+from cachefleet.api.paging import after_of, write_marker
 from cachefleet.api.registry import Refusal, operation
 from cachefleet.api.tag_rules import MAX_TAGS, read_plain_tags
 from cachefleet.model.errors import AwsError
@@ -69,7 +69,7 @@ async def delete_log_group(context: Context, request: dict[str, Any]) -> dict[st
     refused={"accountIdentifiers": _NO_LINKS, "includeLinkedAccounts": _NO_LINKS},
 )
 async def describe_log_groups(context: Context, request: dict[str, Any]) -> dict[str, Any]:
-    limit, after = limit_of(request, MOST_RECORDS), read_token("log-groups", request.get("nextToken"))
+    limit, after = limit_of(request, MOST_RECORDS), after_of("log-groups", request.get("nextToken"), wrong_token())
     prefix, pattern = request.get("logGroupNamePrefix") or "", request.get("logGroupNamePattern") or ""
     if prefix and pattern:
         raise refused("LogGroup name prefix and LogGroup name pattern are mutually exclusive parameters.")

@@ -11,7 +11,6 @@ from typing import Any
 
 from cachefleet.api.context import Context
 from cachefleet.api.names import quoted
-from cachefleet.api.paging import read_marker
 from cachefleet.log_interfaces import LogStore
 from cachefleet.model.errors import AwsError
 from cachefleet.model.log import LogGroup
@@ -107,11 +106,5 @@ def limit_of(request: Mapping[str, Any], most: int) -> int:
     return int(limit)
 
 
-def read_token(kind: str, token: str | None) -> str:
-    """What an earlier page has given, "" for the first. Raises InvalidParameterException."""
-    if not token:
-        return ""
-    try:
-        return read_marker(kind, token)
-    except AwsError:
-        raise refused("The specified nextToken is invalid.") from None
+def wrong_token() -> AwsError:
+    return refused("The specified nextToken is invalid.")

@@ -15,13 +15,13 @@ from cachefleet.api.logs.log_inputs import (
     named_group,
     no_group,
     no_stream,
-    read_token,
     refused,
     require_stream,
     stream_name,
     there,
+    wrong_token,
 )
-from cachefleet.api.paging import write_marker
+from cachefleet.api.paging import page_from, place_of
 from cachefleet.api.registry import operation
 from cachefleet.log_interfaces import LogGroupGone
 from cachefleet.model.errors import AwsError
@@ -76,20 +76,16 @@ async def describe_log_streams(context: Context, request: dict[str, Any]) -> dic
         raise refused(f"orderBy must be {_BY_NAME} or {_BY_TIME}.")
     if order == _BY_TIME and prefix:
         raise refused("Cannot order by LastEventTime with a logStreamNamePrefix.")
-    token = read_token("log-streams", request.get("nextToken")) or "0"
-    if not token.isdecimal():
-        raise refused("The specified nextToken is invalid.")
+    place = place_of("log-streams", request.get("nextToken"), wrong_token())
     await there(context, group)
     streams = await kept_logs(context).streams(context.scope, group, prefix)
     if order == _BY_TIME:
         streams.sort(key=lambda stream: (stream.last_ms, stream.name))
     if request.get("descending"):
         streams.reverse()
-    end = int(token) + limit
-    views = [_view(group_arn(context.scope, group), stream) for stream in streams[int(token) : end]]
-    if len(streams) <= end:
-        return {"logStreams": views}
-    return {"logStreams": views, "nextToken": write_marker("log-streams", str(end))}
+    shown, token = page_from(place, streams, limit, "log-streams")
+    reply = {"logStreams": [_view(group_arn(context.scope, group), stream) for stream in shown]}
+    return {**reply, "nextToken": token} if token else reply
 
 
 @operation(

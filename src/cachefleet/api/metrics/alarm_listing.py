@@ -18,7 +18,7 @@ from cachefleet.api.metrics.alarm_views import (
     parent_view,
 )
 from cachefleet.api.metrics.metric_inputs import read_metric, refuse_query, refuse_value
-from cachefleet.api.paging import read_marker, write_marker
+from cachefleet.api.paging import after_of, page_from, place_of, write_marker
 from cachefleet.api.registry import Refusal, operation
 from cachefleet.model.alarm import AlarmChange, AlarmDesired, AlarmValue
 from cachefleet.model.errors import AwsError, invalid_combination
@@ -130,7 +130,7 @@ async def describe_alarm_history(context: Context, request: dict[str, Any]) -> d
     _check_choices(request)
     start, end = float(request.get("StartDate") or 0.0), float(request.get("EndDate") or 1e12)
     kind, name, types = request.get("HistoryItemType"), request.get("AlarmName"), _types(request)
-    size, begin = _size(request), _offset(request)
+    size, begin = _size(request), place_of("alarm-history", request.get("NextToken"), _wrong_token())
     newest_first = request.get("ScanBy") != "TimestampAscending"
     found: list[tuple[AlarmChange, AlarmDesired]] = []
     async for row in _by_name(context, [name]) if name is not None else all_alarms(context):
@@ -142,9 +142,8 @@ async def describe_alarm_history(context: Context, request: dict[str, Any]) -> d
             found.sort(key=_moment, reverse=newest_first)
             del found[begin + size + 1 :]
     found.sort(key=_moment, reverse=newest_first)
-    items = [history_view(alarm, change) for change, alarm in found[begin : begin + size]]
-    more = str(begin + size) if begin + size < len(found) else None
-    return {"AlarmHistoryItems": items, "NextToken": write_marker("alarm-history", more) if more else None}
+    shown, token = page_from(begin, found, size, "alarm-history")
+    return {"AlarmHistoryItems": [history_view(alarm, change) for change, alarm in shown], "NextToken": token}
 
 
 def _moment(item: tuple[AlarmChange, AlarmDesired]) -> float:
@@ -202,23 +201,7 @@ def _size(request: Mapping[str, Any]) -> int:
 
 
 def _after(request: Mapping[str, Any]) -> str:
-    token = request.get("NextToken")
-    return _read("alarms", token) if token else ""
-
-
-def _offset(request: Mapping[str, Any]) -> int:
-    token = request.get("NextToken")
-    text = _read("alarm-history", token) if token else "0"
-    if not text.isdecimal():
-        raise _wrong_token()
-    return int(text)
-
-
-def _read(kind: str, token: str) -> str:
-    try:
-        return read_marker(kind, token)
-    except AwsError:
-        raise _wrong_token() from None
+    return after_of("alarms", request.get("NextToken"), _wrong_token())
 
 
 def _wrong_token() -> AwsError:

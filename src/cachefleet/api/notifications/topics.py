@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from cachefleet.api.context import Context
 from cachefleet.api.notifications.topic_inputs import read_topic_tags, topic_name, with_topic_attribute
 from cachefleet.api.notifications.topic_rows import invalid, load_topic, present
-from cachefleet.api.paging import read_marker, write_marker
+from cachefleet.api.paging import after_of, page_from, place_of, write_marker
 from cachefleet.api.registry import Refusal, operation
 from cachefleet.api.rows import update_row
 from cachefleet.api.tag_rules import MAX_TAGS, removed, show_tags
@@ -80,7 +80,7 @@ async def delete_topic(context: Context, request: dict[str, Any]) -> dict[str, A
 
 @operation("ListTopics", service=SERVICE, effective=("NextToken",))
 async def list_topics(context: Context, request: dict[str, Any]) -> dict[str, Any]:
-    after = read_token("topics", request.get("NextToken"))
+    after = after_of("topics", request.get("NextToken"), _wrong_token())
     rows: list[TopicRow] = await context.store.rows(Kind.TOPIC, context.scope, after, PAGE + 1)
     shown_ = [{"TopicArn": topic_arn(context.scope, row.desired.name)} for row in rows[:PAGE]]
     return {"Topics": shown_, "NextToken": write_marker("topics", rows[PAGE - 1].key.name) if len(rows) > PAGE else None}
@@ -153,24 +153,9 @@ def _check_count(tags: Mapping[str, str]) -> None:
 # --- pages, texts --------------------------------------------------------------------------------------------------
 
 
-def read_token(kind: str, token: str | None) -> str:
-    """After which name the page begins. Raises InvalidParameter."""
-    if not token:
-        return ""
-    try:
-        return read_marker(kind, token)
-    except AwsError:
-        raise _wrong_token() from None
-
-
 def page(items: Sequence[T], token: str | None, kind: str) -> tuple[Sequence[T], str | None]:
-    """A page of a whole list, and the token of the next one."""
-    text = read_token(kind, token) or "0"
-    if not text.isdecimal():
-        raise _wrong_token()
-    begin = int(text)
-    more = begin + PAGE < len(items)
-    return items[begin : begin + PAGE], write_marker(kind, str(begin + PAGE)) if more else None
+    """A page of a whole list, and the token of the next one. Raises InvalidParameter."""
+    return page_from(place_of(kind, token, _wrong_token()), items, PAGE, kind)
 
 
 def _wrong_token() -> AwsError:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from cachefleet.api.names import folded, quoted
-from cachefleet.api.paging import read_marker, write_marker
+from cachefleet.api.paging import page_from, place_of
 from cachefleet.model.errors import AwsError
 from cachefleet.model.scaling import NAMESPACE, Dimension
 
@@ -103,21 +103,5 @@ def page(request: Mapping[str, Any], items: Sequence[T], kind: str) -> tuple[lis
     """(what the request gets of them, NextToken). Raises ValidationException, InvalidNextTokenException."""
     size = request.get("MaxResults")
     size = MAX_RESULTS if size is None else read_number(size, "MaxResults", 1, MAX_RESULTS)
-    token = request.get("NextToken")
-    begin = _offset(kind, token) if token else 0
-    more = begin + size < len(items)
-    return list(items[begin : begin + size]), write_marker(kind, str(begin + size)) if more else None
-
-
-def _offset(kind: str, token: str) -> int:
-    try:
-        text = read_marker(kind, token)
-    except AwsError:
-        _wrong_token()
-    if not text.isdecimal():
-        _wrong_token()
-    return int(text)
-
-
-def _wrong_token() -> NoReturn:
-    raise AwsError("InvalidNextTokenException", "NextToken is not one that this operation has given.")
+    wrong = AwsError("InvalidNextTokenException", "NextToken is not one that this operation has given.")
+    return page_from(place_of(kind, request.get("NextToken"), wrong), items, size, kind)
