@@ -15,7 +15,6 @@ from cachefleet.api.scaling.scaling_inputs import (
     TARGET,
     TargetName,
     page,
-    read_filter,
     read_name,
     read_target_name,
     refused,
@@ -31,11 +30,11 @@ from cachefleet.api.scaling.scaling_policy_inputs import (
 from cachefleet.api.scaling.scaling_rows import (
     load_scaled,
     load_target,
+    named_parts,
     not_found,
     own_alarms,
     put_target,
     require_may_change,
-    targets,
 )
 from cachefleet.api.scaling.scaling_views import alarms_view, policy_view, told
 from cachefleet.clock import new_uuid
@@ -141,13 +140,7 @@ async def delete_scaling_policy(context: Context, request: dict[str, Any]) -> di
     effective=("PolicyNames", "ServiceNamespace", "ResourceId", "ScalableDimension", "MaxResults", "NextToken"),
 )
 async def describe_scaling_policies(context: Context, request: dict[str, Any]) -> dict[str, Any]:
-    names = request.get("PolicyNames")
-    found = [
-        (policy, row.desired)
-        for row in await targets(context, *read_filter(request))
-        for policy in row.desired.policies
-        if not names or policy.name in names
-    ]
+    found = await named_parts(context, request, "PolicyNames", lambda target: target.policies)
     shown, token = page(request, found, "scaling-policies")
     views = [policy_view(context.scope, target, policy) for policy, target in shown]
     return told({"ScalingPolicies": views, "NextToken": token})

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
 from cachefleet.api.access.authorization import authorize
 from cachefleet.api.context import Context
-from cachefleet.api.scaling.scaling_inputs import TargetName, refused
+from cachefleet.api.scaling.scaling_inputs import TargetName, read_filter, refused
 from cachefleet.interfaces import AnyRow
 from cachefleet.model.errors import AwsError
 from cachefleet.model.resource import Kind
 from cachefleet.model.row import AlarmRow, GroupRow, ScalableTargetRow
-from cachefleet.model.scaling import Dimension, ScalableTargetDesired, ScalingPolicy, row_name
+from cachefleet.model.scaling import Dimension, ScalableTargetDesired, ScalingPolicy, ScheduledAction, row_name
 from cachefleet.scaling.requests import CHANGING
+
+N = TypeVar("N", ScalingPolicy, ScheduledAction)
 
 
 async def find_target(context: Context, name: TargetName) -> ScalableTargetRow | None:
@@ -39,6 +42,15 @@ async def targets(context: Context, resource: str | None = None, dimension: Dime
     """By name. None: all."""
     rows: list[ScalableTargetRow] = await context.store.rows(Kind.SCALABLE_TARGET, context.scope)
     return [row for row in rows if resource in (None, row.desired.resource) and dimension in (None, row.desired.dimension)]
+
+
+async def named_parts(
+    context: Context, request: Mapping[str, Any], member: str, parts: Callable[[ScalableTargetDesired], Iterable[N]]
+) -> list[tuple[N, ScalableTargetDesired]]:
+    """Policies or scheduled actions of the targets that are asked for, each with its target. member: has names, or is left out
+    for all of them. Raises ValidationException."""
+    names, rows = request.get(member), await targets(context, *read_filter(request))
+    return [(part, row.desired) for row in rows for part in parts(row.desired) if not names or part.name in names]
 
 
 async def load_scaled(context: Context, name: TargetName) -> GroupRow:

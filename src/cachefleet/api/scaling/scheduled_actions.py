@@ -13,13 +13,12 @@ from cachefleet.api.scaling.scaling_inputs import (
     SERVICE,
     TARGET,
     page,
-    read_filter,
     read_name,
     read_number,
     read_target_name,
     refused,
 )
-from cachefleet.api.scaling.scaling_rows import load_target, not_found, put_target, require_may_change, targets
+from cachefleet.api.scaling.scaling_rows import load_target, named_parts, not_found, put_target, require_may_change
 from cachefleet.api.scaling.scaling_targets import most_capacity
 from cachefleet.api.scaling.scaling_views import action_view, told
 from cachefleet.clock import new_uuid
@@ -109,13 +108,7 @@ async def delete_scheduled_action(context: Context, request: dict[str, Any]) -> 
     effective=("ScheduledActionNames", "ServiceNamespace", "ResourceId", "ScalableDimension", "MaxResults", "NextToken"),
 )
 async def describe_scheduled_actions(context: Context, request: dict[str, Any]) -> dict[str, Any]:
-    names = request.get("ScheduledActionNames")
-    found = [
-        (action, row.desired)
-        for row in await targets(context, *read_filter(request))
-        for action in row.desired.scheduled
-        if not names or action.name in names
-    ]
+    found = await named_parts(context, request, "ScheduledActionNames", lambda target: target.scheduled)
     shown, token = page(request, found, "scheduled-actions")
     views = [action_view(context.scope, target, action) for action, target in shown]
     return told({"ScheduledActions": views, "NextToken": token})
