@@ -15,6 +15,11 @@ async def leave_word(context: Context, transaction: Transaction, *keys: Key) -> 
             await transaction.wake(key)
 
 
+async def tell(context: Context, transaction: Transaction, source: str, name: str, what: str) -> None:
+    """An event of what no topic hears of. source: its type."""
+    await transaction.add_events(context.scope, context.clock.now(), [EventDraft(source, name, what)])
+
+
 async def update_row(
     context: Context, row: AnyRow, changed: AnyRow, event: EventDraft | None = None, *, wake: bool = False
 ) -> AnyRow:

@@ -19,7 +19,6 @@ from cachefleet.api.access.user_rows import (
     find_user,
     find_user_group,
     load_book,
-    tell,
     user_group_status,
     using,
     write_with_caches,
@@ -27,6 +26,7 @@ from cachefleet.api.access.user_rows import (
 from cachefleet.api.context import Context
 from cachefleet.api.paging import page_of, page_sequence, reply
 from cachefleet.api.registry import operation
+from cachefleet.api.rows import tell
 from cachefleet.api.tag_rules import read_other_tags
 from cachefleet.interfaces import NameTaken, Transaction
 from cachefleet.model.errors import AwsError, invalid_combination, invalid_value

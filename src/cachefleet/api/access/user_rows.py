@@ -19,7 +19,6 @@ from cachefleet.api.rows import leave_word
 from cachefleet.interfaces import AnyRow, Transaction
 from cachefleet.model.access import EngineUser, admitted_users
 from cachefleet.model.errors import AwsError
-from cachefleet.model.plan import EventDraft
 from cachefleet.model.resource import GROUP_KINDS, Kind
 from cachefleet.model.row import GroupRow, Row, UserGroupRow, UserRow
 from cachefleet.model.user import BUILT_IN, DEFAULT_USER, UserDesired
@@ -146,10 +145,6 @@ async def write_with_caches(
         state = MODIFYING if cache.status.state == AVAILABLE and cache.memory.admitted is not None else cache.status.state
         await transaction.update(replace(cache, status=replace(cache.status, state=state)))
     await leave_word(context, transaction, *(cache.key for cache in caches))
-
-
-async def tell(context: Context, transaction: Transaction, source: str, name: str, what: str) -> None:
-    await transaction.add_events(context.scope, context.clock.now(), [EventDraft(source, name, what)])
 
 
 def using(book: Book, group_ids: Iterable[str]) -> list[GroupRow]:

@@ -28,7 +28,6 @@ from cachefleet.api.access.user_rows import (
     find_user,
     is_let_in,
     load_book,
-    tell,
     user_group_status,
     user_status,
     using,
@@ -38,6 +37,7 @@ from cachefleet.api.context import Context
 from cachefleet.api.names import folded, quoted
 from cachefleet.api.paging import page_of, page_sequence, reply
 from cachefleet.api.registry import operation
+from cachefleet.api.rows import tell
 from cachefleet.api.tag_rules import read_other_tags
 from cachefleet.interfaces import NameTaken
 from cachefleet.model.errors import AwsError, invalid_combination, invalid_value

@@ -15,6 +15,7 @@ from cachefleet.api.context import Context
 from cachefleet.api.networks import networks
 from cachefleet.api.paging import cut, page_of, reply
 from cachefleet.api.registry import operation
+from cachefleet.api.rows import tell
 from cachefleet.api.tag_rules import read_other_tags
 from cachefleet.interfaces import Conflict, NameTaken, Transaction
 from cachefleet.model.errors import AwsError, invalid_value
@@ -25,7 +26,6 @@ from cachefleet.model.network import (
     SubnetGroupDesired,
     default_subnet_group,
 )
-from cachefleet.model.plan import EventDraft
 from cachefleet.model.resource import GROUP_KINDS, Kind, Scope
 from cachefleet.model.row import GroupRow, Row, SubnetGroupRow, SubnetRow
 
@@ -62,9 +62,7 @@ async def create_cache_subnet_group(context: Context, request: CreateCacheSubnet
             await _check_quota(context, name)
             await transaction.insert(row)
             await _hold(transaction, chosen)
-            await transaction.add_events(
-                context.scope, context.clock.now(), [EventDraft(_SOURCE, name, "Cache subnet group created")]
-            )
+            await tell(context, transaction, _SOURCE, name, "Cache subnet group created")
     except NameTaken:
         raise _already_exists(name) from None
     return {"CacheSubnetGroup": subnet_group_view(context.scope, name, row.desired)}
@@ -109,8 +107,7 @@ async def modify_cache_subnet_group(context: Context, request: ModifyCacheSubnet
         async with context.store.transaction() as transaction:
             await transaction.update(changed)
             await _hold(transaction, chosen)
-            event = EventDraft(_SOURCE, name, "Cache subnet group modified")
-            await transaction.add_events(context.scope, context.clock.now(), [event])
+            await tell(context, transaction, _SOURCE, name, "Cache subnet group modified")
     return {"CacheSubnetGroup": subnet_group_view(context.scope, name, changed.desired)}
 
 
@@ -123,9 +120,7 @@ async def delete_cache_subnet_group(context: Context, request: DeleteCacheSubnet
     async with context.store.transaction() as transaction:
         await _check_unused(context, name)
         await transaction.delete(row)
-        await transaction.add_events(
-            context.scope, context.clock.now(), [EventDraft(_SOURCE, name, "Cache subnet group deleted")]
-        )
+        await tell(context, transaction, _SOURCE, name, "Cache subnet group deleted")
     return {}
 
 

@@ -21,11 +21,11 @@ from cachefleet.api.parameters.parameter_group_rows import (
 )
 from cachefleet.api.parameters.parameter_views import SOURCES, parameter_group_view, parameters_page
 from cachefleet.api.registry import operation
+from cachefleet.api.rows import tell
 from cachefleet.api.tag_rules import read_other_tags
 from cachefleet.interfaces import NameTaken
 from cachefleet.model.errors import AwsError, invalid_value
 from cachefleet.model.parameter_group import ParameterGroupDesired
-from cachefleet.model.plan import EventDraft
 from cachefleet.model.resource import Kind
 from cachefleet.model.row import ParameterGroupRow, Row
 from cachefleet.reference.parameter_types import Family
@@ -65,9 +65,7 @@ async def create_cache_parameter_group(context: Context, request: CreateCachePar
             await transaction.take_turn()
             await transaction.insert(row)
             await _check_quota(context, name)
-            await transaction.add_events(
-                context.scope, context.clock.now(), [EventDraft(_SOURCE, name, "Cache parameter group created")]
-            )
+            await tell(context, transaction, _SOURCE, name, "Cache parameter group created")
     except NameTaken:
         raise AwsError(
             "CacheParameterGroupAlreadyExists", f"CacheParameterGroup {name} already exists; choose another name."
@@ -86,9 +84,7 @@ async def delete_cache_parameter_group(context: Context, request: DeleteCachePar
     async with context.store.transaction() as transaction:
         await _check_unused(context, name)
         await transaction.delete(row)
-        await transaction.add_events(
-            context.scope, context.clock.now(), [EventDraft(_SOURCE, name, "Cache parameter group deleted")]
-        )
+        await tell(context, transaction, _SOURCE, name, "Cache parameter group deleted")
     return {}
 
 
