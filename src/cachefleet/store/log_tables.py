@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from cachefleet.store.columns import LONG_ID, TEXT
+from cachefleet.store.columns import LONG_ID, TEXT, texts
 
 LOG_SCHEMA_VERSION = 1
 
@@ -25,9 +25,7 @@ groups_table = sa.Table(
     "log_groups",
     log_metadata,
     sa.Column("id", LONG_ID, primary_key=True, autoincrement=True),
-    sa.Column("account", TEXT, nullable=False),
-    sa.Column("region", TEXT, nullable=False),
-    sa.Column("name", TEXT, nullable=False),
+    *texts("account", "region", "name"),
     sa.Column("created_ms", sa.BigInteger, nullable=False),
     sa.Column("retention_days", sa.Integer, nullable=False),
     sa.Column("tags", TEXT, nullable=False),
@@ -73,8 +71,7 @@ cursors_table = sa.Table(
     log_metadata,
     sa.Column("launch", TEXT, primary_key=True),
     sa.Column("log_type", TEXT, primary_key=True),
-    sa.Column("uid", TEXT, nullable=False),
-    sa.Column("place", TEXT, nullable=False),
+    *texts("uid", "place"),
     sa.Index("log_cursors_by_uid", "uid"),
 )
 
@@ -85,8 +82,7 @@ parcels_table = sa.Table(
     sa.Column("id", LONG_ID, primary_key=True, autoincrement=True),
     sa.Column("destination", TEXT, nullable=False),
     sa.Column("at_ms", sa.BigInteger, nullable=False),
-    sa.Column("message", TEXT, nullable=False),
-    sa.Column("labels", TEXT, nullable=False),
+    *texts("message", "labels"),
     sa.Index("log_parcels_by_destination", "destination", "id"),
     sqlite_autoincrement=True,
 )

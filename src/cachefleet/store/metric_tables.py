@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from cachefleet.store.columns import LONG_ID, TEXT
+from cachefleet.store.columns import LONG_ID, TEXT, texts
 
 METRIC_SCHEMA_VERSION = 1
 
@@ -26,11 +26,7 @@ series_table = sa.Table(
     "metric_series",
     metric_metadata,
     sa.Column("id", LONG_ID, primary_key=True, autoincrement=True),
-    sa.Column("account", TEXT, nullable=False),
-    sa.Column("region", TEXT, nullable=False),
-    sa.Column("namespace", TEXT, nullable=False),
-    sa.Column("dimensions", TEXT, nullable=False),
-    sa.Column("names", TEXT, nullable=False),
+    *texts("account", "region", "namespace", "dimensions", "names"),
     sa.Column("last_at", sa.Double, nullable=False),
     sa.UniqueConstraint("account", "region", "namespace", "dimensions", name="metric_series_by_name"),
     sqlite_autoincrement=True,

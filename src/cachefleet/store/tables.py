@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from cachefleet.store.columns import LONG_ID, TEXT
+from cachefleet.store.columns import LONG_ID, TEXT, texts
 
 SCHEMA_VERSION = 4
 
@@ -36,10 +36,7 @@ resources = sa.Table(
     sa.Column("kind", TEXT, primary_key=True),
     sa.Column("name", TEXT, primary_key=True),
     sa.Column("version", sa.BigInteger, nullable=False),
-    sa.Column("tags", TEXT, nullable=False),
-    sa.Column("status", TEXT, nullable=False),
-    sa.Column("memory", TEXT, nullable=False),
-    sa.Column("desired", TEXT, nullable=False),
+    *texts("tags", "status", "memory", "desired"),
 )
 
 members = sa.Table(
@@ -48,8 +45,7 @@ members = sa.Table(
     sa.Column("account", TEXT, primary_key=True),
     sa.Column("region", TEXT, primary_key=True),
     sa.Column("member", TEXT, primary_key=True),
-    sa.Column("kind", TEXT, nullable=False),
-    sa.Column("name", TEXT, nullable=False),
+    *texts("kind", "name"),
     sa.ForeignKeyConstraint(
         ["account", "region", "kind", "name"],
         [resources.c.account, resources.c.region, resources.c.kind, resources.c.name],
@@ -62,11 +58,7 @@ events = sa.Table(
     "events",
     metadata,
     sa.Column("id", LONG_ID, primary_key=True, autoincrement=True),
-    sa.Column("account", TEXT, nullable=False),
-    sa.Column("region", TEXT, nullable=False),
-    sa.Column("source_type", TEXT, nullable=False),
-    sa.Column("source_id", TEXT, nullable=False),
-    sa.Column("message", TEXT, nullable=False),
+    *texts("account", "region", "source_type", "source_id", "message"),
     sa.Column("at", sa.Double, nullable=False),
     sa.Index("events_by_time", "account", "region", "at"),
     sa.Index("events_by_source", "account", "region", "source_type", "source_id", "at"),
@@ -88,10 +80,7 @@ wakes = sa.Table(
     "wakes",
     metadata,
     sa.Column("id", LONG_ID, primary_key=True, autoincrement=True),
-    sa.Column("account", TEXT, nullable=False),
-    sa.Column("region", TEXT, nullable=False),
-    sa.Column("kind", TEXT, nullable=False),
-    sa.Column("name", TEXT, nullable=False),
+    *texts("account", "region", "kind", "name"),
     sqlite_autoincrement=True,
 )
 
@@ -124,11 +113,7 @@ usage_spans = sa.Table(
     "usage_spans",
     metadata,
     sa.Column("id", LONG_ID, primary_key=True, autoincrement=True),
-    sa.Column("account", TEXT, nullable=False),
-    sa.Column("region", TEXT, nullable=False),
-    sa.Column("kind", TEXT, nullable=False),
-    sa.Column("name", TEXT, nullable=False),
-    sa.Column("uid", TEXT, nullable=False),
+    *texts("account", "region", "kind", "name", "uid"),
     sa.Column("begins_at", sa.Double, nullable=False),
     sa.Column("ends_at", sa.Double, nullable=True),
     sa.Column("document", TEXT, nullable=False),
