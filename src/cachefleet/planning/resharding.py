@@ -16,7 +16,7 @@ from cachefleet.planning.draft import Draft
 from cachefleet.planning.move_ends import Ends, ends_of, why_not_now
 from cachefleet.planning.open_slots import gather_strays, open_at, unheard_of
 from cachefleet.planning.pacing import choose_way, may_get_on, pace_of
-from cachefleet.planning.resharding_course import give_up_all, give_up_slots, note_course
+from cachefleet.planning.resharding_course import give_up_all, give_up_pair, give_up_slots, no_room, note_course
 from cachefleet.planning.resharding_progress import owned
 
 Pair = tuple[str, str]  # source and target, shard ids
@@ -29,6 +29,7 @@ STALLED_S = 20.0  # a job that gets nowhere for so long is begun anew
 UNMOVABLE_AFTER = 10  # attempts in a row that were refused: then the first of its slots stays where it is
 FUNCTIONS_S = 20.0  # for so long a new shard waits for the functions of the others
 ROOM_S = 60.0  # for so long it is waited for room
+FULL_SHARE = 1 / 32  # of a node's memory: with no more free than that, what it refuses is refused for lack of room
 
 
 def reshard(draft: Draft, views: Views) -> None:
@@ -129,7 +130,10 @@ def _try(draft: Draft, move: SlotMove, ends: Ends, views: Views) -> None:
         _hold(draft, f"moving them {between} failed {move.failures} times and is tried again; the service's log says why")
         return
     if move.failures >= UNMOVABLE_AFTER and not half:
-        give_up_slots(draft, move, first_of(move.slots, 1))
+        if _is_full(draft, ends):  # slot after slot would be refused, each as often
+            give_up_pair(draft, move, no_room(move.target))
+        else:
+            give_up_slots(draft, move, first_of(move.slots, 1))
         return
     if not may_get_on(draft, views):
         return
@@ -195,7 +199,7 @@ def _begin(draft: Draft, due: dict[Pair, SlotRanges], views: Views) -> None:
             continue
         move.slots = first_of(slots, _number(draft, move, ends))
         if not move.slots:
-            full = f"node group {target} has no room for more data"
+            full = no_room(target)
             continue
         moves.append(move)
         _try(draft, move, ends, views)
@@ -212,6 +216,14 @@ def _number(draft: Draft, move: SlotMove, ends: Ends) -> int:
         return SLOTS
     coming = sum(count(other.slots) * each_bytes for other in draft.memory.moves if other.target == move.target)
     return max(0, (target.maxmemory_bytes - target.used_bytes - coming) // each_bytes)
+
+
+def _is_full(draft: Draft, ends: Ends) -> bool:
+    """Whether lack of room may well be why the target takes no keys."""
+    target = draft.live(ends.target_name)
+    if target is None or target.maxmemory_bytes <= 0 or target.used_bytes < 0:
+        return False
+    return target.maxmemory_bytes - target.used_bytes <= target.maxmemory_bytes * FULL_SHARE
 
 
 def _note_room(draft: Draft, full: str) -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from cachefleet.model.event import NoticeName
 from cachefleet.model.group import SlotMove, SlotRanges
-from cachefleet.model.slots import without
+from cachefleet.model.slots import common, union, without
 from cachefleet.planning.books import ALL, stay
 from cachefleet.planning.draft import Draft
-from cachefleet.planning.resharding_progress import slots_due
+from cachefleet.planning.resharding_progress import owned, slots_due
 
 
 def note_course(draft: Draft) -> None:
@@ -38,6 +38,21 @@ def give_up_slots(draft: Draft, move: SlotMove, slots: SlotRanges) -> None:
     move.slots = without(move.slots, slots)
     move.failures = 0
     stay(draft, slots)
+
+
+def no_room(target: str) -> str:
+    return f"node group {target} has no room for more data"
+
+
+def give_up_pair(draft: Draft, move: SlotMove, why: str) -> None:
+    """All that was still to go from the one shard to the other stays where it is, also what has not begun to move."""
+    told = (
+        f"Slot migration of replication group {draft.name} from node group {move.source} to {move.target} was given up: {why}"
+    )
+    draft.tell_group(f"{told}. Slots that have not moved stay", NoticeName.REPLICATION_GROUP_SCALING_FAILED)
+    wanted = {shard.shard_id: shard.slots for shard in (draft.changed or draft.desired).shards}
+    stay(draft, union(move.slots, common(wanted.get(move.target, ()), owned(draft.memory, move.source))))
+    move.slots = ()
 
 
 def give_up_all(draft: Draft, why: str) -> None:

@@ -237,6 +237,23 @@ def test_slots_wait_for_room_and_then_stay() -> None:
     world.assert_whole(values)
 
 
+@WAYS
+def test_what_a_full_target_refuses_stays_at_once_and_not_slot_by_slot(atomic: bool) -> None:
+    """It had room when the move began, and was filled by clients meanwhile."""
+    world, values = begun(3, 1, atomic, "0002")
+    world.maxmemory_bytes = 10**9
+    world.used_bytes = {f"demo-000{number}-001": 10**9 - 10**6 for number in (1, 2, 3)}
+    world.stuck, world.refusing = True, set(range(SLOTS))
+    begun_s = world.now
+    world.run(4000)
+    world.assert_whole(values)
+    assert [shard.shard_id for shard in world.desired.shards] == ["0001", "0002", "0003"]
+    assert not any("could not be moved" in event for event in world.events)
+    told = [event for event in world.events if "has no room for more data" in event]
+    assert len(told) == 2, told
+    assert world.now - begun_s < 600
+
+
 def test_room_that_comes_is_used() -> None:
     world, values = moving(3, 0, True)
     world.maxmemory_bytes = 10**9
