@@ -118,7 +118,11 @@ class Store(Protocol):
         """(member name, its group row) with member name > after, by name."""
 
     async def keys(self, kinds: Sequence[Kind]) -> list[Key]:
-        """Every key of these kinds in all accounts and regions (the controller's start)."""
+        """Every key of these kinds in all accounts and regions, in order."""
+
+    async def every(self, kinds: Sequence[Kind]) -> list[AnyRow]:
+        """Every row of these kinds in all accounts and regions, by key: for whoever looks at all of them now and then. Asks
+        once, where a `get` for each would keep other readers waiting. Unchanged rows are not read or decoded again."""
 
     async def versions(self, kind: Kind, after: Key | None = None, limit: int | None = None) -> list[tuple[Key, int]]:
         """The versions of all rows of a kind with key > after, by account, region and name; at most limit. No documents are

@@ -60,6 +60,11 @@ async def test_kinds_accounts_and_regions_are_apart(store: Store) -> None:
     assert await store.keys(GROUP_KINDS) == sorted(scope.key(kind, "same") for scope in scopes for kind in GROUP_KINDS)
     assert await store.keys([Kind.CACHE_CLUSTER]) == sorted(scope.key(Kind.CACHE_CLUSTER, "same") for scope in scopes)
     assert await store.keys([]) == []
+    assert await store.every([]) == []
+    every = await store.every(GROUP_KINDS)
+    assert [row.key for row in every] == await store.keys(GROUP_KINDS)
+    assert every == [await store.get(row.key) for row in every]
+    assert [row.key.kind for row in await store.every([Kind.CACHE_CLUSTER])] == [Kind.CACHE_CLUSTER] * 3
     versions = await store.versions(Kind.CACHE_CLUSTER)
     assert versions == [(scope.key(Kind.CACHE_CLUSTER, "same"), 1) for scope in sorted(scopes)]
     assert await store.versions(Kind.CACHE_CLUSTER, versions[0][0], 1) == versions[1:2]
@@ -236,6 +241,7 @@ async def test_unchanged_rows_are_not_decoded_again(store: Store) -> None:
     assert [old is new for old, new in zip(first, second, strict=True)] == [True, False, True]
     assert [row is new for (_, row), new in zip(await store.members(SCOPE), second, strict=True)] == [True] * 3
     assert await store.get(key("b")) is second[1] is await store.owner(SCOPE, "b-001")
+    assert [one is row for one, row in zip(await store.every([GROUP]), second, strict=True)] == [True] * 3
 
 
 @scenario

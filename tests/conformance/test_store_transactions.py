@@ -10,6 +10,7 @@ import pytest
 
 from cachefleet.interfaces import Conflict, NameTaken, Store, Transaction
 from cachefleet.model.plan import EventDraft
+from cachefleet.model.resource import Kind
 from cachefleet.store import StoreError
 from tests.fixtures.databases import (
     GROUP,
@@ -216,10 +217,34 @@ async def test_pages_are_full_while_rows_come_and_go(store: Store) -> None:
     task = asyncio.create_task(churn())
     for _ in range(50):
         assert len(await store.rows(GROUP, SCOPE, limit=20)) == 20
+        assert len(await store.every([GROUP])) >= 30
         await asyncio.gather(store.members(SCOPE), store.owner(SCOPE, "goes-001"), store.get(key("goes")))
     stop.set()
     await task
     assert await store.count(GROUP, SCOPE) == 30
+
+
+@scenario
+async def test_a_row_that_changes_its_kind_is_seen_once(store: Store) -> None:
+    """Whatever is looked for in vain among all rows is taken for gone, and its processes are ended."""
+    kinds = (GROUP, Kind.CACHE_CLUSTER)
+    row = await insert(store, group(kind=kinds[0]))
+    stop = asyncio.Event()
+
+    async def turn() -> None:
+        old = row
+        while not stop.is_set():
+            other = kinds[old.key.kind is kinds[0]]
+            async with store.transaction() as transaction:
+                await transaction.delete(old)
+                old = await transaction.insert(group(kind=other))
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(turn())
+    for _ in range(50):
+        assert [one.desired.uid for one in await store.every(kinds)] == [row.desired.uid]
+    stop.set()
+    await task
 
 
 def test_two_stores_see_each_other(shared_database: str) -> None:

@@ -189,6 +189,10 @@ class MemoryStore:
         await _give_way()
         return sorted(key for key in self._contents.rows if key.kind in kinds)
 
+    async def every(self, kinds: Sequence[Kind]) -> list[AnyRow]:
+        await _give_way()
+        return [row for key, row in sorted(self._contents.rows.items()) if key.kind in kinds]
+
     async def versions(self, kind: Kind, after: Key | None = None, limit: int | None = None) -> list[tuple[Key, int]]:
         await _give_way()
         found = sorted((key, row.version) for key, row in self._contents.rows.items() if key.kind == kind)

@@ -182,6 +182,9 @@ class StoreLink:
     async def keys(self, kinds: Sequence[Kind]) -> list[Key]:
         return await self._ask(lambda store: store.keys(kinds))  # type: ignore[no-any-return]
 
+    async def every(self, kinds: Sequence[Kind]) -> list[AnyRow]:
+        return await self._ask(lambda store: store.every(kinds))  # type: ignore[no-any-return]
+
     async def rows(self, kind: Kind, scope: Scope, after: str = "", limit: int | None = None) -> list[AnyRow]:
         return await self._ask(lambda store: store.rows(kind, scope, after, limit))  # type: ignore[no-any-return]
 

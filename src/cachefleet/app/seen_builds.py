@@ -16,10 +16,8 @@ from cachefleet.model.service_update import BUILDS_SCOPE, EngineBuildDesired
 async def remember_builds(store: Store, catalogue: Catalogue, clock: Clock) -> tuple[EngineBuildDesired, ...]:
     """All that were seen, now also those that are installed and those of which there are caches. Raises StoreError."""
     present = {(build.engine.value, build.version) for build in catalogue.builds()}
-    for key in await store.keys(GROUP_KINDS):
-        row: GroupRow | None = await store.get(key)
-        if row is not None:
-            present.add((row.desired.engine.value, row.desired.engine_version))
+    groups: list[GroupRow] = await store.every(GROUP_KINDS)
+    present |= {(group.desired.engine.value, group.desired.engine_version) for group in groups}
     known = {(row.desired.engine, row.desired.version) for row in await store.rows(Kind.ENGINE_BUILD, BUILDS_SCOPE)}
     for engine, version in sorted(present - known):
         build = EngineBuildDesired(engine=engine, version=version, first_seen_at=clock.now())

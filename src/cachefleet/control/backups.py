@@ -299,10 +299,8 @@ class Backups:
     async def _rows(self, kinds: Sequence[Kind]) -> dict[Scope, list[Any]]:
         """Of all accounts and regions."""
         found: dict[Scope, list[Any]] = {}
-        for key in await self._seams.store.keys(kinds):
-            row = await self._seams.store.get(key)
-            if row is not None:
-                found.setdefault(key.scope, []).append(row)
+        for row in await self._seams.store.every(kinds):
+            found.setdefault(row.key.scope, []).append(row)
         return found
 
     async def _begin_automatic(self, group: GroupRow, now: float) -> None:

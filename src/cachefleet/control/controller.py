@@ -124,13 +124,12 @@ class Controller:
         for driver in (self._seams.resp, self._seams.memcached, self._seams.discovery):
             await driver.close()  # what is known of a connection is of that term, too
         await self._seams.host.adopt()
-        keys = await self._seams.store.keys(GROUP_KINDS)
-        for key, row in zip(keys, await asyncio.gather(*map(self._seams.store.get, keys)), strict=True):
-            if row is not None:
-                self._keys[row.desired.uid] = key
-                self._seams.host.keep(row.desired.uid, held(row.memory))
-                self._books.guards.note(row)
-                self._queue.add(key)
+        rows: list[GroupRow] = await self._seams.store.every(GROUP_KINDS)
+        for row in rows:
+            self._keys[row.desired.uid] = row.key
+            self._seams.host.keep(row.desired.uid, held(row.memory))
+            self._books.guards.note(row)
+            self._queue.add(row.key)
 
     async def run(self) -> None:
         """Workers and the sweep; ends only by cancellation."""
@@ -312,14 +311,9 @@ class Controller:
         appears in between is then in the store, and so never taken for an orphan. Raises Deposed."""
         host = self._seams.host
         present, standing, guarded = host.uids(), list(host.spreads()), set(host.guards())
-        known: set[str] = set()
-        addresses: set[str] = set()
-        for key in await self._seams.store.keys(GROUP_KINDS):
-            row = await self._seams.store.get(key)
-            if row is None:
-                return 0  # gone, or become another kind of group, since the keys were read: ask again next time
-            known.add(row.desired.uid)
-            addresses.update(held(row.memory))
+        rows: list[GroupRow] = await self._seams.store.every(GROUP_KINDS)
+        known = {row.desired.uid for row in rows}
+        addresses = {address for row in rows for address in held(row.memory)}
         cleared = 0
         for uid in sorted(present - known):
             gone = [await self._clear(incarnation) for incarnation in host.inspect(uid)]

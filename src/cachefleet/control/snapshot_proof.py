@@ -76,8 +76,9 @@ class Proofs:
     async def step(self) -> float:
         """Go on with the proof that there is, or begin one. Returns when to look again, in seconds. Raises Conflict, Deposed,
         StoreError."""
-        groups = {key: row for key in await self._seams.store.keys(GROUP_KINDS) if (row := await self._group(key)) is not None}
-        snapshots = await self._snapshots()
+        every: list[GroupRow] = await self._seams.store.every(GROUP_KINDS)
+        groups = {row.key: row for row in every}
+        snapshots: list[SnapshotRow] = await self._seams.store.every((Kind.SNAPSHOT,))
         proofs = [row for key, row in groups.items() if is_proof(key)]
         for proof in proofs:
             await self._go_on(proof, snapshots)
@@ -95,10 +96,6 @@ class Proofs:
     async def _group(self, key: Key) -> GroupRow | None:
         row: GroupRow | None = await self._seams.store.get(key)
         return row
-
-    async def _snapshots(self) -> list[SnapshotRow]:
-        keys = await self._seams.store.keys((Kind.SNAPSHOT,))
-        return [row for key in keys if (row := await self._seams.store.get(key)) is not None]
 
     # --- one that is under way ---
 

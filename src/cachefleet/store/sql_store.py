@@ -5,7 +5,7 @@ Every statement sees the last committed state. Opened by `app`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -66,9 +66,9 @@ _members_after = (
     .order_by(members.c.member)
     .limit(sa.bindparam("limit", type_=sa.Integer))
 )
-_keys = sa.select(resources.c.kind, resources.c.account, resources.c.region, resources.c.name).where(
-    resources.c.kind.in_(sa.bindparam("kinds", expanding=True))
-)
+_of_kinds = resources.c.kind.in_(sa.bindparam("kinds", expanding=True))
+_keys = sa.select(resources.c.kind, resources.c.account, resources.c.region, resources.c.name).where(_of_kinds)
+_every = _keys.add_columns(resources.c.version)
 _place = sa.tuple_(resources.c.account, resources.c.region, resources.c.name)
 _versions = (
     sa.select(resources.c.account, resources.c.region, resources.c.name, resources.c.version)
@@ -143,15 +143,11 @@ class SqlStore:
     async def rows(self, kind: Kind, scope: Scope, after: str = "", limit: int | None = None) -> list[AnyRow]:
         parameters = {**_scoped(scope), "kind": kind.value, **_page(after, limit)}
 
-        async def read(connection: AsyncConnection) -> list[AnyRow]:
-            while True:
-                found = (await connection.execute(_rows, parameters)).all()
-                heads = [(Key(kind, scope.account, scope.region, name), version) for name, version in found]
-                loaded = await self._load(connection, heads)
-                if len(loaded) == len(heads):  # else one was deleted just now, and the page would be too short
-                    return [loaded[key] for key, _ in heads]
+        async def heads(connection: AsyncConnection) -> list[Head]:
+            found = (await connection.execute(_rows, parameters)).all()
+            return [(Key(kind, scope.account, scope.region, name), version) for name, version in found]
 
-        return await self._database.read(read)
+        return await self._database.read(partial(self._all, heads))
 
     async def count(self, kind: Kind, scope: Scope) -> int:
         async def read(connection: AsyncConnection) -> int:
@@ -185,6 +181,13 @@ class SqlStore:
             return sorted(Key(_KINDS[kind], account, region, name) for kind, account, region, name in found)
 
         return await self._database.read(read)
+
+    async def every(self, kinds: Sequence[Kind]) -> list[AnyRow]:
+        async def heads(connection: AsyncConnection) -> list[Head]:
+            found = (await connection.execute(_every, {"kinds": [kind.value for kind in kinds]})).all()
+            return sorted((Key(_KINDS[kind], account, region, name), version) for kind, account, region, name, version in found)
+
+        return await self._database.read(partial(self._all, heads))
 
     async def versions(self, kind: Kind, after: Key | None = None, limit: int | None = None) -> list[tuple[Key, int]]:
         begin = after or Key(kind, "", "", "")
@@ -267,15 +270,25 @@ class SqlStore:
         """Waits for transactions and reads that are under way; then nothing is left open. Later calls raise StoreError."""
         await self._database.close()
 
+    async def _all(
+        self, heads_of: Callable[[AsyncConnection], Awaitable[list[Head]]], connection: AsyncConnection
+    ) -> list[AnyRow]:
+        """The rows of all these heads, in their order."""
+        while True:
+            heads = await heads_of(connection)
+            loaded = await self._load(connection, heads)
+            if len(loaded) == len(heads):  # else one was deleted just now: the list would be too short, or never have been
+                return [loaded[key] for key, _ in heads]
+
     async def _load(self, connection: AsyncConnection, heads: Sequence[Head]) -> dict[Key, AnyRow]:
         """The rows, from the cache where it has that version. Absent: deleted meanwhile. Newer than asked for: changed
         meanwhile, which is just as well."""
         loaded: dict[Key, AnyRow] = {}
-        missing: dict[Kind, list[Key]] = {}
+        missing: dict[tuple[Kind, Scope], list[Key]] = {}
         for key, version in heads:
             row = self._cache.find(key, version)
             if row is None:
-                missing.setdefault(key.kind, []).append(key)
+                missing.setdefault((key.kind, key.scope), []).append(key)
             else:
                 loaded[key] = row
         for keys in missing.values():
@@ -286,6 +299,7 @@ class SqlStore:
         return loaded
 
     async def _fetch(self, connection: AsyncConnection, keys: Sequence[Key]) -> list[AnyRow]:
+        """Of one kind and scope."""
         kind, scope = keys[0].kind, keys[0].scope
         parameters = {**_scoped(scope), "kind": kind.value, "names": [key.name for key in keys]}
         found = (await connection.execute(_documents, parameters)).mappings().all()

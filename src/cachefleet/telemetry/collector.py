@@ -116,9 +116,8 @@ class Collector:
             self._measuring.discard(row.key)
 
     async def _look(self) -> None:
-        keys = [key for key in await self._sources.store.keys(GROUP_KINDS) if not is_proof(key)]  # those are nobody's caches
-        rows = await asyncio.gather(*map(self._sources.store.get, keys))
-        self._rows = {key: row for key, row in zip(keys, rows, strict=True) if row is not None}
+        rows: list[GroupRow] = await self._sources.store.every(GROUP_KINDS)
+        self._rows = {row.key: row for row in rows if not is_proof(row.key)}  # those are nobody's caches
         self._rows_at = self._sources.clock.monotonic()
         wanted = {(key.account, key.region, key.name, node) for key, row in self._rows.items() for node in _wanted(row)}
         self._exposition.keep(wanted)

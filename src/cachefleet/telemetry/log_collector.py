@@ -86,9 +86,8 @@ class LogCollector:
             self._kept.setdefault(launch.partition(".")[0], []).append(launch)
         if not kept and sources.clock.monotonic() - self._rows_at < ROWS_S:
             return
-        keys = await sources.store.keys(GROUP_KINDS)
-        rows = await asyncio.gather(*map(sources.store.get, keys))
-        found: dict[Key, GroupRow] = {key: row for key, row in zip(keys, rows, strict=True) if row is not None}
+        rows: list[GroupRow] = await sources.store.every(GROUP_KINDS)
+        found = {row.key: row for row in rows}
         uids = {row.desired.uid for row in found.values()}  # a group may go on under another name
         self._gone |= {key: row for key, row in self._rows.items() if row.desired.uid not in uids}
         self._rows = found

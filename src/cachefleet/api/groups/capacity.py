@@ -50,12 +50,9 @@ def more_bytes(context: Context, before: GroupDesired, after: GroupDesired) -> i
 
 async def _promised_bytes(context: Context) -> int:
     """What the nodes of all groups may hold, of every account and region."""
-    promised_bytes = 0
-    for key in await context.store.keys(GROUP_KINDS):
-        row: GroupRow | None = await context.store.get(key)
-        if row is not None and not is_proof(key):  # begins only where there is room, and makes it soon
-            promised_bytes += _group_bytes(context, row.desired)
-    return promised_bytes
+    rows: list[GroupRow] = await context.store.every(GROUP_KINDS)
+    # A proof begins only where there is room, and makes it soon.
+    return sum(_group_bytes(context, row.desired) for row in rows if not is_proof(row.key))
 
 
 def _group_bytes(context: Context, desired: GroupDesired) -> int:
