@@ -1,4 +1,4 @@
-"""What every place for snapshots must do, over a folder, memory and a real S3 server."""
+"""What every place for snapshots must do, over a folder, memory, and real servers of S3, of Azure and of Google's XML API."""
 
 from __future__ import annotations
 
@@ -13,21 +13,27 @@ from cachefleet.archive.age_pipe import new_identity, recipient_of
 from cachefleet.archive.places import Archive
 from cachefleet.archive.sealing import Damaged, SealedWriter, open_sealed
 from cachefleet.archive.streams import ArchiveError
+from tests.fixtures.cloud_stores import CloudPlace
 from tests.fixtures.object_store import Bucket
 
 IDENTITY = new_identity()
 SEVERAL_PARTS = (8 << 20) * 2 + 12_345  # parts have 8 MiB
 
 
-@pytest.fixture(params=["folder", "memory", "s3"])
+@pytest.fixture(params=["folder", "memory", "s3", "azure", "google"])
 def archive(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Archive]:
     if request.param == "folder":
         yield Archive.open(str(tmp_path / "archive"))
     elif request.param == "memory":
         yield Archive.open("memory://")
+    elif request.param == "azure":
+        place: CloudPlace = request.getfixturevalue("azure")
+        yield Archive.open(place.url, place.options)
     else:
-        bucket: Bucket = request.getfixturevalue("bucket")
-        yield Archive.open(bucket.url, bucket.options)
+        name = "google_bucket" if request.param == "google" else "bucket"
+        bucket: Bucket = request.getfixturevalue(name)
+        place = request.getfixturevalue("google") if request.param == "google" else CloudPlace(bucket.url, bucket.options)
+        yield Archive.open(place.url, place.options)
         assert bucket.unfinished() == []
 
 

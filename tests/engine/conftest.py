@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from tests.fixtures.cloud_stores import azure, azurite, google, google_bucket
 from tests.fixtures.machine import data_folder
 from tests.fixtures.object_store import bucket, s3_endpoint
 from tests.fixtures.service import Service, running_service
 
-__all__ = ["bucket", "s3_endpoint"]
+__all__ = ["azure", "azurite", "bucket", "google", "google_bucket", "s3_endpoint"]
 
 
 @pytest.fixture(scope="session")
