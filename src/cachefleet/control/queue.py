@@ -77,8 +77,3 @@ class KeyedQueue(Generic[K]):
         now = self._clock.monotonic()
         waits_s = [now - due for key, due in self._due.items() if due <= now and key not in self._running]
         return len(waits_s), max(waits_s, default=0.0)
-
-    @property
-    def depth(self) -> int:
-        """Keys that wait or run."""
-        return len(self._due.keys() | self._running)

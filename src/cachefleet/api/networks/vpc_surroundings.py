@@ -18,7 +18,6 @@ from cachefleet.api.networks import networks
 from cachefleet.api.networks.ec2_requests import PAGES, Values, chosen, paged, word
 from cachefleet.api.registry import Handler, operation
 from cachefleet.model.errors import AwsError
-from cachefleet.model.network import default_vpc_id
 from cachefleet.model.row import VpcRow
 from cachefleet.model.vpc import ANY_ADDRESS
 
@@ -30,7 +29,6 @@ class _Surroundings(msgspec.Struct, frozen=True):
 
     vpc: VpcRow
     subnets: tuple[str, ...]
-    is_default: bool
 
     def id(self, prefix: str) -> str:
         return self.vpc.key.name.replace("vpc-", f"{prefix}-", 1)
@@ -58,9 +56,8 @@ async def describe_network_acls(context: Context, request: Mapping[str, Any]) ->
 async def _all(context: Context, prefix: str) -> dict[str, _Surroundings]:
     """By their ids, which begin so."""
     subnets = (await networks.subnets(context)).values()
-    default = default_vpc_id(context.scope)
     found = [
-        _Surroundings(vpc, tuple(sorted(row.key.name for row in subnets if row.desired.vpc_id == vpc_id)), vpc_id == default)
+        _Surroundings(vpc, tuple(sorted(row.key.name for row in subnets if row.desired.vpc_id == vpc_id)))
         for vpc_id, vpc in (await networks.vpcs(context)).items()
     ]
     return {one.id(prefix): one for one in found}
