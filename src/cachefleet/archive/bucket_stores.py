@@ -5,7 +5,10 @@ Asks the store nothing. Called by places.py.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import contextlib
+import os
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -18,7 +21,16 @@ from obstore.store import AzureStore, GCSStore, MemoryStore, S3Store
 from cachefleet.archive.streams import ArchiveError
 
 if TYPE_CHECKING:
-    from obstore.store import AzureConfig, ClientConfig, GCSConfig, ObjectStore, RetryConfig, S3Credential
+    from obstore.store import (
+        AzureAccessKey,
+        AzureConfig,
+        AzureSASToken,
+        ClientConfig,
+        GCSConfig,
+        ObjectStore,
+        RetryConfig,
+        S3Credential,
+    )
 
 _REQUEST_S = 60.0  # one request, of at most one part
 _RETRIES = 4
@@ -29,6 +41,7 @@ _OPTIONS = {
     "az": _COMMON | {"account_name", "account_key", "sas_token"},
     "memory": frozenset[str](),
 }
+_GOOGLE_KEY = "GOOGLE_SERVICE_ACCOUNT_KEY"
 SCHEMES = frozenset(_OPTIONS)
 
 
@@ -64,6 +77,9 @@ class _Options:
     def __init__(self, url: str, options: Mapping[str, str]) -> None:
         self._url = url
         self._options = options
+
+    def __str__(self) -> str:
+        return self._url
 
     def get(self, name: str) -> str:
         return self._options.get(name, "")
@@ -137,20 +153,41 @@ def _s3(bucket: str, prefix: str | None, options: _Options) -> S3Store:
 
 
 def _gs(bucket: str, prefix: str | None, options: _Options) -> GCSStore:
-    config: GCSConfig = {}
+    config: GCSConfig = {"skip_signature": False}  # said here, so that no variable GOOGLE_SKIP_SIGNATURE counts
     if options.get("endpoint"):
         config["base_url"] = options.get("endpoint")
     if not options.flag("instance_role"):
         config["service_account"] = options.need("service_account_file")
+        if _GOOGLE_KEY in os.environ:  # nothing that is said here can overrule it
+            raise ArchiveError(f"{options} cannot be used while the variable {_GOOGLE_KEY} is set: unset it", permanent=True)
     return GCSStore(bucket, prefix=prefix, config=config, client_options=options.client(), retry_config=options.retry())
 
 
 def _az(container: str, prefix: str | None, options: _Options) -> AzureStore:
-    config: AzureConfig = {"account_name": options.need("account_name")}
+    config: AzureConfig = {"account_name": options.need("account_name"), "skip_signature": False, "use_emulator": False}
     if options.get("endpoint"):
         config["endpoint"] = options.get("endpoint")
+    credential = _az_credential(options)  # by a function, since a token in a variable would win over a key in the configuration
+    return AzureStore(
+        container,
+        prefix=prefix,
+        config=config,
+        client_options=options.client(),
+        retry_config=options.retry(),
+        credential_provider=(lambda: credential) if credential else None,
+    )
+
+
+def _az_credential(options: _Options) -> AzureAccessKey | AzureSASToken | None:
     if options.get("sas_token"):
-        config["sas_key"] = options.get("sas_token")
-    elif not options.flag("instance_role"):
-        config["account_key"] = options.need("account_key")
-    return AzureStore(container, prefix=prefix, config=config, client_options=options.client(), retry_config=options.retry())
+        return {"sas_token": options.get("sas_token"), "expires_at": None}
+    if options.flag("instance_role"):
+        return None
+    key = options.need("account_key")
+    try:
+        base64.b64decode(key, validate=True)
+    except binascii.Error:
+        raise ArchiveError(
+            f"{options}: account_key is not in base64, as keys of Azure are; copy it anew", permanent=True
+        ) from None
+    return {"access_key": key, "expires_at": None}
