@@ -219,7 +219,8 @@ class KeyMigration:
         )
         if isinstance(left, ErrorReply):
             self._troubles.failed.add(slot)
-            raise EngineRefused(f"keys of slot {slot} were not moved from {self._at} to {self._to}: {left}")
+            words, *_ = str(left).split(" script: ")  # which is ours, and tells nobody anything
+            raise EngineRefused(f"keys of slot {slot} were not moved from {self._at} to {self._to}: {words}")
         return int(left)
 
     async def _move_together(self, slot: int, keys: list[bytes]) -> int:

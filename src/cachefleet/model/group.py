@@ -213,6 +213,7 @@ class SlotMove(msgspec.Struct):
     by_keys: bool = False  # slots one by one, with their keys; else by jobs of the engines
     gentle: bool = False  # that is so for the group's pace only
     failures: int = 0  # attempts in a row that came to nothing
+    refusal: str = ""  # what was said to the last of these
 
 
 class LoadBalancing(msgspec.Struct):

@@ -122,7 +122,7 @@ def _transfer(draft: Draft, slots: SlotRanges, source: str, target: str) -> None
 def _settle(draft: Draft, move: SlotMove, slots: SlotRanges) -> None:
     _transfer(draft, slots, move.source, move.target)
     move.slots = without(move.slots, slots)
-    move.failures, move.progressed_at = 0, draft.now
+    move.failures, move.refusal, move.progressed_at = 0, "", draft.now
 
 
 def _note_arrived(draft: Draft, move: SlotMove, claims: Claims) -> None:

@@ -16,7 +16,15 @@ from cachefleet.planning.draft import Draft
 from cachefleet.planning.move_ends import Ends, ends_of, why_not_now
 from cachefleet.planning.open_slots import gather_strays, open_at, unheard_of
 from cachefleet.planning.pacing import choose_way, may_get_on, pace_of
-from cachefleet.planning.resharding_course import give_up_all, give_up_pair, give_up_slots, no_room, note_course
+from cachefleet.planning.resharding_course import (
+    give_up_all,
+    give_up_pair,
+    give_up_slots,
+    in_words,
+    no_room,
+    note_course,
+    tell_standstill,
+)
 from cachefleet.planning.resharding_progress import owned
 
 Pair = tuple[str, str]  # source and target, shard ids
@@ -27,6 +35,7 @@ RETRY_CAP_S = 30.0
 FREE_ATTEMPTS = 3  # so many cost no time
 STALLED_S = 20.0  # a job that gets nowhere for so long is begun anew
 UNMOVABLE_AFTER = 10  # attempts in a row that were refused: then the first of its slots stays where it is
+LONGEST_REFUSAL = 500  # letters of what was said that are kept
 FUNCTIONS_S = 20.0  # for so long a new shard waits for the functions of the others
 ROOM_S = 60.0  # for so long it is waited for room
 FULL_SHARE = 1 / 32  # of a node's memory: with no more free than that, what it refuses is refused for lack of room
@@ -108,8 +117,12 @@ def _note_job(draft: Draft, move: SlotMove, ends: Ends) -> bool:
         move.progressed_at = draft.now
         move.remaining_bytes = job.remaining_bytes
     move.job, move.stage = job.job, job.state
-    if draft.now - move.progressed_at > STALLED_S or job.target_id != ends.target.my_id:
+    stalled, gone = draft.now - move.progressed_at > STALLED_S, job.target_id != ends.target.my_id
+    if stalled or gone:
         move.progressed_at = draft.now
+        move.refusal = (
+            "the job was for a node that is not the target any more" if gone else f"a job got nowhere for {STALLED_S:g} s"
+        )
         draft.act(CancelMigrations(node=ends.source_name))
     return True
 
@@ -117,17 +130,21 @@ def _note_job(draft: Draft, move: SlotMove, ends: Ends) -> bool:
 def _try(draft: Draft, move: SlotMove, ends: Ends, views: Views) -> None:
     """Begin it, begin it again, or take the next slice of it."""
     half = common(move.slots, union(open_at(ends.source), open_at(ends.target)))  # some keys may be at each end
+    refusal = draft.observed.refusals.get(ends.source_name, "") or _why_job_failed(move, ends)
+    move.refusal = refusal[:LONGEST_REFUSAL] or move.refusal
     why = why_not_now(draft, move, ends, views)
     if why and not half:
         _hold(draft, why)
         return
-    refusal = draft.observed.refusals.get(ends.source_name, "")
     if refusal and move.by_keys:  # a job is counted when it is asked for, since it fails later
         move.failures += 1
         move.progressed_at = draft.now
+        if half and move.failures == UNMOVABLE_AFTER:
+            tell_standstill(draft, move)
+    if move.failures and move.refusal:  # told also while it is tried again: attempts may take all the time
+        draft.holds[f"move {move.source} {move.target}"] = in_words(move)
     if draft.now < move.progressed_at + _delay_s(move):
-        between = f"from node group {move.source} to {move.target}"
-        _hold(draft, f"moving them {between} failed {move.failures} times and is tried again; the service's log says why")
+        _hold(draft, "they are tried again")
         return
     if move.failures >= UNMOVABLE_AFTER and not half:
         if _is_full(draft, ends):  # slot after slot would be refused, each as often
@@ -144,6 +161,14 @@ def _try(draft: Draft, move: SlotMove, ends: Ends, views: Views) -> None:
     move.failures += 1
     move.progressed_at = draft.now
     draft.act(MigrateSlots(node=ends.source_name, slots=move.slots, target_id=ends.target.my_id))
+
+
+def _why_job_failed(move: SlotMove, ends: Ends) -> str:
+    """What the engine says of the last job for these slots, when that has failed. Jobs of before this move do not count."""
+    jobs = [job for job in ends.source.migrations if job.exports and job.over and common(job.slots, move.slots)]
+    if not (jobs and move.failures) or move.by_keys or jobs[0].state != "failed":  # the newest comes first
+        return ""
+    return jobs[0].message
 
 
 def _delay_s(move: SlotMove) -> float:

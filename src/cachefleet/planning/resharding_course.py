@@ -26,6 +26,17 @@ def note_course(draft: Draft) -> None:
     memory.slots_to_move = max(due, memory.slots_to_move) if due or memory.moves else 0
 
 
+def in_words(move: SlotMove) -> str:
+    """How often it was tried in vain, and what was said to that last."""
+    attempts = "an attempt" if move.failures == 1 else f"{move.failures} attempts in a row"
+    return f"moving slots from node group {move.source} to {move.target} failed in {attempts}: {move.refusal}"
+
+
+def tell_standstill(draft: Draft, move: SlotMove) -> None:
+    """Of slots that are half moved, and so cannot be given up: they wait for whoever can do something about it."""
+    draft.tell_group(f"Slot migration of replication group {draft.name} stands still: {in_words(move)}")
+
+
 def give_up_slots(draft: Draft, move: SlotMove, slots: SlotRanges) -> None:
     """These stay where they are, and the rest goes on."""
     first, last = slots[0]
@@ -36,7 +47,7 @@ def give_up_slots(draft: Draft, move: SlotMove, slots: SlotRanges) -> None:
         else f"Slots {first}-{last} of node group {move.source} could not be moved to node group {move.target} and stay there"
     )
     move.slots = without(move.slots, slots)
-    move.failures = 0
+    move.failures, move.refusal = 0, ""
     stay(draft, slots)
 
 

@@ -33,6 +33,7 @@ class Job:
     slots: SlotRanges
     looks: int = 0
     state: str = "snapshotting"
+    message: str = ""
 
     @property
     def over(self) -> bool:
@@ -48,6 +49,8 @@ class MovingWorld(World):
         self.refused: dict[str, str] = {}
         self.refusing: set[int] = set()  # slots whose keys cannot be moved
         self.stuck = False  # jobs get nowhere
+        self.failing = ""  # jobs fail, and say so
+        self.closed = ""  # no slice moves anything, and this is said
         self.old_words: dict[str, dict[str, SlotRanges]] = {}  # engine id -> engine id -> what it still believes that one owns
         self.progress: list[float] = []
         self.used_bytes: dict[str, int] = {}  # by node
@@ -131,8 +134,9 @@ class MovingWorld(World):
                 state=job.state,
                 over=job.over,
                 succeeded=job.state == "success",
+                message=job.message,
             )
-            for job in self.jobs
+            for job in reversed(self.jobs)
             if engine.engine_id in (job.source, job.target)
         ]
         marks = []
@@ -171,8 +175,8 @@ class MovingWorld(World):
             source, target = self._by_id(job.source), self._by_id(job.target)
             if job.over or self.stuck:
                 continue
-            if source is None or target is None or not (source.primary and target.primary):
-                job.state = "failed"
+            if self.failing or source is None or target is None or not (source.primary and target.primary):
+                job.state, job.message = "failed", self.failing
                 continue
             job.looks += 1
             if job.looks < JOB_LOOKS:
@@ -201,6 +205,9 @@ class MovingWorld(World):
         """What is half moved, then as much as a slice holds; of one more slot the keys are moved and the slot is not."""
         source, target = self._current(action.node), self._must(action.to)
         assert source.primary and target.primary
+        if self.closed:
+            self.refused[action.node] = self.closed
+            return
         half = union(tuple((slot, slot) for slot in self.half if contains(action.slots, slot)))
         fresh = common(without(action.slots, half), source.slots)
         stuck = min((slot for slot in self.refusing if contains(fresh, slot)), default=None)
