@@ -158,11 +158,19 @@ def verdict(proof: GroupRow, snapshot: SnapshotRow, now: float) -> Verdict | Non
         parts = [shard.restored_keys for shard in proof.memory.shards.values()]
         return Verdict(sum(parts) if parts and min(parts) >= 0 else Restore(snapshot.desired.files).keys)
     if proof.memory.failure:
-        return Verdict(why=proof.memory.failure)
+        return Verdict(why=_without_names(proof, proof.memory.failure))
     limit_s = LIMIT_S + sum(file.rdb_bytes for file in snapshot.desired.files) / SLOWEST_BYTES_PER_S
     if now - proof.desired.created_at > limit_s:
         return Verdict(why=f"it was not restored within {limit_s / 60:.0f} minutes: {proof.status.why or proof.status.state}")
     return None
+
+
+def _without_names(proof: GroupRow, why: str) -> str:
+    """Nobody knows the nodes of a proof by their names."""
+    for node in proof.desired.nodes:
+        if why.startswith(f"{node.name} "):
+            return f"an engine {why.removeprefix(node.name).lstrip()}"
+    return why
 
 
 def judged(snapshot: SnapshotRow, found: Verdict, asked: str | None, now: float) -> SnapshotRow:

@@ -220,6 +220,13 @@ def test_verdicts() -> None:
     assert late is not None and late.why == "it was not restored within 60 minutes: waits"
 
 
+def test_a_verdict_names_no_node_that_users_never_see() -> None:
+    row = snapshot("daily", clustered(2, 0))
+    for node in ended(row).desired.nodes:
+        found = verdict(ended(row, failure=f"{node.name} ended at its start: exit code 1"), row, NOW)
+        assert found == Verdict(why="an engine ended at its start: exit code 1")
+
+
 def test_a_large_snapshot_may_take_longer() -> None:
     row = snapshot("daily")
     row = replace(row, desired=replace(row.desired, files=(replace(row.desired.files[0], rdb_bytes=3_600_000_000),)))
