@@ -83,27 +83,12 @@ def test_every_kind_of_cache(elasticache: Any, terraform: Terraform) -> None:
 @takes_minutes
 def test_caches_grow_and_shrink(elasticache: Any, terraform: Terraform) -> None:
     terraform.apply(redis_version="6.2")
-    terraform.change(
-        "0 added, 4 changed, 0 destroyed",
-        nodes=3,
-        shards=3,
-        replicas=1,
-        memcached_nodes=3,
-        node_type="cache.t4g.small",
-        redis_version="7.0",
-    )
+    newer: dict[str, Any] = {"node_type": "cache.t4g.small", "redis_version": "7.0"}
+    terraform.change("0 added, 4 changed, 0 destroyed", nodes=3, shards=3, replicas=1, memcached_nodes=3, **newer)
     catalogue, queue = describe(elasticache, "catalogue"), describe_cluster(elasticache, "queue")
     assert catalogue is not None and [len(shard["NodeGroupMembers"]) for shard in catalogue["NodeGroups"]] == [2, 2, 2]
     assert queue is not None and queue["EngineVersion"].startswith("7.0.")
-    terraform.change(
-        "0 added, 3 changed, 0 destroyed",
-        nodes=2,
-        shards=2,
-        replicas=0,
-        memcached_nodes=2,
-        node_type="cache.t4g.small",
-        redis_version="7.0",
-    )
+    terraform.change("0 added, 3 changed, 0 destroyed", nodes=2, shards=2, replicas=0, memcached_nodes=2, **newer)
     catalogue, sessions = describe(elasticache, "catalogue"), describe_cluster(elasticache, "sessions")
     assert catalogue is not None and [len(shard["NodeGroupMembers"]) for shard in catalogue["NodeGroups"]] == [1, 1]
     assert sessions is not None and sessions["NumCacheNodes"] == 2
