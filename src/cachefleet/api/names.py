@@ -18,7 +18,6 @@ TEXT_LENGTH = 255
 _LONGEST_QUOTE = 120
 
 _ID = re.compile(r"[a-zA-Z](?:-?[a-zA-Z0-9])*", re.ASCII)
-_GROUP_NAME = re.compile(r"[a-zA-Z0-9-]+", re.ASCII)
 
 
 def cluster_id(value: str, field: str = "CacheClusterId") -> str:
@@ -58,13 +57,8 @@ def _identifier(value: str, field: str, longest: int) -> str:
 
 
 def group_name(value: str, field: str) -> str:
-    """The name of a subnet or parameter group in lower case."""
-    if len(value) > GROUP_NAME_LENGTH or not _GROUP_NAME.fullmatch(value):
-        raise invalid_value(
-            f"The parameter {field} is not a valid name: it must have 1 to {GROUP_NAME_LENGTH} ASCII letters, digits "
-            "and hyphens."
-        )
-    return value.lower()
+    """The name of a subnet or parameter group, or of a reservation, in lower case."""
+    return _identifier(value, field, GROUP_NAME_LENGTH)
 
 
 def description(value: str, field: str) -> str:

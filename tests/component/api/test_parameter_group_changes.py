@@ -78,9 +78,9 @@ async def test_refused_creations_leave_nothing(stage: Stage) -> None:
     await create(stage)
     good = {"CacheParameterGroupName": "other", "CacheParameterGroupFamily": "redis7", "Description": ""}
     for code, rule, change in (
-        (VALUE, "CacheParameterGroupName is not a valid name", {"CacheParameterGroupName": "a_b"}),
-        (VALUE, "not a valid name", {"CacheParameterGroupName": "a" * 256}),
-        (VALUE, "not a valid name", {"CacheParameterGroupName": ""}),
+        (VALUE, "CacheParameterGroupName is not a valid identifier", {"CacheParameterGroupName": "a_b"}),
+        (VALUE, "not a valid identifier", {"CacheParameterGroupName": "a" * 256}),
+        (VALUE, "not a valid identifier", {"CacheParameterGroupName": ""}),
         (VALUE, "begin with default", {"CacheParameterGroupName": "Default.mine"}),
         (VALUE, "begin with default", {"CacheParameterGroupName": "default.valkey9"}),
         (VALUE, "'redis5.0' is not valid; it must be one of memcached1.6", {"CacheParameterGroupFamily": "redis5.0"}),

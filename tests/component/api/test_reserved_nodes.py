@@ -151,7 +151,7 @@ async def test_what_is_refused_when_it_is_bought(stage: Stage) -> None:
         await stage.refused("InvalidParameterValue", "at least 1", PURCHASE, **good, CacheNodeCount=count)
     for name in ("", "a b", "a_b", "x" * 256):
         wrong = {**good, "ReservedCacheNodeId": name}
-        await stage.refused("InvalidParameterValue", "not a valid name", PURCHASE, **wrong)
+        await stage.refused("InvalidParameterValue", "not a valid identifier", PURCHASE, **wrong)
     too_many = [{"Key": f"k{number}", "Value": ""} for number in range(51)]
     await stage.refused("TagQuotaPerResourceExceeded", "50", PURCHASE, **good, Tags=too_many)
     assert await ids(stage) == []

@@ -84,7 +84,7 @@ async def test_refused_creations_leave_nothing(stage: Stage) -> None:
     stage.use(Settings(api=ApiSettings(subnets_per_group=2, subnet_groups=1)))
     good = {"CacheSubnetGroupName": "other", "CacheSubnetGroupDescription": "", "SubnetIds": _ids(stage, "a")}
     for code, rule, change in (
-        ("InvalidParameterValue", "CacheSubnetGroupName is not a valid name", {"CacheSubnetGroupName": "a.b"}),
+        ("InvalidParameterValue", "CacheSubnetGroupName is not a valid identifier", {"CacheSubnetGroupName": "a.b"}),
         ("InvalidParameterValue", "CacheSubnetGroupDescription has 256", {"CacheSubnetGroupDescription": "x" * 256}),
         ("InvalidParameterValue", "at least one subnet", {"SubnetIds": []}),
         ("InvalidParameterValue", "a subnet twice", {"SubnetIds": _ids(stage, "a") * 2}),

@@ -42,9 +42,9 @@ def test_cluster_ids_may_be_longer() -> None:
 
 
 def test_group_names() -> None:
-    assert group_name("1-Net--", "CacheSubnetGroupName") == "1-net--"
-    for text in ("", "a.b", "a_b", "ä", "a" * 256, "a\n"):
-        with _invalid("CacheSubnetGroupName is not a valid name"):
+    assert group_name("A-Net-1", "CacheSubnetGroupName") == "a-net-1"
+    for text in ("", "a.b", "a_b", "ä", "a" * 256, "a\n", "1-net", "-a", "a-", "a--b"):
+        with _invalid("CacheSubnetGroupName is not a valid identifier: it must have 1 to 255"):
             group_name(text, "CacheSubnetGroupName")
 
 
