@@ -127,6 +127,28 @@ async def test_it_waits_for_the_window_and_can_be_taken_back(stage: GroupStage) 
 
 
 @on_groups
+async def test_no_secret_comes_before_encryption_that_waits_or_goes_when_it_does(stage: GroupStage) -> None:
+    """ApplyImmediately begins what waits: nodes know a token at once, and have other ports later."""
+    with_tls(stage)
+    await stage.create_group(**REDIS)
+    await stage.settle()
+    token = {"AuthToken": "a-token-of-16-chars", "AuthTokenUpdateStrategy": "ROTATE"}
+    await modify(stage, ApplyImmediately=False, **{ON: True, MODE: "preferred"})
+    await refuse(stage, "encryption in transit is to be turned on, and is not yet", **token)
+    await refuse(stage, "needs encryption in transit", ApplyImmediately=False, **token)
+    await modify(stage, **{ON: True, MODE: "preferred"})
+    await stage.settle()
+    await modify(stage, ApplyImmediately=False, **{ON: False})
+    await refuse(stage, "encryption in transit is to be turned off", ApplyImmediately=False, **token)
+    await modify(stage, ApplyImmediately=False, **{ON: True, MODE: "required"})
+    await stage.call("CreateUserGroup", UserGroupId="team", Engine="redis", UserIds=["default"])
+    for now in (True, False):
+        await refuse(stage, "a change of encryption in transit is pending", ApplyImmediately=now, UserGroupIdsToAdd=["team"])
+    view = await modify(stage, ApplyImmediately=False, **token)
+    assert (view["AuthTokenEnabled"], view["PendingModifiedValues"].get(MODE)) == (True, "required")
+
+
+@on_groups
 async def test_an_engine_without_tls_is_no_way_on(stage: GroupStage) -> None:
     only(stage, "7.0.15")
     await stage.create_group(**REDIS, **{ON: True})

@@ -18,6 +18,7 @@ from cachefleet.api.access.user_inputs import asked_token
 from cachefleet.api.access.user_rows import Book, find_user_group, load_book
 from cachefleet.api.context import Context
 from cachefleet.api.names import folded, quoted
+from cachefleet.api.transit import OFF_LATER
 from cachefleet.api.updates.engine_upgrades import Version
 from cachefleet.model.access import AuthTokens
 from cachefleet.model.errors import invalid_combination, invalid_value
@@ -54,8 +55,9 @@ async def created_access(context: Context, desired: GroupDesired, request: Mappi
     return await _with_group(context, desired, versions, groups, "UserGroupIds") if groups else Access(desired)
 
 
-async def changed_access(context: Context, row: GroupRow, request: Mapping[str, Any]) -> Access:
-    """Of a cache that there is. Raises as created_access."""
+async def changed_access(context: Context, before: GroupRow, row: GroupRow, request: Mapping[str, Any]) -> Access:
+    """Of a cache that there is. before: as it is stored; row: with what else changes, or begins, with this request. Raises as
+    created_access."""
     desired = row.desired
     if not any(request.get(member) for member in MEMBERS):
         return Access(desired)
@@ -64,6 +66,7 @@ async def changed_access(context: Context, row: GroupRow, request: Mapping[str, 
             "TransitEncryptionEnabled, TransitEncryptionMode: encryption in transit and who may connect cannot be changed "
             "together; send one request after the other."
         )
+    _refuse_other_transit(before.desired, desired, request)
     more, strategy = list(request.get(ADD) or ()), request.get(STRATEGY) or ""
     if strategy not in ("", ROTATE, SET, DELETE):
         raise invalid_value(f"{STRATEGY}: {quoted(strategy)} is not valid; use {ROTATE}, {SET} or {DELETE}.")
@@ -80,6 +83,20 @@ async def changed_access(context: Context, row: GroupRow, request: Mapping[str, 
     if not (request.get(TOKEN) or strategy):
         return Access(left)
     return Access(_with_token(left, desired, request.get(TOKEN) or "", strategy or ROTATE, context.clock.now()))
+
+
+def _refuse_other_transit(before: GroupDesired, desired: GroupDesired, request: Mapping[str, Any]) -> None:
+    """Of what waits, and begins with this request or later. Nodes know secrets in a moment, and have other ports later: they
+    would be shown in the clear until then, or from then on. Raises InvalidParameterCombination."""
+    pending = desired.pending.transit if desired.pending is not None else ""
+    begins = before.transit != desired.transit
+    if request.get(TOKEN) and ((begins and not before.transit) or pending == OFF_LATER):
+        turned = "off" if pending == OFF_LATER else "on, and is not yet"
+        raise invalid_combination(
+            f"{TOKEN}: encryption in transit is to be turned {turned}; let that be applied first, or take it back."
+        )
+    if request.get(ADD) and (begins or pending):
+        raise invalid_combination(f"{ADD}: a change of encryption in transit is pending; let it be applied, or take it back.")
 
 
 # --- user groups ---------------------------------------------------------------------------------------------------
@@ -124,8 +141,6 @@ async def _with_group(
         raise invalid_combination(_NO_TLS)
     if desired.transit == PREFERRED:
         raise invalid_combination("Transit encryption preferred is not supported with redis access control.")
-    if desired.pending is not None and desired.pending.transit:
-        raise invalid_combination(f"{field}: a change of encryption in transit is pending; let it be applied, or take it back.")
     book = await load_book(context)
     group = find_user_group(book, asked[0], field)
     require_active(book, group.key.name)

@@ -73,7 +73,7 @@ async def modify_cache_cluster(context: Context, request: ModifyCacheClusterMess
     )
     check_topic_status(after.desired, request)
     change = await changed(context, after, await asked_change(context, after, request, pending), request)
-    access = await changed_access(context, change.row, request)
+    access = await changed_access(context, row, change.row, request)
     if access.desired != change.row.desired:
         status = replace(change.row.status, state=MODIFYING)
         change = replace(change, row=replace(change.row, desired=access.desired, status=status))

@@ -96,7 +96,7 @@ async def modify_replication_group(context: Context, request: ModifyReplicationG
             )
         failover = row.desired.automatic_failover or after.desired.automatic_failover
         after = promoted(after, folded(request["PrimaryClusterId"]), failover)
-    access = await changed_access(context, after, request)
+    access = await changed_access(context, row, after, request)
     await check_upgrade(context, row, replace(after, desired=access.desired))
     if access.desired != after.desired:
         after = replace(after, desired=access.desired, status=replace(after.status, state=MODIFYING))
