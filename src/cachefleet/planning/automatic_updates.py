@@ -11,6 +11,7 @@ from cachefleet.model.event import NoticeName
 from cachefleet.model.service_update import AskedUpdate
 from cachefleet.planning.draft import Draft
 from cachefleet.planning.pending import is_whole, is_window_open
+from cachefleet.planning.service_updates import beginning
 from cachefleet.planning.temporaries import lasting_nodes
 from cachefleet.reference.engines import version_numbers
 
@@ -20,13 +21,14 @@ def begin_update(draft: Draft) -> None:
     users to begin again, and so is one that was tried and taken back; a newer one is another."""
     desired = draft.desired
     failed = {course.version for course in draft.memory.updates if course.failed_at}
-    due = [offer for offer in draft.observed.updates if offer.due_at <= draft.now and offer.version not in failed]
-    newer = [offer for offer in due if version_numbers(offer.version) > version_numbers(desired.engine_version)]
-    if not newer or not is_window_open(draft) or not is_whole(draft):
+    present = version_numbers(desired.engine_version)
+    newer = [offer for offer in draft.observed.updates if version_numbers(offer.version) > present]
+    chosen = beginning(newer, failed, draft.now)
+    if chosen is None or not is_window_open(draft) or not is_whole(draft):
         return
-    update = AskedUpdate(newer[-1].version, "system", draft.now)
+    update = AskedUpdate(chosen.version, "system", draft.now)
     draft.changed = replace(desired, engine_version=update.version, update=update)
-    draft.tell_all(f"Service update {newer[-1].name} is being applied in the maintenance window")
+    draft.tell_all(f"Service update {chosen.name} is being applied in the maintenance window")
 
 
 def tell_offered(draft: Draft) -> None:

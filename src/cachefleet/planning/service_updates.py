@@ -7,7 +7,7 @@ cancelled. Called by the API, which shows them, and by the control loop, which a
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -119,6 +119,13 @@ def due_at(update: ServiceUpdate, desired: GroupDesired, rules: UpdateSettings) 
         return math.inf
     days = rules.automatic_after_days if rules.automatic_after_days >= 0 else APPLY_WITHIN_DAYS[update.severity]
     return available_at(update, desired) + days * DAY_S
+
+
+def beginning(offers: Sequence[OfferedUpdate], failed: Collection[str], now: float) -> OfferedUpdate | None:
+    """Which of them begins by itself in the next maintenance window: the newest that is due. offers: the newest version last.
+    failed: versions that were tried and taken back."""
+    due = [offer for offer in offers if offer.due_at <= now and offer.version not in failed]
+    return due[-1] if due else None
 
 
 def unfit(update: ServiceUpdate, desired: GroupDesired, builds: Sequence[Build]) -> str:

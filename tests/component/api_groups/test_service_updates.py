@@ -173,6 +173,35 @@ async def test_one_that_is_due_is_scheduled(stage: GroupStage) -> None:
 
 
 @on_groups
+async def test_of_several_that_are_due_the_newest_is_scheduled(stage: GroupStage) -> None:
+    """It begins in the window, and the others never do."""
+    builds = [Build(Engine.VALKEY, "8.0.9", "/nowhere", "PATH"), *BUILDS]
+    stage.context = replace(stage.context, catalogue=StaticCatalogue(builds))
+    offer(stage, "8.0.4", "8.0.9", "8.1.4")
+    await old_group(stage, version="8.0.4")
+
+    async def states() -> dict[str, str]:
+        found = (await stage.call(ACTIONS))["UpdateActions"]
+        return {one["ServiceUpdateName"]: one["UpdateActionStatus"] for one in found}
+
+    stage.clock.pass_time(30 * DAY_S)
+    assert await states() == {"valkey-8-0-9-patch": "scheduled", MINOR: "not-applied"}
+    stage.clock.pass_time(60 * DAY_S)
+    assert await states() == {"valkey-8-0-9-patch": "not-applied", MINOR: "scheduled"}
+
+
+@on_groups
+async def test_nothing_is_ever_being_scheduled(stage: GroupStage) -> None:
+    """Clients may ask for it: which update begins follows from dates, and needs no time to be found."""
+    offer(stage, "9.1.1", "9.1.2")
+    await old_group(stage)
+    assert len((await stage.call(ACTIONS))["UpdateActions"]) == 1
+    for days in (0, 31):
+        stage.clock.pass_time(days * DAY_S)
+        assert (await stage.call(ACTIONS, UpdateActionStatus=["scheduling"]))["UpdateActions"] == []
+
+
+@on_groups
 async def test_what_cannot_be_applied_is_not_applicable(stage: GroupStage) -> None:
     builds = [Build(Engine.VALKEY, "9.1.3", "/nowhere", "PATH"), *BUILDS]
     stage.context = replace(stage.context, catalogue=StaticCatalogue(builds))

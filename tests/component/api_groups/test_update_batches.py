@@ -159,7 +159,8 @@ async def test_an_update_is_stopped_and_applied_again(stage: GroupStage) -> None
     members = shown["NodeGroupUpdateStatus"][0]["NodeGroupMemberUpdateStatus"]
     assert [member["NodeUpdateStatus"] for member in members] == ["stopped", "complete"]
     assert [(await stage.cluster(name))["EngineVersion"] for name in ("demo-001", "demo-002")] == ["9.1.1", "9.1.2"]
-    assert await batch(stage, APPLY, "demo") == ({"demo": "waiting-to-start"}, {})
+    assert await batch(stage, APPLY, "demo") == ({"demo": "in-progress"}, {}), "a node has it already"
+    assert (await action(stage))["UpdateActionStatus"] == "in-progress"
     row = await stage.row(stage.key("demo"))
     assert row.desired.update == AskedUpdate("9.1.2", "customer", stage.clock.now())
     assert row.status.state == "modifying"

@@ -50,7 +50,7 @@ async def describe_update_actions(context: Context, request: DescribeUpdateActio
         for row in await context.store.rows(kind, context.scope)
         if _is_asked(row, request) and not row.desired.deleting
         for update in updates
-        if (action := action_of(row, update, builds, rules, now)) is not None and action.status in statuses
+        if (action := action_of(row, update, context.updates, builds, rules, now)) is not None and action.status in statuses
     ]
     shown, marker = page_sequence(sorted(found, key=_order), page, _order)
     nodes = bool(request.get("ShowNodeLevelUpdateStatus"))

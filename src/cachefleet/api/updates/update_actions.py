@@ -5,7 +5,6 @@ Pure: a row and an update in, what is known of both out. Called by the operation
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import msgspec
@@ -14,7 +13,7 @@ from cachefleet.engine_interfaces import Build
 from cachefleet.model.group import DesiredNode
 from cachefleet.model.row import GroupRow
 from cachefleet.model.service_update import NodeUpdate, UpdateCourse
-from cachefleet.planning.service_updates import AVAILABLE, ServiceUpdate, available_at, due_at, unfit
+from cachefleet.planning.service_updates import AVAILABLE, ServiceUpdate, available_at, beginning, offered, unfit
 from cachefleet.reference.engines import version_numbers
 from cachefleet.settings import UpdateSettings
 
@@ -48,9 +47,16 @@ class UpdateAction(msgspec.Struct, frozen=True):
 
 
 def action_of(
-    row: GroupRow, update: ServiceUpdate, builds: Sequence[Build], rules: UpdateSettings, now: float
+    row: GroupRow,
+    update: ServiceUpdate,
+    updates: Sequence[ServiceUpdate],
+    builds: Sequence[Build],
+    rules: UpdateSettings,
+    now: float,
 ) -> UpdateAction | None:
-    """None where the cache neither needs the update nor got it in the last days."""
+    """updates: all that there are, of which one at most begins by itself.
+
+    None where the cache neither needs the update nor got it in the last days."""
     desired = row.desired
     since = available_at(update, desired)
     course = next((course for course in row.memory.updates if course.version == update.version), None)
@@ -69,9 +75,10 @@ def action_of(
         why = why or "a newer patch takes its place"
     if why:
         return UpdateAction(row, update, NOT_APPLICABLE, max(since, update.ended_at), since, why)
-    due = math.inf if course is not None else due_at(update, desired, rules)  # one that has failed is for its users to repeat
-    if due <= now:
-        return UpdateAction(row, update, SCHEDULED, due, since)
+    failed = [course.version for course in row.memory.updates if course.failed_at]  # they are for their users to repeat
+    begins = beginning(offered(updates, desired, builds, rules), failed, now)
+    if begins is not None and begins.name == update.name:
+        return UpdateAction(row, update, SCHEDULED, begins.due_at, since)
     return UpdateAction(row, update, NOT_APPLIED, since, since)
 
 

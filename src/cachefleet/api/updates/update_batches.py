@@ -88,12 +88,17 @@ async def _action(context: Context, update: ServiceUpdate, member: str, name: st
     row = await load_group(context, name) if member == GROUPS else await load_cluster(context, name)
     if member == CLUSTERS and is_group(row):
         raise invalid_value(f"Cache cluster {name} is a member of replication group {row.key.name}; name that in {GROUPS}.")
-    action = action_of(row, update, context.catalogue.builds(), context.settings.updates, context.clock.now())
+    action = _now(context, row, update)
     if action is None or action.status == COMPLETE:
         raise invalid_value(
             f"{name} does not need the service update {update.name}: it has {row.desired.engine} {row.desired.engine_version}."
         )
     return action
+
+
+def _now(context: Context, row: GroupRow, update: ServiceUpdate) -> UpdateAction | None:
+    """How far the cache is, as DescribeUpdateActions shows it."""
+    return action_of(row, update, context.updates, context.catalogue.builds(), context.settings.updates, context.clock.now())
 
 
 # --- one cache -----------------------------------------------------------------------------------------------------
@@ -119,8 +124,9 @@ async def _apply(context: Context, action: UpdateAction) -> str:
         status=replace(row.status, state=MODIFYING),
     )
     await check_upgrade(context, row, after)
-    await update_group(context, Change(after, events=_told(row, f"Service update {update.name} is being applied")))
-    return WAITING
+    row = await update_group(context, Change(after, events=_told(row, f"Service update {update.name} is being applied")))
+    begun = _now(context, row, update)  # one that was stopped goes on with the nodes that have it
+    return WAITING if begun is None else begun.status
 
 
 def _refuse_pending(row: GroupRow) -> None:
