@@ -9,6 +9,7 @@ from typing import Any
 from botocore.validate import ParamValidator
 from msgspec.structs import replace
 
+import cachefleet.api.operations  # noqa: F401 (all of them: what a test calls first depends on which others run)
 from cachefleet.interfaces import AnyRow, Store
 from cachefleet.model.fragment import Fragment
 from cachefleet.model.resource import Key, Kind, Scope

@@ -45,8 +45,11 @@ _EXCLUSIVE = ("reserved-memory", "reserved-memory-percent")
 async def modify_cache_parameter_group(context: Context, request: ModifyCacheParameterGroupMessageTypeDef) -> dict[str, Any]:
     row = await _find_own(context, request["CacheParameterGroupName"])
     asked = _asked_values(FAMILIES[row.desired.family], request["ParameterNameValues"])
-    events = [f"Updated parameter {name} to {value}" for name, value in asked.items() if row.desired.values.get(name) != value]
-    await _write(context, row, {**row.desired.values, **asked}, events)
+    before = row.desired.values
+    gone = _yields(asked)
+    events = [f"Updated parameter {name} to {value}" for name, value in asked.items() if before.get(name) != value]
+    events += [_reset(name) for name in sorted(gone & before.keys())]
+    await _write(context, row, {name: value for name, value in {**before, **asked}.items() if name not in gone}, events)
     return {"CacheParameterGroupName": row.key.name}
 
 
@@ -60,7 +63,7 @@ async def reset_cache_parameter_group(context: Context, request: ResetCacheParam
         )
     values = row.desired.values
     gone = set(_asked_names(FAMILIES[row.desired.family], listed)) if listed else set(values)
-    events = [f"Reset parameter {name} to its default" for name in sorted(gone & values.keys())]
+    events = [_reset(name) for name in sorted(gone & values.keys())]
     await _write(context, row, {name: value for name, value in values.items() if name not in gone}, events)
     return {"CacheParameterGroupName": row.key.name}
 
@@ -90,6 +93,18 @@ def _asked_values(family: Family, listed: Sequence[Mapping[str, Any]]) -> dict[s
         except ValueError as error:
             raise invalid_value(f"{_VALUES}: the value {names.quoted(value)} of {name} is not valid: {error}.") from None
     return found
+
+
+def _yields(asked: Mapping[str, str]) -> set[str]:
+    """What the group no longer says itself: of two ways to reserve memory the later holds, or one would be without effect."""
+    in_bytes, in_percent = _EXCLUSIVE
+    if in_percent in asked:
+        return {in_bytes}
+    return {in_percent} if asked.get(in_bytes, "0") != "0" else set()
+
+
+def _reset(name: str) -> str:
+    return f"Reset parameter {name} to its default"
 
 
 def _asked_names(family: Family, listed: Sequence[Mapping[str, Any]]) -> list[str]:
