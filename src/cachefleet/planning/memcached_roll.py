@@ -46,13 +46,16 @@ def end_retired(draft: Draft, endpoint: str) -> None:
 
 
 def move_endpoint(draft: Draft, endpoint: str) -> None:
-    """The process behind the configuration endpoint is launched anew on another port after all nodes: a short break."""
+    """The process behind the configuration endpoint is launched anew on another port after all nodes: a short break, which is
+    over when it serves the list. What fails to start again and again is not waited for: the nodes have changed by then."""
     known = draft.remembered(endpoint)
-    if known.form is None or known.form.port == draft.form.port:
+    other = known.form is not None and known.form.port != draft.form.port
+    coming = bool(known.roll_of) and endpoint not in draft.ready and known.failures < draft.rules.create_attempts
+    if not (other or coming):
         return
     draft.modifying = draft.waiting = True
     nodes = [node.name for node in draft.desired.nodes]
-    if draft.running(endpoint) and not any(draft.is_outdated(name) or name not in draft.ready for name in nodes):
+    if other and draft.running(endpoint) and not any(draft.is_outdated(name) or name not in draft.ready for name in nodes):
         known.roll_of = known.launches
         end_launch(draft, endpoint)
 
