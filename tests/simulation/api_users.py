@@ -1,6 +1,7 @@
 """Users of a simulated installation who call the real API: requests that may succeed, drawn from one seed.
 
-Between a request and its reply no time passes. What is stored is told to the checkers, as what operators change is.
+Between a request and its reply no time passes. What is stored is told to the checkers, as what operators change is. What they
+wish for is in api_wishes, api_access and api_updates.
 """
 
 from __future__ import annotations
@@ -15,35 +16,67 @@ from cachefleet.model.errors import AwsError
 from cachefleet.model.group import Shape
 from cachefleet.model.resource import GROUP_KINDS, Kind
 from cachefleet.model.row import Row
+from cachefleet.model.user import DEFAULT_USER
+from tests.component.rules.consistency import described
 from tests.fakes.api import call, make_context
+from tests.fakes.catalogue import StaticCatalogue
 from tests.fakes.store import MemoryStore
+from tests.simulation.access import SimPasswords
+from tests.simulation.api_access import Known, access_wishes, created_with, first_access, transit_wishes
+from tests.simulation.api_updates import builds, check_batch, install, settings, update_wishes
+from tests.simulation.api_wishes import NAMES, Weighed, Wish, cluster_wishes, creation, draw, group_wishes, other_wishes
 from tests.simulation.convergence import why_not
-from tests.simulation.world import PORT, World
+from tests.simulation.world import World
 
-NODE_TYPES = ("cache.t4g.micro", "cache.t4g.small", "cache.m6g.large")
-NAMES = ("one", "two")
 assert operations  # importing it registers them
-VALUES = tuple(
-    {"ParameterName": name, "ParameterValue": value}
-    for name, value in (
-        ("timeout", "20"),
-        ("maxmemory-policy", "allkeys-lru"),
-        ("databases", "4"),
-        ("reserved-memory-percent", "40"),
-    )
-)
-Wish = tuple[str, dict[str, Any]]
+_VAIN = 0.1  # of the weight, for what can hardly be done
+_MEMBERS = {
+    "ReplicationGroupId": Kind.REPLICATION_GROUP,
+    "CacheClusterId": Kind.CACHE_CLUSTER,
+    "UserId": Kind.USER,
+    "UserGroupId": Kind.USER_GROUP,
+    "SnapshotName": Kind.SNAPSHOT,
+    "CacheParameterGroupName": Kind.PARAMETER_GROUP,
+}
+_ALIASES = {
+    "UserIds": "UserId",
+    "UserGroupIds": "UserGroupId",
+    "UserGroupIdsToAdd": "UserGroupId",
+    "UserGroupIdsToRemove": "UserGroupId",
+    "PrimaryClusterId": "CacheClusterId",
+    "SourceSnapshotName": "SnapshotName",
+}
+_MADE = {
+    "CreateReplicationGroup": "ReplicationGroupId",
+    "CreateCacheCluster": "CacheClusterId",
+    "CreateUser": "UserId",
+    "CreateUserGroup": "UserGroupId",
+    "CreateSnapshot": "SnapshotName",
+    "CreateCacheParameterGroup": "CacheParameterGroupName",
+}
+_KINDS = (group_wishes, cluster_wishes, other_wishes, access_wishes, transit_wishes, update_wishes)
 
 
 class ApiUsers:
-    """refused: codes of what was not taken, and done: names of operations that were, each with how often."""
+    """done: names of operations that were carried out, each with how often. known: what they told of secrets."""
 
     def __init__(self, world: World, chance: Random) -> None:
         assert isinstance(world.database.inner, MemoryStore)
         self._world, self._chance, self._store = world, chance, world.database.inner
-        self._context = replace(make_context(store=self._store, clock=world.database_clock), wake=world.wake)
+        world.passwords, world.settings = SimPasswords(), settings(world.settings, chance)
+        context = make_context(store=self._store, clock=world.database_clock, settings=world.settings)
+        self._context = replace(context, wake=world.wake)
         self.done: dict[str, int] = {}
+        self.known = Known(world)
         self._made = 0
+        self._begun: dict[str, Any] | None = None  # of the last request, if that applied a service update
+        self._first = first_access(draw(chance, 0))
+
+    async def install(self, *, newer: bool) -> None:
+        """Engines, and newer ones later: for a service that is started after that."""
+        await install(self._world, builds(self._chance, newer=newer))
+        catalogue = StaticCatalogue(self._world.installed)
+        self._context = replace(self._context, catalogue=catalogue, updates=self._world.updates)
 
     async def ask(self, name: str, **request: Any) -> Any:
         """Raises AwsError."""
@@ -71,13 +104,19 @@ class ApiUsers:
         """Something, of which the API may say that it cannot be now."""
         name, request = self._drawn()
         self._world.trace.note(f"user     {name} {request}")
+        groups = {group["ReplicationGroupId"]: group for group in await described(self.ask, "ReplicationGroups")}
         try:
-            await self.ask(name, **request)
+            reply = await self.ask(name, **request)
         except AwsError as error:
             self._world.trace.note(f"refused  {error}")
             assert error.http_status < 500 and error.code != "InvalidAction", (name, request, str(error))
-        else:
-            self.done[name] = self.done.get(name, 0) + 1
+            return
+        self.done[name] = self.done.get(name, 0) + 1
+        self.known.taken(name, request, groups.get(request.get("ReplicationGroupId", ""), {}))
+        self._begun = request if name == "BatchApplyUpdateAction" else None
+        if name.startswith("Batch"):
+            self._world.trace.note(f"done     {reply}")
+            check_batch(reply, await described(self.ask, "UpdateActions"))
 
     def unsettled(self) -> str:
         found = [(uid, self._why_not(uid)) for uid in self._world.groups]
@@ -92,66 +131,39 @@ class ApiUsers:
             "" if row.status.state == "available" else f"it is {row.status.state}"
         )  # of a node alone there is no more to tell
 
-    # --- what they wish for ---
-
     def _drawn(self) -> Wish:
-        pick = self._chance.choice
-        group, cluster, now = pick(NAMES), pick(("mem", "alone")), {"ApplyImmediately": pick((True, True, False))}
-        name, immediate = {"ReplicationGroupId": group}, {"ReplicationGroupId": group, "ApplyImmediately": True}
         self._made += 1
-        if self._made <= len(NAMES):
-            return self._creation(NAMES[self._made - 1])
-        member = f"{group}-{pick(('001', '002', '003', '0001-001', '0002-002'))}"
-        snapshot = f"s{pick(range(1, 6))}"
-        mine = {"CacheParameterGroupName": "mine"}
-        arn = f"arn:aws:elasticache:local-1:000000000000:replicationgroup:{group}"
-        wishes: list[tuple[float, Wish]] = [
-            (4, self._creation(group)),
-            (2, ("CreateCacheCluster", {"CacheClusterId": "mem", "Engine": "memcached", "CacheNodeType": NODE_TYPES[0],
-                                        "NumCacheNodes": pick((1, 2, 3)), "Port": PORT})),
-            (2, ("CreateCacheCluster", {"CacheClusterId": "alone", "CacheNodeType": NODE_TYPES[0], "EngineVersion": "8.1"})),
-            (1, ("CreateCacheCluster", {"CacheClusterId": f"{group}-009", **name})),
-            (3, ("ModifyReplicationGroup", {**name, **now, "CacheNodeType": pick(NODE_TYPES)})),
-            (2, ("ModifyReplicationGroup", {**name, **now, "EngineVersion": "9.1"})),
-            (1, ("ModifyReplicationGroup", {**name, "AutomaticFailoverEnabled": pick((True, False)), "MultiAZEnabled": False})),
-            (1, ("ModifyReplicationGroup", {**name, "ReplicationGroupDescription": f"d{self._made}"})),
-            (2, ("ModifyReplicationGroup", {**name, **now, "PrimaryClusterId": member})),
-            (4, ("IncreaseReplicaCount", {**immediate, "NewReplicaCount": pick((1, 2))})),
-            (3, ("DecreaseReplicaCount", {**immediate, "NewReplicaCount": pick((0, 1))})),
-            (6, ("ModifyReplicationGroupShardConfiguration", {**immediate, "NodeGroupCount": pick((2, 3))})),
-            (2, ("ModifyReplicationGroupShardConfiguration",
-                 {**immediate, "NodeGroupCount": 2, "NodeGroupsToRemove": [pick(("0001", "0002", "0003"))]})),
-            (3, ("TestFailover", {**name, "NodeGroupId": pick(("0001", "0002"))})),
-            (2, ("RebootCacheCluster", {"CacheClusterId": member, "CacheNodeIdsToReboot": ["0001"]})),
-            (2, ("ModifyCacheCluster", {"CacheClusterId": "mem", **now, "NumCacheNodes": pick((2, 3, 4))})),
-            (2, ("ModifyCacheCluster", {"CacheClusterId": cluster, **now, "CacheNodeType": pick(NODE_TYPES)})),
-            (1, ("ModifyCacheCluster", {"CacheClusterId": "alone", **now, "EngineVersion": "9.1"})),
-            (1, ("CreateCacheParameterGroup", {**mine, "CacheParameterGroupFamily": "valkey9", "Description": "d"})),
-            (3, ("ModifyCacheParameterGroup", {**mine, "ParameterNameValues": [pick(VALUES)]})),
-            (1, ("ResetCacheParameterGroup", {**mine, "ResetAllParameters": True})),
-            (0.5, ("DeleteCacheParameterGroup", mine)),
-            (3, ("ModifyReplicationGroup", {**name, **now, **pick((mine, {"CacheParameterGroupName": "default.valkey9"}))})),
-            (4, ("CreateSnapshot", {**name, "SnapshotName": f"s{self._made % 6}"})),
-            (1, ("CopySnapshot", {"SourceSnapshotName": snapshot, "TargetSnapshotName": f"copy{self._made}"})),
-            (1, ("DeleteSnapshot", {"SnapshotName": snapshot})),
-            (2, ("AddTagsToResource", {"ResourceName": arn, "Tags": [{"Key": pick(("k1", "k2")), "Value": str(self._made)}]})),
-            (1, ("RemoveTagsFromResource", {"ResourceName": arn, "TagKeys": ["k1"]})),
-            (0.4, ("DeleteReplicationGroup", {**name, **pick(({}, {"FinalSnapshotIdentifier": f"last{self._made}"}))})),
-            (0.5, ("DeleteCacheCluster", {"CacheClusterId": cluster})),
-            (1, ("DeleteCacheCluster", {"CacheClusterId": member})),
-        ]  # fmt: skip
-        return self._chance.choices([wish for _, wish in wishes], [weight for weight, _ in wishes])[0]
+        drawn = draw(self._chance, self._made)
+        if self._made <= len(self._first):
+            return self._first[self._made - 1]
+        if self._made <= len(self._first) + len(NAMES):
+            return creation(drawn, NAMES[self._made - len(self._first) - 1], created_with(drawn))
+        if self._begun is not None and self._chance.random() < 0.4:
+            return "BatchStopUpdateAction", self._begun
+        wishes: Weighed = [(4, creation(drawn, drawn.group, created_with(drawn)))]
+        for kind in _KINDS:
+            wishes += kind(drawn)
+        there = self._there()
+        weights = [weight if _may_be(name, request, there) else weight * _VAIN for weight, (name, request) in wishes]
+        return self._chance.choices([wish for _, wish in wishes], weights)[0]
 
-    def _creation(self, group: str) -> Wish:
-        base = {
-            "ReplicationGroupId": group,
-            "ReplicationGroupDescription": "d",
-            "CacheNodeType": self._chance.choice(NODE_TYPES),
-        }
-        kinds: list[dict[str, Any]] = [
-            {"NumCacheClusters": self._chance.choice((1, 2, 3)), "EngineVersion": self._chance.choice(("8.1", "9.1"))},
-            {"NumNodeGroups": 2, "ReplicasPerNodeGroup": 1},
-            {"NumNodeGroups": self._chance.choice((1, 2)), "ReplicasPerNodeGroup": self._chance.choice((0, 1))},
-            {"SnapshotName": f"s{self._chance.choice(range(1, 6))}"},
+    def _there(self) -> set[tuple[str, str]]:
+        """(member of requests, name) of what there is."""
+        rows = self._store._contents.rows
+        found = {(member, key.name) for key in rows for member, kind in _MEMBERS.items() if key.kind is kind}
+        found |= {("CacheClusterId", node.name) for key in rows if key.kind in GROUP_KINDS for node in rows[key].desired.nodes}
+        return found | {("UserId", DEFAULT_USER)} | {("ServiceUpdateName", update.name) for update in self._context.updates}
+
+
+def _may_be(name: str, request: dict[str, Any], there: set[tuple[str, str]]) -> bool:
+    """Whether what it makes is not there yet, and all else that it names is."""
+    for member, value in request.items():
+        noun = _ALIASES.get(member, member)
+        if noun not in (*_MEMBERS, "ServiceUpdateName"):
+            continue
+        exist = [
+            (noun, one) in there or str(one).startswith("default.") for one in (value if isinstance(value, list) else [value])
         ]
-        return "CreateReplicationGroup", {**base, **self._chance.choice(kinds)}
+        if any(exist) if member == _MADE.get(name) else not all(exist):
+            return False
+    return True

@@ -13,12 +13,13 @@ from typing import Any, ClassVar, Protocol
 from cachefleet.engine_interfaces import Build
 from cachefleet.engines.replies import IAM_MODULE
 from cachefleet.model.group import Engine as Kind
-from tests.simulation import keys
+from tests.simulation import functions, keys
+from tests.simulation.access import Doors
 from tests.simulation.directives import with_value
 from tests.simulation.encryption import Ports
 from tests.simulation.network import End
 from tests.simulation.process import Process
-from tests.simulation.replication import OFFSET_UNIT, Change, Replication, Tuning
+from tests.simulation.replication import OFFSET_UNIT, Replication, Tuning
 from tests.simulation.resp import OK, QUIET, QUIET_PAIRS, Commands, encoded
 from tests.simulation.slots import ALL, Mask
 
@@ -80,6 +81,7 @@ class Engine:
         self.loaded_keys = 0  # of that, or 0
         self.script_since_s = 0.0  # since when it runs a script, and refuses everything else; 0: it does not
         self.iam_rules = ""  # what its module was told, if it has one
+        self.doors: Doors | None = None  # whom it lets in; None: anybody, who may do everything
         self.superseded = False  # the engines have elected another one meanwhile
         self.by_hand = False  # somebody else than a control plane made it primary
         self._bind = config["bind"].split()
@@ -195,6 +197,9 @@ class Engine:
         by = end.peer.owner.party
         if not quiet and words[0] not in QUIET and tuple(words[:2]) not in QUIET_PAIRS:
             self.witness.commanded(self, by, words)
+        said = ... if self.doors is None else self.doors.answer(self, end, words)
+        if said is not ...:
+            return said
         if handler is None:
             self.witness.unknown(self, words)
             return "-ERR unknown command"
@@ -358,23 +363,6 @@ class Engine:
         self.witness.led_by_hand(self)
         self.replication.lead()
 
-    def function(self, by: str, words: list[str]) -> Any:
-        """LIST [WITHCODE], LOAD code. A library's code is its name."""
-        libraries = self.replication.functions
-        if words[0] == "LIST":
-            return [
-                ["library_name", name, "engine", "LUA", "functions", [], "library_code", name] for name in sorted(libraries)
-            ]
-        if words[0] != "LOAD":
-            self.witness.unknown(self, ["FUNCTION", *words])
-            return "-ERR unknown subcommand"
-        if not self.replication.primary:
-            return "-READONLY You can't write against a read only replica."
-        if words[1] in libraries:
-            return f"-ERR Library '{words[1]}' already exists"
-        self.replication.append(Change(functions=(words[1],)))
-        return words[1]
-
     def size(self, by: str, words: list[str]) -> Any:
         return len(self.replication.data)
 
@@ -394,7 +382,7 @@ class Engine:
         "CLIENT": client,
         "CONFIG": configure,
         "REPLICAOF": replicaof,
-        "FUNCTION": function,
+        "FUNCTION": functions.asked,
         "DBSIZE": size,
         "CACHEFLEET.IAM": keys.asked,
     }

@@ -17,6 +17,11 @@ PORT = 6379
 # What updates bring: another patch of the newest Valkey.
 PATCH = replace(BUILDS[0], version="9.1.9", binary="/nowhere/valkey919-server")
 INSTALLED = (PATCH, *BUILDS)
+# Of the last line that has an older minor version: what that has, and what brings it further.
+RELEASES = tuple(
+    replace(BUILDS[1], version=version, binary=f"/nowhere/valkey{version.replace('.', '')}-server")
+    for version in ("8.1.9", "8.0.9", "8.0.4")
+)
 
 
 def any_group(chance: Random, uid: str, name: str) -> GroupDesired:

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
+from cachefleet.access_interfaces import Passwords
 from cachefleet.control.controller import Controller
 from cachefleet.control.leadership import Leadership
 from cachefleet.control.seams import Holders, Nobody, Seams
@@ -16,6 +17,7 @@ from cachefleet.engines.memcached import MemcachedDriver
 from cachefleet.engines.valkey import ValkeyDriver
 from cachefleet.interfaces import Store
 from cachefleet.model.resource import Key
+from cachefleet.planning.service_updates import ServiceUpdate
 from cachefleet.settings import Settings
 from tests.fakes.entropy import SeededEntropy
 from tests.simulation.encryption import Belief, Certificates
@@ -30,7 +32,8 @@ from tests.simulation.transport import Cables
 
 class Plane(Actor):
     """name: unlike all others of this run. is_dead: whether that other one is known to be;
-    broke: told when it ends by itself. holders: who signs IAM tokens; None where engines check none."""
+    broke: told when it ends by itself. holders: who signs IAM tokens; None where engines check none.
+    passwords: None where engines let anybody in."""
 
     def __init__(
         self,
@@ -47,12 +50,14 @@ class Plane(Actor):
         is_dead: Callable[[str], bool],
         broke: Callable[[str], None],
         holders: Callable[[Store], Holders] | None,
+        passwords: Passwords | None,
+        updates: tuple[ServiceUpdate, ...],
     ) -> None:
         super().__init__(name)
         self._loop, self._machine, self._cables = loop, machine, cables
         self._database, self._clock, self._catalogue, self._settings = database, clock, catalogue, settings
         self._is_dead, self._broke, self._holders = is_dead, broke, holders
-        self._certificates = certificates
+        self._certificates, self._passwords, self._updates = certificates, passwords, updates
         self._transfers = transfers(self)
         self.alive = True
         self.trouble_s = -1e9  # when it was killed, or stood still last
@@ -79,7 +84,7 @@ class Plane(Actor):
         store = cast(Store, StoreLink(self._database, self.name, lambda: self.alive))
         leadership = Leadership(store, self._clock, self.name, self._settings.control.lease_s, is_dead=self._is_dead)
         self._host = SimHost(self._machine, self.name, lambda: self.alive, leadership.permit)
-        resp = ValkeyDriver(self._settings.control.cluster_node_timeout_ms, leadership.permit, trust=Belief())
+        resp = ValkeyDriver(self._settings.control.cluster_node_timeout_ms, leadership.permit, self._passwords, Belief())
         self.controller = Controller(
             Seams(
                 store=store,
@@ -99,6 +104,7 @@ class Plane(Actor):
                 holders=Nobody() if self._holders is None else self._holders(store),
                 iam_module=self._module,
                 has_iam_module=lambda: self._holders is not None,
+                updates=self._updates,
             )
         )
         await leadership.run(self.controller.lead)

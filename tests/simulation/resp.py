@@ -12,6 +12,7 @@ OK = "+OK"  # a str that begins with + is a status, one with - an error; every o
 QUIET = frozenset({"PING", "INFO", "DBSIZE"})
 QUIET_PAIRS = frozenset(
     {
+        ("ACL", "USERS"),
         ("CONFIG", "GET"),
         ("CLIENT", "LIST"),
         ("CLIENT", "SETNAME"),
@@ -30,9 +31,10 @@ QUIET_PAIRS = frozenset(
 
 
 class Commands:
-    """Cuts what arrives on one connection into commands."""
+    """Cuts what arrives on one connection into commands. user: as whom it came, where that matters."""
 
     def __init__(self) -> None:
+        self.user = ""
         self._reader: Any = libvalkey.Reader(encoding="utf-8", notEnoughData=None)
 
     def feed(self, data: bytes) -> list[list[str]]:
@@ -44,6 +46,8 @@ class Commands:
 
 
 def encoded(reply: Any) -> bytes:
+    if reply is None:
+        return b"$-1\r\n"
     if isinstance(reply, str):
         if reply[:1] in ("+", "-"):
             return f"{reply}\r\n".encode()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
 from msgspec.structs import replace
 
+from cachefleet.access_interfaces import Passwords
 from cachefleet.control.leadership import LEASE
 from cachefleet.engine_interfaces import Build, Rendering
 from cachefleet.engines.capabilities import capabilities
@@ -18,15 +19,17 @@ from cachefleet.model.resource import Key, Kind, Scope
 from cachefleet.model.row import GroupRow, Row
 from cachefleet.model.temporary import SUFFIX
 from cachefleet.model.topic import TopicDesired
+from cachefleet.planning.service_updates import ServiceUpdate
 from cachefleet.settings import ControlSettings, Settings
 from tests.fakes.catalogue import StaticCatalogue
 from tests.fakes.store import MemoryStore
+from tests.simulation.access import Doors
 from tests.simulation.checkers import Checkers
 from tests.simulation.cluster import ClusterEngine
 from tests.simulation.directives import directives
 from tests.simulation.encryption import Certificates
 from tests.simulation.engine import Engine as SimEngine
-from tests.simulation.groups import INSTALLED
+from tests.simulation.groups import INSTALLED, RELEASES
 from tests.simulation.keys import Keys, catalogue
 from tests.simulation.loop import VirtualClock, VirtualLoop
 from tests.simulation.machine import Machine
@@ -51,7 +54,7 @@ WAYS = ((PORT, False), (PORT + 1, True), (PORT, True))
 
 _BUILDS = {
     build.binary.rpartition("/")[2]: replace(build, capabilities=capabilities(build.engine, build.version))
-    for build in INSTALLED
+    for build in (*INSTALLED, *RELEASES)
 }
 
 
@@ -96,6 +99,9 @@ class World:
         self._writer_chance = self.chance("writers")
         self.tuning = Tuning()
         self.keys: Keys | None = None  # of who connects with IAM tokens
+        self.passwords: Passwords | None = None  # of control planes that begin; None: engines let anybody in
+        self.installed: Sequence[Build] = INSTALLED  # for control planes that begin, and
+        self.updates: tuple[ServiceUpdate, ...] = ()  # the service updates that there are then
         self._planes_begun = 0
         self._writes = 0
 
@@ -127,6 +133,8 @@ class World:
             assert build is not None, program
             self._boot_engine(process, directives(rendering.files[CONFIG_FILE].decode()), build)
             self.engines[process.incarnation].seeded = bool(rendering.pipes)
+            if self.passwords is not None:
+                self.engines[process.incarnation].doors = Doors(rendering.files[CONFIG_FILE].decode())
             self.snapshots.booted(process.incarnation, seeded=bool(rendering.pipes))
 
     def _boot_engine(self, process: Process, config: dict[str, str], build: Build) -> None:
@@ -183,13 +191,15 @@ class World:
             self.database,
             self.cables,
             self.clock,
-            StaticCatalogue(INSTALLED) if self.keys is None else catalogue(),
+            StaticCatalogue(self.installed) if self.keys is None else catalogue(),
             self.settings,
             self.certificates,
             self._transfers,
             self._is_dead,
             lambda why: self.trace.violation("broken", why),
             self.keys.holders if self.keys is not None else None,
+            self.passwords,
+            self.updates,
         )
         self.planes.append(plane)
         self.trace.note(f"{name} begins")

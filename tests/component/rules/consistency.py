@@ -1,18 +1,23 @@
-"""Whether what describes tell of an installation agrees: groups with their members, slots, snapshots, users, tags, events.
+"""Whether what describes tell of an installation agrees: groups with their members, slots, snapshots, tags, events; users and
+service updates in modules of their own.
 
 Through the API alone; raises AssertionError that names what differs.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from tests.component.api_groups.stage import built
+from tests.component.rules.consistency_of_access import check_users
+from tests.component.rules.consistency_of_updates import check_updates
 
 Ask = Callable[..., Awaitable[Any]]  # (operation, **request) -> reply
 
 SLOTS = 16384
+_MOMENT_S = 1.0  # that a pass of the control loop takes, from its first look at the clock until it is saved
 _LISTS = {
     "ReplicationGroups": "DescribeReplicationGroups",
     "CacheClusters": "DescribeCacheClusters",
@@ -21,13 +26,21 @@ _LISTS = {
     "UserGroups": "DescribeUserGroups",
     "CacheSubnetGroups": "DescribeCacheSubnetGroups",
     "CacheParameterGroups": "DescribeCacheParameterGroups",
+    "ServiceUpdates": "DescribeServiceUpdates",
+    "UpdateActions": "DescribeUpdateActions",
     "Events": "DescribeEvents",
+}
+_MORE: dict[str, dict[str, Any]] = {
+    "CacheClusters": {"ShowCacheNodeInfo": True},
+    "UpdateActions": {"ShowNodeLevelUpdateStatus": True},
+    "Events": {"Duration": 14 * 24 * 60},
 }
 _SHARED = (  # by a group and its members
     "CacheNodeType",
     "Engine",
     "AtRestEncryptionEnabled",
     "TransitEncryptionEnabled",
+    "TransitEncryptionMode",
     "AuthTokenEnabled",
     "AutoMinorVersionUpgrade",
     "SnapshotRetentionLimit",
@@ -35,9 +48,9 @@ _SHARED = (  # by a group and its members
 )
 
 
-async def check_consistent(ask: Ask, *, told: bool = False) -> None:
-    """told: the controller's events are there, too."""
-    found = {member: await _all(ask, member, name) for member, name in _LISTS.items()}
+async def check_consistent(ask: Ask, *, told: bool = False) -> dict[str, list[dict[str, Any]]]:
+    """Gives all that is described, by the name of the list. told: the controller's events are there, too."""
+    found = {member: await described(ask, member) for member in _LISTS}
     groups = {group["ReplicationGroupId"]: group for group in found["ReplicationGroups"]}
     clusters = {cluster["CacheClusterId"]: cluster for cluster in found["CacheClusters"]}
     subnet_groups = {group["CacheSubnetGroupName"]: group for group in found["CacheSubnetGroups"]}
@@ -49,28 +62,34 @@ async def check_consistent(ask: Ask, *, told: bool = False) -> None:
     for name, cluster in clusters.items():
         assert cluster == await _one(ask, "DescribeCacheClusters", CacheClusterId=name, ShowCacheNodeInfo=True), name
         _check_cluster(name, cluster, groups, subnet_groups[cluster["CacheSubnetGroupName"]])
-    alone = await _all(ask, "CacheClusters", "DescribeCacheClusters", ShowCacheClustersNotInReplicationGroups=True)
+    alone = await described(ask, "CacheClusters", ShowCacheClustersNotInReplicationGroups=True)
     assert alone == [cluster for cluster in clusters.values() if "ReplicationGroupId" not in cluster]
     _check_snapshots(found["Snapshots"], groups, clusters)
-    _check_users(found["Users"], found["UserGroups"], groups)
+    await check_users(ask, found["Users"], found["UserGroups"], groups)
+    await check_updates(ask, found["ServiceUpdates"], found["UpdateActions"], groups, clusters)
     await _check_tags(ask, found, groups, clusters)
-    dates = [event["Date"] for event in found["Events"]]
-    assert dates == sorted(dates, reverse=True)
+    _check_order(found["Events"])
     created = {event["SourceIdentifier"] for event in found["Events"] if event["Message"].endswith("created")}
     available = {name for name, group in groups.items() if group["Status"] == "available"}
     assert not told or available <= created, f"{available - created} came to be without an event"
+    return found
 
 
-async def _all(ask: Ask, member: str, name: str, **request: Any) -> list[dict[str, Any]]:
-    """Every page, small ones."""
-    if name == "DescribeCacheClusters":
-        request["ShowCacheNodeInfo"] = True
-    if name == "DescribeEvents":
-        request["Duration"] = 14 * 24 * 60
+def _check_order(events: list[dict[str, Any]]) -> None:
+    """Newest first. What happened to two groups at the same time may be told by one a moment later than by the other."""
+    for newer, older in itertools.pairwise(events):
+        assert newer["Date"] > older["Date"] - _MOMENT_S, (newer, older)
+        same = (newer["SourceType"], newer["SourceIdentifier"]) == (older["SourceType"], older["SourceIdentifier"])
+        assert not same or newer["Date"] >= older["Date"], (newer, older)
+
+
+async def described(ask: Ask, member: str, **request: Any) -> list[dict[str, Any]]:
+    """Every page of the list, small ones, with all that can be shown of each."""
+    request = {**_MORE.get(member, {}), **request}
     found: list[dict[str, Any]] = []
     marker: str | None = None
     while True:
-        reply = built(await ask(name, MaxRecords=20, **request, **({"Marker": marker} if marker else {})))
+        reply = built(await ask(_LISTS[member], MaxRecords=20, **request, **({"Marker": marker} if marker else {})))
         found += reply[member]
         marker = reply.get("Marker")
         if not marker:
@@ -93,6 +112,7 @@ def _check_group(name: str, group: dict[str, Any], clusters: dict[str, Any]) -> 
         assert sorted(node["CacheClusterId"] for shard in shards for node in shard["NodeGroupMembers"]) == members, name
     if group["Status"] != "available":
         return
+    _check_ports(name, group)
     assert shards, f"{name} is available and shows no node groups"
     for shard in shards:
         for node in shard["NodeGroupMembers"]:
@@ -104,6 +124,15 @@ def _check_group(name: str, group: dict[str, Any], clusters: dict[str, Any]) -> 
     else:
         roles = [node["CurrentRole"] for shard in shards for node in shard["NodeGroupMembers"]]
         assert roles.count("primary") == 1, f"{name} has the roles {roles}"
+
+
+def _check_ports(name: str, group: dict[str, Any]) -> None:
+    """One for all of it: clients without TLS keep it while that is preferred."""
+    shown = [group.get("ConfigurationEndpoint")]
+    for shard in group.get("NodeGroups", []):
+        shown += [shard.get("PrimaryEndpoint"), shard.get("ReaderEndpoint")]
+        shown += [node.get("ReadEndpoint") for node in shard["NodeGroupMembers"]]
+    assert len({endpoint["Port"] for endpoint in shown if endpoint}) == 1, name
 
 
 def _slots(shards: list[dict[str, Any]]) -> list[int]:
@@ -135,17 +164,6 @@ def _check_snapshots(snapshots: list[dict[str, Any]], groups: dict[str, Any], cl
     for name, whole in {**groups, **{key: one for key, one in clusters.items() if "ReplicationGroupId" not in one}}.items():
         if whole.get("Status", whole.get("CacheClusterStatus")) == "snapshotting":
             assert name in being_made, f"{name} is snapshotting, and no snapshot of it is being made"
-
-
-def _check_users(users: list[dict[str, Any]], user_groups: list[dict[str, Any]], groups: dict[str, Any]) -> None:
-    members = {group["UserGroupId"]: group["UserIds"] for group in user_groups}
-    for user in users:
-        assert user["UserGroupIds"] == sorted(key for key, ids in members.items() if user["UserId"] in ids), user["UserId"]
-    known = {user["UserId"] for user in users}
-    for group in user_groups:
-        assert set(group["UserIds"]) <= known, group["UserGroupId"]
-        using = sorted(name for name, one in groups.items() if group["UserGroupId"] in one["UserGroupIds"])
-        assert group["ReplicationGroups"] == using, group["UserGroupId"]
 
 
 async def _check_tags(ask: Ask, found: dict[str, Any], groups: dict[str, Any], clusters: dict[str, Any]) -> None:
