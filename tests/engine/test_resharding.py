@@ -30,7 +30,7 @@ def reshard(client: Any, group: str, shards: int, **more: Any) -> dict[str, Any]
         ReplicationGroupId=group, NodeGroupCount=shards, ApplyImmediately=True, **more
     )["ReplicationGroup"]
     assert shown["Status"] == "modifying"
-    after = await_healthy(client, group, timeout_s=120.0)
+    after = await_healthy(client, group, timeout_s=300.0)  # key by key; on a busy machine far slower than alone
     assert len(after["NodeGroups"]) == shards
     return after
 
