@@ -86,7 +86,7 @@ def _roll_shard(draft: Draft, shard: DesiredShard, hand_over: HandOver) -> bool:
     if not draft.is_outdated(memory.primary) and memory.primary not in unready:
         return _finish_shard(draft, shard, memory, unready, hand_over)
     if len(names) == 1:
-        memory.temporary = True
+        memory.temporary = draft.is_outdated(memory.primary)
         return False
     replicas = [name for name in names if draft.is_outdated(name) and name != memory.primary]
     if replicas:

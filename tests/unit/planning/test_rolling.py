@@ -328,6 +328,30 @@ def test_any_death_of_a_control_plane_or_of_one_node_loses_nothing(data: st.Data
     assert all(world.of(name).data == {1} for name in world.memory.nodes)
 
 
+def test_a_lone_node_that_ends_in_its_new_form_gets_no_second_one() -> None:
+    """It comes back by itself; a second one would leave in the moment in which the first one is back."""
+    world = created(old(clustered(2, 0)))
+    (shard, other) = world.desired.shards
+    name, late = shard.nodes[0].name, other.nodes[0].name
+    world.failing_starts = {late}
+    upgrade(world)
+    killed = False
+    for _ in range(1500):
+        world.step()
+        memory = world.memory.shards[shard.shard_id]
+        if not killed and versions(world)[name] == NEW and memory.primary == name and not memory.temporary:
+            world.kill(name)
+            killed = True
+            continue
+        assert not (killed and memory.temporary)
+        if killed and name in {node for node, view in world.status.nodes.items() if view.state == "available"}:
+            world.failing_starts = set()
+        if world.status.state == "available":
+            break
+    assert killed
+    assert world.status.state == "available", world.status
+
+
 def _mates(world: World, name: str) -> list[str]:
     """All nodes of its shard, a temporary one included."""
     shard = next(shard for shard in world.desired.shards if any(node.name == name for node in shard.nodes))
