@@ -139,6 +139,8 @@ def _is_handing_over(draft: Draft, memory: ShardMemory, owner: str) -> bool:
 
 
 def _replace_dead_primary(draft: Draft, shard: DesiredShard, memory: ShardMemory) -> None:
+    if memory.taken and (heir := _heir_of_unseen(draft, shard, memory)):
+        decide(draft, memory, heir)
     old = memory.primary
     others = [node.name for node in shard.nodes if node.name != old and is_cluster_node(draft, node.name)]
     if not draft.remembered(old).launches or (draft.running(old) and not is_blank(draft, old, others)):
@@ -149,8 +151,8 @@ def _replace_dead_primary(draft: Draft, shard: DesiredShard, memory: ShardMemory
         draft.waiting = True
         return
     heirs = candidates(draft, memory, others)
-    if not heirs and asked_for(shard, memory):
-        heirs = last_resorts(draft, memory, others)
+    if not heirs:
+        heirs = last_resorts(draft, memory, others, asked=asked_for(shard, memory))
     if not heirs and (risen := _risen(draft, others)):
         decide(draft, memory, risen)
         return
@@ -165,6 +167,24 @@ def _replace_dead_primary(draft: Draft, shard: DesiredShard, memory: ShardMemory
     memory.handing_from = old if asked_for(shard, memory) else ""
     decide(draft, memory, heirs[0])
     draft.act(_take_over(draft, shard, memory))
+
+
+def _heir_of_unseen(draft: Draft, shard: DesiredShard, memory: ShardMemory) -> str:
+    """The engines elected another primary while nobody watched, and it ended before anybody saw it in its role: of those that
+    follow it the one that has most. "" otherwise."""
+    view = _cluster(draft, memory.primary)
+    elected = view.nodes.get(view.nodes[view.my_id].primary_id) if view is not None else None
+    if elected is None or not common(elected.slots, owned(draft.memory, shard.shard_id)):
+        return ""
+    if any(
+        draft.remembered(node.name).engine_id == elected.engine_id and draft.running(node.name) for node in draft.desired.nodes
+    ):
+        return ""
+    names = [node.name for node in shard.nodes]
+    views = {name: known.nodes[known.my_id] for name in names if (known := _cluster(draft, name)) is not None}
+    followers = [name for name, mine in views.items() if not mine.primary and mine.primary_id == elected.engine_id]
+    best = last_resorts(draft, memory, followers, asked=True)
+    return best[0] if best else ""
 
 
 def _risen(draft: Draft, names: list[str]) -> str:

@@ -97,8 +97,8 @@ def _leave(draft: Draft) -> None:
         return
     others = [name for name in names if name != memory.primary]
     heirs = candidates(draft, memory, others)
-    if not heirs and asked_for(shard, memory):
-        heirs = last_resorts(draft, memory, others)
+    if not heirs:
+        heirs = last_resorts(draft, memory, others, asked=asked_for(shard, memory))
     best = [name for name in heirs if _offset(draft, name) == _offset(draft, heirs[0])]
     fit = [name for name in best if draft.remembered(name).form == draft.form] or heirs
     if fit and fit[0] in plain:

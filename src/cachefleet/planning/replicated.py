@@ -78,8 +78,8 @@ def _replace_dead_primary(draft: Draft, shard: DesiredShard, memory: ShardMemory
     heirs = candidates(draft, memory, others)
     if not heirs and not memory.taken and memory.previous in others:
         heirs = _given_back(draft, memory.previous)
-    if not heirs and asked_for(shard, memory):
-        wanted = last_resorts(draft, memory, others)
+    if not heirs:
+        wanted = last_resorts(draft, memory, others, asked=asked_for(shard, memory))
         heirs = [name for name in wanted if shard.handover_to in ("", name)]
     if not heirs:
         note_headless(draft, shard, memory)

@@ -109,9 +109,11 @@ def _is_ahead(draft: Draft, name: str, of: str) -> bool:
     return same and _offset(draft, name) > _offset(draft, of)
 
 
-def last_resorts(draft: Draft, memory: ShardMemory, names: Iterable[str]) -> list[str]:
-    """Replicas that hold data, though not all: only for somebody who asks for it. Best first."""
-    return _ranked(draft, memory, holders(draft, names))
+def last_resorts(draft: Draft, memory: ShardMemory, names: Sequence[str], *, asked: bool) -> list[str]:
+    """Replicas that hold data, though not all: only for somebody who asks for it. Best first. Nobody can ask for the second
+    node of one that is alone, which is not shown, and alone that would have come back with nothing."""
+    alone = memory.temporary and not unheard(draft, memory.primary, names)
+    return _ranked(draft, memory, holders(draft, names)) if asked or alone else []
 
 
 def holders(draft: Draft, names: Iterable[str]) -> list[str]:

@@ -66,3 +66,11 @@ def asked(desired: GroupDesired, to: str = "", shard: int = 0) -> GroupDesired:
     shards = list(desired.shards)
     shards[shard] = msgspec.structs.replace(shards[shard], handovers=shards[shard].handovers + 1, handover_to=to)
     return msgspec.structs.replace(desired, shards=tuple(shards))
+
+
+def cut_off(world: World, node: str, for_s: float) -> None:
+    """The node gets no writes from now on, and the planner sees it for so long."""
+    world.of(node).synced = False
+    for _ in range(2):
+        world.step()
+        world.now += for_s

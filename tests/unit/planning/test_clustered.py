@@ -69,6 +69,26 @@ def test_an_election_among_engines_is_adopted() -> None:
     assert world.memory.shards["0001"].primary == "demo-0001-002"
 
 
+@pytest.mark.parametrize("behind", ["demo-0001-001", "demo-0001-003"])
+def test_one_that_was_elected_and_ended_before_anybody_saw_it_is_succeeded_by_who_has_most(behind: str) -> None:
+    """It was the primary for a moment while no control plane watched; the old one had been frozen and follows it by now."""
+    world = created(clustered(3, 2))
+    first, second, third = (world.of(f"demo-0001-00{number}") for number in (1, 2, 3))
+    second.slots, first.slots = first.slots, ()
+    second.primary, second.primary_id, second.follows, second.epoch = True, "", "", 9
+    for other in (first, third):
+        other.primary, other.primary_id, other.follows, other.synced = False, second.engine_id, second.host, True
+    world.write(1)
+    for engine in (first, third):
+        engine.data = set() if engine is world.of(behind) else {1}
+    world.kill("demo-0001-002")
+    world.settle()
+    heir = {"demo-0001-001": "demo-0001-003", "demo-0001-003": "demo-0001-001"}[behind]
+    assert world.memory.shards["0001"].primary == heir
+    assert world.of(heir).slots == world.desired.shards[0].slots
+    assert all(world.of(f"demo-0001-00{number}").data == {1} for number in (1, 2, 3))
+
+
 def test_a_whole_shard_that_died_comes_back_with_its_slots() -> None:
     world = created(clustered(3, 1))
     world.kill("demo-0002-001")

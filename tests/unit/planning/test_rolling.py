@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cachefleet.model.group import EndpointRole, GroupDesired
+from cachefleet.model.group import EndpointRole, GroupDesired, Shape
 from cachefleet.model.group import Engine as EngineName
 from cachefleet.model.plan import Stop, Switch, TakeOver
 from cachefleet.model.temporary import is_temporary
 from cachefleet.planning.rolling import STEADY_S
 from cachefleet.settings import ControlSettings
-from tests.unit.planning.groups import clustered, created, holder, replicated
+from tests.unit.planning.groups import clustered, created, cut_off, holder, replicated
 from tests.unit.planning.world import World
 
 OLD, NEW = "8.1.8", "9.1.2"
@@ -350,6 +350,28 @@ def test_a_lone_node_that_ends_in_its_new_form_gets_no_second_one() -> None:
             break
     assert killed
     assert world.status.state == "available", world.status
+
+
+@pytest.mark.parametrize("desired", [replicated(1, failover=False), clustered(2, 0)], ids=["disabled", "enabled"])
+def test_who_stands_in_for_a_lone_node_succeeds_it_whatever_it_lacks(desired: GroupDesired) -> None:
+    """Nobody could ask for that: users do not see it."""
+    world = created(old(desired))
+    assert world.write(1) or desired.shape is Shape.CLUSTERED
+    name = world.desired.nodes[0].name
+    second = f"{name}.temporary"
+    upgrade(world)
+    while second not in world.memory.nodes or not world.memory.nodes[second].became_ready:
+        world.step()
+    cut_off(world, second, 5)
+    world.kill(name)
+    for _ in range(600):
+        world.step()
+        if world.status.state == "available":
+            break
+    assert world.status.state == "available", world.status
+    assert set(versions(world).values()) == {NEW}
+    assert set(world.memory.nodes) == {node.name for node in world.desired.nodes}
+    assert world.of(name).data == {1} or desired.shape is Shape.CLUSTERED
 
 
 def _mates(world: World, name: str) -> list[str]:

@@ -8,17 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cachefleet.model.group import DesiredShard, EndpointRole, GroupDesired
-from tests.unit.planning.groups import asked, clustered, created, holder, replicated
-from tests.unit.planning.world import World
-
-
-def cut_off(world: World, node: str, for_s: float) -> None:
-    """The node gets no writes from now on, and the planner sees it for so long."""
-    world.of(node).synced = False
-    for _ in range(2):
-        world.step()
-        world.now += for_s
-
+from tests.unit.planning.groups import asked, clustered, created, cut_off, holder, replicated
 
 # --- choice ---
 
