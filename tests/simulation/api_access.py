@@ -57,7 +57,7 @@ def first_access(draw: Draw) -> list[Wish]:
     made = [
         (
             "CreateUser",
-            {"UserId": user, "UserName": _USER_NAMES[user], "Engine": engine, "AccessString": _STRINGS[0], **password},
+            {"UserId": user, "UserName": _USER_NAMES[user], "Engine": engine, "AccessString": draw.pick(*_STRINGS), **password},
         )
         for user in users
     ]
