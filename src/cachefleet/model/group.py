@@ -280,7 +280,7 @@ class GroupMemory(msgspec.Struct):
     offered_update: str = ""  # the newest service update of which users were told
     node_list_version: int = 0  # Memcached auto discovery
     node_list: tuple[str, ...] = ()  # node names last published
-    node_list_at: tuple[tuple[str, int], ...] = ()  # and where they were: host, port
+    node_list_hosts: tuple[str, ...] = ()  # and where they were
 
     @property
     def unfilled(self) -> bool:

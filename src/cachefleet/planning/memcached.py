@@ -55,16 +55,17 @@ def _publish(draft: Draft, endpoint: str) -> None:
         node.name for node in draft.desired.shards[0].nodes if node.name in draft.ready or node.name in draft.memory.node_list
     ]
     listed = tuple([name for name in known if not draft.retires(name)] or known)
-    at = tuple((draft.address(name), serving_port(draft.desired, draft.memory, name)) for name in listed)
-    if (listed, at) != (draft.memory.node_list, draft.memory.node_list_at):
-        draft.memory.node_list, draft.memory.node_list_at = listed, at
+    hosts = tuple(draft.address(name) for name in listed)
+    if (listed, hosts) != (draft.memory.node_list, draft.memory.node_list_hosts):
+        draft.memory.node_list, draft.memory.node_list_hosts = listed, hosts
         draft.memory.node_list_version += 1
     if not draft.running(endpoint):
         return
     view = _answers(draft, endpoint)
     published = view is not None and view.version == str(draft.memory.node_list_version)
     if not published:
-        nodes = tuple(sorted((host, port) for host, port in at if host))
+        ports = (serving_port(draft.desired, draft.memory, name) for name in listed)
+        nodes = tuple(sorted((host, port) for host, port in zip(hosts, ports, strict=True) if host))
         version = draft.memory.node_list_version
         draft.act(PublishNodes(node=endpoint, incarnation=draft.current(endpoint), version=version, nodes=nodes))
     else:

@@ -130,8 +130,7 @@ def test_a_memcached_node_that_moved_to_another_address_is_published_anew() -> N
     world.now += 60
     world.settle()
     assert world.memory.node_list_version > version
-    hosts = [host for host, _ in world.memory.node_list_at]
-    assert hosts == [world.memory.nodes[name].address for name in world.memory.node_list]
+    assert world.memory.node_list_hosts == tuple(world.memory.nodes[name].address for name in world.memory.node_list)
     assert world.of("demo.discovery").published == str(world.memory.node_list_version)
 
 

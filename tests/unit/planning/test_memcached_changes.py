@@ -197,16 +197,6 @@ def test_another_port_is_told_node_by_node_and_the_endpoint_moves_last() -> None
     assert (endpoint.launches, endpoint.form.port if endpoint.form else 0) == (2, 11311)
 
 
-def test_another_port_of_a_single_node_is_another_version_of_the_list() -> None:
-    """Clients take the version for whether there is anything new."""
-    world = cluster(1)
-    before = world.memory.node_list_version
-    world.desired = replace(world.desired, port=11311)
-    until_settled(world, 2000)
-    assert [port for _, port in world.memory.node_list_at] == [11311]
-    assert world.memory.node_list_version > before
-
-
 @given(nodes=st.integers(1, 4), portion=st.sampled_from([0, 30, 50]), data=st.data())
 @settings(max_examples=40, deadline=None)
 def test_any_death_of_a_control_plane_or_of_a_node_only_delays(nodes: int, portion: int, data: st.DataObject) -> None:
