@@ -36,6 +36,14 @@ def log_file(data_dir: Path, number: int) -> Path:
     return data_dir / ("service.log" if number == 1 else f"service-{number}.log")
 
 
+def warn_on_screen() -> None:
+    """For commands that do the service's work themselves: warnings go to standard error, and nothing to what they answer."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
 def configure_logs(path: Path) -> None:
     """Everything from INFO on goes to that file; warnings also to standard error."""
     file = _PrivateFile(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES, delay=False)

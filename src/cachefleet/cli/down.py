@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from cachefleet.app.installation import Installation
+from cachefleet.app.logs import warn_on_screen
 from cachefleet.cli.failure import Failure
 from cachefleet.cli.invocation import command
 from cachefleet.clock import Clock, Entropy
@@ -20,6 +21,7 @@ STOP_TIMEOUT_S = 30.0
 def run_down(settings: Settings, clock: Clock, entropy: Entropy, *, keep_caches: bool, discard: bool) -> None:
     """discard: go on when a group that is to be saved cannot be. Raises TimeoutError when a service does not end in time,
     Failure when a group cannot be saved."""
+    warn_on_screen()
     installation = Installation(settings.data_dir)
     if not keep_caches:
         _save(installation, settings, clock, entropy, discard=discard)

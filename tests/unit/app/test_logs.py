@@ -1,4 +1,4 @@
-"""What becomes of the log when its disk is full."""
+"""What becomes of the log when its disk is full, and what commands write of it."""
 
 from __future__ import annotations
 
@@ -21,3 +21,20 @@ def test_a_full_disk_is_told_once_and_without_a_stack_trace(tmp_path: Path) -> N
     assert f"{tmp_path}/service.log cannot be written: No space left on device\n" in found.stderr
     assert found.stderr.count("cannot be written") == 1
     assert "Traceback" not in found.stderr
+
+
+WARN = """
+import structlog
+from cachefleet.app.logs import warn_on_screen
+warn_on_screen()
+log = structlog.get_logger()
+log.info("of no concern")
+log.warning("something stays")
+"""
+
+
+def test_what_a_command_answers_has_no_line_of_a_log_in_it() -> None:
+    found = subprocess.run([sys.executable, "-c", WARN], capture_output=True, text=True, timeout=30, check=True)
+    assert found.stdout == ""
+    assert "something stays" in found.stderr
+    assert "of no concern" not in found.stderr
