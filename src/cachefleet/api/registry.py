@@ -27,6 +27,7 @@ class Refusal(msgspec.Struct, frozen=True):
 
     why: str
     unless: tuple[object, ...] = ()
+    code: str = "InvalidParameterValue"
 
 
 class Operation(msgspec.Struct, frozen=True):
@@ -74,7 +75,7 @@ async def dispatch(context: Context, service: str, name: str, request: Mapping[s
     """Run an operation; again, from its first check on, when a row that it read was changed by someone else before it wrote.
 
     Raises AwsError: InvalidAction for one that is not built, AccessDenied (of EC2: UnauthorizedOperation), DryRunOperation,
-    InvalidParameterValue for a member that has no effect yet, ServiceUnavailable when the row never stands still."""
+    Refusal.code (InvalidParameterValue) for a member that has no effect yet, ServiceUnavailable when the row never stands still."""
     found = require(service, name)
     await authorize(context, service, name, request)
     for member, value in request.items():
@@ -84,7 +85,7 @@ async def dispatch(context: Context, service: str, name: str, request: Mapping[s
         if refusal is None:
             raise invalid_value(f"{member} is not implemented yet for {name}; leave it out.")
         if value not in refusal.unless:
-            raise invalid_value(f"{member}: {refusal.why}")
+            raise AwsError(refusal.code, f"{member}: {refusal.why}")
     for attempt in range(ATTEMPTS):
         if attempt:
             await authorize(context, service, name, request)  # it may hang on what has changed

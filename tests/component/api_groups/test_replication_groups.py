@@ -135,7 +135,7 @@ async def test_creations_that_cannot_be(stage: GroupStage) -> None:
         ("InvalidParameterValue", "NetworkType: only ipv4", {"NetworkType": "dual_stack"}),
         ("InvalidParameterValue", "CacheSecurityGroupNames", {"CacheSecurityGroupNames": ["default"]}),
         ("InvalidParameterValue", "LogDeliveryConfigurations", {"LogDeliveryConfigurations": [{"LogType": "slow-log"}]}),
-        ("InvalidParameterValue", "DataTieringEnabled", {"DataTieringEnabled": True}),
+        ("InvalidParameterCombination", "DataTieringEnabled", {"DataTieringEnabled": True}),
         ("InvalidParameterValue", "Durability", {"Durability": "sync"}),
         ("InvalidParameterCombination", "cluster mode", {"NumNodeGroups": 2, "ClusterMode": "disabled"}),
         ("InvalidParameterCombination", "cluster mode", {"NumNodeGroups": 2, "CacheParameterGroupName": "default.valkey9"}),

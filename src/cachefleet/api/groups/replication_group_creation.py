@@ -91,7 +91,9 @@ UID_BYTES = 8
     refused={
         **CREATE_REFUSED,
         "GlobalReplicationGroupId": Refusal("global datastores are not implemented yet", ("",)),
-        "DataTieringEnabled": Refusal("data tiering needs SSD node types, which are not supported; use false", (False,)),
+        "DataTieringEnabled": Refusal(
+            "data tiering needs SSD node types, which are not supported; use false", (False,), "InvalidParameterCombination"
+        ),
         "ServerlessCacheSnapshotName": Refusal("serverless caches are not implemented yet; leave it out", ("",)),
         "Durability": Refusal("durable writes are not implemented yet; use default", ("default", "disabled")),
     },
