@@ -75,7 +75,7 @@ async def dispatch(context: Context, service: str, name: str, request: Mapping[s
     """Run an operation; again, from its first check on, when a row that it read was changed by someone else before it wrote.
 
     Raises AwsError: InvalidAction for one that is not built, AccessDenied (of EC2: UnauthorizedOperation), DryRunOperation,
-    Refusal.code (InvalidParameterValue) for a member that has no effect yet, ServiceUnavailable when the row never stands still."""
+    Refusal.code for a member that has no effect (yet), ServiceUnavailable when the row never stands still."""
     found = require(service, name)
     await authorize(context, service, name, request)
     for member, value in request.items():
