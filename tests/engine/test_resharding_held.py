@@ -48,8 +48,7 @@ def test_writes_that_the_target_does_not_take(service: Service, elasticache: Any
             elasticache.modify_replication_group_shard_configuration(
                 ReplicationGroupId="held", NodeGroupCount=3, ApplyImmediately=True
             )
-            wait_for("the group says why", lambda: "NOREPLICAS" in service.told(), 60, every_s=0.5)
-            assert "held: moving slots from node group 000" in service.told()
+            wait_for("the group says why", lambda: is_told(service.told()), 60, every_s=0.5)
             shown = describe(elasticache, "held")
             assert shown is not None and shown["Status"] == "modifying"
             set_parameter(elasticache, strict, "min-replicas-to-write", "0")
@@ -58,6 +57,11 @@ def test_writes_that_the_target_does_not_take(service: Service, elasticache: Any
             with RedisCluster(*address(after["ConfigurationEndpoint"])) as client:
                 assert [client.get(f"key{number}") for number in range(KEYS)] == [b"%d" % number for number in range(KEYS)]
             assert service.told().count("held:") == 0, "nothing holds it up any more"
+
+
+def is_told(status: str) -> bool:
+    """Not for good: each empty slot that moves is progress, after which nothing has failed."""
+    return "held: moving slots from node group 000" in status and "NOREPLICAS" in status
 
 
 def in_sync(api: Any) -> bool:
